@@ -1,0 +1,22 @@
+"""`collotype check`."""
+
+import json
+
+from collotype.cli.options import Json, RecipeName, Set
+
+
+def check(recipe: RecipeName, set_: Set = [], as_json: Json = False) -> None:  # noqa: B006 - typer makes a fresh list
+    """Show what a run will do: the resolved recipe and its plan. Nothing is trained or written."""
+    from rich.console import Console
+
+    from collotype import pipeline
+    from collotype.cli.terminal import plan_table
+    from collotype.recipe import recipe_text
+    from collotype.recipe.load import parse_overrides
+
+    resolved, plan = pipeline.check(recipe, parse_overrides(set_))
+    if as_json:
+        print(json.dumps({"recipe": resolved.model_dump(), "plan": plan}))
+        return
+    print(recipe_text(resolved))
+    Console().print(plan_table(plan))

@@ -1,0 +1,30 @@
+"""`collotype list`."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    RECIPES = "recipes"
+    MODELS = "models"
+    LOSSES = "losses"
+    SUITES = "suites"
+
+
+def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")] = Kind.RECIPES) -> None:
+    """List what there is: recipes, models, losses, suites."""
+    from collotype.recipe import builtin_names
+    from collotype.recipe.load import first_line
+    from collotype.recipe.schema import choices
+
+    if kind is Kind.RECIPES:
+        for name in builtin_names():
+            print(f"{name:<20}{first_line(name)}")
+        return
+    key = {Kind.MODELS: "model.backbone", Kind.LOSSES: "loss.name", Kind.SUITES: "evaluate.suite"}[kind]
+    for name in choices(key):
+        print(name)

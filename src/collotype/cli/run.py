@@ -1,0 +1,48 @@
+"""`collotype run`."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from collotype.cli.options import Json, Out, Overwrite, RecipeName, Resume, Set
+
+
+def run(
+    recipe: RecipeName,
+    out: Out = None,
+    set_: Set = [],  # noqa: B006 - typer makes a fresh list
+    seeds: Annotated[int, typer.Option(min=1, help="Repeat with this many seeds; report mean and spread.")] = 1,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Check, train, evaluate and report a recipe. Exit status 3: done, but not reproduced."""
+    from rich.console import Console
+
+    from collotype import pipeline
+    from collotype.cli.terminal import Terminal, print_verdict
+    from collotype.recipe.load import parse_overrides
+
+    terminal = Terminal(quiet=as_json)
+    settings = {"overrides": parse_overrides(set_), "resume": resume, "overwrite": overwrite, "listener": terminal}
+    try:
+        if seeds == 1:
+            finished = pipeline.run(recipe, out, **settings)
+            folder, outcome = finished.folder, {"results": finished.results, "verdict": finished.verdict}
+        else:
+            folder, outcome = pipeline.run_seeds(recipe, seeds, out, **settings)
+    finally:
+        terminal.close()
+    if not pipeline.is_main_process():
+        raise typer.Exit(0)
+    if as_json:
+        print(json.dumps({"folder": str(folder), **outcome}))
+    elif seeds > 1:
+        for dataset, metrics in outcome["results"].items():
+            found = metrics["ndcg_at_5"]
+            print(f"{dataset}: ndcg_at_5 {found['mean']:.3f} ± {found['std']:.3f} over {seeds} seeds")
+        print_verdict(Console(), outcome["verdict"])
+        print(f"report: {folder / 'report.html'}")
+    if outcome["verdict"] and not outcome["verdict"]["reproduced"]:
+        raise typer.Exit(3)

@@ -1,0 +1,97 @@
+"""What a person sees of a run: progress while it goes (in a terminal only), tables at its end."""
+
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from collotype.check.plan import Plan
+from collotype.evaluation.results import Results
+from collotype.pipeline import Listener, Run
+from collotype.recipe import Recipe
+from collotype.report.verdict import in_words
+
+METRICS = ("ndcg_at_5", "ndcg_at_10", "recall_at_5", "mrr")
+
+
+class Terminal(Listener):
+    """Progress on stderr when that is a terminal; the closing table on stdout unless `quiet`."""
+
+    def __init__(self, quiet: bool = False):
+        self.quiet = quiet
+        self.messages, self.console = Console(stderr=True), Console()
+        self.live = self.messages.is_terminal and not quiet
+        self.progress: Progress | None = None
+
+    def planned(self, recipe: Recipe, folder: Path, plan: Plan) -> None:
+        self.steps = plan["steps"]
+        if self.live:
+            self.messages.print(f"[bold]{recipe.name}[/bold] into {folder}")
+            self.messages.print(plan_table(plan))
+
+    def started(self, done: int) -> None:
+        if self.live:
+            self.progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("loss {task.fields[loss]}  {task.fields[rate]} examples/s"),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                console=self.messages,
+            )
+            self.bar = self.progress.add_task("training", total=self.steps, completed=done, loss="…", rate="…")
+            self.progress.start()
+
+    def stepped(self, row: dict[str, Any]) -> None:
+        if self.progress:
+            rate = f"{row['examples'] / row['step'] / row['seconds']:.0f}"
+            self.progress.update(self.bar, completed=row["step"], loss=f"{row['loss']:.3f}", rate=rate)
+
+    def evaluated(self, step: int, results: Results) -> None:
+        if self.live:
+            values = ", ".join(f"{name} nDCG@5 {metrics['ndcg_at_5']:.3f}" for name, metrics in results.items())
+            self.messages.print(f"step {step}: {values}")
+
+    def evaluating(self, suite: str) -> None:
+        self.close()
+        if self.live:
+            self.messages.print(f"evaluating on {suite} …")
+
+    def finished(self, run: Run) -> None:
+        self.close()
+        if not self.quiet:
+            self.console.print(results_table(run.record["recipe"]["name"], run.results))
+            print_verdict(self.console, run.verdict)
+            self.console.print(f"report: {run.folder / 'report.html'}", soft_wrap=True, highlight=False)
+
+    def close(self) -> None:
+        if self.progress:
+            self.progress.stop()
+            self.progress = None
+
+
+def plan_table(plan: Plan) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
+    for name, value in plan.items():
+        table.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
+    return table
+
+
+def results_table(title: str, results: dict[str, dict[str, float]]) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("dataset")
+    for metric in METRICS:
+        table.add_column(metric, justify="right")
+    for dataset, metrics in results.items():
+        table.add_row(dataset, *(f"{metrics[metric]:.3f}" for metric in METRICS))
+    return table
+
+
+def print_verdict(console: Console, verdict: dict[str, Any] | None) -> None:
+    for comparison in verdict["comparisons"] if verdict else []:
+        colour = "green" if comparison["reproduced"] else "red"
+        console.print(in_words(comparison), style=colour, highlight=False, soft_wrap=True)

@@ -1,0 +1,23 @@
+"""`collotype train`."""
+
+from collotype.cli.options import Out, Overwrite, RecipeName, Resume, Set
+
+
+def train(
+    recipe: RecipeName,
+    out: Out = None,
+    set_: Set = [],  # noqa: B006 - typer makes a fresh list
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train a recipe's model without evaluating it."""
+    from collotype import pipeline
+    from collotype.cli.terminal import Terminal
+    from collotype.recipe.load import parse_overrides
+
+    terminal = Terminal()
+    overrides = {**parse_overrides(set_), "evaluate": [], "expect": []}
+    try:
+        pipeline.run(recipe, out, overrides, resume, overwrite, terminal)
+    finally:
+        terminal.close()

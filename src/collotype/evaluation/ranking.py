@@ -1,0 +1,60 @@
+"""Ranking metrics exactly as trec_eval computes them.
+
+A ranking is by score, descending; equal scores by document id, descending (trec_eval's tie rule). Gains are linear,
+the discount of rank r is 1/log2(r + 1).
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+CUTOFFS = (1, 3, 5, 10, 20, 50, 100)
+
+Qrels = Mapping[str, Mapping[str, int]]
+"""query id -> page id -> relevance (0 or absent: not relevant)."""
+
+Run = Mapping[str, Mapping[str, float]]
+"""query id -> page id -> score."""
+
+
+def rank(scores: Mapping[str, float]) -> list[str]:
+    """Document ids, best first."""
+    return sorted(sorted(scores, reverse=True), key=lambda document: -scores[document])
+
+
+def query_metrics(relevance: Mapping[str, int], scores: Mapping[str, float]) -> dict[str, float]:
+    """All metrics of one query."""
+    gains = np.array([max(0, relevance.get(document, 0)) for document in rank(scores)], dtype=np.float64)
+    ideal = np.sort([float(gain) for gain in relevance.values() if gain > 0])[::-1]
+    hits = gains > 0
+    found = np.cumsum(hits)
+    precision = found / np.arange(1, len(gains) + 1)
+    discount = 1 / np.log2(np.arange(2, max(len(gains), len(ideal)) + 2))
+    metrics = {"mrr": float(1 / (np.argmax(hits) + 1)) if hits.any() else 0.0}
+    for k in CUTOFFS:
+        best = float(ideal[:k] @ discount[: len(ideal[:k])])
+        num_hits = int(hits[:k].sum())
+        metrics[f"ndcg_at_{k}"] = float(gains[:k] @ discount[: len(gains[:k])]) / best if best else 0.0
+        metrics[f"map_at_{k}"] = float(precision[:k][hits[:k]].sum()) / len(ideal) if len(ideal) else 0.0
+        metrics[f"recall_at_{k}"] = num_hits / len(ideal) if len(ideal) else 0.0
+        metrics[f"precision_at_{k}"] = num_hits / k
+    return metrics
+
+
+def ranking_metrics(qrels: Qrels, run: Run) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Means over the queries that stand in both `qrels` and `run` (as trec_eval takes them), and each query's own.
+
+    Keys: `ndcg_at_K`, `map_at_K`, `recall_at_K`, `precision_at_K` for K in CUTOFFS, and `mrr` (over the whole ranking).
+
+    Raises:
+        ValueError: no query stands in both, or a score is not a number.
+    """
+    shared = [query for query in qrels if query in run]
+    if not shared:
+        raise ValueError(f"None of the {len(qrels)} queries of the judgements is among the {len(run)} of the run.")
+    for query in shared:
+        if any(score != score for score in run[query].values()):
+            raise ValueError(f"Query {query!r} has a score that is not a number.")
+    by_query = {query: query_metrics(qrels[query], run[query]) for query in shared}
+    names = next(iter(by_query.values()))
+    return {name: float(np.mean([metrics[name] for metrics in by_query.values()])) for name in names}, by_query

@@ -1,0 +1,76 @@
+"""The files of an evaluation: `evaluation/SUITE/DATASET.json`, the curve during training, illustrated examples."""
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from collotype.runtime.files import atomic_folder, write_bytes, write_json, write_text
+
+Results = dict[str, dict[str, float]]
+"""Metrics by "SUITE/DATASET"."""
+
+
+def write_results(folder: Path, results: Results) -> None:
+    """One JSON a dataset: {"dataset": …, "metrics": {…}}."""
+    for dataset, metrics in results.items():
+        write_json(folder / f"{dataset}.json", {"dataset": dataset, "metrics": metrics})
+
+
+def read_results(folder: Path) -> Results:
+    files = sorted(path for path in folder.glob("*/*.json") if path.stem != "examples")
+    contents = [json.loads(path.read_text()) for path in files]
+    return {content["dataset"]: content["metrics"] for content in contents if "metrics" in content}
+
+
+@dataclass
+class Picture:
+    """One picture of an example; `file` is relative to the examples' folder."""
+
+    label: str
+    file: str
+    right: bool | None = None
+    """Is this a right answer, where that can be said?"""
+
+
+@dataclass
+class Example:
+    """One query or question with the pictures that show what the model did with it; rows of pictures."""
+
+    title: str
+    note: str
+    rows: list[list[Picture]] = field(default_factory=list)
+
+
+class ExampleWriter:
+    """Collects examples and their pictures in a folder that appears whole."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.examples, self.images = folder, [], {}
+
+    def picture(self, image: Image.Image, label: str, right: bool | None = None) -> Picture:
+        name = f"{len(self.images):03d}.png"
+        content = io.BytesIO()
+        image.save(content, "png")
+        self.images[name] = content.getvalue()
+        return Picture(label, name, right)
+
+    def add(self, title: str, note: str, rows: Sequence[Sequence[Picture]]) -> None:
+        self.examples.append(Example(title, note, [list(row) for row in rows]))
+
+    def write(self) -> None:
+        with atomic_folder(self.folder) as folder:
+            for name, content in self.images.items():
+                write_bytes(folder / name, content)
+            write_text(folder / "examples.json", json.dumps([asdict(example) for example in self.examples], indent=1))
+
+
+def read_examples(folder: Path) -> list[Example]:
+    """The examples of a folder, pictures' `file` as it is there; none if there is no such folder."""
+    if not (folder / "examples.json").exists():
+        return []
+    found = json.loads((folder / "examples.json").read_text())
+    return [Example(e["title"], e["note"], [[Picture(**p) for p in row] for row in e["rows"]]) for e in found]

@@ -1,0 +1,86 @@
+"""PaliGemma: SigLIP and Gemma, the backbone of ColPali and BiPali (arXiv 2407.01449)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from collotype.families.retriever.backbones.row import Backbone
+
+TINY = {
+    "vision_config": {
+        "model_type": "siglip_vision_model",
+        "hidden_size": 128,
+        "intermediate_size": 256,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "image_size": 96,
+        "patch_size": 8,
+        "projection_dim": 128,
+        "vision_use_head": False,
+    },
+    "text_config": {
+        "model_type": "gemma",
+        "hidden_size": 128,
+        "intermediate_size": 256,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 1,
+        "head_dim": 32,
+    },
+    "projection_dim": 128,
+}
+
+
+def configure(size: Mapping[str, Any], vocabulary: Mapping[str, int]) -> dict[str, Any]:
+    special = {f"{name}_token_id": vocabulary[f"<{name}>"] for name in ("pad", "bos", "eos")}
+    text = {**size["text_config"], "vocab_size": len(vocabulary), **special}
+    return {**size, "text_config": text, "image_token_index": vocabulary["<image>"], **special}
+
+
+def build(config: Mapping[str, Any]) -> nn.Module:
+    from transformers import PaliGemmaConfig, PaliGemmaModel
+
+    backbone = PaliGemmaModel(PaliGemmaConfig(**config))
+    # transformers leaves it at a scale meant for pre-trained weights, from which training from scratch hardly starts
+    patches = backbone.get_submodule("vision_tower").get_input_embeddings()
+    nn.init.normal_(patches.weight, std=patches.weight[0].numel() ** -0.5)
+    return backbone
+
+
+def forward(backbone: nn.Module, inputs: Mapping[str, Tensor], causal: bool) -> Tensor:
+    """Pages attend in both directions; queries as their preset says.
+
+    The token types are always given: without them transformers lets a query's attention depend on whether its batch has
+    padding.
+    """
+    ids = inputs["input_ids"]
+    return backbone(
+        input_ids=ids,
+        attention_mask=inputs["attention_mask"].long(),
+        token_type_ids=torch.full_like(ids, int(causal)),
+        pixel_values=inputs.get("pixel_values"),
+        use_cache=False,
+    ).last_hidden_state
+
+
+ROW = Backbone(
+    name="paligemma",
+    sizes={"tiny": TINY},
+    configure=configure,
+    build=build,
+    forward=forward,
+    hidden_size=lambda config: config["text_config"]["hidden_size"],
+    image_size_px=lambda config: config["vision_config"]["image_size"],
+    patch_size_px=lambda config: config["vision_config"]["patch_size"],
+    image_token="<image>",
+    image_mean=0.5,
+    image_std=0.5,
+    key_rules=(
+        (r"^(base_model\.model\.)?custom_text_proj\.", "custom_text_proj."),
+        (r"^(model\.|backbone\.)+", "backbone."),
+        (r"^backbone\.language_model\.model\.", "backbone.language_model."),
+        (r"^backbone\.vision_tower\.vision_model\.", "backbone.vision_tower."),
+    ),
+)

@@ -1,0 +1,40 @@
+"""What differs between backbones: about ten values."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone:
+    """One row of the table of backbones.
+
+    `config` is always the dict form of the transformers configuration; B pages or queries, T tokens, H hidden width.
+    """
+
+    name: str
+    sizes: Mapping[str, Mapping[str, Any]]
+    """Named configurations with random weights, without `vocab_size` and token ids."""
+    configure: Callable[[Mapping[str, Any], Mapping[str, int]], dict[str, Any]]
+    """(size, tokenizer's vocabulary) -> config."""
+    build: Callable[[Mapping[str, Any]], nn.Module]
+    """config -> the transformers model without its LM head, randomly initialised."""
+    forward: Callable[[nn.Module, Mapping[str, Tensor], bool], Tensor]
+    """(backbone, inputs, causal) -> last hidden states [B, T, H]; `causal` is how the text attends."""
+    hidden_size: Callable[[Mapping[str, Any]], int]
+    image_size_px: Callable[[Mapping[str, Any]], int]
+    patch_size_px: Callable[[Mapping[str, Any]], int]
+    image_token: str
+    image_mean: float
+    image_std: float
+    key_rules: tuple[tuple[str, str], ...]
+    """(pattern, replacement) pairs, applied in turn, that give a key of any published layout or transformers version
+    its canonical name."""
+
+    def canonical(self, key: str) -> str:
+        for pattern, replacement in self.key_rules:
+            key = re.sub(pattern, replacement, key)
+        return key

@@ -1,0 +1,85 @@
+"""What a retriever trains on and is evaluated on: (query, page) pairs, and corpora with judgements."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PIL import Image
+
+from collotype.evaluation.ranking import Qrels
+from collotype.families.retriever.sheets import (
+    HELD_OUT_SEED,
+    Pictures,
+    Sheet,
+    held_out_sheets,
+    second_hand_sheets,
+    training_sheet,
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A training example: a query and the page that answers it."""
+
+    query: str
+    page: Image.Image
+
+
+class SheetPairs:
+    """Training pairs from sheets, made on demand: a function of (seed, row)."""
+
+    def __init__(self, pictures: Pictures, num_queries: int, seed: int):
+        self.pictures, self.num_queries, self.seed = pictures, num_queries, seed
+
+    def __len__(self) -> int:
+        return self.num_queries
+
+    def example(self, row: int, epoch: int) -> Pair:
+        sheet = training_sheet(self.pictures, row, self.seed)
+        return Pair(sheet.query, self.pictures.draw(sheet, f"training row {row}"))
+
+    def fingerprint(self) -> str:
+        first = training_sheet(self.pictures, 0, self.seed)
+        return hashlib.sha256(f"{self.pictures.digest()} {self.num_queries} {self.seed} {first}".encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Pages to search, queries, and which pages answer which query."""
+
+    name: str
+    queries: dict[str, str]
+    num_pages: int
+    page: Callable[[int], Image.Image]
+    qrels: Qrels
+    fingerprint: str
+
+
+def sheet_benchmarks(pictures: Pictures | None = None) -> list[Benchmark]:
+    """`sheets/held-out` and the harder `sheets/held-out-second-hand`, of the built-in pictures if none are given."""
+    pictures = pictures or Pictures()
+    return [
+        sheet_benchmark("sheets/held-out", pictures, held_out_sheets(pictures)),
+        sheet_benchmark("sheets/held-out-second-hand", pictures, second_hand_sheets(pictures)),
+    ]
+
+
+def sheet_benchmark(name: str, pictures: Pictures, sheets: list[Sheet]) -> Benchmark:
+    """Every sheet that shows both named pictures answers a query, whichever sheet the query was made for."""
+    queries = {f"q{number:03d}": sheet.named for number, sheet in enumerate(sheets)}
+    qrels = {
+        query: {f"p{page:03d}": 1 for page, sheet in enumerate(sheets) if all(map(sheet.shows, named))}
+        for query, named in queries.items()
+    }
+    return Benchmark(
+        name,
+        {query: " and ".join(named) for query, named in queries.items()},
+        len(sheets),
+        lambda page: pictures.draw(sheets[page], f"{name}, page p{page:03d}"),
+        qrels,
+        hashlib.sha256(f"{pictures.digest()} {HELD_OUT_SEED} {sheets}".encode()).hexdigest(),
+    )
+
+
+SUITES = {"sheets": sheet_benchmarks}
+"""By name: pictures (or none) -> benchmarks."""

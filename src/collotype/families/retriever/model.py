@@ -1,0 +1,99 @@
+"""The retriever: a vision–language backbone without its LM head, and a head that makes vectors.
+
+Shapes: B queries or pages, T tokens, H hidden width, D vector width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+
+from collotype.families.retriever.backbones import BACKBONES
+from collotype.families.retriever.preset import Preset
+from collotype.families.retriever.processor import Processor
+from collotype.losses.contrastive import retrieval_scores
+
+
+@dataclass(frozen=True)
+class RetrieverConfig:
+    """Everything but weights and tokenizer; `backbone_config` is the transformers configuration as a dict."""
+
+    backbone: str
+    backbone_config: dict[str, Any]
+    interaction: Literal["late", "single"]
+    dim: int | None
+    preset: Preset
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"family": "retriever", **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "RetrieverConfig":
+        fields = {name: value for name, value in values.items() if name not in ("family", "preset")}
+        return cls(**fields, preset=Preset(**values["preset"]))
+
+
+class Retriever(nn.Module):
+    """Late interaction (every token a vector: ColPali) or a single vector (masked mean: BiPali), L2-normalised."""
+
+    def __init__(self, config: RetrieverConfig, processor: Processor | None = None):
+        super().__init__()
+        self.config, self.processor = config, processor
+        self.row = BACKBONES[config.backbone]
+        self.backbone = self.row.build(config.backbone_config)
+        hidden = self.row.hidden_size(config.backbone_config)
+        # torch's default initialisation, as in the paper's code
+        self.custom_text_proj = nn.Linear(hidden, config.dim) if config.dim else None
+
+    def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Vectors [B, T, D] and their mask [B, T] (T = 1 for a single vector); masked vectors are zero."""
+        is_page = "pixel_values" in inputs
+        causal = not is_page and self.config.preset.query_attention == "causal"
+        if is_page:
+            inputs = {**inputs, "pixel_values": inputs["pixel_values"].to(next(self.backbone.parameters()).dtype)}
+        hidden = self.row.forward(self.backbone, inputs, causal)
+        mask = inputs["attention_mask"].bool()
+        if self.config.interaction == "single":
+            weights = mask.to(hidden.dtype)[..., None]
+            hidden = (hidden * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
+            mask = mask.any(1, keepdim=True)
+        vectors = self.custom_text_proj(hidden) if self.custom_text_proj is not None else hidden
+        return functional.normalize(vectors, dim=-1) * mask[..., None], mask
+
+    @torch.inference_mode()
+    def encode_queries(self, queries: Sequence[str], batch_size: int = 64) -> list[Tensor]:
+        """A float32 tensor [num_vectors, D] on the CPU for each query, whatever the batch."""
+        return self._encode(self.processor.queries, queries, batch_size)
+
+    @torch.inference_mode()
+    def encode_pages(self, images: Sequence[Image.Image], batch_size: int = 32) -> list[Tensor]:
+        """A float32 tensor [num_vectors, D] on the CPU for each page image."""
+        return self._encode(self.processor.pages, images, batch_size)
+
+    def _encode(self, process: Any, items: Sequence[Any], batch_size: int) -> list[Tensor]:
+        device, encoded = next(self.parameters()).device, []
+        self.eval()
+        for start in range(0, len(items), batch_size):
+            inputs = process(items[start : start + batch_size])
+            vectors, mask = self({name: tensor.to(device) for name, tensor in inputs.items()})
+            encoded += [row[keep].float().cpu() for row, keep in zip(vectors, mask, strict=True)]
+        return encoded
+
+    @torch.inference_mode()
+    def score(self, queries: Sequence[Tensor], pages: Sequence[Tensor]) -> Tensor:
+        """MaxSim (the dot product, for single vectors) of all pairs: float32 [num_queries, num_pages]."""
+        if not len(queries) or not len(pages):
+            return torch.zeros(len(queries), len(pages))
+        (query_vectors, query_mask), (page_vectors, page_mask) = stack(queries), stack(pages)
+        return retrieval_scores(query_vectors, page_vectors, query_mask, page_mask)
+
+
+def stack(embeddings: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Ragged [num_vectors, D] tensors as one padded [B, T, D] and its mask [B, T]."""
+    padded = nn.utils.rnn.pad_sequence(list(embeddings), batch_first=True)
+    lengths = torch.tensor([len(vectors) for vectors in embeddings])
+    return padded, torch.arange(padded.shape[1]) < lengths[:, None]

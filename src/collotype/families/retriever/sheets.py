@@ -1,0 +1,136 @@
+"""Sheets: pages of 3 x 3 small pictures by two artists, and queries that name two of them.
+
+A concept (say, "bicycle") has a picture by each artist. Training shows both hands of most concepts; of some only the
+first artist's. Pairs of concepts that held-out queries name are never named in a training query.
+"""
+
+import hashlib
+import io
+import random
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import yaml
+from PIL import Image, UnidentifiedImageError
+
+from collotype.runtime.errors import UserError
+from collotype.runtime.seeds import derive_seed
+from collotype.runtime.shards import TarShard
+
+ASSETS = Path(__file__).parents[2] / "assets"
+HANDS = ("twitter", "google")
+SIDE, CELL_PX = 3, 32
+HELD_OUT = 256
+HELD_OUT_ONE_PAIR_IN = 10
+HELD_OUT_SEED = 20241121
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Nine (concept, hand) cells, row by row, and the query that names two of the concepts."""
+
+    cells: tuple[tuple[str, int], ...]
+    named: tuple[str, str]
+
+    @property
+    def query(self) -> str:
+        return " and ".join(self.named)
+
+    def shows(self, concept: str) -> bool:
+        return any(name == concept for name, _ in self.cells)
+
+
+class Pictures:
+    """The concepts and their tiles, CELL_PX square, from two tar shards."""
+
+    def __init__(self, folder: str | None = None):
+        self.folder = Path(folder) if folder else ASSETS / "pictures"
+        concepts = yaml.load((ASSETS / "sheets.yaml").read_text(), yaml.BaseLoader)  # noqa: S506 - plain strings
+        self.both_hands: dict[str, str] = concepts["both hands"]
+        self.first_hand_only: dict[str, str] = concepts["first hand only"]
+        self.keys = {**self.both_hands, **self.first_hand_only}
+        self._tiles: dict[tuple[str, int], Image.Image] = {}
+
+    @cached_property
+    def shards(self) -> list[TarShard]:
+        return [TarShard(self.folder / f"{hand}.tar") for hand in HANDS]
+
+    def tile(self, concept: str, hand: int, origin: str) -> Image.Image:
+        """The picture of `concept` by that artist; `origin` names the row in an error."""
+        if (concept, hand) not in self._tiles:
+            key = self.keys[concept]
+            try:
+                image = Image.open(io.BytesIO(self.shards[hand].read(key, "png")))
+                image = image.convert("RGB").resize((CELL_PX, CELL_PX), Image.Resampling.BICUBIC)
+            except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+                raise UserError(
+                    f"{origin}: the picture {key}.png ({concept}) in {self.shards[hand].path} cannot be read "
+                    f"({error}); replace it."
+                ) from error
+            self._tiles[concept, hand] = image
+        return self._tiles[concept, hand]
+
+    def draw(self, sheet: Sheet, origin: str) -> Image.Image:
+        page = Image.new("RGB", (SIDE * CELL_PX, SIDE * CELL_PX), "white")
+        for place, (concept, hand) in enumerate(sheet.cells):
+            row, column = divmod(place, SIDE)
+            page.paste(self.tile(concept, hand, origin), (column * CELL_PX, row * CELL_PX))
+        return page
+
+    def texts(self) -> list[str]:
+        """Every text a query can hold: what the vocabulary is made of."""
+        return [*self.keys, "and"]
+
+    def digest(self) -> str:
+        content = hashlib.sha256((ASSETS / "sheets.yaml").read_bytes())
+        for shard in self.shards:
+            content.update(shard.path.read_bytes())
+        return content.hexdigest()
+
+
+def is_held_out(first: str, second: str) -> bool:
+    """Is this pair of concepts kept for held-out queries?"""
+    return derive_seed("pair", *sorted((first, second))) % HELD_OUT_ONE_PAIR_IN == 0
+
+
+def training_sheet(pictures: Pictures, row: int, seed: int) -> Sheet:
+    """Sheet `row` of the training stream `seed`: nine concepts, any hand training may show, no held-out pair named."""
+    rng = random.Random(derive_seed(seed, "training sheet", row))
+    while True:
+        concepts = rng.sample(list(pictures.keys), SIDE * SIDE)
+        cells = tuple((name, rng.randrange(2) if name in pictures.both_hands else 0) for name in concepts)
+        named = tuple(rng.sample(concepts, 2))
+        if not is_held_out(*named):
+            return Sheet(cells, named)
+
+
+def held_out_sheets(pictures: Pictures) -> list[Sheet]:
+    """New combinations of pictures that training did show."""
+    sheets = []
+    for row in range(HELD_OUT):
+        rng = random.Random(derive_seed(HELD_OUT_SEED, "held-out", row))
+        named = sample_held_out_pair(rng, list(pictures.keys))
+        others = rng.sample([name for name in pictures.keys if name not in named], SIDE * SIDE - 2)
+        concepts = rng.sample([*named, *others], SIDE * SIDE)
+        cells = tuple((name, rng.randrange(2) if name in pictures.both_hands else 0) for name in concepts)
+        sheets.append(Sheet(cells, named))
+    return sheets
+
+
+def second_hand_sheets(pictures: Pictures) -> list[Sheet]:
+    """The harder part: all pictures by the second artist; training never showed the two named ones in that hand."""
+    sheets = []
+    for row in range(HELD_OUT):
+        rng = random.Random(derive_seed(HELD_OUT_SEED, "second hand", row))
+        named = tuple(rng.sample(list(pictures.first_hand_only), 2))
+        concepts = rng.sample([*named, *rng.sample(list(pictures.both_hands), SIDE * SIDE - 2)], SIDE * SIDE)
+        sheets.append(Sheet(tuple((name, 1) for name in concepts), named))
+    return sheets
+
+
+def sample_held_out_pair(rng: random.Random, concepts: list[str]) -> tuple[str, str]:
+    while True:
+        first, second = rng.sample(concepts, 2)
+        if is_held_out(first, second):
+            return first, second

@@ -1,0 +1,116 @@
+"""The retriever's answers to the engine's questions."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from collotype.families.retriever.backbones import BACKBONES
+from collotype.families.retriever.checkpoint import make_processor, save_model
+from collotype.families.retriever.data import SUITES, Benchmark, Pair, SheetPairs
+from collotype.families.retriever.evaluate import evaluate
+from collotype.families.retriever.model import Retriever, RetrieverConfig
+from collotype.families.retriever.preset import find_preset
+from collotype.families.retriever.processor import Processor, word_tokenizer
+from collotype.families.retriever.sheets import Pictures
+from collotype.losses.contrastive import infonce, retrieval_scores
+from collotype.recipe import Recipe
+from collotype.runtime.seeds import seed_torch
+from collotype.training.task import Batch, Loss, Outputs
+
+
+class RetrieverTask:
+    """Queries and pages, late interaction or single vector, contrasted over the whole batch."""
+
+    couples_examples = True
+
+    def __init__(self, recipe: Recipe):
+        self.recipe = recipe
+        self.preset = find_preset(recipe.model.preset)
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        return Pictures(self.recipe.data.train.pictures)
+
+    @cached_property
+    def processor(self) -> Processor:
+        preset = self.preset
+        tokenizer = word_tokenizer([*self.pictures.texts(), preset.query_prefix, preset.page_prompt])
+        return make_processor(self._config(tokenizer.get_vocab()), tokenizer)
+
+    def _config(self, vocabulary: dict[str, int]) -> RetrieverConfig:
+        model, row = self.recipe.model, BACKBONES[self.recipe.model.backbone]
+        backbone_config = row.configure(row.sizes[model.size], vocabulary)
+        return RetrieverConfig(model.backbone, backbone_config, model.interaction, model.dim, self.preset)
+
+    def build(self) -> Retriever:
+        seed = self.recipe.model.init_seed if self.recipe.model.init_seed is not None else self.recipe.train.seed
+        seed_torch(seed, "init")
+        return Retriever(self._config(self.processor.tokenizer.get_vocab()), self.processor)
+
+    def dataset(self, split: str) -> SheetPairs:
+        data = self.recipe.data.train
+        return SheetPairs(self.pictures, data.queries, data.seed)
+
+    def collate(self, examples: list[Pair]) -> Batch:
+        return {
+            "queries": self.processor.queries([example.query for example in examples]),
+            "pages": self.processor.pages([example.page for example in examples]),
+        }
+
+    def outputs(self, model: nn.Module, batch: Batch) -> Outputs:
+        query_vectors, query_mask = model(batch["queries"])
+        page_vectors, page_mask = model(batch["pages"])
+        return {
+            "query_vectors": query_vectors,
+            "query_mask": query_mask,
+            "page_vectors": page_vectors,
+            "page_mask": page_mask,
+        }
+
+    def loss(self, outputs: Outputs) -> Loss:
+        settings = self.recipe.loss
+        scores = retrieval_scores(
+            outputs["query_vectors"],
+            outputs["page_vectors"],
+            outputs["query_mask"],
+            outputs["page_mask"],
+            normalize=settings.normalize,
+        )
+        accuracy = (scores.detach().argmax(1) == torch.arange(len(scores), device=scores.device)).float().mean()
+        return Loss(infonce(scores, settings.temperature), {"batch_accuracy": float(accuracy)})
+
+    def evaluate(self, model: Retriever, suite: str, examples_to: Path | None = None) -> dict[str, dict[str, float]]:
+        return evaluate(model, self.benchmarks(suite), examples_to)
+
+    def benchmarks(self, suite: str) -> list[Benchmark]:
+        return SUITES[suite](self.pictures)
+
+    def save(self, model: Retriever, folder: Path) -> None:
+        save_model(model, folder)
+
+    def negatives_per_query(self) -> int:
+        return self.recipe.train.batch - 1
+
+    def data_facts(self) -> dict[str, Any]:
+        train = self.dataset("train")
+        source = self.recipe.data.train.source
+        facts = {"train": {"source": source, "queries": len(train), "sha256": train.fingerprint()}}
+        for suite in {evaluation.suite for evaluation in self.recipe.evaluate}:
+            for benchmark in self.benchmarks(suite):
+                sizes = {"queries": len(benchmark.queries), "pages": benchmark.num_pages}
+                facts[benchmark.name] = sizes | {"sha256": benchmark.fingerprint}
+        return facts
+
+    def describe(self) -> dict[str, Any]:
+        with torch.device("meta"):
+            model = Retriever(self._config(self.processor.tokenizer.get_vocab()), self.processor)
+        sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+        return {
+            "parameters": sum(size for size, _ in sizes),
+            "trainable_parameters": sum(size for size, trainable in sizes if trainable),
+            "vectors_per_page": len(self.processor.page_ids) if self.recipe.model.interaction == "late" else 1,
+            "preset": self.preset.name,
+        }

@@ -1,0 +1,68 @@
+"""MaxSim, the late-interaction score, in blocks that keep only the winning positions.
+
+Shapes: B_q queries, B_p pages, T_q and T_p vectors each (padded), D dimensions.
+"""
+
+import torch
+from torch import Tensor
+
+BLOCK_ELEMENTS = 2**24
+"""Similarities held at once: 64 MiB in float32."""
+
+
+def maxsim(queries: Tensor, pages: Tensor, query_mask: Tensor | None = None, page_mask: Tensor | None = None) -> Tensor:
+    """score[i, j] = sum over vectors n of query i of max over vectors s of page j of <q_in, d_js>.
+
+    Args:
+        queries: [B_q, T_q, D]; pages: [B_p, T_p, D].
+        query_mask: bool [B_q, T_q], true where there is a vector (all, if none); page_mask: bool [B_p, T_p].
+
+    Returns:
+        [B_q, B_p], float32 (float64 for float64 input). Padding never counts, so the value of a pair does not depend on
+        its batch. Of equal similarities the first vector gets the gradient. A page without any vector scores -inf.
+        (ColPali, arXiv 2407.01449, eq. 1.)
+    """
+    dtype = torch.float64 if torch.float64 in (queries.dtype, pages.dtype) else torch.float32
+    if query_mask is None:
+        query_mask = queries.new_ones(queries.shape[:2], dtype=torch.bool)
+    if page_mask is None:
+        page_mask = pages.new_ones(pages.shape[:2], dtype=torch.bool)
+    return _MaxSim.apply(queries.to(dtype), pages.to(dtype), query_mask.bool(), page_mask.bool())
+
+
+class _MaxSim(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, queries, pages, query_mask, page_mask):
+        vectors = queries[query_mask]
+        owners = torch.arange(len(queries), device=queries.device).repeat_interleave(query_mask.sum(1))
+        best = vectors.new_empty(len(vectors), len(pages))
+        winners = torch.empty(best.shape, dtype=torch.int32, device=best.device)
+        for block in page_blocks(pages, len(vectors)):
+            similarities = torch.einsum("nd,btd->nbt", vectors, pages[block])
+            similarities.masked_fill_(~page_mask[block], float("-inf"))
+            values, positions = similarities.max(dim=2)
+            best[:, block] = values
+            winners[:, block] = positions.to(torch.int32)
+        ctx.save_for_backward(vectors, pages, query_mask, owners, winners)
+        return best.new_zeros(len(queries), len(pages)).index_add_(0, owners, best)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        vectors, pages, query_mask, owners, winners = ctx.saved_tensors
+        vector_gradient = torch.zeros_like(vectors)
+        page_gradient = torch.zeros_like(pages)
+        for block in page_blocks(pages, len(vectors)):
+            # weights[n, b, t]: how much vector n pulls at vector t of page b; one winner a (vector, page), else zero
+            weights = vectors.new_zeros(len(vectors), *pages[block].shape[:2])
+            weights.scatter_(2, winners[:, block, None].long(), gradient[owners][:, block, None])
+            vector_gradient += torch.einsum("nbt,btd->nd", weights, pages[block])
+            page_gradient[block] = torch.einsum("nbt,nd->btd", weights, vectors)
+        query_gradient = gradient.new_zeros(*query_mask.shape, vectors.shape[1])
+        query_gradient[query_mask] = vector_gradient
+        return query_gradient, page_gradient, None, None
+
+
+def page_blocks(pages: Tensor, num_vectors: int) -> list[slice]:
+    """Cuts the pages so that one block's similarities stay within BLOCK_ELEMENTS."""
+    size = max(1, BLOCK_ELEMENTS // max(1, num_vectors * pages.shape[1]))
+    return [slice(start, min(start + size, len(pages))) for start in range(0, len(pages), size)]

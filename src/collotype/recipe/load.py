@@ -1,0 +1,134 @@
+"""From a name or a file, with overrides, to a Recipe; and back to YAML."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from collotype.recipe.schema import Recipe
+from collotype.runtime.errors import UserError
+
+BUILTIN = Path(__file__).parent / "builtin"
+
+
+class RecipeLoader(yaml.SafeLoader):
+    """YAML in which 5e-5 is a number, and in which a key may stand only once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+RecipeLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def builtin_names() -> list[str]:
+    return sorted(file.stem for file in BUILTIN.glob("*.yaml"))
+
+
+def parse_yaml(text: str, origin: str) -> Any:
+    try:
+        return yaml.load(text, RecipeLoader)  # noqa: S506 - RecipeLoader is a SafeLoader
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise UserError(f"{origin} is not readable YAML ({problem}); correct it and try again.") from error
+
+
+def find_recipe(name_or_file: str) -> Path:
+    """The file behind a built-in name or a path."""
+    if name_or_file in builtin_names():
+        return BUILTIN / f"{name_or_file}.yaml"
+    path = Path(name_or_file)
+    if path.is_dir() and (path / "recipe.yaml").is_file():
+        return path / "recipe.yaml"
+    if path.is_file():
+        return path
+    near = difflib.get_close_matches(name_or_file, builtin_names(), n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise UserError(
+        f"No recipe {name_or_file!r}: {hint}Give a file, or one of the built-in recipes ({', '.join(builtin_names())})."
+    )
+
+
+def set_key(values: dict[str, Any], dotted: str, value: Any) -> None:
+    """Sets `a.b.0.c` in nested mappings and lists, making missing mappings on the way."""
+    *path, last = dotted.split(".")
+    here: Any = values
+    try:
+        for key in path:
+            if isinstance(here, list):
+                here = here[int(key)]
+                continue
+            if here.get(key) is None:
+                here[key] = {}
+            here = here[key]
+        here[int(last) if isinstance(here, list) else last] = value
+    except (ValueError, IndexError, AttributeError, TypeError):
+        raise UserError(f"--set {dotted}: there is no such place in the recipe; `collotype check` shows it.") from None
+
+
+def parse_overrides(assignments: list[str]) -> dict[str, Any]:
+    """`["train.steps=8"]` -> `{"train.steps": 8}`; values are read as YAML."""
+    overrides = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals or not key:
+            raise UserError(f"--set {assignment!r} is not of the form key.path=value, for example --set train.steps=8.")
+        overrides[key.strip()] = parse_yaml(value, f"the value of --set {key}")
+    return overrides
+
+
+def explain(error: ValidationError, origin: str) -> str:
+    """The first problem of a recipe, as one sentence."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"])) or "the top level"
+    if first["type"] == "value_error":
+        problem = str(first["ctx"]["error"])
+    elif first["type"] == "missing":
+        problem = "this key is required and missing"
+    else:
+        problem = f"{first['msg'][0].lower()}{first['msg'][1:]}, found {first['input']!r}"
+    more = f" ({error.error_count() - 1} more after it)" if error.error_count() > 1 else ""
+    return f"{origin}, at {place}: {problem}{more}."
+
+
+def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """The recipe of that built-in name, file or run directory, with `overrides` ({"train.steps": 8}) applied.
+
+    Raises:
+        UserError: no such recipe, an unknown key (with the nearest known one), a wrong type, an impossible value.
+    """
+    path = find_recipe(str(name_or_file))
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"Cannot read the recipe {path}: {error}.") from error
+    values = parse_yaml(text, str(path))
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is no recipe: it holds {type(values).__name__}, not keys and values.")
+    for key, value in (overrides or {}).items():
+        set_key(values, key, value)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise UserError(explain(error, f"Recipe {name_or_file}")) from None
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """The recipe as YAML, every default written out."""
+    return yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True, width=110)
+
+
+def first_line(name: str) -> str:
+    """What a built-in recipe says of itself in its first line, without its name."""
+    line = (BUILTIN / f"{name}.yaml").read_text().split("\n", 1)[0]
+    return line.removeprefix("#").strip().removeprefix(f"{name}:").strip()

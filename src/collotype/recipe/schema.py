@@ -1,0 +1,144 @@
+"""The recipe's schema: every key, its type, unit and default.
+
+A recipe states the science: nothing here depends on the number of processes. Keys the recipe does not know are errors
+that name the nearest known one.
+"""
+
+import difflib
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+PositiveInt = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of a recipe: strict types, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def name_the_nearest_key(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            raise ValueError(f"expected keys ({', '.join(cls.model_fields)}), found {values!r}")
+        for key in values:
+            if key not in cls.model_fields:
+                near = difflib.get_close_matches(str(key), cls.model_fields, n=1, cutoff=0.0)[0]
+                known = ", ".join(cls.model_fields)
+                raise ValueError(f"unknown key {key!r}; the nearest known key is {near!r} (known: {known})")
+        return values
+
+
+class Model(Section):
+    """The retriever's architecture."""
+
+    backbone: Literal["paligemma"]
+    size: Literal["tiny"] = "tiny"
+    interaction: Literal["late", "single"]
+    dim: PositiveInt | None = None
+    """Width of the projection; none leaves the backbone's own vectors (BiPali)."""
+    preset: str
+    init_seed: int | None = None
+    """Seed of the random initialisation; none takes train.seed."""
+
+
+class TrainData(Section):
+    source: Literal["sheets"]
+    queries: PositiveInt
+    """Number of (query, page) pairs in one epoch."""
+    seed: int = 0
+    pictures: str | None = None
+    """Folder with twitter.tar and google.tar; none takes the pictures that come with the package."""
+
+
+class Data(Section):
+    train: TrainData
+
+
+class Loss(Section):
+    name: Literal["infonce"]
+    temperature: PositiveFloat = 0.02
+    normalize: bool = True
+    """Divide a late-interaction score by the number of query vectors."""
+
+
+class Negatives(Section):
+    scope: Literal["global"] = "global"
+
+
+class Optimizer(Section):
+    name: Literal["adamw"] = "adamw"
+    lr: PositiveFloat
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.999
+    eps: PositiveFloat = 1e-8
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+
+
+class Schedule(Section):
+    name: Literal["linear", "cosine", "constant"] = "linear"
+    warmup_fraction: Fraction = 0.0
+    """Part of all steps over which the learning rate rises from zero."""
+
+
+class Train(Section):
+    batch: PositiveInt
+    """Queries per optimiser step over all processes."""
+    micro_batch: PositiveInt | None = None
+    """Queries per forward pass of one process; none takes a process's whole share."""
+    steps: PositiveInt
+    seed: int = 42
+    precision: Literal["fp32", "fp64"] = "fp32"
+    optimizer: Optimizer
+    schedule: Schedule = Schedule()
+    clip_grad_norm: PositiveFloat | None = None
+    checkpoint_every: PositiveInt = 100
+    """In optimiser steps."""
+    keep_checkpoints: PositiveInt = 2
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Loader processes beside each training process."""
+
+
+class Evaluate(Section):
+    suite: Literal["sheets"]
+    every_steps: PositiveInt | None = None
+    """Also evaluate during training; none evaluates at the end only."""
+
+
+class Expect(Section):
+    dataset: str
+    metric: str
+    value: float
+    tolerance: Annotated[float, Field(ge=0)]
+    source: str
+
+
+class Recipe(Section):
+    """One run: model, data, loss, schedule, evaluation, and what is expected of it."""
+
+    name: str
+    family: Literal["retriever"]
+    model: Model
+    data: Data
+    loss: Loss
+    negatives: Negatives = Negatives()
+    train: Train
+    evaluate: list[Evaluate] = []
+    expect: list[Expect] = []
+
+    @property
+    def warmup_steps(self) -> int:
+        return round(self.train.schedule.warmup_fraction * self.train.steps)
+
+
+def choices(key: str) -> list[str]:
+    """The values a key like `loss.name` may take."""
+    section: Any = Recipe
+    *path, last = key.split(".")
+    for name in path:
+        annotation = section.model_fields[name].annotation
+        section = get_args(annotation)[0] if get_args(annotation) else annotation
+    return list(get_args(section.model_fields[last].annotation))

@@ -1,0 +1,91 @@
+"""`report.html`: one page, one file, readable offline."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from collotype.evaluation.results import read_examples
+from collotype.recipe import Recipe, recipe_text
+from collotype.report import plots
+from collotype.report.record import read_record
+from collotype.report.verdict import in_words
+from collotype.runtime.files import JsonLines, write_text
+
+HERE = Path(__file__).parent
+HEADLINE = "ndcg_at_5"
+SHOWN = ("ndcg_at_5", "ndcg_at_10", "recall_at_1", "recall_at_5", "map_at_10", "mrr")
+
+
+def render(template: str, **values: Any) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters["metric"] = lambda name: name.replace("_at_", "@").replace("ndcg", "nDCG").replace("mrr", "MRR")
+    environment.filters["words"] = in_words
+    return environment.get_template(template).render(style=Markup((HERE / "report.css").read_text()), **values)
+
+
+def as_data(file: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode()
+
+
+def write_report(folder: Path) -> Path:
+    """Writes `report.html` of the finished run in `folder` from the files that are there."""
+    record, steps = read_record(folder), JsonLines(folder / "metrics.jsonl").read()
+    comparisons = record["verdict"]["comparisons"] if record["verdict"] else []
+    figures = [
+        (plots.loss_curve(steps), "Training loss. The grey line is each step, the red one the mean of the last 20."),
+        (plots.learning_rate_curve(steps), "Learning rate of every step."),
+    ]
+    points = [
+        (row["step"], headline(row["results"])) for row in JsonLines(folder / "evaluation" / "curve.jsonl").read()
+    ]
+    points.append((record["plan"]["steps"], headline(record["results"])))
+    if record["results"]:
+        caption = (
+            "nDCG@5 on the evaluation sets during training; the bands are the expected values with their tolerance."
+        )
+        figures.insert(0, (plots.metric_curve(points, HEADLINE, comparisons), caption))
+    examples = []
+    for place in sorted((folder / "evaluation").glob("*/examples")):
+        for example in read_examples(place):
+            for row in example.rows:
+                for picture in row:
+                    picture.file = as_data(place / picture.file)
+            examples.append(example)
+    page = render(
+        "report.html.j2",
+        record=record,
+        comparisons=comparisons,
+        shown=SHOWN,
+        figures=[(Markup(svg), caption) for svg, caption in figures],
+        examples=examples,
+        recipe=recipe_text(Recipe.model_validate(record["recipe"])),
+    )
+    write_text(folder / "report.html", page)
+    return folder / "report.html"
+
+
+def headline(results: dict[str, dict[str, float]]) -> dict[str, float]:
+    return {dataset: metrics[HEADLINE] for dataset, metrics in results.items()}
+
+
+def write_seeds_report(folder: Path) -> Path:
+    """Writes `report.html` of a run over several seeds."""
+    summary = json.loads((folder / "seeds.json").read_text())
+    comparisons = summary["verdict"]["comparisons"] if summary["verdict"] else []
+    expected = {c["dataset"]: (c["expected"], c["tolerance"]) for c in comparisons if c["metric"] == HEADLINE}
+    page = render(
+        "seeds.html.j2",
+        summary=summary,
+        comparisons=comparisons,
+        shown=SHOWN,
+        figure=Markup(plots.seed_dots(summary["results"], HEADLINE, expected)),
+        recipe=recipe_text(Recipe.model_validate(summary["recipe"])),
+    )
+    write_text(folder / "report.html", page)
+    return folder / "report.html"

@@ -1,0 +1,52 @@
+"""Measured against expected: reproduced or not, and by how much."""
+
+from typing import Any
+
+from collotype.recipe import Recipe
+from collotype.runtime.errors import UserError
+
+Verdict = dict[str, Any]
+
+
+def judge(recipe: Recipe, results: dict[str, dict[str, float]]) -> Verdict | None:
+    """Compares results with the recipe's expectations; none without expectations.
+
+    A value reproduces its expectation when it is within the tolerance on either side: a number far above the published
+    one is no reproduction either.
+
+    Raises:
+        UserError: an expectation names a dataset or metric that was not measured.
+    """
+    if not recipe.expect:
+        return None
+    comparisons = []
+    for expected in recipe.expect:
+        metrics = results.get(expected.dataset)
+        if metrics is None or expected.metric not in metrics:
+            known = ", ".join(results) if metrics is None else ", ".join(metrics)
+            raise UserError(f"The recipe expects {expected.metric} of {expected.dataset}, but measured only {known}.")
+        measured = metrics[expected.metric]
+        difference = measured - expected.value
+        comparisons.append(
+            {
+                "dataset": expected.dataset,
+                "metric": expected.metric,
+                "measured": measured,
+                "expected": expected.value,
+                "tolerance": expected.tolerance,
+                "difference": difference,
+                "reproduced": abs(difference) <= expected.tolerance,
+                "source": expected.source,
+            }
+        )
+    return {"reproduced": all(c["reproduced"] for c in comparisons), "comparisons": comparisons}
+
+
+def in_words(comparison: dict[str, Any]) -> str:
+    """One line: "reproduced: ndcg_at_5 of … is 0.731, expected 0.735 ± 0.020 (0.004 below)"."""
+    side = "above" if comparison["difference"] > 0 else "below"
+    return (
+        f"{'reproduced' if comparison['reproduced'] else 'not reproduced'}: {comparison['metric']} of "
+        f"{comparison['dataset']} is {comparison['measured']:.3f}, expected {comparison['expected']:.3f} "
+        f"± {comparison['tolerance']:.3f} ({abs(comparison['difference']):.3f} {side})"
+    )

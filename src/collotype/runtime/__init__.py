@@ -1,0 +1,1 @@
+"""Where a run happens: processes, device, seeds, files, the terminal."""

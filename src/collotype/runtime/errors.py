@@ -1,0 +1,9 @@
+"""The one exception a user is meant to read."""
+
+
+class UserError(Exception):
+    """Something the user can fix: the message says the cause, the value seen and the next step. Exit status 2."""
+
+
+class InterruptedRunError(UserError):
+    """The user or the machine asked the run to stop; what was done is kept."""

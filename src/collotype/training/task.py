@@ -1,0 +1,66 @@
+"""The seam between the engine and the families: the engine knows of tasks only."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+Outputs = dict[str, Tensor]
+"""What a model gives for a micro-batch: tensors with the examples in dimension 0. Further dimensions may differ between
+micro-batches (padding): they are filled with zeros, masks with false."""
+
+Batch = dict[str, Any]
+"""Inputs of a micro-batch: nested dicts of tensors."""
+
+
+@dataclass
+class Loss:
+    """A scalar, and what is worth writing down beside it."""
+
+    value: Tensor
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+class MapDataset(Protocol):
+    def __len__(self) -> int: ...
+
+    def example(self, row: int, epoch: int) -> Any:
+        """Example `row`, augmented (if at all) as a function of (row, epoch)."""
+
+    def fingerprint(self) -> str:
+        """A digest of everything that decides what the examples are."""
+
+
+class Task(Protocol):
+    """One family's answers to the engine's questions, for one recipe."""
+
+    couples_examples: bool
+    """Does the loss need the whole batch at once?"""
+
+    def build(self) -> nn.Module:
+        """The model before the first step; a function of the recipe alone."""
+
+    def dataset(self, split: str) -> MapDataset: ...
+
+    def collate(self, examples: list[Any]) -> Batch: ...
+
+    def outputs(self, model: nn.Module, batch: Batch) -> Outputs:
+        """What the loss needs of the model: embeddings or logits."""
+
+    def loss(self, outputs: Outputs) -> Loss:
+        """On the outputs of the whole batch (of a micro-batch, if examples are not coupled); a mean over examples."""
+
+    def evaluate(self, model: nn.Module, suite: str, examples_to: Path | None = None) -> dict[str, dict[str, float]]:
+        """Metrics by dataset ("SUITE/DATASET"); a few illustrated examples into the folder `examples_to`."""
+
+    def save(self, model: nn.Module, folder: Path) -> None:
+        """Everything `collotype.load(folder)` needs."""
+
+    def negatives_per_query(self) -> int: ...
+
+    def data_facts(self) -> dict[str, Any]:
+        """Sizes and fingerprints of the training data and of every dataset that is evaluated."""
+
+    def describe(self) -> dict[str, Any]:
+        """Facts of the model for the plan and the record; no weights are made."""

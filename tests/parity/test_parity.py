@@ -1,0 +1,105 @@
+"""Every golden case below the folders named in COLLOTYPE_PARITY (default: the project's own copies), by its case.json."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from collotype.evaluation.ranking import ranking_metrics
+from collotype.families.retriever.backbones import BACKBONES
+from collotype.families.retriever.checkpoint import load_weights
+from collotype.families.retriever.model import Retriever, RetrieverConfig
+from collotype.families.retriever.preset import PRESETS
+from collotype.losses.maxsim import maxsim
+
+FOLDERS = os.environ.get("COLLOTYPE_PARITY", str(Path(__file__).parent / "cases")).split(":")
+BACKBONE_OF = {"colpali": "paligemma", "bipali": "paligemma"}
+
+
+def check_ranking_metrics(case: dict, folder: Path) -> None:
+    data = json.loads((folder / "input.json").read_text())
+    means, by_query = ranking_metrics(data["qrels"], data["run"])
+    ours = {"recip_rank": means["mrr"]}
+    for theirs, name in (("P", "precision"), ("recall", "recall"), ("ndcg_cut", "ndcg"), ("map_cut", "map")):
+        ours |= {f"{theirs}_{k}": means[f"{name}_at_{k}"] for k in (1, 3, 5, 10, 20, 50, 100)}
+    assert ours == pytest.approx(case["expected"], abs=case["tolerance"])
+    ndcg = {query: metrics["ndcg_at_5"] for query, metrics in by_query.items()}
+    assert ndcg == pytest.approx(case["per_query_ndcg5"], abs=case["tolerance"])
+
+
+def check_maxsim(case: dict, folder: Path) -> None:
+    tensors = load_file(folder / "tensors.safetensors")
+    numbered = {name: sorted((k for k in tensors if k.startswith(f"{name}_")), key=lambda k: int(k[len(name) + 1 :]))
+                for name in ("query", "page")}
+    queries, pages = ([tensors[key] for key in numbered[name]] for name in ("query", "page"))
+    (q, q_mask), (p, p_mask) = padded(queries), padded(pages)
+    close = {"atol": case["tolerance"]["scores"], "rtol": 0}
+    torch.testing.assert_close(maxsim(q, p, q_mask, p_mask).double(), tensors["scores"], **close)
+    alone = torch.stack([torch.cat([maxsim(query[None], page[None])[0] for page in pages]) for query in queries])
+    torch.testing.assert_close(alone.double(), tensors["scores"], **close)
+
+
+def padded(ragged: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Padded with a vector that would win every maximum, were it not masked."""
+    batch = torch.nn.utils.rnn.pad_sequence(ragged, batch_first=True, padding_value=9.0)
+    mask = torch.arange(batch.shape[1]) < torch.tensor([len(vectors) for vectors in ragged])[:, None]
+    return batch, mask
+
+
+def check_retriever(case: dict, folder: Path) -> None:
+    if case["family"] not in BACKBONE_OF:
+        pytest.skip(f"the family {case['family']} has no backbone row")
+    tensors, weights = load_file(folder / "tensors.safetensors"), load_file(folder / "weights.safetensors")
+    late = case["family"].startswith("col")
+    dim = weights["custom_text_proj.weight"].shape[0] if late else None
+    close = {"atol": case["tolerance"]["embeddings"], "rtol": 0}
+    for attention in ("causal", "bidirectional"):
+        preset = PRESETS["colpali-paper"].__class__(**{**vars(PRESETS["colpali-paper"]), "query_attention": attention})
+        backbone = BACKBONE_OF[case["family"]]
+        config = RetrieverConfig(backbone, case["backbone_config"], "late" if late else "single", dim, preset)
+        model = Retriever(config).eval()
+        load_weights(model, weights, str(folder))
+        with torch.no_grad():
+            ids, mask = tensors["query_input_ids"], tensors["query_attention_mask"]
+            queries, _ = model({"input_ids": ids, "attention_mask": mask})
+            wanted = tensors[f"query_embeddings_{attention}"]
+            torch.testing.assert_close(queries if late else queries[:, 0], wanted, **close)
+            for row, keep in enumerate(mask.bool()):
+                alone, _ = model({"input_ids": ids[row, keep][None], "attention_mask": mask[row, keep][None]})
+                torch.testing.assert_close(alone[0] if late else alone[0, 0], wanted[row, keep] if late else wanted[row], **close)
+            ids = tensors["page_input_ids"]
+            inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+            pages, _ = model({**inputs, "pixel_values": tensors["page_pixel_values"]})
+            torch.testing.assert_close(pages if late else pages[:, 0], tensors["page_embeddings"], **close)
+
+
+CHECKS: dict[str, Callable[[dict, Path], None]] = {
+    "ranking_metrics": check_ranking_metrics,
+    "maxsim": check_maxsim,
+    "retriever": check_retriever,
+}
+
+
+def found_cases() -> list:
+    files = sorted(file for folder in FOLDERS for file in Path(folder).rglob("case.json"))
+    return [pytest.param(file.parent, id=f"{file.parent.parent.name}/{file.parent.name}") for file in files]
+
+
+@pytest.mark.parametrize("folder", found_cases())
+def test_case(folder: Path) -> None:
+    case = json.loads((folder / "case.json").read_text())
+    if case["kind"] not in CHECKS:
+        pytest.skip(f"nothing here computes the kind {case['kind']}")
+    CHECKS[case["kind"]](case, folder)
+
+
+def test_cases_are_found() -> None:
+    assert found_cases(), f"no case.json below {FOLDERS}"
+
+
+def test_rows_of_the_backbone_table_have_their_own_name() -> None:
+    assert all(name == row.name for name, row in BACKBONES.items())
