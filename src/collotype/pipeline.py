@@ -108,7 +108,7 @@ def run(
     recipe, device = resolve(recipe, overrides), pick_device(world)
     folder = folder or Path("runs") / recipe.name
     task = task_for(recipe)
-    plan = plan_of(task, recipe, world, device)
+    plan, data = plan_of(task, recipe, world, device), task.data_facts()
     with process_group(world):
         on_main(world, lambda: open_folder(folder, recipe, resume, overwrite))
         if world.is_main:
@@ -126,7 +126,7 @@ def run(
             "recipe": recipe.model_dump(),
             "plan": plan,
             "environment": environment(plan["device"], torch.get_num_threads(), {"processes": world.size}),
-            "data": task.data_facts(),
+            "data": data,
             "model": {**task.describe(), "initial_sha256": training.initial_sha256},
             "timing": {
                 "total_s": round(time.perf_counter() - started, 2),

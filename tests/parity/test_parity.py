@@ -1,4 +1,4 @@
-"""Every golden case below the folders named in COLLOTYPE_PARITY (default: the project's own copies), by its case.json."""
+"""Every golden case below the folders named in COLLOTYPE_PARITY (default: our own copies), by its case.json."""
 
 import json
 import os
@@ -33,8 +33,10 @@ def check_ranking_metrics(case: dict, folder: Path) -> None:
 
 def check_maxsim(case: dict, folder: Path) -> None:
     tensors = load_file(folder / "tensors.safetensors")
-    numbered = {name: sorted((k for k in tensors if k.startswith(f"{name}_")), key=lambda k: int(k[len(name) + 1 :]))
-                for name in ("query", "page")}
+    numbered = {
+        name: sorted((k for k in tensors if k.startswith(f"{name}_")), key=lambda k: int(k[len(name) + 1 :]))
+        for name in ("query", "page")
+    }
     queries, pages = ([tensors[key] for key in numbered[name]] for name in ("query", "page"))
     (q, q_mask), (p, p_mask) = padded(queries), padded(pages)
     close = {"atol": case["tolerance"]["scores"], "rtol": 0}
@@ -70,7 +72,9 @@ def check_retriever(case: dict, folder: Path) -> None:
             torch.testing.assert_close(queries if late else queries[:, 0], wanted, **close)
             for row, keep in enumerate(mask.bool()):
                 alone, _ = model({"input_ids": ids[row, keep][None], "attention_mask": mask[row, keep][None]})
-                torch.testing.assert_close(alone[0] if late else alone[0, 0], wanted[row, keep] if late else wanted[row], **close)
+                torch.testing.assert_close(
+                    alone[0] if late else alone[0, 0], wanted[row, keep] if late else wanted[row], **close
+                )
             ids = tensors["page_input_ids"]
             inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
             pages, _ = model({**inputs, "pixel_values": tensors["page_pixel_values"]})

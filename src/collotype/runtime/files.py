@@ -26,7 +26,7 @@ def room_to_write(path: Path) -> Iterator[None]:
                 f"No room left while writing {path} ({error.strerror}); everything written before it is kept: "
                 "free some space and repeat the command with --resume."
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise UserError(f"Cannot write {path} ({error.strerror}); choose another folder with --out.") from error
         raise
 

@@ -45,6 +45,8 @@ def process_group(world: World) -> Iterator[World]:
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", rank=world.rank, world_size=world.size)
     try:
         yield world
+        # nobody leaves while another still talks to it: gloo aborts the one that is left
+        dist.barrier()
     finally:
         dist.destroy_process_group()
 

@@ -37,12 +37,12 @@ class TarShard:
         try:
             start, size = self.offsets[key][extension]
         except KeyError:
-            raise UserError(f"{self.path} holds no {key}.{extension}; it has {len(self.offsets)} keys.") from None
+            raise UserError(f"{self.path} holds no {key}.{extension}; it has {len(self.offsets)} keys") from None
         with self.path.open("rb") as file:
             file.seek(start)
             content = file.read(size)
         if len(content) < size:
-            raise UserError(f"{self.path} ends inside {key}.{extension}; copy the file again.")
+            raise UserError(f"{self.path} ends inside {key}.{extension}; copy the file again")
         return content
 
     def json(self, key: str) -> dict[str, Any]:

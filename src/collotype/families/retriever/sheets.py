@@ -59,14 +59,13 @@ class Pictures:
     def tile(self, concept: str, hand: int, origin: str) -> Image.Image:
         """The picture of `concept` by that artist; `origin` names the row in an error."""
         if (concept, hand) not in self._tiles:
-            key = self.keys[concept]
+            key, shard = self.keys[concept], self.shards[hand]
             try:
-                image = Image.open(io.BytesIO(self.shards[hand].read(key, "png")))
+                image = Image.open(io.BytesIO(shard.read(key, "png")))
                 image = image.convert("RGB").resize((CELL_PX, CELL_PX), Image.Resampling.BICUBIC)
-            except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+            except (UserError, UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
                 raise UserError(
-                    f"{origin}: the picture {key}.png ({concept}) in {self.shards[hand].path} cannot be read "
-                    f"({error}); replace it."
+                    f"{origin}: the picture {key}.png ({concept}) in {shard.path} cannot be read ({error}); replace it."
                 ) from error
             self._tiles[concept, hand] = image
         return self._tiles[concept, hand]

@@ -1,0 +1,121 @@
+"""The commands as a user types them: output, exit status, and one sentence for what is wrong."""
+
+import json
+import resource
+import sys
+from pathlib import Path
+
+import pytest
+from tests.conftest import SMALL, as_flags
+
+FLAGS = as_flags({**SMALL, "train.steps": 2})
+
+
+def test_a_missed_expectation_is_exit_status_3(cli, tmp_path: Path) -> None:
+    missed = "[{dataset: sheets/held-out, metric: mrr, value: 0.9, tolerance: 0.01, source: a test}]"
+    flags = [*FLAGS, "--set", "evaluate=[{suite: sheets}]", "--set", f"expect={missed}"]
+    done = cli("run", "desk-colpali", "--out", tmp_path / "run", *flags)
+    assert done.returncode == 3
+    assert "not reproduced: mrr of sheets/held-out is 0.0" in done.stdout
+    assert "report: " in done.stdout and (tmp_path / "run" / "report.html").is_file()
+    assert done.stderr == "", "quiet when not a terminal"
+
+
+def test_a_met_expectation_is_exit_status_0_and_json_is_only_json(cli, tmp_path: Path) -> None:
+    met = "[{dataset: sheets/held-out, metric: mrr, value: 0.5, tolerance: 0.5, source: a test}]"
+    flags = [*FLAGS, "--set", "evaluate=[{suite: sheets}]", "--set", f"expect={met}", "--json"]
+    done = cli("run", "desk-bipali", "--out", tmp_path / "run", *flags)
+    assert done.returncode == 0
+    outcome = json.loads(done.stdout)
+    assert outcome["verdict"]["reproduced"] and outcome["folder"] == str(tmp_path / "run")
+    measured = json.loads(cli("evaluate", tmp_path / "run" / "model", "--json", "--out", tmp_path / "e").stdout)
+    assert measured == outcome["results"]
+    assert (
+        json.loads((tmp_path / "e" / "sheets" / "held-out.json").read_text())["metrics"] == measured["sheets/held-out"]
+    )
+
+
+def test_check_shows_the_plan_and_writes_nothing(cli, tmp_path: Path) -> None:
+    done = cli("check", "desk-colpali", "--set", "train.steps=8", "--json", cwd=tmp_path)
+    shown = json.loads(done.stdout)
+    assert shown["plan"]["steps"] == 8 and shown["plan"]["negatives_per_query"] == shown["plan"]["batch"] - 1
+    assert cli("check", "desk-colpali").stdout.startswith("name: desk-colpali\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_train_leaves_a_model_to_evaluate(cli, tmp_path: Path) -> None:
+    assert cli("train", "desk-colpali", "--out", tmp_path / "run", *FLAGS).returncode == 0
+    assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
+    assert not (tmp_path / "run" / "evaluation").exists() or not list((tmp_path / "run" / "evaluation").glob("*/*"))
+
+
+def test_a_report_can_be_written_again(cli, trained: Path) -> None:
+    before = (trained / "report.html").read_text()
+    (trained / "report.html").unlink()
+    assert cli("report", trained).returncode == 0
+    assert (trained / "report.html").read_text() == before
+
+
+def test_list_names_what_there_is(cli) -> None:
+    assert [line.split()[0] for line in cli("list").stdout.splitlines()] == ["desk-bipali", "desk-colpali"]
+    assert cli("list", "losses").stdout.split() == ["infonce"]
+    assert cli("list", "models").stdout.split() == ["paligemma"]
+    assert cli("list", "suites").stdout.split() == ["sheets"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "desk-colpaly"], "No recipe 'desk-colpaly': did you mean 'desk-colpali'?"),
+        (["run", "desk-colpali", "--set", "train.stepz=1"], "the nearest known key is 'steps'"),
+        (["run", "desk-colpali", "--set", "train.steps=x"], "found 'x'"),
+        (["run", "desk-colpali", "--set", "train.micro_batch=5"], "does not divide"),
+        (["check", "desk-colpali", "--set", "train.micro_batch=5"], "does not divide"),
+        (["evaluate", "nowhere"], "nowhere holds no collotype model"),
+        (["evaluate", "nowhere", "--suite", "vidore"], "No suite 'vidore'"),
+        (["report", "nowhere"], "has no readable record.json"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_status_2(cli, arguments: list, words: str, tmp_path: Path) -> None:
+    done = cli(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr and done.stderr.count("\n") == 1 and done.stderr.startswith("collotype: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_keeps_what_was_written(cli, tmp_path: Path) -> None:
+    """No file may grow over 3 MB: the optimiser's state (5 MB) does not fit."""
+
+    def shrink() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))
+
+    done = cli("run", "desk-colpali", "--out", tmp_path / "run", *FLAGS, preexec_fn=shrink)
+    assert done.returncode == 2
+    assert "No room left while writing" in done.stderr and "--resume" in done.stderr and "Traceback" not in done.stderr
+    assert (tmp_path / "run" / "metrics.jsonl").read_text().count("\n") == 2
+    assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
+    resumed = cli("run", tmp_path / "run", "--resume")
+    assert resumed.returncode == 0 and (tmp_path / "run" / "record.json").is_file()
+
+
+def test_an_unreadable_picture_is_named_with_its_row(cli, tmp_path: Path) -> None:
+    for name in ("twitter.tar", "google.tar"):
+        (tmp_path / name).write_bytes(b"\0" * 10240)
+    done = cli("run", "desk-colpali", "--out", tmp_path / "run", *FLAGS, "--set", f"data.train.pictures={tmp_path}")
+    assert done.returncode == 2 and "training row" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_two_processes_train_like_one(cli, tmp_path: Path) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    flags = [*as_flags({**SMALL, "train.steps": 4}), "--set", "evaluate=[{suite: sheets}]"]
+    for name, how in (("one", [sys.executable]), ("two", launcher)):
+        done = cli("run", "desk-colpali", "--out", tmp_path / name, *flags, launcher=how, env={"OMP_NUM_THREADS": "1"})
+        assert done.returncode == 0, done.stderr
+    rows = {
+        name: [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
+    }
+    for one, two in zip(rows["one"], rows["two"], strict=True):
+        assert two["loss"] == pytest.approx(one["loss"], rel=1e-5)
+    plan = json.loads((tmp_path / "two" / "record.json").read_text())["plan"]
+    assert (plan["processes"], plan["micro_batch"], plan["negatives_per_query"]) == (2, 4, 7)

@@ -1,0 +1,42 @@
+"""Ranking metrics against trec_eval itself, on rankings nobody chose."""
+
+import pytest
+import pytrec_eval
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collotype.evaluation.ranking import CUTOFFS, ranking_metrics
+
+DOCUMENTS = [f"d{number}" for number in range(12)] + ["D1", "é", "z"]
+SCORES = st.sampled_from([-1.5, -0.25, 0.0, 0.25, 0.5, 1.0, 3.0])
+QUERY = st.tuples(
+    st.dictionaries(st.sampled_from(DOCUMENTS), st.integers(0, 3), min_size=1),
+    st.dictionaries(st.sampled_from(DOCUMENTS), SCORES, min_size=1),
+)
+
+
+@given(st.lists(QUERY, min_size=1, max_size=4))
+def test_every_metric_is_trec_evals(queries: list) -> None:
+    qrels = {f"q{i}": judged for i, (judged, _) in enumerate(queries)}
+    run = {f"q{i}": scores for i, (_, scores) in enumerate(queries)}
+    cuts = ",".join(map(str, CUTOFFS))
+    measures = {f"{name}.{cuts}" for name in ("ndcg_cut", "map_cut", "recall", "P")} | {"recip_rank"}
+    theirs = pytrec_eval.RelevanceEvaluator(qrels, measures).evaluate(run)
+    _, ours = ranking_metrics(qrels, run)
+    for query, expected in theirs.items():
+        named = {"recip_rank": ours[query]["mrr"]}
+        for name, own in (("ndcg_cut", "ndcg"), ("map_cut", "map"), ("recall", "recall"), ("P", "precision")):
+            named |= {f"{name}_{k}": ours[query][f"{own}_at_{k}"] for k in CUTOFFS}
+        assert named == pytest.approx(expected, abs=1e-9)
+
+
+def test_queries_without_ranking_do_not_count() -> None:
+    means, by_query = ranking_metrics({"a": {"x": 1}, "b": {"x": 1}}, {"a": {"x": 1.0}})
+    assert means["ndcg_at_5"] == 1.0 and list(by_query) == ["a"]
+
+
+def test_scores_that_are_no_numbers_are_refused() -> None:
+    with pytest.raises(ValueError, match="'a' has a score that is not a number"):
+        ranking_metrics({"a": {"x": 1}}, {"a": {"x": float("nan")}})
+    with pytest.raises(ValueError, match="None of the 1 queries"):
+        ranking_metrics({"a": {"x": 1}}, {"b": {"x": 1.0}})

@@ -1,0 +1,110 @@
+"""The desk data: what training may show, what is held out, and what counts as right."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from collotype.families.retriever.data import SheetPairs, sheet_benchmarks
+from collotype.families.retriever.sheets import (
+    ASSETS,
+    CELL_PX,
+    Pictures,
+    held_out_sheets,
+    is_held_out,
+    second_hand_sheets,
+    training_sheet,
+)
+from collotype.runtime.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def pictures() -> Pictures:
+    return Pictures()
+
+
+def test_every_concept_has_a_picture_by_both_artists(pictures: Pictures) -> None:
+    assert len(pictures.both_hands) == 80 and len(pictures.first_hand_only) == 20
+    for key in pictures.keys.values():
+        assert all(key in shard for shard in pictures.shards)
+    first, second = (pictures.tile("bicycle", hand, "a test") for hand in (0, 1))
+    assert first.size == second.size == (CELL_PX, CELL_PX)
+    assert first.tobytes() != second.tobytes()
+
+
+def test_training_never_names_a_held_out_pair_nor_shows_a_held_back_hand(pictures: Pictures) -> None:
+    for row in range(2000):
+        sheet = training_sheet(pictures, row, seed=0)
+        assert not is_held_out(*sheet.named)
+        assert len({concept for concept, _ in sheet.cells}) == 9
+        assert all(sheet.shows(concept) for concept in sheet.named)
+        assert all(hand == 0 for concept, hand in sheet.cells if concept in pictures.first_hand_only)
+
+
+def test_held_out_sheets_are_new_combinations_of_pictures_training_shows(pictures: Pictures) -> None:
+    for sheet in held_out_sheets(pictures):
+        assert is_held_out(*sheet.named) and all(map(sheet.shows, sheet.named))
+        assert all(hand == 0 for concept, hand in sheet.cells if concept in pictures.first_hand_only)
+
+
+def test_the_harder_part_is_in_the_second_hand(pictures: Pictures) -> None:
+    for sheet in second_hand_sheets(pictures):
+        assert all(hand == 1 for _, hand in sheet.cells)
+        assert set(sheet.named) <= set(pictures.first_hand_only)
+
+
+def test_every_page_that_shows_both_pictures_is_right(pictures: Pictures) -> None:
+    for benchmark, sheets in zip(
+        sheet_benchmarks(pictures), (held_out_sheets(pictures), second_hand_sheets(pictures)), strict=True
+    ):
+        assert benchmark.num_pages == len(benchmark.queries) == 256
+        for number, query in enumerate(benchmark.queries):
+            right = set(benchmark.qrels[query])
+            assert f"p{number:03d}" in right
+            named = benchmark.queries[query].split(" and ")
+            assert right == {f"p{page:03d}" for page, sheet in enumerate(sheets) if all(map(sheet.shows, named))}
+
+
+def test_examples_are_a_function_of_seed_and_row(pictures: Pictures) -> None:
+    one, other = SheetPairs(pictures, 100, seed=0), SheetPairs(pictures, 100, seed=1)
+    assert one.example(7, 0).page.tobytes() == SheetPairs(Pictures(), 100, seed=0).example(7, 3).page.tobytes()
+    assert one.example(7, 0).query != other.example(7, 0).query
+    assert one.fingerprint() != other.fingerprint()
+
+
+def spoil(folder: Path, spoiled: bytes | None) -> None:
+    """A copy of the pictures in which the first artist's bicycle is `spoiled` (the tar is cut short, if none)."""
+    for name in ("twitter.tar", "google.tar"):
+        (folder / name).write_bytes((ASSETS / "pictures" / name).read_bytes())
+    if spoiled is None:
+        (folder / "twitter.tar").write_bytes((folder / "twitter.tar").read_bytes()[:3_000_000])
+        return
+    key = Pictures().keys["bicycle"]
+    with (
+        tarfile.open(ASSETS / "pictures" / "twitter.tar") as before,
+        tarfile.open(folder / "twitter.tar", "w") as after,
+    ):
+        for member in before:
+            content = before.extractfile(member).read()
+            if member.name.endswith(f"{key}.png"):
+                content, member.size = spoiled, len(spoiled)
+            after.addfile(member, io.BytesIO(content))
+
+
+@pytest.mark.parametrize("kind", ["no picture", "half a picture"])
+def test_a_picture_that_cannot_be_read_is_named_with_its_row(kind: str, tmp_path: Path) -> None:
+    whole = Pictures().shards[0].read(Pictures().keys["bicycle"], "png")
+    spoil(tmp_path, b"not a picture" if kind == "no picture" else whole[: len(whole) // 2])
+    spoiled = Pictures(str(tmp_path))
+    row = next(r for r in range(500) if ("bicycle", 0) in training_sheet(spoiled, r, 0).cells)
+    with pytest.raises(UserError) as error:
+        SheetPairs(spoiled, 500, 0).example(row, 0)
+    assert str(error.value).startswith(f"training row {row}: the picture 1f6b2.png (bicycle) in {tmp_path}/twitter.tar")
+
+
+def test_a_shard_that_ends_too_early_is_named(tmp_path: Path) -> None:
+    spoil(tmp_path, None)
+    with pytest.raises(UserError, match=r"twitter\.tar"):
+        SheetPairs(Pictures(str(tmp_path)), 10, 0).fingerprint()
+        [SheetPairs(Pictures(str(tmp_path)), 10, 0).example(row, 0) for row in range(100)]

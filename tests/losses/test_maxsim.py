@@ -1,0 +1,77 @@
+"""MaxSim against its definition, value and gradient, whatever the cut."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collotype.losses import maxsim as module
+from collotype.losses.contrastive import infonce, retrieval_scores
+from collotype.losses.maxsim import maxsim
+
+
+def ragged(count: int, longest: int, seed: int, dim: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    vectors = torch.randn(count, longest, dim, generator=generator, dtype=torch.float64)
+    lengths = torch.randint(1, longest + 1, (count,), generator=generator)
+    return vectors, torch.arange(longest) < lengths[:, None]
+
+
+def definition(queries, pages, query_mask, page_mask):
+    ragged_pages = [page[there] for page, there in zip(pages, page_mask, strict=True)]
+    ragged_queries = [query[keep] for query, keep in zip(queries, query_mask, strict=True)]
+    rows = [[(query @ page.T).max(dim=1).values.sum() for page in ragged_pages] for query in ragged_queries]
+    return torch.stack([torch.stack(row) for row in rows])
+
+
+@pytest.mark.parametrize("block_elements", [1, 50, 2**24])
+def test_value_and_gradient_follow_the_definition(block_elements: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK_ELEMENTS", block_elements)
+    queries, query_mask = ragged(4, 6, seed=1)
+    pages, page_mask = ragged(5, 7, seed=2)
+    pull = torch.randn(4, 5, dtype=torch.float64)
+    found = []
+    for score in (maxsim, definition):
+        q, p = queries.clone().requires_grad_(), pages.clone().requires_grad_()
+        value = score(q, p, query_mask, page_mask)
+        (value * pull).sum().backward()
+        found.append((value.detach(), q.grad, p.grad))
+    for ours, expected in zip(*found, strict=True):
+        torch.testing.assert_close(ours, expected, atol=1e-12, rtol=0)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 4), st.integers(1, 6))
+def test_batch_mates_and_padding_change_nothing(seed: int, extra_pages: int, extra_padding: int) -> None:
+    queries, query_mask = ragged(2, 3, seed)
+    pages, page_mask = ragged(2, 4, seed + 1)
+    more, more_mask = ragged(extra_pages, 4 + extra_padding, seed + 2)
+    wide = torch.nn.functional.pad(pages, (0, 0, 0, extra_padding), value=100.0)
+    wide_mask = torch.nn.functional.pad(page_mask, (0, extra_padding))
+    together = maxsim(queries, torch.cat([wide, more]), query_mask, torch.cat([wide_mask, more_mask]))
+    torch.testing.assert_close(together[:, :2], maxsim(queries, pages, query_mask, page_mask), atol=1e-12, rtol=0)
+
+
+def test_half_precision_is_scored_in_float32() -> None:
+    queries, pages = torch.full((1, 1, 300), 0.1), torch.full((1, 1, 300), 0.1)
+    score = maxsim(queries.bfloat16(), pages.bfloat16())
+    assert score.dtype is torch.float32
+    assert score.item() == pytest.approx(300 * torch.tensor(0.1).bfloat16().item() ** 2, rel=1e-6)
+
+
+def test_a_single_vector_is_scored_by_its_dot_product() -> None:
+    queries, pages = torch.randn(3, 1, 8), torch.randn(4, 1, 8)
+    ones = torch.ones(4, 1, dtype=torch.bool)
+    torch.testing.assert_close(retrieval_scores(queries, pages, ones[:3], ones), queries[:, 0] @ pages[:, 0].T)
+
+
+def test_normalised_scores_do_not_grow_with_the_query() -> None:
+    query, page = torch.randn(1, 1, 8), torch.randn(2, 3, 8)
+    long = query.expand(1, 5, 8)
+    ones = lambda x: torch.ones(x.shape[:2], dtype=torch.bool)  # noqa: E731
+    short = retrieval_scores(query, page, ones(query), ones(page), normalize=True)
+    torch.testing.assert_close(retrieval_scores(long, page, ones(long), ones(page), normalize=True), short)
+
+
+def test_infonce_of_equal_scores_is_the_logarithm_of_the_batch() -> None:
+    assert infonce(torch.zeros(8, 8), temperature=0.02).item() == pytest.approx(torch.tensor(8.0).log().item())
+    assert infonce(torch.zeros(1, 1), temperature=0.02).item() == 0.0

@@ -1,0 +1,76 @@
+"""Recipes: names, files, overrides, and what is refused with which words."""
+
+from pathlib import Path
+
+import pytest
+
+from collotype.recipe import builtin_names, load_recipe, recipe_text
+from collotype.recipe.load import parse_overrides
+from collotype.runtime.errors import UserError
+
+
+@pytest.mark.parametrize("name", builtin_names())
+def test_a_saved_recipe_is_the_same_recipe(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name, {"train.optimizer.lr": 3e-5})
+    file = tmp_path / "recipe.yaml"
+    file.write_text(recipe_text(recipe))
+    assert load_recipe(file) == recipe
+    assert load_recipe(tmp_path) == recipe
+
+
+def test_overrides_reach_keys_sections_and_list_entries() -> None:
+    changes = parse_overrides(["train.steps=8", "train.optimizer.lr=5e-5", "evaluate.0.every_steps=null", "expect=[]"])
+    recipe = load_recipe("desk-colpali", changes)
+    assert (recipe.train.steps, recipe.train.optimizer.lr) == (8, 5e-5)
+    assert recipe.evaluate[0].every_steps is None and recipe.expect == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"train.batchsize": 4}, "unknown key 'batchsize'; the nearest known key is 'batch'"),
+        ({"modle.dim": 4}, "unknown key 'modle'; the nearest known key is 'model'"),
+        ({"train.steps": "many"}, "at train.steps: input should be a valid integer, found 'many'"),
+        ({"train.steps": 2.5}, "at train.steps: input should be a valid integer, found 2.5"),
+        ({"train.steps": True}, "at train.steps: input should be a valid integer, found True"),
+        ({"train.batch": 0}, "at train.batch: input should be greater than 0, found 0"),
+        ({"loss.name": "infonse"}, "at loss.name: input should be 'infonce', found 'infonse'"),
+        ({"train": 3}, "at train: expected keys (batch, "),
+        ({"train.optimizer": {}}, "at train.optimizer.lr: this key is required and missing"),
+        ({"evaluate.7.suite": "sheets"}, "there is no such place in the recipe"),
+        ({"name.x.y": 1}, "there is no such place in the recipe"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence(changes: dict, words: str) -> None:
+    with pytest.raises(UserError) as error:
+        load_recipe("desk-colpali", changes)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_name_brings_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="did you mean 'desk-colpali'"):
+        load_recipe("desk-colpaly")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name: [", "is not readable YAML"),
+        ("- a list", "is no recipe: it holds list"),
+        ("name: a\nname: b", "the key 'name' stands twice"),
+        ("name: !!python/object/apply:os.system [true]", "is not readable YAML"),
+        ("", "is no recipe"),
+    ],
+)
+def test_files_that_are_no_recipes(text: str, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "r.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError) as error:
+        load_recipe(file)
+    assert words in str(error.value)
+
+
+def test_an_override_needs_a_key_and_a_value() -> None:
+    with pytest.raises(UserError, match="not of the form"):
+        parse_overrides(["train.steps"])

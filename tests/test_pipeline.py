@@ -1,0 +1,146 @@
+"""A recipe goes in, a run directory comes out."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import collotype
+from collotype.pipeline import Listener, check, run_seeds
+from collotype.recipe import load_recipe
+from collotype.runtime.errors import UserError
+from tests.conftest import SMALL
+
+
+def rows(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def without_times(folder: Path) -> list[dict]:
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows(folder)]
+
+
+def test_a_run_directory_holds_what_the_contract_names(trained: Path) -> None:
+    assert {path.name for path in trained.iterdir()} == {
+        "recipe.yaml",
+        "record.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "model",
+        "evaluation",
+        "report.html",
+    }
+    record = json.loads((trained / "record.json").read_text())
+    assert list(record) == [
+        "recipe", "plan", "environment", "data", "model", "timing", "results", "verdict", "events",
+    ]  # fmt: skip
+    plan = {"batch": 8, "micro_batch": 8, "processes": 1, "negatives_per_query": 7, "steps": 6, "precision": "fp32"}
+    assert plan.items() <= record["plan"].items()
+    assert {"warmup_steps", "epochs", "trainable_parameters"} <= set(record["plan"])
+    assert (
+        record["results"]["sheets/held-out"]["ndcg_at_5"]
+        == json.loads((trained / "evaluation" / "sheets" / "held-out.json").read_text())["metrics"]["ndcg_at_5"]
+    )
+    assert set(record["data"]) == {"train", "sheets/held-out", "sheets/held-out-second-hand"}
+    assert [set(row) for row in rows(trained)] == [
+        {"step", "loss", "batch_accuracy", "lr", "grad_norm", "examples", "seconds"}
+    ] * 6
+
+
+def test_the_verdict_says_how_far(trained: Path) -> None:
+    verdict = json.loads((trained / "record.json").read_text())["verdict"]
+    (comparison,) = verdict["comparisons"]
+    assert not verdict["reproduced"]
+    assert comparison["difference"] == pytest.approx(comparison["measured"] - 0.9)
+
+
+def test_the_saved_recipe_runs_again_to_the_same_numbers(trained: Path, tmp_path: Path) -> None:
+    again = collotype.run(trained / "recipe.yaml", out=tmp_path / "again")
+    assert without_times(trained) == without_times(again.folder)
+    assert again.results == json.loads((trained / "record.json").read_text())["results"]
+
+
+def test_the_curve_is_kept(trained: Path) -> None:
+    (line,) = (trained / "evaluation" / "curve.jsonl").read_text().splitlines()
+    assert json.loads(line)["step"] == 3
+
+
+def test_a_run_that_is_there_is_not_touched(trained: Path) -> None:
+    before = (trained / "metrics.jsonl").read_text()
+    with pytest.raises(UserError, match="already holds a run; go on with it with --resume, delete it with --overwrite"):
+        collotype.run("desk-colpali", out=trained, overrides=SMALL)
+    with pytest.raises(UserError, match=r"holds a run of another recipe \(evaluate, expect, train.seed differ\)"):
+        collotype.run("desk-colpali", out=trained, overrides={**SMALL, "train.seed": 1}, resume=True)
+    assert (trained / "metrics.jsonl").read_text() == before
+
+
+def test_overwrite_starts_anew_but_spares_what_is_no_run(tmp_path: Path) -> None:
+    collotype.run("desk-colpali", out=tmp_path / "run", overrides={**SMALL, "train.steps": 3})
+    collotype.run("desk-colpali", out=tmp_path / "run", overrides={**SMALL, "train.steps": 2}, overwrite=True)
+    assert len(rows(tmp_path / "run")) == 2
+    (tmp_path / "holiday").mkdir()
+    (tmp_path / "holiday" / "photo.png").touch()
+    for settings in ({}, {"overwrite": True}, {"resume": True}):
+        with pytest.raises(UserError, match="is not empty and holds no run"):
+            collotype.run("desk-colpali", out=tmp_path / "holiday", overrides=SMALL, **settings)
+    assert (tmp_path / "holiday" / "photo.png").exists()
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
+    collotype.run("desk-colpali", out=tmp_path / "run", overrides=SMALL)
+    weights, metrics = (tmp_path / "run" / "model" / "model.safetensors").read_bytes(), rows(tmp_path / "run")
+    again = collotype.run(tmp_path / "run", resume=True)
+    assert again.folder == tmp_path / "run"
+    assert (tmp_path / "run" / "model" / "model.safetensors").read_bytes() == weights
+    assert rows(tmp_path / "run") == metrics
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"train.micro_batch": 5}, "the batch of one process is 8, which train.micro_batch = 5 does not divide"),
+        ({"model.preset": "colpaly"}, "No preset 'colpaly'; the known presets are colpali-paper"),
+        ({"data.train.pictures": "/nowhere"}, "Cannot read the shard /nowhere/twitter.tar"),
+        (
+            {"expect": [{"dataset": "vidore/x", "metric": "mrr", "value": 1.0, "tolerance": 0.1, "source": "-"}]},
+            "expects a value of vidore/x, but evaluates nothing",
+        ),
+    ],
+)
+def test_what_cannot_run_is_said_before_anything_is_written(changes: dict, words: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        collotype.run("desk-colpali", out=tmp_path / "run", overrides={**SMALL, **changes})
+    assert words in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_batch_must_divide_among_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(
+        UserError, match=r"train\.batch is 32, which processes = 3 does not divide; the nearest.* 30 or 33"
+    ):
+        check("desk-colpali")
+
+
+def test_several_seeds_give_mean_and_spread(tmp_path: Path) -> None:
+    changes = {**SMALL, "train.steps": 2, "evaluate": [{"suite": "sheets"}]}
+    told = []
+
+    class Ear(Listener):
+        def finished(self, run) -> None:
+            told.append(run.record["recipe"]["train"]["seed"])
+
+    folder, summary = run_seeds("desk-colpali", 2, tmp_path / "seeds", listener=Ear(), overrides=changes)
+    assert told == summary["seeds"] == [42, 43]
+    found = summary["results"]["sheets/held-out"]["ndcg_at_5"]
+    singles = [json.loads((folder / f"seed-{s}" / "record.json").read_text())["results"] for s in (42, 43)]
+    assert found["values"] == [single["sheets/held-out"]["ndcg_at_5"] for single in singles]
+    assert found["mean"] == pytest.approx(sum(found["values"]) / 2)
+    assert "seed-43/report.html" in (folder / "report.html").read_text()
+
+
+def test_a_recipe_object_runs_as_it_is(tmp_path: Path) -> None:
+    run = collotype.run(load_recipe("desk-bipali", {**SMALL, "train.steps": 1}), out=tmp_path / "run")
+    assert run.reproduced and run.verdict is None and run.results == {}
+    assert run.model().encode_queries(["umbrella"])[0].shape == (1, 128)

@@ -1,0 +1,179 @@
+"""The same numbers however the batch is cut, and going on as if nothing had happened."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from collotype.runtime.errors import InterruptedRunError, UserError
+from collotype.runtime.process import World
+from collotype.training.engine import Hooks, train
+from tests.training.toy import ToyTask, toy_recipe
+
+ROOT = Path(__file__).parents[2]
+CPU = torch.device("cpu")
+
+
+def losses(folder: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def train_toy(
+    folder: Path,
+    coupled: bool = True,
+    dropout: float = 0.0,
+    resume: bool = False,
+    hooks: Hooks | None = None,
+    **settings,
+):
+    recipe = toy_recipe(**settings)
+    task = ToyTask(recipe, coupled, dropout)
+    return train(task, recipe, folder, World(), CPU, resume, hooks or Hooks()).model.state_dict()
+
+
+def assert_same(one: dict, other: dict, tolerance: float = 0.0) -> None:
+    for name in one:
+        torch.testing.assert_close(one[name], other[name], atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("coupled", [True, False])
+@pytest.mark.parametrize("micro_batch", [1, 2, 4])
+def test_micro_batches_change_nothing(coupled: bool, micro_batch: int, tmp_path: Path) -> None:
+    whole = train_toy(tmp_path / "whole", coupled)
+    cut = train_toy(tmp_path / "cut", coupled, micro_batch=micro_batch)
+    assert_same(whole, cut, 1e-10)
+    assert losses(tmp_path / "whole") == pytest.approx(losses(tmp_path / "cut"), abs=1e-10)
+    assert len(set(losses(tmp_path / "whole"))) == 6
+
+
+def test_the_gradient_is_that_of_the_whole_batch(tmp_path: Path) -> None:
+    """Against autograd on the whole batch at once, without any of the engine's machinery."""
+    recipe = toy_recipe(steps=1, micro_batch=2)
+    task = ToyTask(recipe)
+    seen = {}
+
+    class Spy(ToyTask):
+        def collate(self, examples: list) -> dict:
+            seen.setdefault("examples", []).extend(examples)
+            return super().collate(examples)
+
+    train(Spy(recipe), recipe, tmp_path, World(), CPU)
+    model = task.build().double()
+    loss = task.loss(task.outputs(model, task.collate(seen["examples"]))).value
+    loss.backward()
+    norm = torch.linalg.vector_norm(torch.cat([p.grad.flatten() for p in model.parameters()])).item()
+    row = json.loads((tmp_path / "metrics.jsonl").read_text())
+    assert (row["loss"], row["grad_norm"]) == pytest.approx((loss.item(), norm), abs=1e-12)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_loader_workers_change_nothing(workers: int, tmp_path: Path) -> None:
+    alone = train_toy(tmp_path / "alone", micro_batch=4)
+    assert_same(alone, train_toy(tmp_path / "helped", micro_batch=4, workers=workers))
+
+
+def test_dropout_draws_the_same_masks_in_both_passes_and_after_a_resume(tmp_path: Path) -> None:
+    straight = train_toy(tmp_path / "straight", dropout=0.4, micro_batch=2)
+    interrupt_at(tmp_path / "cut", 3, dropout=0.4, micro_batch=2)
+    assert_same(straight, train_toy(tmp_path / "cut", dropout=0.4, micro_batch=2, resume=True))
+    assert losses(tmp_path / "straight") == losses(tmp_path / "cut")
+
+
+def interrupt_at(folder: Path, step: int, **settings) -> None:
+    hooks = Hooks(on_step=lambda row: os.kill(os.getpid(), signal.SIGINT) if row["step"] == step else None)
+    with pytest.raises(InterruptedRunError, match=f"Stopped after step {step} of 6, the checkpoint is kept"):
+        train_toy(folder, hooks=hooks, **settings)
+
+
+def test_an_interrupt_finishes_the_step_and_keeps_it(tmp_path: Path) -> None:
+    interrupt_at(tmp_path, 2)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000002"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_thread_other_than_the_main_one_can_train(tmp_path: Path) -> None:
+    worker = threading.Thread(target=train_toy, args=(tmp_path,))
+    worker.start()
+    worker.join()
+    assert len(losses(tmp_path)) == 6
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
+    straight = train_toy(tmp_path / "a", checkpoint_every=2, keep_checkpoints=3)
+    train_toy(tmp_path / "b", checkpoint_every=2, keep_checkpoints=3)
+    newest = tmp_path / "b" / "checkpoints" / "step-000006"
+    (newest / "model.pt").write_bytes((newest / "model.pt").read_bytes()[:-7])
+    (tmp_path / "b" / "checkpoints" / "step-000004" / "state.json").unlink()
+    recipe = toy_recipe(checkpoint_every=2, keep_checkpoints=3)
+    training = train(ToyTask(recipe), recipe, tmp_path / "b", World(), CPU, resume=True)
+    assert_same(straight, training.model.state_dict())
+    assert training.events[0] == {"kind": "resumed", "step": 2}
+    assert [event["step"] for event in training.events[1:]] == [6, 4]
+
+
+def test_only_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
+    train_toy(tmp_path, checkpoint_every=1, keep_checkpoints=2)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-000005", "step-000006"]
+
+
+def test_other_data_is_no_continuation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train_toy(tmp_path)
+    monkeypatch.setattr("tests.training.toy.ToyDataset.fingerprint", lambda self: "other")
+    with pytest.raises(UserError, match=r"was written with another data \(toy, now other\)"):
+        train_toy(tmp_path, resume=True)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+    class Broken(ToyTask):
+        steps = 0
+
+        def loss(self, outputs):
+            self.steps += 1
+            loss = super().loss(outputs)
+            loss.value = loss.value * (float("nan") if self.steps == 4 else 1.0)
+            return loss
+
+    recipe = toy_recipe(checkpoint_every=2)
+    with pytest.raises(UserError, match="Step 4: the loss is nan"):
+        train(Broken(recipe), recipe, tmp_path, World(), CPU)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000002"]
+    assert len(losses(tmp_path)) == 3
+
+
+PROCESSES = """
+import sys
+from pathlib import Path
+import torch
+from collotype.runtime.process import World, process_group
+from collotype.training.engine import train
+from tests.training.toy import ToyTask, toy_recipe
+
+folder, coupled, micro_batch = Path(sys.argv[1]), sys.argv[2] == "True", int(sys.argv[3])
+recipe = toy_recipe(micro_batch=micro_batch)
+with process_group(World.from_environment()) as world:
+    model = train(ToyTask(recipe, coupled), recipe, folder, world, torch.device("cpu")).model
+    torch.save(model.state_dict(), folder / f"rank-{world.rank}.pt")
+"""
+
+
+@pytest.mark.parametrize("coupled", [True, False])
+@pytest.mark.parametrize(("processes", "micro_batch"), [(2, 4), (2, 1), (4, 2)])
+def test_processes_change_nothing(coupled: bool, processes: int, micro_batch: int, tmp_path: Path) -> None:
+    alone = train_toy(tmp_path / "alone", coupled)
+    (tmp_path / "script.py").write_text(PROCESSES)
+    (tmp_path / "group").mkdir()
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command = [*launcher, tmp_path / "script.py", tmp_path / "group", str(coupled), str(micro_batch)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    for rank in range(processes):
+        weights = torch.load(tmp_path / "group" / f"rank-{rank}.pt", weights_only=True)
+        assert_same(alone, weights, 1e-10)
+    assert losses(tmp_path / "group") == pytest.approx(losses(tmp_path / "alone"), abs=1e-10)

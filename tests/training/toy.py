@@ -1,0 +1,67 @@
+"""A task small enough to compute with in float64: two embeddings contrasted, or each example by itself."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from collotype.losses.contrastive import infonce, retrieval_scores
+from collotype.recipe import Recipe, load_recipe
+from collotype.runtime.seeds import derive_seed, seed_torch
+from collotype.training.task import Batch, Loss, Outputs
+
+EXAMPLES = 24
+
+
+def toy_recipe(**train: Any) -> Recipe:
+    changes = {f"train.{key}": value for key, value in {"precision": "fp64", "batch": 8, "steps": 6, **train}.items()}
+    return load_recipe("desk-colpali", {"evaluate": [], "expect": [], "train.checkpoint_every": 100, **changes})
+
+
+class ToyDataset:
+    """Rows of ragged random vectors: (left [3, 4], right [2 to 5, 4])."""
+
+    def __len__(self) -> int:
+        return EXAMPLES
+
+    def example(self, row: int, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        generator = torch.Generator().manual_seed(derive_seed("toy", row))
+        make = lambda n: torch.randn(n, 4, generator=generator, dtype=torch.float64)  # noqa: E731
+        return make(3), make(2 + row % 4)
+
+    def fingerprint(self) -> str:
+        return "toy"
+
+
+class ToyTask:
+    """Late interaction between two small projections; `coupled=False` squares each example's own score instead."""
+
+    def __init__(self, recipe: Recipe, coupled: bool = True, dropout: float = 0.0):
+        self.recipe, self.couples_examples, self.dropout = recipe, coupled, dropout
+
+    def build(self) -> nn.Module:
+        seed_torch(self.recipe.train.seed, "init")
+        return nn.Sequential(nn.Linear(4, 6), nn.Dropout(self.dropout), nn.Tanh(), nn.Linear(6, 5))
+
+    def dataset(self, split: str) -> ToyDataset:
+        return ToyDataset()
+
+    def collate(self, examples: list) -> Batch:
+        left, right = zip(*examples, strict=True)
+        lengths = torch.tensor([len(vectors) for vectors in right])
+        padded = nn.utils.rnn.pad_sequence(list(right), batch_first=True)
+        return {"left": torch.stack(left), "right": padded, "mask": torch.arange(padded.shape[1]) < lengths[:, None]}
+
+    def outputs(self, model: nn.Module, batch: Batch) -> Outputs:
+        return {"left": model(batch["left"]), "right": model(batch["right"]), "mask": batch["mask"]}
+
+    def loss(self, outputs: Outputs) -> Loss:
+        ones = torch.ones(outputs["left"].shape[:2], dtype=torch.bool)
+        scores = retrieval_scores(outputs["left"], outputs["right"], ones, outputs["mask"])
+        if self.couples_examples:
+            return Loss(infonce(scores, temperature=0.5), {"mean_score": float(scores.detach().mean())})
+        return Loss(scores.diagonal().square().mean(), {"mean_score": float(scores.detach().diagonal().mean())})
+
+    def save(self, model: nn.Module, folder: Path) -> None:
+        torch.save(model.state_dict(), folder)
