@@ -11,6 +11,8 @@ from collotype.recipe import load_recipe
 from collotype.runtime.errors import UserError
 from tests.conftest import SMALL
 
+EXPECTED = {"dataset": "vidore/x", "metric": "mrr", "value": 1.0, "tolerance": 0.1, "source": "a test"}
+
 
 def rows(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -69,7 +71,7 @@ def test_a_run_that_is_there_is_not_touched(trained: Path) -> None:
     before = (trained / "metrics.jsonl").read_text()
     with pytest.raises(UserError, match="already holds a run; go on with it with --resume, delete it with --overwrite"):
         collotype.run("desk-colpali", out=trained, overrides=SMALL)
-    with pytest.raises(UserError, match=r"holds a run of another recipe \(evaluate, expect, train.seed differ\)"):
+    with pytest.raises(UserError, match=r"holds a run of another recipe \(evaluate, expect, train\.seed differ\)"):
         collotype.run("desk-colpali", out=trained, overrides={**SMALL, "train.seed": 1}, resume=True)
     assert (trained / "metrics.jsonl").read_text() == before
 
@@ -79,11 +81,29 @@ def test_overwrite_starts_anew_but_spares_what_is_no_run(tmp_path: Path) -> None
     collotype.run("desk-colpali", out=tmp_path / "run", overrides={**SMALL, "train.steps": 2}, overwrite=True)
     assert len(rows(tmp_path / "run")) == 2
     (tmp_path / "holiday").mkdir()
-    (tmp_path / "holiday" / "photo.png").touch()
+    (tmp_path / "holiday" / "recipe.yaml").write_text("two eggs")
     for settings in ({}, {"overwrite": True}, {"resume": True}):
-        with pytest.raises(UserError, match="is not empty and holds no run"):
+        with pytest.raises(UserError, match="is there and is no run of ours"):
             collotype.run("desk-colpali", out=tmp_path / "holiday", overrides=SMALL, **settings)
-    assert (tmp_path / "holiday" / "photo.png").exists()
+    assert (tmp_path / "holiday" / "recipe.yaml").read_text() == "two eggs"
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="give one of them"):
+        collotype.run("desk-colpali", out=tmp_path / "run", overrides=SMALL, resume=True, overwrite=True)
+    collotype.run("desk-colpali", out=tmp_path / "run", overrides={**SMALL, "train.steps": 1}, overwrite=True)
+    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+
+
+def test_another_micro_batch_may_go_on_with_a_run(tmp_path: Path) -> None:
+    collotype.run("desk-colpali", out=tmp_path / "whole", overrides=SMALL)
+    half = {**SMALL, "train.micro_batch": 2}
+    again = collotype.run("desk-colpali", out=tmp_path / "cut", overrides=half)
+    for one, other in zip(rows(tmp_path / "whole"), rows(tmp_path / "cut"), strict=True):
+        assert other["loss"] == pytest.approx(one["loss"], rel=1e-5)
+        assert other["grad_norm"] == pytest.approx(one["grad_norm"], rel=1e-4)
+    assert again.record["plan"]["micro_batches_per_process"] == 4
+    resumed = collotype.run("desk-colpali", out=tmp_path / "cut", overrides=SMALL, resume=True)
+    assert load_recipe(tmp_path / "cut").train.micro_batch is None
+    assert [event["kind"] for event in resumed.record["events"]] == ["resumed"]
 
 
 def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
@@ -98,13 +118,29 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"train.micro_batch": 5}, "the batch of one process is 8, which train.micro_batch = 5 does not divide"),
+        (
+            {"train.micro_batch": 5},
+            "which train.micro_batch = 5 does not divide; the nearest that do are 4 and 8",
+        ),
         ({"model.preset": "colpaly"}, "No preset 'colpaly'; the known presets are colpali-paper"),
         ({"data.train.pictures": "/nowhere"}, "Cannot read the shard /nowhere/twitter.tar"),
         (
-            {"expect": [{"dataset": "vidore/x", "metric": "mrr", "value": 1.0, "tolerance": 0.1, "source": "-"}]},
-            "expects a value of vidore/x, but evaluates nothing",
+            {"expect": [EXPECTED]},
+            "expects a value of the dataset 'vidore/x', which is not measured; Measured are none.",
         ),
+        (
+            {
+                "evaluate": [{"suite": "sheets"}],
+                "expect": [
+                    {"dataset": "sheets/held-out", "metric": "ndcg@5", "value": 1.0, "tolerance": 0, "source": "-"}
+                ],
+            },
+            "expects a value of the metric 'ndcg@5', which is not measured; did you mean ndcg_at_5?",
+        ),
+        ({"data.train.queries": 7}, "train.batch is 8, but data.train has only 7 queries"),
+        ({"model.backbone": "paligemme"}, "No backbone 'paligemme'; known are paligemma"),
+        ({"model.size": "huge"}, "has no size 'huge'; it has tiny"),
+        ({"evaluate": [{"suite": "vidore"}]}, "No suite 'vidore'"),
     ],
 )
 def test_what_cannot_run_is_said_before_anything_is_written(changes: dict, words: str, tmp_path: Path) -> None:
@@ -118,7 +154,7 @@ def test_the_batch_must_divide_among_processes(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(
-        UserError, match=r"train\.batch is 32, which processes = 3 does not divide; the nearest.* 30 or 33"
+        UserError, match=r"train\.batch is 32, which processes = 3 does not divide; the nearest.* 2 and 4"
     ):
         check("desk-colpali")
 

@@ -1,6 +1,5 @@
 """A recipe goes in, a run directory comes out: check, train, evaluate, report."""
 
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,13 +12,14 @@ from collotype.check.plan import Plan, make_plan
 from collotype.evaluation.results import Results, write_results
 from collotype.families import load, task_for
 from collotype.recipe import Recipe, load_recipe, recipe_text
+from collotype.report.compare import differences
 from collotype.report.html import write_report, write_seeds_report
 from collotype.report.record import environment, write_record
 from collotype.report.spread import spread_of_results
 from collotype.report.verdict import judge
 from collotype.runtime.device import describe_device, peak_memory_mib, pick_device
 from collotype.runtime.errors import InterruptedRunError, UserError
-from collotype.runtime.files import JsonLines, write_json, write_text
+from collotype.runtime.files import PARTIAL, JsonLines, remove, room_to_write, sweep_partial, write_json, write_text
 from collotype.runtime.process import World, gather_objects, on_main, process_group
 from collotype.training.engine import Hooks, train
 from collotype.training.task import Task
@@ -36,7 +36,7 @@ class Listener:
 
     def evaluated(self, step: int, results: Results) -> None: ...
 
-    def evaluating(self, suite: str) -> None: ...
+    def evaluating(self, suites: list[str]) -> None: ...
 
     def finished(self, run: "Run") -> None: ...
 
@@ -65,14 +65,23 @@ class Run:
         return load(self.folder / "model")
 
 
-def plan_of(task: Task, recipe: Recipe, world: World, device: torch.device) -> Plan:
-    return make_plan(recipe, world.size, describe_device(device), task.describe(), task.negatives_per_query())
+def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task, Plan, dict[str, Any]]:
+    """The recipe's task, its plan on this hardware, and the facts of its data; nothing is written.
+
+    Raises:
+        UserError: whatever makes the run impossible and can be known before it.
+    """
+    task = task_for(recipe)
+    data = task.data_facts()
+    described, negatives = task.describe(), task.negatives_per_query()
+    plan = make_plan(recipe, world.size, describe_device(device), described, negatives, [*data][1:])
+    return task, plan, data
 
 
 def check(recipe: str | Path | Recipe, overrides: Mapping[str, Any] | None = None) -> tuple[Recipe, Plan]:
     """The resolved recipe and its plan on this machine; nothing is trained or written."""
     recipe, world = resolve(recipe, overrides), World.from_environment()
-    return recipe, plan_of(task_for(recipe), recipe, world, pick_device(world))
+    return recipe, prepare(recipe, world, pick_device(world))[1]
 
 
 def resolve(recipe: str | Path | Recipe, overrides: Mapping[str, Any] | None) -> Recipe:
@@ -107,21 +116,18 @@ def run(
     folder = choose_folder(recipe, out, resume)
     recipe, device = resolve(recipe, overrides), pick_device(world)
     folder = folder or Path("runs") / recipe.name
-    task = task_for(recipe)
-    plan, data = plan_of(task, recipe, world, device), task.data_facts()
-    with process_group(world):
+    task, plan, data = prepare(recipe, world, device)
+    with process_group(world, device):
         on_main(world, lambda: open_folder(folder, recipe, resume, overwrite))
         if world.is_main:
             listener.planned(recipe, folder, plan)
+        hooks = hooks_for(task, recipe, folder, listener)
         try:
-            training = train(
-                task, recipe, folder, world, device, resume, hooks_for(task, recipe, folder, world, listener)
-            )
+            training = train(task, recipe, folder, world, device, resume, hooks)
         except InterruptedRunError as stop:
             raise InterruptedRunError(f"{stop}; go on with `collotype run {folder} --resume`.") from None
         trained = time.perf_counter()
         results = on_main(world, lambda: finish(task, recipe, folder, training.model, listener))
-        peaks = gather_objects(round(peak_memory_mib(device), 1))
         parts = {
             "recipe": recipe.model_dump(),
             "plan": plan,
@@ -129,10 +135,10 @@ def run(
             "data": data,
             "model": {**task.describe(), "initial_sha256": training.initial_sha256},
             "timing": {
-                "total_s": round(time.perf_counter() - started, 2),
                 "steps_s": round(sum(row["seconds"] for row in JsonLines(folder / "metrics.jsonl").read()), 2),
                 "evaluate_s": round(time.perf_counter() - trained, 2),
-                "peak_memory_mib": peaks,
+                "last_process_s": round(time.perf_counter() - started, 2),
+                "peak_memory_mib": gather_objects(round(peak_memory_mib(device), 1)),
             },
             "results": results,
             "verdict": judge(recipe, results),
@@ -153,8 +159,14 @@ def choose_folder(recipe: str | Path | Recipe, out: str | Path | None, resume: b
     return Path(recipe) if is_run else None
 
 
-CUT_BY_HARDWARE = {"train": {"micro_batch", "workers", "checkpoint_every", "keep_checkpoints"}}
-"""What may differ between a run and its continuation: it changes no number."""
+CUT_BY_HARDWARE = {"train.micro_batch", "train.workers", "train.checkpoint_every", "train.keep_checkpoints"}
+"""What may differ between a run and its continuation: how the work is cut and kept, not what is computed."""
+
+MARK = "# the resolved recipe of a collotype run\n"
+"""The first line of a run directory's recipe.yaml: by it a run directory is known."""
+
+PARTS = ("checkpoints", "model", "evaluation", "metrics.jsonl", "record.json", "report.html", "recipe.yaml")
+"""What a run writes, in the order in which it is deleted: the mark last, so that a kill in between leaves a run."""
 
 
 def open_folder(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> None:
@@ -163,41 +175,39 @@ def open_folder(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> 
     Raises:
         UserError: it holds another run, or something that is no run.
     """
-    saved = folder / "recipe.yaml"
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; choose another folder with --out.")
-    if saved.exists() and overwrite:
-        shutil.rmtree(folder)
-    elif saved.exists() and not resume:
-        raise UserError(
-            f"{folder} already holds a run; go on with it with --resume, delete it with --overwrite, or choose another "
-            "folder with --out."
-        )
-    elif saved.exists():
-        before = load_recipe(saved)
-        if before.model_dump(exclude=CUT_BY_HARDWARE) != recipe.model_dump(exclude=CUT_BY_HARDWARE):
+    if resume and overwrite:
+        raise UserError("--resume goes on with a run and --overwrite deletes it; give one of them.")
+    with room_to_write(folder):
+        saved = folder / "recipe.yaml"
+        is_run = saved.is_file() and saved.read_text().startswith(MARK)
+        if not is_run and folder.exists():
+            if not folder.is_dir() or any(not path.name.endswith(PARTIAL) for path in folder.iterdir()):
+                raise UserError(f"{folder} is there and is no run of ours; choose another folder with --out.")
+        if is_run and not (resume or overwrite):
             raise UserError(
-                f"{folder} holds a run of another recipe ({differing_keys(before, recipe)} differ); resume it with the "
-                f"recipe it has (`collotype run {folder} --resume`) or choose another folder with --out."
+                f"{folder} already holds a run; go on with it with --resume, delete it with --overwrite, or choose "
+                "another folder with --out."
             )
-    elif folder.exists() and any(folder.iterdir()):
-        raise UserError(f"{folder} is not empty and holds no run; choose another folder with --out.")
-    if not saved.exists():
-        write_text(saved, recipe_text(recipe))
+        if is_run and resume:
+            require_same_science(folder, load_recipe(saved), recipe)
+        if is_run and overwrite:
+            for part in PARTS:
+                remove(folder / part)
+        if folder.exists():
+            sweep_partial(folder)
+        write_text(saved, MARK + recipe_text(recipe))
 
 
-def differing_keys(before: Recipe, now: Recipe) -> str:
-    old, new = flatten(before.model_dump()), flatten(now.model_dump())
-    return ", ".join(key for key in sorted({*old, *new}) if old.get(key) != new.get(key))
+def require_same_science(folder: Path, before: Recipe, now: Recipe) -> None:
+    keys = sorted(key for key in differences(before.model_dump(), now.model_dump()) if key not in CUT_BY_HARDWARE)
+    if keys:
+        raise UserError(
+            f"{folder} holds a run of another recipe ({', '.join(keys)} differ); resume it with the recipe it has "
+            f"(`collotype run {folder} --resume`) or choose another folder with --out."
+        )
 
 
-def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(values, dict):
-        return {prefix: values}
-    return {k: v for name, part in values.items() for k, v in flatten(part, f"{prefix}.{name}".lstrip(".")).items()}
-
-
-def hooks_for(task: Task, recipe: Recipe, folder: Path, world: World, listener: Listener) -> Hooks:
+def hooks_for(task: Task, recipe: Recipe, folder: Path, listener: Listener) -> Hooks:
     """Tells the listener of every step, and keeps the curve of evaluations during training."""
     curve = JsonLines(folder / "evaluation" / "curve.jsonl")
 
@@ -208,25 +218,26 @@ def hooks_for(task: Task, recipe: Recipe, folder: Path, world: World, listener: 
     def evaluate(model: Any, step: int) -> None:
         due = [e.suite for e in recipe.evaluate if e.every_steps and step % e.every_steps == 0]
         if due:
-            on_main(world, lambda: measure(model, step, due))
-
-    def measure(model: Any, step: int, suites: list[str]) -> None:
-        results: Results = {}
-        for suite in suites:
-            results |= task.evaluate(model, suite)
-        curve.append({"step": step, "results": results})
-        listener.evaluated(step, results)
+            results = measure(task, model, due)
+            curve.append({"step": step, "results": results})
+            listener.evaluated(step, results)
 
     return Hooks(start, listener.stepped, evaluate)
+
+
+def measure(task: Task, model: Any, suites: list[str], examples_below: Path | None = None) -> Results:
+    results: Results = {}
+    for suite in suites:
+        results |= task.evaluate(model, suite, examples_below / suite / "examples" if examples_below else None)
+    return results
 
 
 def finish(task: Task, recipe: Recipe, folder: Path, model: Any, listener: Listener) -> Results:
     """Saves the trained model and evaluates it on every suite."""
     task.save(model, folder / "model")
-    results: Results = {}
-    for evaluation in recipe.evaluate:
-        listener.evaluating(evaluation.suite)
-        results |= task.evaluate(model, evaluation.suite, folder / "evaluation" / evaluation.suite / "examples")
+    suites = [evaluation.suite for evaluation in recipe.evaluate]
+    listener.evaluating(suites)
+    results = measure(task, model, suites, folder / "evaluation")
     write_results(folder / "evaluation", results)
     return results
 
@@ -249,24 +260,28 @@ def run_seeds(
         the folder, with `seeds.json` (mean, spread and the tolerance that follows from it) and `report.html`; and what
         `seeds.json` holds. The verdict is on the mean.
     """
-    first = resolve(recipe, settings.pop("overrides", None))
+    first, world = resolve(recipe, settings.pop("overrides", None)), World.from_environment()
     folder = Path(out or Path("runs") / f"{first.name}-seeds")
-    runs = []
-    for seed in range(first.train.seed, first.train.seed + seeds):
-        one = first.model_copy(update={"train": first.train.model_copy(update={"seed": seed})})
-        runs.append(run(one, out=folder / f"seed-{seed}", listener=listener, **settings))
-    found = spread_of_results([one.results for one in runs])
-    mean = {dataset: {name: values["mean"] for name, values in metrics.items()} for dataset, metrics in found.items()}
-    summary = {
-        "recipe": first.model_dump(),
-        "seeds": list(range(first.train.seed, first.train.seed + seeds)),
-        "results": found,
-        "verdict": judge(first, mean),
-    }
-    if is_main_process():
-        write_json(folder / "seeds.json", summary)
-        write_seeds_report(folder)
+    numbers = list(range(first.train.seed, first.train.seed + seeds))
+    with process_group(world, pick_device(world)):
+        runs = []
+        for seed in numbers:
+            one = first.model_copy(update={"train": first.train.model_copy(update={"seed": seed})})
+            try:
+                runs.append(run(one, out=folder / f"seed-{seed}", listener=listener, **settings))
+            except InterruptedRunError as stop:
+                done = str(stop).partition(";")[0]
+                raise InterruptedRunError(f"Seed {seed}: {done}; go on with the same command and --resume.") from None
+        found = spread_of_results([one.results for one in runs])
+        means = {name: {metric: values["mean"] for metric, values in per.items()} for name, per in found.items()}
+        summary = {"recipe": first.model_dump(), "seeds": numbers, "results": found, "verdict": judge(first, means)}
+        on_main(world, lambda: conclude_seeds(folder, summary))
     return folder, summary
+
+
+def conclude_seeds(folder: Path, summary: dict[str, Any]) -> None:
+    write_json(folder / "seeds.json", summary)
+    write_seeds_report(folder)
 
 
 def is_main_process() -> bool:

@@ -1,12 +1,18 @@
 """The commands as a user types them: output, exit status, and one sentence for what is wrong."""
 
+import io
 import json
+import re
 import resource
+import shutil
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 from tests.conftest import SMALL, as_flags
+
+from collotype.families.retriever.sheets import ASSETS
 
 FLAGS = as_flags({**SMALL, "train.steps": 2})
 
@@ -74,6 +80,9 @@ def test_list_names_what_there_is(cli) -> None:
         (["evaluate", "nowhere"], "nowhere holds no collotype model"),
         (["evaluate", "nowhere", "--suite", "vidore"], "No suite 'vidore'"),
         (["report", "nowhere"], "has no readable record.json"),
+        (["compare", "nowhere", "nowhere"], "has no readable record.json"),
+        (["run", "desk-colpali", "--out", "x" * 300], "File name too long"),
+        (["run", "desk-colpali", "--resume", "--overwrite"], "give one of them"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_status_2(cli, arguments: list, words: str, tmp_path: Path) -> None:
@@ -99,10 +108,48 @@ def test_a_full_disk_keeps_what_was_written(cli, tmp_path: Path) -> None:
 
 
 def test_an_unreadable_picture_is_named_with_its_row(cli, tmp_path: Path) -> None:
-    for name in ("twitter.tar", "google.tar"):
-        (tmp_path / name).write_bytes(b"\0" * 10240)
-    done = cli("run", "desk-colpali", "--out", tmp_path / "run", *FLAGS, "--set", f"data.train.pictures={tmp_path}")
-    assert done.returncode == 2 and "training row" in done.stderr and done.stderr.count("\n") == 1
+    """Every picture of the first artist's is cut short."""
+    shutil.copy(ASSETS / "pictures" / "google.tar", tmp_path)
+    with (
+        tarfile.open(ASSETS / "pictures" / "twitter.tar") as before,
+        tarfile.open(tmp_path / "twitter.tar", "w") as after,
+    ):
+        for member in before:
+            content = before.extractfile(member).read()
+            content = content[: len(content) // 2] if member.name.endswith(".png") else content
+            member.size = len(content)
+            after.addfile(member, io.BytesIO(content))
+    flags = [*FLAGS, "--set", f"data.train.pictures={tmp_path}"]
+    done = cli("run", "desk-colpali", "--out", tmp_path / "run", *flags)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert re.match(
+        r"collotype: training row \d+: the picture \S+\.png \([a-z ]+\) in \S+twitter\.tar cannot", done.stderr
+    )
+
+
+def test_a_wrong_device_is_named(cli) -> None:
+    done = cli("check", "desk-colpali", env={"COLLOTYPE_DEVICE": "gpu"})
+    assert done.returncode == 2 and "COLLOTYPE_DEVICE is 'gpu', which is no device" in done.stderr
+
+
+def test_compare_shows_what_differs(cli, trained: Path, tmp_path: Path) -> None:
+    flags = [*FLAGS, "--set", "evaluate=[{suite: sheets}]", "--set", "expect=[]"]
+    assert cli("run", "desk-bipali", "--out", tmp_path / "run", *flags).returncode == 0
+    found = json.loads(cli("compare", trained, tmp_path / "run", "--json").stdout)
+    assert found["recipe"]["model.interaction"] == ["late", "single"]
+    assert found["results"]["sheets/held-out"]["mrr"][0] == pytest.approx(
+        json.loads((trained / "record.json").read_text())["results"]["sheets/held-out"]["mrr"]
+    )
+    shown = cli("compare", trained, tmp_path / "run").stdout
+    assert "model.interaction" in shown and str(trained / "report.html") in shown
+
+
+def test_seeds_under_a_launcher_share_one_group(cli, tmp_path: Path) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    flags = [*FLAGS, "--seeds", "2", "--out", tmp_path / "seeds"]
+    done = cli("run", "desk-colpali", *flags, launcher=launcher, env={"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "seeds" / "seed-43" / "record.json").is_file()
 
 
 def test_two_processes_train_like_one(cli, tmp_path: Path) -> None:

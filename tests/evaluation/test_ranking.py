@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from collotype.evaluation.ranking import CUTOFFS, ranking_metrics
 
 DOCUMENTS = [f"d{number}" for number in range(12)] + ["D1", "é", "z"]
-SCORES = st.sampled_from([-1.5, -0.25, 0.0, 0.25, 0.5, 1.0, 3.0])
+SCORES = st.sampled_from([-1.5, -0.25, 0.0, 0.25, 0.1, 0.1 + 1e-12, 0.1 + 1e-7, 1.0, 3.0]) | st.floats(-5, 5)
 QUERY = st.tuples(
     st.dictionaries(st.sampled_from(DOCUMENTS), st.integers(0, 3), min_size=1),
     st.dictionaries(st.sampled_from(DOCUMENTS), SCORES, min_size=1),
@@ -22,7 +22,8 @@ def test_every_metric_is_trec_evals(queries: list) -> None:
     cuts = ",".join(map(str, CUTOFFS))
     measures = {f"{name}.{cuts}" for name in ("ndcg_cut", "map_cut", "recall", "P")} | {"recip_rank"}
     theirs = pytrec_eval.RelevanceEvaluator(qrels, measures).evaluate(run)
-    _, ours = ranking_metrics(qrels, run)
+    means, ours = ranking_metrics(qrels, run)
+    assert means["mrr"] == pytest.approx(sum(found["recip_rank"] for found in theirs.values()) / len(theirs), abs=1e-9)
     for query, expected in theirs.items():
         named = {"recip_rank": ours[query]["mrr"]}
         for name, own in (("ndcg_cut", "ndcg"), ("map_cut", "map"), ("recall", "recall"), ("P", "precision")):

@@ -34,6 +34,8 @@ def test_overrides_reach_keys_sections_and_list_entries() -> None:
         ({"train.steps": 2.5}, "at train.steps: input should be a valid integer, found 2.5"),
         ({"train.steps": True}, "at train.steps: input should be a valid integer, found True"),
         ({"train.batch": 0}, "at train.batch: input should be greater than 0, found 0"),
+        ({"train.optimizer.lr": float("inf")}, "at train.optimizer.lr: input should be a finite number, found inf"),
+        ({"train.optimizer.beta2": 1.0}, "at train.optimizer.beta2: input should be less than 1, found 1.0"),
         ({"loss.name": "infonse"}, "at loss.name: input should be 'infonce', found 'infonse'"),
         ({"train": 3}, "at train: expected keys (batch, "),
         ({"train.optimizer": {}}, "at train.optimizer.lr: this key is required and missing"),
@@ -72,5 +74,7 @@ def test_files_that_are_no_recipes(text: str, words: str, tmp_path: Path) -> Non
 
 
 def test_an_override_needs_a_key_and_a_value() -> None:
+    with pytest.raises(UserError, match="is not readable YAML"):
+        parse_overrides(["train.seed=2024-13-45"])
     with pytest.raises(UserError, match="not of the form"):
         parse_overrides(["train.steps"])

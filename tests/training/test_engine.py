@@ -14,7 +14,8 @@ import torch
 from collotype.runtime.errors import InterruptedRunError, UserError
 from collotype.runtime.process import World
 from collotype.training.engine import Hooks, train
-from tests.training.toy import ToyTask, toy_recipe
+from collotype.training.resume import Checkpoints
+from tests.training.toy import BrokenTask, ToyTask, toy_recipe
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
@@ -78,7 +79,23 @@ def test_loader_workers_change_nothing(workers: int, tmp_path: Path) -> None:
     assert_same(alone, train_toy(tmp_path / "helped", micro_batch=4, workers=workers))
 
 
-def test_dropout_draws_the_same_masks_in_both_passes_and_after_a_resume(tmp_path: Path) -> None:
+def test_dropout_draws_the_same_masks_in_both_passes(tmp_path: Path) -> None:
+    seen: list[torch.Tensor] = []
+
+    class Spy(ToyTask):
+        def outputs(self, model, batch):
+            outputs = super().outputs(model, batch)
+            seen.append(outputs["left"].detach())
+            return outputs
+
+    recipe = toy_recipe(micro_batch=4, steps=1)
+    train(Spy(recipe, dropout=0.4), recipe, tmp_path, World(), CPU)
+    first, second, first_again, second_again = seen
+    assert torch.equal(first, first_again) and torch.equal(second, second_again)
+    assert (first == 0).sum() != (second == 0).sum() or not torch.equal(first, second)
+
+
+def test_dropout_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
     straight = train_toy(tmp_path / "straight", dropout=0.4, micro_batch=2)
     interrupt_at(tmp_path / "cut", 3, dropout=0.4, micro_batch=2)
     assert_same(straight, train_toy(tmp_path / "cut", dropout=0.4, micro_batch=2, resume=True))
@@ -113,8 +130,25 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
     recipe = toy_recipe(checkpoint_every=2, keep_checkpoints=3)
     training = train(ToyTask(recipe), recipe, tmp_path / "b", World(), CPU, resume=True)
     assert_same(straight, training.model.state_dict())
-    assert training.events[0] == {"kind": "resumed", "step": 2}
-    assert [event["step"] for event in training.events[1:]] == [6, 4]
+    assert [event["step"] for event in training.events[:2]] == [6, 4]
+    assert training.events[2] == {"kind": "resumed", "step": 2}
+
+
+def test_a_checkpoint_after_damaged_ones_is_kept(tmp_path: Path) -> None:
+    train_toy(tmp_path, checkpoint_every=2, keep_checkpoints=2)
+    for step in (4, 6):
+        (tmp_path / "checkpoints" / f"step-{step:06d}" / "model.pt").write_bytes(b"")
+    interrupt_at(tmp_path, 3, resume=True, keep_checkpoints=2)
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+    assert checkpoints.steps() == [3] and checkpoints.newest()[0] == 3
+
+
+def test_an_example_that_cannot_be_read_is_one_sentence_from_a_worker_too(tmp_path: Path) -> None:
+    for workers in (0, 1):
+        for place in ("example", "collate"):
+            recipe = toy_recipe(workers=workers)
+            with pytest.raises(UserError, match=r"^row 1 is broken$"):
+                train(BrokenTask(recipe, place), recipe, tmp_path / f"{workers}-{place}", World(), CPU)
 
 
 def test_only_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
@@ -125,7 +159,7 @@ def test_only_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
 def test_other_data_is_no_continuation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train_toy(tmp_path)
     monkeypatch.setattr("tests.training.toy.ToyDataset.fingerprint", lambda self: "other")
-    with pytest.raises(UserError, match=r"was written with another data \(toy, now other\)"):
+    with pytest.raises(UserError, match=r"was written with other training data \(toy, now other\)"):
         train_toy(tmp_path, resume=True)
 
 
@@ -156,10 +190,16 @@ from tests.training.toy import ToyTask, toy_recipe
 
 folder, coupled, micro_batch = Path(sys.argv[1]), sys.argv[2] == "True", int(sys.argv[3])
 recipe = toy_recipe(micro_batch=micro_batch)
-with process_group(World.from_environment()) as world:
+with process_group(World.from_environment(), torch.device("cpu")) as world:
     model = train(ToyTask(recipe, coupled), recipe, folder, world, torch.device("cpu")).model
     torch.save(model.state_dict(), folder / f"rank-{world.rank}.pt")
 """
+
+
+def launch(processes: int, *command: str | Path) -> subprocess.CompletedProcess:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run([*launcher, *command], env=environment, capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.parametrize("coupled", [True, False])
@@ -168,12 +208,37 @@ def test_processes_change_nothing(coupled: bool, processes: int, micro_batch: in
     alone = train_toy(tmp_path / "alone", coupled)
     (tmp_path / "script.py").write_text(PROCESSES)
     (tmp_path / "group").mkdir()
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command = [*launcher, tmp_path / "script.py", tmp_path / "group", str(coupled), str(micro_batch)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = launch(processes, tmp_path / "script.py", tmp_path / "group", str(coupled), str(micro_batch))
     assert done.returncode == 0, done.stderr
     for rank in range(processes):
         weights = torch.load(tmp_path / "group" / f"rank-{rank}.pt", weights_only=True)
         assert_same(alone, weights, 1e-10)
     assert losses(tmp_path / "group") == pytest.approx(losses(tmp_path / "alone"), abs=1e-10)
+
+
+FAILING = """
+import sys
+from pathlib import Path
+import torch
+from collotype.runtime.errors import PeerError, UserError
+from collotype.runtime.process import World, process_group
+from collotype.training.engine import train
+from tests.training.toy import BrokenTask, toy_recipe
+
+recipe = toy_recipe()
+try:
+    with process_group(World.from_environment(), torch.device("cpu")) as world:
+        task = BrokenTask(recipe, "example" if world.rank == 1 else "nowhere")
+        train(task, recipe, Path(sys.argv[1]), world, torch.device("cpu"))
+except UserError as error:
+    print(f"{type(error).__name__}: {error}", flush=True)
+"""
+
+
+def test_a_process_that_fails_ends_the_others_with_its_message(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(FAILING)
+    done = launch(2, tmp_path / "script.py", tmp_path)
+    assert sorted(done.stdout.splitlines()) == [
+        "PeerError: process 1 failed: UserError: row 1 is broken",
+        "UserError: row 1 is broken",
+    ]

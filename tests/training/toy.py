@@ -1,6 +1,5 @@
 """A task small enough to compute with in float64: two embeddings contrasted, or each example by itself."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -8,6 +7,7 @@ from torch import nn
 
 from collotype.losses.contrastive import infonce, retrieval_scores
 from collotype.recipe import Recipe, load_recipe
+from collotype.runtime.errors import UserError
 from collotype.runtime.seeds import derive_seed, seed_torch
 from collotype.training.task import Batch, Loss, Outputs
 
@@ -63,5 +63,23 @@ class ToyTask:
             return Loss(infonce(scores, temperature=0.5), {"mean_score": float(scores.detach().mean())})
         return Loss(scores.diagonal().square().mean(), {"mean_score": float(scores.detach().diagonal().mean())})
 
-    def save(self, model: nn.Module, folder: Path) -> None:
-        torch.save(model.state_dict(), folder)
+
+class BrokenDataset(ToyDataset):
+    def example(self, row: int, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        raise UserError("row 1 is broken")
+
+
+class BrokenTask(ToyTask):
+    """Data that cannot be read, found out while reading an example or while collating."""
+
+    def __init__(self, recipe: Recipe, place: str):
+        super().__init__(recipe)
+        self.place = place
+
+    def dataset(self, split: str) -> ToyDataset:
+        return BrokenDataset() if self.place == "example" else ToyDataset()
+
+    def collate(self, examples: list) -> Batch:
+        if self.place == "collate":
+            raise UserError("row 1 is broken")
+        return super().collate(examples)

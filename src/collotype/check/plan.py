@@ -1,36 +1,44 @@
 """The plan: a recipe's numbers resolved for the hardware at hand. No weights are touched."""
 
+import difflib
+from collections.abc import Collection
 from typing import Any
 
+from collotype.evaluation.ranking import METRICS
 from collotype.recipe import Recipe
 from collotype.runtime.errors import UserError
 
 Plan = dict[str, Any]
 
 
-def make_plan(recipe: Recipe, processes: int, device: str, model: dict[str, Any], negatives_per_query: int) -> Plan:
+def make_plan(
+    recipe: Recipe,
+    processes: int,
+    device: str,
+    model: dict[str, Any],
+    negatives_per_query: int,
+    datasets: Collection[str],
+) -> Plan:
     """Everything a run will do.
 
     Args:
         model: the task's own facts (`parameters`, `trainable_parameters`, …).
+        datasets: what the recipe's suites measure ("SUITE/DATASET").
 
     Raises:
-        UserError: the batch cannot be cut for these processes and micro-batches; an expectation names no dataset that
-            is evaluated; the run sees less than one example.
+        UserError: the batch cannot be cut for these processes and micro-batches or is larger than the data; an
+            expectation names a dataset or metric that is not measured.
     """
-    train = recipe.train
+    train, queries = recipe.train, recipe.data.train.queries
     share = divide("train.batch", train.batch, "processes", processes)
     micro_batch = train.micro_batch or share
     divide("the batch of one process", share, "train.micro_batch", micro_batch)
-    suites = {evaluation.suite for evaluation in recipe.evaluate}
+    if queries < train.batch:
+        raise UserError(f"train.batch is {train.batch}, but data.train has only {queries} queries; lower the batch.")
     for expected in recipe.expect:
-        suite = expected.dataset.partition("/")[0]
-        if suite not in suites:
-            known = ", ".join(sorted(suites)) or "nothing"
-            raise UserError(
-                f"The recipe expects a value of {expected.dataset}, but evaluates {known}; add {{suite: {suite}}} to "
-                "`evaluate` or drop the expectation."
-            )
+        require("dataset", expected.dataset, datasets)
+        require("metric", expected.metric, METRICS)
+    steps_per_epoch = queries // train.batch
     return {
         "batch": train.batch,
         "micro_batch": micro_batch,
@@ -39,17 +47,32 @@ def make_plan(recipe: Recipe, processes: int, device: str, model: dict[str, Any]
         "negatives_per_query": negatives_per_query,
         "steps": train.steps,
         "warmup_steps": recipe.warmup_steps,
-        "epochs": round(train.steps * train.batch / recipe.data.train.queries, 4),
-        "warmup_epochs": round(recipe.warmup_steps * train.batch / recipe.data.train.queries, 4),
+        "epochs": round(train.steps / steps_per_epoch, 4),
+        "warmup_epochs": round(recipe.warmup_steps / steps_per_epoch, 4),
+        "queries_left_out_per_epoch": queries % train.batch,
         "precision": train.precision,
         "device": device,
         **model,
     }
 
 
+def require(kind: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise UserError(
+            f"The recipe expects a value of the {kind} {name!r}, which is not measured; {hint}"
+            f"Measured are {', '.join(known) or 'none'}."
+        )
+
+
 def divide(name: str, number: int, by_name: str, by: int) -> int:
+    """number / by, if that is whole; else an error that names the divisors on either side."""
     if number % by:
-        lower, higher = number - number % by, number - number % by + by
-        near = f"{lower} or {higher}" if lower else f"{higher}"
-        raise UserError(f"{name} is {number}, which {by_name} = {by} does not divide; the nearest that fit are {near}.")
+        divisors = [divisor for divisor in range(1, number + 1) if number % divisor == 0]
+        nearest = sorted(divisors, key=lambda divisor: abs(divisor - by))[:2]
+        raise UserError(
+            f"{name} is {number}, which {by_name} = {by} does not divide; the nearest that do are "
+            f"{' and '.join(map(str, sorted(nearest)))}."
+        )
     return number // by

@@ -3,12 +3,16 @@
 Exit status: 0 done, 2 the user can fix it, 3 done but not reproduced, 1 our bug.
 """
 
+import functools
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import typer
 
-from collotype.cli import check, evaluate, list_, report, run, train
-from collotype.runtime.errors import UserError
+from collotype.cli import check, compare, evaluate, list_, report, run, train
+from collotype.runtime.errors import PeerError, UserError
+from collotype.runtime.leave import leave
 
 app = typer.Typer(
     help="Train, evaluate, reproduce and serve vision-language models.",
@@ -17,20 +21,43 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("run")(run.run)
-app.command("check")(check.check)
-app.command("train")(train.train)
-app.command("evaluate")(evaluate.evaluate)
-app.command("report")(report.report)
-app.command("list")(list_.list_)
+
+
+def in_a_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command with a user's error, or Ctrl-C, as one line on stderr and exit status 2."""
+
+    @functools.wraps(command)
+    def call(*arguments: Any, **options: Any) -> Any:
+        try:
+            return command(*arguments, **options)
+        except PeerError:
+            problem = None
+        except UserError as error:
+            problem = str(error)
+        except KeyboardInterrupt:
+            problem = "Stopped; what was written is kept, go on with the same command and --resume."
+        if problem:
+            print(f"collotype: {problem}", file=sys.stderr)
+        raise typer.Exit(2)
+
+    return call
+
+
+for name, command in {
+    "run": run.run,
+    "check": check.check,
+    "train": train.train,
+    "evaluate": evaluate.evaluate,
+    "report": report.report,
+    "compare": compare.compare,
+    "list": list_.list_,
+}.items():
+    app.command(name)(in_a_sentence(command))
 
 
 def main() -> None:
     try:
         app()
-    except UserError as error:
-        print(f"collotype: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("collotype: stopped; what was written is kept, go on with --resume.", file=sys.stderr)
-        sys.exit(2)
+    except SystemExit as end:
+        leave(end.code if isinstance(end.code, int) else 1)
+        raise

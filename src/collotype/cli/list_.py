@@ -17,14 +17,13 @@ class Kind(StrEnum):
 
 def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")] = Kind.RECIPES) -> None:
     """List what there is: recipes, models, losses, suites."""
+    from collotype import families
     from collotype.recipe import builtin_names
     from collotype.recipe.load import first_line
-    from collotype.recipe.schema import choices
+    from collotype.recipe.schema import LOSSES
 
     if kind is Kind.RECIPES:
         for name in builtin_names():
             print(f"{name:<20}{first_line(name)}")
-        return
-    key = {Kind.MODELS: "model.backbone", Kind.LOSSES: "loss.name", Kind.SUITES: "evaluate.suite"}[kind]
-    for name in choices(key):
-        print(name)
+    else:
+        print("\n".join(LOSSES if kind is Kind.LOSSES else families.known(kind)))

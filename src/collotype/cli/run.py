@@ -21,7 +21,7 @@ def run(
     from rich.console import Console
 
     from collotype import pipeline
-    from collotype.cli.terminal import Terminal, print_verdict
+    from collotype.cli.terminal import Terminal, print_spread, print_verdict
     from collotype.recipe.load import parse_overrides
 
     terminal = Terminal(quiet=as_json)
@@ -34,14 +34,10 @@ def run(
             folder, outcome = pipeline.run_seeds(recipe, seeds, out, **settings)
     finally:
         terminal.close()
-    if not pipeline.is_main_process():
-        raise typer.Exit(0)
-    if as_json:
+    if as_json and pipeline.is_main_process():
         print(json.dumps({"folder": str(folder), **outcome}))
-    elif seeds > 1:
-        for dataset, metrics in outcome["results"].items():
-            found = metrics["ndcg_at_5"]
-            print(f"{dataset}: ndcg_at_5 {found['mean']:.3f} ± {found['std']:.3f} over {seeds} seeds")
+    elif seeds > 1 and pipeline.is_main_process():
+        print_spread(Console(), outcome["results"], seeds)
         print_verdict(Console(), outcome["verdict"])
         print(f"report: {folder / 'report.html'}")
     if outcome["verdict"] and not outcome["verdict"]["reproduced"]:

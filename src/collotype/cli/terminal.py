@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from collotype.check.plan import Plan
-from collotype.evaluation.results import Results
+from collotype.evaluation.results import HEADLINE, Results, display_name
 from collotype.pipeline import Listener, Run
 from collotype.recipe import Recipe
 from collotype.report.verdict import in_words
@@ -53,13 +53,13 @@ class Terminal(Listener):
 
     def evaluated(self, step: int, results: Results) -> None:
         if self.live:
-            values = ", ".join(f"{name} nDCG@5 {metrics['ndcg_at_5']:.3f}" for name, metrics in results.items())
-            self.messages.print(f"step {step}: {values}")
+            values = ", ".join(f"{name} {metrics[HEADLINE]:.3f}" for name, metrics in results.items())
+            self.messages.print(f"step {step}: {display_name(HEADLINE)} {values}")
 
-    def evaluating(self, suite: str) -> None:
+    def evaluating(self, suites: list[str]) -> None:
         self.close()
-        if self.live:
-            self.messages.print(f"evaluating on {suite} …")
+        if self.live and suites:
+            self.messages.print(f"evaluating on {', '.join(suites)} …")
 
     def finished(self, run: Run) -> None:
         self.close()
@@ -89,6 +89,31 @@ def results_table(title: str, results: dict[str, dict[str, float]]) -> Table:
     for dataset, metrics in results.items():
         table.add_row(dataset, *(f"{metrics[metric]:.3f}" for metric in METRICS))
     return table
+
+
+def comparison_tables(found: dict[str, Any]) -> list[Table]:
+    """What differs between two runs, and their results, a column a run."""
+    one, other = found["names"]
+    names = (one, other) if one != other else (f"{one} (first)", f"{other} (second)")
+    differs = Table("differs in", *names, title="what differs", title_justify="left", box=box.SIMPLE_HEAD)
+    for key, pair in {**found["recipe"], **found["environment"]}.items():
+        differs.add_row(key, *map(str, pair))
+    differs.add_row("seconds of steps", *(f"{seconds:.0f}" for seconds in found["seconds"]))
+    results = Table("dataset", "metric", title="results", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in (*names, "difference"):
+        results.add_column(name, justify="right")
+    for dataset, metrics in found["results"].items():
+        for metric in METRICS:
+            left, right = metrics[metric]
+            results.add_row(dataset, metric, f"{left:.3f}", f"{right:.3f}", f"{right - left:+.3f}")
+    return [differs, results]
+
+
+def print_spread(console: Console, results: dict[str, Any], seeds: int) -> None:
+    for dataset, metrics in results.items():
+        found = metrics[HEADLINE]
+        line = f"{dataset}: {HEADLINE} {found['mean']:.3f} ± {found['std']:.3f} over {seeds} seeds"
+        console.print(f"{line}; one more run: ± {found['tolerance']:.3f} (99 %)", highlight=False, soft_wrap=True)
 
 
 def print_verdict(console: Console, verdict: dict[str, Any] | None) -> None:

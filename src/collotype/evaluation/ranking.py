@@ -1,7 +1,7 @@
 """Ranking metrics exactly as trec_eval computes them.
 
-A ranking is by score, descending; equal scores by document id, descending (trec_eval's tie rule). Gains are linear,
-the discount of rank r is 1/log2(r + 1).
+A ranking is by score in float32, descending; equal scores by document id, descending (trec_eval's precision and tie
+rule). Gains are linear, the discount of rank r is 1/log2(r + 1).
 """
 
 from collections.abc import Mapping
@@ -13,13 +13,16 @@ CUTOFFS = (1, 3, 5, 10, 20, 50, 100)
 Qrels = Mapping[str, Mapping[str, int]]
 """query id -> page id -> relevance (0 or absent: not relevant)."""
 
-Run = Mapping[str, Mapping[str, float]]
+Scores = Mapping[str, Mapping[str, float]]
 """query id -> page id -> score."""
+
+METRICS = ("mrr", *(f"{name}_at_{k}" for k in CUTOFFS for name in ("ndcg", "map", "recall", "precision")))
+"""The metrics there are."""
 
 
 def rank(scores: Mapping[str, float]) -> list[str]:
     """Document ids, best first."""
-    return sorted(sorted(scores, reverse=True), key=lambda document: -scores[document])
+    return sorted(sorted(scores, reverse=True), key=lambda document: -np.float32(scores[document]))
 
 
 def query_metrics(relevance: Mapping[str, int], scores: Mapping[str, float]) -> dict[str, float]:
@@ -41,7 +44,7 @@ def query_metrics(relevance: Mapping[str, int], scores: Mapping[str, float]) -> 
     return metrics
 
 
-def ranking_metrics(qrels: Qrels, run: Run) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+def ranking_metrics(qrels: Qrels, run: Scores) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
     """Means over the queries that stand in both `qrels` and `run` (as trec_eval takes them), and each query's own.
 
     Keys: `ndcg_at_K`, `map_at_K`, `recall_at_K`, `precision_at_K` for K in CUTOFFS, and `mrr` (over the whole ranking).

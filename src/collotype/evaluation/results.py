@@ -13,17 +13,19 @@ from collotype.runtime.files import atomic_folder, write_bytes, write_json, writ
 Results = dict[str, dict[str, float]]
 """Metrics by "SUITE/DATASET"."""
 
+HEADLINE = "ndcg_at_5"
+"""The metric that curves, cards and one-line summaries show."""
+
+
+def display_name(metric: str) -> str:
+    """As papers write it: nDCG@5, MRR."""
+    return metric.replace("_at_", "@").replace("ndcg", "nDCG").replace("mrr", "MRR").replace("map", "MAP")
+
 
 def write_results(folder: Path, results: Results) -> None:
     """One JSON a dataset: {"dataset": …, "metrics": {…}}."""
     for dataset, metrics in results.items():
         write_json(folder / f"{dataset}.json", {"dataset": dataset, "metrics": metrics})
-
-
-def read_results(folder: Path) -> Results:
-    files = sorted(path for path in folder.glob("*/*.json") if path.stem != "examples")
-    contents = [json.loads(path.read_text()) for path in files]
-    return {content["dataset"]: content["metrics"] for content in contents if "metrics" in content}
 
 
 @dataclass

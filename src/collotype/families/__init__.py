@@ -2,10 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from collotype.evaluation.results import Results
 from collotype.recipe import Recipe
+from collotype.runtime.device import pick_device
 from collotype.runtime.errors import UserError
+from collotype.runtime.process import World
 from collotype.training.task import Task
 
 
@@ -38,15 +41,22 @@ def load(folder: str | Path) -> Any:
     return read(Path(folder))
 
 
-def evaluate(folder: str | Path, suite: str) -> dict[str, dict[str, float]]:
-    """Metrics by dataset of the model in `folder` on a suite.
+def evaluate(folder: str | Path, suite: str) -> Results:
+    """Metrics by dataset of the model in `folder` on a suite, computed on this process's device.
 
     Raises:
         UserError: no such model or suite.
     """
-    from collotype.families.retriever.data import SUITES
+    from collotype.families.retriever.data import find_suite
     from collotype.families.retriever.evaluate import evaluate as evaluate_retriever
 
-    if suite not in SUITES:
-        raise UserError(f"No suite {suite!r}; a retriever can be evaluated on {', '.join(SUITES)}.")
-    return evaluate_retriever(load(folder), SUITES[suite](None))
+    benchmarks, model = find_suite(suite), load(folder)
+    return evaluate_retriever(model.to(pick_device(World())), benchmarks)
+
+
+def known(kind: Literal["models", "suites"]) -> list[str]:
+    """The names of what the families offer."""
+    from collotype.families.retriever.backbones import BACKBONES
+    from collotype.families.retriever.data import SUITES
+
+    return {"models": list(BACKBONES), "suites": list(SUITES)}[kind]

@@ -23,6 +23,9 @@ def infonce(scores: Tensor, temperature: float) -> Tensor:
 
     Args:
         scores: [B, B], row i for query i, its page in column i.
+
+    Returns:
+        a scalar. (van den Oord et al., arXiv 1807.03748, eq. 4; BiEncoderLoss and ColbertLoss of colpali-engine.)
     """
     targets = torch.arange(len(scores), device=scores.device)
     return functional.cross_entropy(scores / temperature, targets)

@@ -3,6 +3,8 @@
 Shapes: B_q queries, B_p pages, T_q and T_p vectors each (padded), D dimensions.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -34,35 +36,39 @@ class _MaxSim(torch.autograd.Function):
     @staticmethod
     def forward(ctx, queries, pages, query_mask, page_mask):
         vectors = queries[query_mask]
-        owners = torch.arange(len(queries), device=queries.device).repeat_interleave(query_mask.sum(1))
         best = vectors.new_empty(len(vectors), len(pages))
         winners = torch.empty(best.shape, dtype=torch.int32, device=best.device)
-        for block in page_blocks(pages, len(vectors)):
-            similarities = torch.einsum("nd,btd->nbt", vectors, pages[block])
+        for rows, block in blocks(vectors, pages):
+            similarities = torch.einsum("nd,btd->nbt", vectors[rows], pages[block])
             similarities.masked_fill_(~page_mask[block], float("-inf"))
             values, positions = similarities.max(dim=2)
-            best[:, block] = values
-            winners[:, block] = positions.to(torch.int32)
-        ctx.save_for_backward(vectors, pages, query_mask, owners, winners)
-        return best.new_zeros(len(queries), len(pages)).index_add_(0, owners, best)
+            best[rows, block] = values
+            winners[rows, block] = positions.to(torch.int32)
+        ctx.save_for_backward(vectors, pages, query_mask, winners)
+        padded = best.new_zeros(*query_mask.shape, len(pages))
+        padded[query_mask] = best
+        return padded.sum(dim=1)
 
     @staticmethod
     def backward(ctx, gradient):
-        vectors, pages, query_mask, owners, winners = ctx.saved_tensors
-        vector_gradient = torch.zeros_like(vectors)
-        page_gradient = torch.zeros_like(pages)
-        for block in page_blocks(pages, len(vectors)):
+        vectors, pages, query_mask, winners = ctx.saved_tensors
+        pull = gradient[:, None, :].expand(*query_mask.shape, -1)[query_mask]
+        vector_gradient, page_gradient = torch.zeros_like(vectors), torch.zeros_like(pages)
+        for rows, block in blocks(vectors, pages):
             # weights[n, b, t]: how much vector n pulls at vector t of page b; one winner a (vector, page), else zero
-            weights = vectors.new_zeros(len(vectors), *pages[block].shape[:2])
-            weights.scatter_(2, winners[:, block, None].long(), gradient[owners][:, block, None])
-            vector_gradient += torch.einsum("nbt,btd->nd", weights, pages[block])
-            page_gradient[block] = torch.einsum("nbt,nd->btd", weights, vectors)
+            weights = vectors.new_zeros(len(vectors[rows]), *pages[block].shape[:2])
+            weights.scatter_(2, winners[rows, block, None].long(), pull[rows, block, None])
+            vector_gradient[rows] += torch.einsum("nbt,btd->nd", weights, pages[block])
+            page_gradient[block] += torch.einsum("nbt,nd->btd", weights, vectors[rows])
         query_gradient = gradient.new_zeros(*query_mask.shape, vectors.shape[1])
         query_gradient[query_mask] = vector_gradient
         return query_gradient, page_gradient, None, None
 
 
-def page_blocks(pages: Tensor, num_vectors: int) -> list[slice]:
-    """Cuts the pages so that one block's similarities stay within BLOCK_ELEMENTS."""
-    size = max(1, BLOCK_ELEMENTS // max(1, num_vectors * pages.shape[1]))
-    return [slice(start, min(start + size, len(pages))) for start in range(0, len(pages), size)]
+def blocks(vectors: Tensor, pages: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Cuts (query vectors, pages) so that one block's similarities stay within BLOCK_ELEMENTS, one page at least."""
+    rows = max(1, min(len(vectors), BLOCK_ELEMENTS // max(1, pages.shape[1])))
+    columns = max(1, BLOCK_ELEMENTS // max(1, rows * pages.shape[1]))
+    for start in range(0, len(vectors), rows):
+        for first in range(0, len(pages), columns):
+            yield slice(start, start + rows), slice(first, first + columns)

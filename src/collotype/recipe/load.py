@@ -38,7 +38,7 @@ def builtin_names() -> list[str]:
 def parse_yaml(text: str, origin: str) -> Any:
     try:
         return yaml.load(text, RecipeLoader)  # noqa: S506 - RecipeLoader is a SafeLoader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         problem = " ".join(str(error).split())
         raise UserError(f"{origin} is not readable YAML ({problem}); correct it and try again.") from error
 

@@ -17,7 +17,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class Section(BaseModel):
     """A part of a recipe: strict types, no unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -35,8 +35,8 @@ class Section(BaseModel):
 class Model(Section):
     """The retriever's architecture."""
 
-    backbone: Literal["paligemma"]
-    size: Literal["tiny"] = "tiny"
+    backbone: str
+    size: str = "tiny"
     interaction: Literal["late", "single"]
     dim: PositiveInt | None = None
     """Width of the projection; none leaves the backbone's own vectors (BiPali)."""
@@ -58,8 +58,13 @@ class Data(Section):
     train: TrainData
 
 
+LossName = Literal["infonce"]
+LOSSES: tuple[str, ...] = get_args(LossName)
+"""The losses there are."""
+
+
 class Loss(Section):
-    name: Literal["infonce"]
+    name: LossName
     temperature: PositiveFloat = 0.02
     normalize: bool = True
     """Divide a late-interaction score by the number of query vectors."""
@@ -72,8 +77,8 @@ class Negatives(Section):
 class Optimizer(Section):
     name: Literal["adamw"] = "adamw"
     lr: PositiveFloat
-    beta1: Fraction = 0.9
-    beta2: Fraction = 0.999
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     eps: PositiveFloat = 1e-8
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
 
@@ -103,7 +108,7 @@ class Train(Section):
 
 
 class Evaluate(Section):
-    suite: Literal["sheets"]
+    suite: str
     every_steps: PositiveInt | None = None
     """Also evaluate during training; none evaluates at the end only."""
 
@@ -132,13 +137,3 @@ class Recipe(Section):
     @property
     def warmup_steps(self) -> int:
         return round(self.train.schedule.warmup_fraction * self.train.steps)
-
-
-def choices(key: str) -> list[str]:
-    """The values a key like `loss.name` may take."""
-    section: Any = Recipe
-    *path, last = key.split(".")
-    for name in path:
-        annotation = section.model_fields[name].annotation
-        section = get_args(annotation)[0] if get_args(annotation) else annotation
-    return list(get_args(section.model_fields[last].annotation))

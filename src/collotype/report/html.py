@@ -8,15 +8,15 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from collotype.evaluation.results import read_examples
+from collotype.evaluation.results import HEADLINE, display_name, read_examples
 from collotype.recipe import Recipe, recipe_text
 from collotype.report import plots
 from collotype.report.record import read_record
 from collotype.report.verdict import in_words
+from collotype.runtime.errors import UserError
 from collotype.runtime.files import JsonLines, write_text
 
 HERE = Path(__file__).parent
-HEADLINE = "ndcg_at_5"
 SHOWN = ("ndcg_at_5", "ndcg_at_10", "recall_at_1", "recall_at_5", "map_at_10", "mrr")
 
 
@@ -24,7 +24,7 @@ def render(template: str, **values: Any) -> str:
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters["metric"] = lambda name: name.replace("_at_", "@").replace("ndcg", "nDCG").replace("mrr", "MRR")
+    environment.filters["metric"] = display_name
     environment.filters["words"] = in_words
     return environment.get_template(template).render(style=Markup((HERE / "report.css").read_text()), **values)
 
@@ -76,7 +76,10 @@ def headline(results: dict[str, dict[str, float]]) -> dict[str, float]:
 
 def write_seeds_report(folder: Path) -> Path:
     """Writes `report.html` of a run over several seeds."""
-    summary = json.loads((folder / "seeds.json").read_text())
+    try:
+        summary = json.loads((folder / "seeds.json").read_text())
+    except ValueError as error:
+        raise UserError(f"{folder / 'seeds.json'} is damaged ({error}); run the seeds again with --resume.") from error
     comparisons = summary["verdict"]["comparisons"] if summary["verdict"] else []
     expected = {c["dataset"]: (c["expected"], c["tolerance"]) for c in comparisons if c["metric"] == HEADLINE}
     page = render(

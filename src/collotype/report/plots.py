@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from collotype.evaluation.results import display_name
+
 INK, ACCENT, SECOND, SOFT = "#1d2433", "#b8431f", "#2b5f8a", "#c9ced8"
 STYLE = {
     "svg.fonttype": "none",
@@ -82,7 +84,7 @@ def metric_curve(
                 if (found["dataset"], found["metric"]) == (dataset, metric):
                     low, high = found["expected"] - found["tolerance"], found["expected"] + found["tolerance"]
                     axes.axhspan(low, high, color=colour, alpha=0.14, linewidth=0)
-        axes.set(xlabel="optimiser step", ylabel=metric.replace("_at_", "@").replace("ndcg", "nDCG"), ylim=(0, 1))
+        axes.set(xlabel="optimiser step", ylabel=display_name(metric), ylim=(0, 1))
         axes.legend(loc="upper left")
 
     return draw(paint)
@@ -105,8 +107,6 @@ def seed_dots(results: dict[str, dict[str, Any]], metric: str, expected: dict[st
             )
             axes.plot(found["values"], [place] * len(found["values"]), "o", color=INK, markersize=4, alpha=0.7)
         axes.set_yticks(range(len(datasets)), datasets)
-        axes.set(
-            xlabel=metric.replace("_at_", "@").replace("ndcg", "nDCG"), xlim=(0, 1), ylim=(len(datasets) - 0.5, -0.5)
-        )
+        axes.set(xlabel=display_name(metric), xlim=(0, 1), ylim=(len(datasets) - 0.5, -0.5))
 
     return draw(paint, height=0.7 + 0.6 * len(datasets))

@@ -24,7 +24,7 @@ def environment(device: str, threads: int, launch: dict[str, Any]) -> dict[str, 
         "device": device,
         "threads": threads,
         "launch": launch,
-        "command": ["collotype", *sys.argv[1:]],
+        "command": sys.argv,
     }
 
 
@@ -49,9 +49,10 @@ def read_record(folder: Path) -> dict[str, Any]:
         UserError: the folder is no run, or the run has not ended.
     """
     try:
-        return json.loads((folder / "record.json").read_text())
-    except (OSError, ValueError) as error:
+        record = json.loads((folder / "record.json").read_text())
+        return {key: record[key] for key in KEYS}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{folder} has no readable record.json ({error}); a run writes it at its end, so finish the run with "
+            f"{folder} has no readable record.json ({error!r}); a run writes it at its end, so finish the run with "
             "--resume, or give the folder of a finished one."
         ) from error

@@ -4,14 +4,22 @@ import os
 
 import torch
 
+from collotype.runtime.errors import UserError
 from collotype.runtime.process import World
 
 
 def pick_device(world: World) -> torch.device:
-    """This process's GPU where there is one, else the CPU. `COLLOTYPE_DEVICE` overrides it."""
+    """This process's GPU where there is one, else the CPU. `COLLOTYPE_DEVICE` overrides it.
+
+    Raises:
+        UserError: COLLOTYPE_DEVICE names no device.
+    """
     forced = os.environ.get("COLLOTYPE_DEVICE")
     if forced:
-        return torch.device(forced)
+        try:
+            return torch.device(forced)
+        except RuntimeError as error:
+            raise UserError(f"COLLOTYPE_DEVICE is {forced!r}, which is no device; use cpu, cuda or cuda:1.") from error
     if torch.cuda.is_available():
         return torch.device("cuda", world.local_rank % torch.cuda.device_count())
     return torch.device("cpu")

@@ -1,4 +1,4 @@
-"""The one exception a user is meant to read."""
+"""The exceptions a user is meant to read."""
 
 
 class UserError(Exception):
@@ -7,3 +7,7 @@ class UserError(Exception):
 
 class InterruptedRunError(UserError):
     """The user or the machine asked the run to stop; what was done is kept."""
+
+
+class PeerError(UserError):
+    """Another process of the run failed; it tells the user itself."""

@@ -13,6 +13,9 @@ from typing import Any
 from collotype.runtime.errors import UserError
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
+PARTIAL = ".partial"
+"""How the names of files end that are not whole yet, or not wanted any more."""
 
 
 @contextmanager
@@ -26,7 +29,7 @@ def room_to_write(path: Path) -> Iterator[None]:
                 f"No room left while writing {path} ({error.strerror}); everything written before it is kept: "
                 "free some space and repeat the command with --resume."
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        if error.errno in NO_PLACE:
             raise UserError(f"Cannot write {path} ({error.strerror}); choose another folder with --out.") from error
         raise
 
@@ -44,7 +47,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """A folder to fill; it appears as `path` only when the block ends well. An older `path` is replaced."""
     with room_to_write(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent))
         try:
             yield scratch
             for file in scratch.rglob("*"):
@@ -52,8 +55,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                     sync(file)
             scratch.chmod(0o755)
             sync(scratch)
-            if path.exists():
-                shutil.rmtree(path)
+            remove(path)
             scratch.rename(path)
             sync(path.parent)
         except BaseException:
@@ -65,7 +67,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Writes `path` atomically."""
     with room_to_write(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, scratch = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+        descriptor, scratch = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
@@ -86,14 +88,27 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
+def remove(path: Path) -> None:
+    """Removes a file or folder, if it is there; a kill leaves it whole or gone, never half."""
+    if path.is_dir():
+        aside = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+        path.rename(aside)
+        shutil.rmtree(aside)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def sweep_partial(folder: Path) -> None:
-    """Removes what a killed process left half-written in `folder`."""
-    for leftover in folder.glob(".*.partial"):
-        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+    """Removes what a killed process left half-written or half-removed anywhere below `folder`."""
+    for leftover in list(folder.rglob(f".*{PARTIAL}")):
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 class JsonLines:
-    """An append-only file of one JSON object a line; `keep(...)` drops what a resumed run will write again."""
+    """An append-only file of one JSON object a line, each with its `step`."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -103,12 +118,22 @@ class JsonLines:
         if not self.path.exists():
             return []
         lines = self.path.read_text().split("\n")
-        return [json.loads(line) for line in lines[:-1] if line]
+        try:
+            return [json.loads(line) for line in lines[:-1] if line]
+        except ValueError as error:
+            raise UserError(f"{self.path} is damaged ({error}); start the run anew with --overwrite.") from error
 
-    def keep(self, through_step: int) -> None:
+    def keep(self, through_step: int) -> int:
+        """Drops what a resumed run will write again; the number of rows that stay."""
         rows = [row for row in self.read() if row["step"] <= through_step]
         write_text(self.path, "".join(json.dumps(row) + "\n" for row in rows))
+        return len(rows)
 
     def append(self, row: dict[str, Any]) -> None:
         with room_to_write(self.path), self.path.open("a") as file:
             file.write(json.dumps(row) + "\n")
+
+    def sync(self) -> None:
+        """Makes the lines so far outlast a power cut."""
+        if self.path.exists():
+            sync(self.path)

@@ -1,5 +1,6 @@
 """The group of processes a run consists of. Every collective is a no-op without a group."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 
-from collotype.runtime.errors import UserError
+from collotype.runtime.errors import PeerError
 
 T = TypeVar("T")
 
@@ -37,27 +38,29 @@ class World:
 
 
 @contextmanager
-def process_group(world: World) -> Iterator[World]:
-    """Joins the other processes for the time of the block; the group is destroyed however the block ends."""
-    if world.size == 1:
+def process_group(world: World, device: torch.device) -> Iterator[World]:
+    """Joins the other processes for the time of the block; within another such block it is that group.
+
+    The group is destroyed however the block ends. Backend: nccl where `device` is a GPU, gloo on the CPU.
+    """
+    if world.size == 1 or dist.is_initialized():
         yield world
         return
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", rank=world.rank, world_size=world.size)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=world.rank, world_size=world.size)
     try:
         yield world
         # nobody leaves while another still talks to it: gloo aborts the one that is left
         dist.barrier()
     finally:
         dist.destroy_process_group()
+        # what still points at the group from a cycle would keep gloo's threads alive into the interpreter's shutdown
+        gc.collect()
 
 
 def grouped() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-
-
-def barrier() -> None:
-    if grouped():
-        dist.barrier()
 
 
 def gather_objects(value: object) -> list[object]:
@@ -88,17 +91,32 @@ def sum_tensors(tensors: list[torch.Tensor]) -> None:
             dist.all_reduce(tensor)
 
 
-def on_main(world: World, work: Callable[[], T]) -> T:
-    """Runs `work` on the main process alone; every process gets its value, or raises what it raised."""
+def agree(work: Callable[[], T]) -> T:
+    """Runs `work`, which must not communicate, on every process.
+
+    Where it fails on one process it fails on all: there with its own exception, elsewhere with a PeerError.
+    """
     if not grouped():
         return work()
     value, error = None, None
-    if world.is_main:
-        try:
-            value = work()
-        except UserError as problem:
-            error = problem
-    value, error = gather_objects((value, error))[0]
-    if error:
+    try:
+        value = work()
+    except Exception as problem:
+        error = problem
+    problems = gather_objects(None if error is None else f"{type(error).__name__}: {error}")
+    if error is not None:
         raise error
+    for rank, problem in enumerate(problems):
+        if problem is not None:
+            raise PeerError(f"process {rank} failed: {problem}")
+    return value
+
+
+def on_main(world: World, work: Callable[[], T]) -> T:
+    """Runs `work` on the main process alone; every process gets its value, or fails with it."""
+    value = agree(lambda: work() if world.is_main else None)
+    if grouped():
+        carrier = [value]
+        dist.broadcast_object_list(carrier, src=0)
+        return carrier[0]
     return value

@@ -1,9 +1,7 @@
 """Tar shards in webdataset layout (KEY.png, KEY.txt, KEY.json next to each other), read at random by key."""
 
-import json
 import tarfile
 from pathlib import Path
-from typing import Any
 
 from collotype.runtime.errors import UserError
 
@@ -29,9 +27,6 @@ class TarShard:
     def __contains__(self, key: str) -> bool:
         return key in self.offsets
 
-    def keys(self) -> list[str]:
-        return list(self.offsets)
-
     def read(self, key: str, extension: str) -> bytes:
         """The bytes of KEY.EXTENSION."""
         try:
@@ -44,6 +39,3 @@ class TarShard:
         if len(content) < size:
             raise UserError(f"{self.path} ends inside {key}.{extension}; copy the file again")
         return content
-
-    def json(self, key: str) -> dict[str, Any]:
-        return json.loads(self.read(key, "json"))

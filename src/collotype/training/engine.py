@@ -5,6 +5,7 @@ of m; the loss is computed on the outputs of all B; gradients are summed over pr
 whatever W and m are (docs/design.md, "The training step").
 """
 
+import functools
 import hashlib
 import itertools
 import math
@@ -25,7 +26,7 @@ from collotype.recipe import Recipe
 from collotype.recipe.schema import Train as TrainSettings
 from collotype.runtime.errors import InterruptedRunError, UserError
 from collotype.runtime.files import JsonLines
-from collotype.runtime.process import World, barrier, gather_objects, sum_tensors
+from collotype.runtime.process import World, agree, gather_objects, on_main, sum_tensors
 from collotype.runtime.seeds import seed_torch
 from collotype.training.negatives import backward_through, in_full, whole_batch_loss
 from collotype.training.optim import learning_rate, make_optimizer
@@ -46,8 +47,9 @@ class Training:
 
 @dataclass(frozen=True)
 class Hooks:
-    """How the outside listens: `on_start(steps already done)`, `on_step(row of metrics.jsonl)`, and `evaluate(model,
-    step)` after every step but the last, on every process."""
+    """How the main process's outside listens: `on_start(steps already done)`, `on_step(row of metrics.jsonl)`, and
+    `evaluate(model, step)` after every step but the last. Evaluation comes before the step's checkpoint, so a resumed
+    run misses none."""
 
     on_start: Callable[[int], None] = lambda done: None
     on_step: Callable[[dict[str, Any]], None] = lambda row: None
@@ -74,32 +76,60 @@ def train(
     optimizer = make_optimizer(model, recipe)
     checkpoints = Checkpoints(folder / "checkpoints", settings.keep_checkpoints)
     metrics = JsonLines(folder / "metrics.jsonl")
-    facts, training, done = {"data": dataset.fingerprint()}, Training(model, state_digest(model)), 0
+    training, done = Training(model, state_digest(model)), 0
     if resume:
-        done, damaged = checkpoints.restore(model, optimizer, facts)
-        training.events.append({"kind": "resumed", "step": done})
-        training.events += [{"kind": "damaged checkpoint passed over", "step": step} for step in damaged]
-    if world.is_main:
-        metrics.keep(through_step=done)
-        hooks.on_start(done)
+        done, training.events = on_main(world, lambda: resume_point(checkpoints, dataset))
+        if done:
+            checkpoints.load(done, model, optimizer)
+    on_main(world, lambda: begin(metrics, done, hooks))
+
+    def write_down(row: dict[str, Any]) -> None:
+        metrics.append(row)
+        hooks.on_step(row)
+        if row["step"] < settings.steps:
+            hooks.evaluate(model, row["step"])
+
+    def keep(step: int) -> None:
+        metrics.sync()
+        checkpoints.save(step, model, optimizer, {"data": dataset.fingerprint(), "events": training.events})
+
+    batches = load(task, dataset, recipe, world, first_step=done + 1)
     with stop_requests() as stop:
-        began = time.perf_counter()
-        for step, micro_batches in load(task, dataset, recipe, world, first_step=done + 1):
-            row = take_step(task, recipe, model, optimizer, to_device(micro_batches, device), world, step)
+        for step in range(done + 1, settings.steps + 1):
+            began = time.perf_counter()
+            micro_batches = to_device(agree(functools.partial(next, batches)), device)
+            row = take_step(task, recipe, model, optimizer, micro_batches, world, step)
             row["seconds"] = round(time.perf_counter() - began, 4)
-            if world.is_main:
-                metrics.append(row)
-                hooks.on_step(row)
+            on_main(world, functools.partial(write_down, row))
             stopping = any(gather_objects(stop()))
-            if (stopping or step % settings.checkpoint_every == 0 or step == settings.steps) and world.is_main:
-                checkpoints.save(step, model, optimizer, facts)
-            barrier()
+            if stopping or step % settings.checkpoint_every == 0 or step == settings.steps:
+                on_main(world, functools.partial(keep, step))
             if stopping:
                 raise InterruptedRunError(f"Stopped after step {step} of {settings.steps}, the checkpoint is kept")
-            if step < settings.steps:
-                hooks.evaluate(model, step)
-            began = time.perf_counter()
     return training
+
+
+def resume_point(checkpoints: Checkpoints, dataset: MapDataset) -> tuple[int, list[dict[str, Any]]]:
+    """The step to go on from, and the events so far.
+
+    Raises:
+        UserError: the checkpoint was written on other data.
+    """
+    done, facts, damaged = checkpoints.newest()
+    if done and facts["data"] != dataset.fingerprint():
+        raise UserError(
+            f"{checkpoints.path(done)} was written with other training data ({facts['data'][:12]}, now "
+            f"{dataset.fingerprint()[:12]}); resume with the data it was started with, or start anew with --overwrite."
+        )
+    found = [{"kind": "damaged checkpoint passed over", "step": step} for step in damaged]
+    return done, [*facts.get("events", []), *found, {"kind": "resumed", "step": done}]
+
+
+def begin(metrics: JsonLines, done: int, hooks: "Hooks") -> None:
+    """Cuts the metrics back to the step the run goes on from."""
+    if metrics.keep(through_step=done) < done:
+        raise UserError(f"{metrics.path} lacks steps before {done}; start the run anew with --overwrite.")
+    hooks.on_start(done)
 
 
 def take_step(
@@ -123,8 +153,8 @@ def take_step(
     value = float(loss.value.detach())
     if not (math.isfinite(value) and math.isfinite(norm)):
         raise UserError(
-            f"Step {step}: the loss is {value} and the gradient norm {norm}; the last checkpoint is kept. "
-            "Lower train.optimizer.lr or set train.clip_grad_norm."
+            f"Step {step}: the loss is {value} and the gradient norm {norm}; checkpoints before it are kept. "
+            "Start anew in another folder with a lower train.optimizer.lr or with train.clip_grad_norm."
         )
     for group in optimizer.param_groups:
         group["lr"] = lr
@@ -167,10 +197,11 @@ def sum_of_parts(task: Task, parts: Iterator[Outputs], batch_size: int) -> Loss:
         share = len(next(iter(outputs.values()))) / batch_size
         loss = task.loss({name: in_full(tensor) for name, tensor in outputs.items()})
         (loss.value * share).backward()
-        total = total + loss.value.detach() * share
+        device = loss.value.device
+        total += float(loss.value.detach()) * share
         for name, value in loss.metrics.items():
             metrics[name] = metrics.get(name, 0.0) + value * share
-    summed = torch.stack([torch.as_tensor(value, dtype=torch.float64) for value in (total, *metrics.values())])
+    summed = torch.tensor([total, *metrics.values()], dtype=torch.float64, device=device)
     sum_tensors([summed])
     return Loss(summed[0], dict(zip(metrics, summed[1:].tolist(), strict=True)))
 
@@ -188,38 +219,54 @@ class Examples(Dataset):
             return error
 
 
-def load(
-    task: Task, dataset: MapDataset, recipe: Recipe, world: World, first_step: int
-) -> Iterator[tuple[int, list[Batch]]]:
-    """Each step from `first_step` on, with this process's micro-batches of it."""
+class Collate:
+    """`task.collate`, with a user's error in place of the batch where an example or the batch has one."""
+
+    def __init__(self, task: Task):
+        self.task = task
+
+    def __call__(self, examples: list[Any]) -> Batch | UserError:
+        for example in examples:
+            if isinstance(example, UserError):
+                return example
+        try:
+            return self.task.collate(examples)
+        except UserError as error:
+            return error
+
+
+def load(task: Task, dataset: MapDataset, recipe: Recipe, world: World, first_step: int) -> Iterator[list[Batch]]:
+    """This process's micro-batches of each step from `first_step` on.
+
+    Raises:
+        UserError: an example of this process cannot be read.
+    """
     settings = recipe.train
-
-    def collate(examples: list[Any]) -> Batch | UserError:
-        return next((e for e in examples if isinstance(e, UserError)), None) or task.collate(examples)
-
     order = Order(len(dataset), settings.batch, settings.seed)
     cut = MicroBatches(order, world.rank, world.size, settings.micro_batch, first_step, settings.steps)
     loader = DataLoader(
         Examples(dataset),
         batch_sampler=cut,
-        collate_fn=collate,
+        collate_fn=Collate(task),
         num_workers=settings.workers,
         generator=torch.Generator(),
     )
     batches = iter(loader)
-    for step in cut.steps:
+    for _ in cut.steps:
         micro_batches = list(itertools.islice(batches, cut.per_step))
         for batch in micro_batches:
             if isinstance(batch, UserError):
                 raise batch
-        yield step, micro_batches
+        yield micro_batches
 
 
 def prepare(model: nn.Module, precision: str, device: torch.device) -> nn.Module:
+    """The model on its device, in the precision its weights are trained in."""
     return model.to(device=device, dtype={"fp32": torch.float32, "fp64": torch.float64}[precision])
 
 
 def state_digest(model: nn.Module) -> str:
+    """A digest of every weight and buffer by name."""
     content = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         content.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -227,6 +274,7 @@ def state_digest(model: nn.Module) -> str:
 
 
 def to_device(value: Any, device: torch.device) -> Any:
+    """Nested lists and dicts of tensors, every tensor on `device`."""
     if isinstance(value, list):
         return [to_device(part, device) for part in value]
     if isinstance(value, dict):

@@ -3,19 +3,13 @@
 import hashlib
 import io
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from collotype.runtime.errors import UserError
-from collotype.runtime.files import atomic_folder, sweep_partial, write_bytes, write_json
-
-
-def digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+from collotype.runtime.files import atomic_folder, remove, write_bytes, write_json
 
 
 class Checkpoints:
@@ -29,57 +23,53 @@ class Checkpoints:
         self.folder, self.keep = folder, keep
 
     def steps(self) -> list[int]:
-        return sorted(int(path.name.removeprefix("step-")) for path in self.folder.glob("step-*"))
+        names = [path.name.removeprefix("step-") for path in self.folder.glob("step-*")]
+        return sorted(int(name) for name in names if name.isdigit())
 
     def path(self, step: int) -> Path:
         return self.folder / f"step-{step:06d}"
 
     def save(self, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, facts: dict[str, Any]) -> Path:
+        """Writes the checkpoint of `step`, then removes all but the newest `keep`."""
         with atomic_folder(self.path(step)) as folder:
+            digests = {}
             for name, state in (("model.pt", model.state_dict()), ("optimizer.pt", optimizer.state_dict())):
                 content = io.BytesIO()
                 torch.save(state, content)
                 write_bytes(folder / name, content.getvalue())
-            digests = {name: digest(folder / name) for name in ("model.pt", "optimizer.pt")}
+                digests[name] = hashlib.sha256(content.getvalue()).hexdigest()
             write_json(folder / "state.json", {"step": step, "sha256": digests, **facts})
         for old in self.steps()[: -self.keep]:
-            shutil.rmtree(self.path(old))
+            remove(self.path(old))
         return self.path(step)
 
-    def is_whole(self, step: int) -> bool:
+    def facts(self, step: int) -> dict[str, Any] | None:
+        """What `save` was told, if every file of the checkpoint is as it was written."""
         try:
             state = json.loads((self.path(step) / "state.json").read_text())
-            return all(digest(self.path(step) / name) == value for name, value in state["sha256"].items())
-        except (OSError, ValueError, KeyError):
-            return False
+            for name, value in state["sha256"].items():
+                if hashlib.sha256((self.path(step) / name).read_bytes()).hexdigest() != value:
+                    return None
+        except (OSError, ValueError, KeyError, AttributeError):
+            return None
+        return state
 
-    def restore(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, facts: dict[str, Any]
-    ) -> tuple[int, list[int]]:
-        """Loads the last whole checkpoint into model and optimizer.
+    def newest(self) -> tuple[int, dict[str, Any], list[int]]:
+        """The newest whole checkpoint's step and facts (0 and none, if there is none); damaged ones are removed.
 
         Returns:
-            its step (0 without any), and the steps of damaged ones that were passed over.
-
-        Raises:
-            UserError: the checkpoint belongs to a run with other `facts` (recipe, data).
+            step, facts, and the steps of the damaged ones.
         """
-        sweep_partial(self.folder)
         damaged = []
         for step in reversed(self.steps()):
-            if not self.is_whole(step):
-                damaged.append(step)
-                continue
-            state = json.loads((self.path(step) / "state.json").read_text())
-            for name, value in facts.items():
-                if state.get(name) != value:
-                    raise UserError(
-                        f"{self.path(step)} was written with another {name} ({state.get(name)}, now {value}); "
-                        "resume with the settings it was started with, or start anew with --overwrite."
-                    )
-            model.load_state_dict(torch.load(self.path(step) / "model.pt", map_location="cpu", weights_only=True))
-            optimizer.load_state_dict(
-                torch.load(self.path(step) / "optimizer.pt", map_location="cpu", weights_only=True)
-            )
-            return step, damaged
-        return 0, damaged
+            facts = self.facts(step)
+            if facts is not None:
+                return step, facts, damaged
+            damaged.append(step)
+            remove(self.path(step))
+        return 0, {}, damaged
+
+    def load(self, step: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """The weights and the optimiser's state of a checkpoint that `newest` named."""
+        model.load_state_dict(torch.load(self.path(step) / "model.pt", map_location="cpu", weights_only=True))
+        optimizer.load_state_dict(torch.load(self.path(step) / "optimizer.pt", map_location="cpu", weights_only=True))

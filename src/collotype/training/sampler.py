@@ -8,26 +8,25 @@ from collotype.runtime.seeds import derive_seed
 
 
 class Order:
-    """The endless order of training examples: every epoch a fresh permutation, batches run on over its end.
+    """The endless order of training examples: every epoch a fresh permutation, cut into whole batches.
 
-    `batch(step)` is the same for any number of processes, micro-batches and loader workers, and needs no history.
+    What does not fill a batch is left out of that epoch, so no batch holds an example twice. `batch(step)` is the same
+    for any number of processes, micro-batches and loader workers, and needs no history.
     """
 
     def __init__(self, num_examples: int, batch: int, seed: int):
         self.num_examples, self.batch_size, self.seed = num_examples, batch, seed
+        self.steps_per_epoch = num_examples // batch
         self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.long)
 
     def batch(self, step: int) -> list[tuple[int, int]]:
         """The (row, epoch) pairs of step `step` (counted from 1), in batch order."""
-        start = (step - 1) * self.batch_size
-        return [self.at(position) for position in range(start, start + self.batch_size)]
-
-    def at(self, position: int) -> tuple[int, int]:
-        epoch, place = divmod(position, self.num_examples)
+        epoch, place = divmod(step - 1, self.steps_per_epoch)
         if epoch != self._epoch:
             generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
             self._epoch, self._permutation = epoch, torch.randperm(self.num_examples, generator=generator)
-        return int(self._permutation[place]), epoch
+        rows = self._permutation[place * self.batch_size : (place + 1) * self.batch_size]
+        return [(row, epoch) for row in rows.tolist()]
 
 
 class MicroBatches:

@@ -74,13 +74,12 @@ def test_a_saved_model_is_the_same_model(trained: Path, pages: list) -> None:
     model = collotype.load(trained / "model")
     checkpoint = torch.load(trained / "checkpoints" / "step-000006" / "model.pt", weights_only=True)
     assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in checkpoint.items())
-    scores = model.score(model.encode_queries(QUERIES), model.encode_pages(pages))
-    assert torch.equal(
-        scores, collotype.load(str(trained / "model")).score(model.encode_queries(QUERIES), model.encode_pages(pages))
-    )
+    again = collotype.load(str(trained / "model"))
+    first, second = (m.encode_queries(QUERIES) + m.encode_pages(pages) for m in (model, again))
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
 
 
-@pytest.mark.parametrize("change", ["missing", "unknown", "shape"])
+@pytest.mark.parametrize("change", ["missing", "unknown", "shape", "twice"])
 def test_weights_are_read_strictly(change: str, trained: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(trained / "model", tmp_path / "model")
     tensors = load_file(folder / "model.safetensors")
@@ -88,12 +87,15 @@ def test_weights_are_read_strictly(change: str, trained: Path, tmp_path: Path) -
         del tensors["custom_text_proj.bias"]
     elif change == "unknown":
         tensors["adapter.lora_A"] = torch.zeros(2)
-    else:
+    elif change == "shape":
         tensors["custom_text_proj.bias"] = torch.zeros(127)
+    else:
+        tensors["base_model.model.custom_text_proj.bias"] = torch.zeros(128)
     save_file(tensors, folder / "model.safetensors")
     words = {
         "missing": r"1 tensors are missing \(custom_text_proj.bias\)",
         "unknown": r"1 are unknown \(adapter.lora_A\)",
+        "twice": r"1 tensors under two names \(custom_text_proj.bias\)",
         "shape": r"custom_text_proj.bias is \[127\], the model's is \[128\]",
     }
     with pytest.raises(UserError, match=words[change]):
@@ -117,3 +119,11 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "collotype.json").write_text(json.dumps({"family": "poet"}))
     with pytest.raises(UserError, match="known family"):
         collotype.load(tmp_path)
+
+
+def test_a_model_of_a_later_version_is_refused(trained: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(trained / "model", tmp_path / "model")
+    description = json.loads((folder / "collotype.json").read_text())
+    (folder / "collotype.json").write_text(json.dumps({**description, "backbone": "paligemma9"}))
+    with pytest.raises(UserError, match="backbone 'paligemma9'; known are paligemma"):
+        collotype.load(folder)

@@ -4,6 +4,7 @@ Weights are read strictly: a key is used, converted by the backbone's rules, or 
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,6 +41,9 @@ def load_weights(model: Retriever, tensors: Mapping[str, Tensor], origin: str) -
         UserError: keys are missing or left over, or a shape differs.
     """
     given = {model.row.canonical(key): tensor for key, tensor in tensors.items()}
+    if len(given) < len(tensors):
+        twice = [name for name, count in Counter(map(model.row.canonical, tensors)).items() if count > 1]
+        raise UserError(f"{origin} holds {len(twice)} tensors under two names ({name_some(twice)}); remove one.")
     state = model.state_dict()
     wanted = {model.row.canonical(key): key for key in state}
     missing, unexpected = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted))
@@ -68,6 +72,9 @@ def load(folder: Path) -> Retriever:
         raise UserError(f"The model in {folder} is not whole: {error}; copy or train it again.") from error
     except Exception as error:  # the tokenizers library raises bare Exception for a file it cannot read
         raise UserError(f"The tokenizer in {folder} cannot be read: {error}; copy the folder again.") from error
+    if config.backbone not in BACKBONES:
+        known = ", ".join(BACKBONES)
+        raise UserError(f"The model in {folder} has the backbone {config.backbone!r}; known are {known}.")
     model = Retriever(config, make_processor(config, tokenizer))
     load_weights(model, tensors, str(folder / "model.safetensors"))
     return model.eval()

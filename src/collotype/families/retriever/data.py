@@ -15,6 +15,7 @@ from collotype.families.retriever.sheets import (
     second_hand_sheets,
     training_sheet,
 )
+from collotype.runtime.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,9 @@ class Benchmark:
     fingerprint: str
 
 
-def sheet_benchmarks(pictures: Pictures | None = None) -> list[Benchmark]:
-    """`sheets/held-out` and the harder `sheets/held-out-second-hand`, of the built-in pictures if none are given."""
-    pictures = pictures or Pictures()
+def sheet_benchmarks() -> list[Benchmark]:
+    """`sheets/held-out` and the harder `sheets/held-out-second-hand`, of the pictures that come with the package."""
+    pictures = Pictures()
     return [
         sheet_benchmark("sheets/held-out", pictures, held_out_sheets(pictures)),
         sheet_benchmark("sheets/held-out-second-hand", pictures, second_hand_sheets(pictures)),
@@ -81,5 +82,11 @@ def sheet_benchmark(name: str, pictures: Pictures, sheets: list[Sheet]) -> Bench
     )
 
 
+def find_suite(name: str) -> list[Benchmark]:
+    if name not in SUITES:
+        raise UserError(f"No suite {name!r}; a retriever can be evaluated on {', '.join(SUITES)}.")
+    return SUITES[name]()
+
+
 SUITES = {"sheets": sheet_benchmarks}
-"""By name: pictures (or none) -> benchmarks."""
+"""Suites by name."""

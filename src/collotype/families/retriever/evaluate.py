@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from collotype.evaluation.ranking import rank, ranking_metrics
-from collotype.evaluation.results import ExampleWriter, Picture
+from collotype.evaluation.results import ExampleWriter, Picture, Results
 from collotype.families.retriever.data import Benchmark
 from collotype.families.retriever.heatmap import enlarge, light_up, similarity_map
 from collotype.families.retriever.model import Retriever
@@ -45,7 +45,8 @@ def illustrate(model: Retriever, retrieval: Retrieval, writer: ExampleWriter) ->
     """Adds the first queries with their best pages; with late interaction also where each word was found."""
     benchmark, late = retrieval.benchmark, model.config.interaction == "late"
     for query in list(benchmark.queries)[:SHOWN_QUERIES]:
-        best = rank(retrieval.run[query])[: SHOWN_PAGES if late else 2 * SHOWN_PAGES]
+        ranking = rank(retrieval.run[query])
+        best = ranking[: SHOWN_PAGES if late else 2 * SHOWN_PAGES]
         rows: list[list[Picture]] = [] if late else [[]]
         for place, page in enumerate(best, start=1):
             number = int(page.removeprefix("p"))
@@ -59,16 +60,12 @@ def illustrate(model: Retriever, retrieval: Retrieval, writer: ExampleWriter) ->
             vectors, grid = retrieval.query_vectors[query], model.processor.grid
             maps = [(word, similarity_map(vectors[i], retrieval.page_vectors[number], grid)) for i, word in words]
             rows.append([picture, *(writer.picture(light_up(image, found), word) for word, found in maps)])
-        first = next(
-            (n for n, page in enumerate(rank(retrieval.run[query]), 1) if page in benchmark.qrels[query]), None
-        )
+        first = next((n for n, page in enumerate(ranking, 1) if page in benchmark.qrels[query]), None)
         note = f"{benchmark.name}, {query}: first right page at rank {first} of {benchmark.num_pages}"
         writer.add(benchmark.queries[query], note, rows)
 
 
-def evaluate(
-    model: Retriever, benchmarks: list[Benchmark], examples_to: Path | None = None
-) -> dict[str, dict[str, float]]:
+def evaluate(model: Retriever, benchmarks: list[Benchmark], examples_to: Path | None = None) -> Results:
     """Metrics by benchmark name; examples of the first benchmark into the folder `examples_to`."""
     found = [retrieve(model, benchmark) for benchmark in benchmarks]
     if examples_to:

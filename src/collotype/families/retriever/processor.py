@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from collotype.families.retriever.backbones.row import Backbone
 from collotype.families.retriever.preset import Preset
 from collotype.runtime.errors import UserError
+from collotype.runtime.files import write_text
 
 SPECIAL_TOKENS = ("<pad>", "<eos>", "<bos>", "<unk>", "<image>", "<unused0>", "\n")
 
@@ -118,4 +119,4 @@ class Processor:
         return {"input_ids": padded, "attention_mask": mask}
 
     def save(self, folder: Path) -> None:
-        self.tokenizer.save(str(folder / "tokenizer.json"))
+        write_text(folder / "tokenizer.json", self.tokenizer.to_str(pretty=True))

@@ -77,6 +77,9 @@ class Pictures:
             page.paste(self.tile(concept, hand, origin), (column * CELL_PX, row * CELL_PX))
         return page
 
+    def in_hands_training_shows(self, concepts: list[str], rng: random.Random) -> tuple[tuple[str, int], ...]:
+        return tuple((name, rng.randrange(2) if name in self.both_hands else 0) for name in concepts)
+
     def texts(self) -> list[str]:
         """Every text a query can hold: what the vocabulary is made of."""
         return [*self.keys, "and"]
@@ -98,7 +101,7 @@ def training_sheet(pictures: Pictures, row: int, seed: int) -> Sheet:
     rng = random.Random(derive_seed(seed, "training sheet", row))
     while True:
         concepts = rng.sample(list(pictures.keys), SIDE * SIDE)
-        cells = tuple((name, rng.randrange(2) if name in pictures.both_hands else 0) for name in concepts)
+        cells = pictures.in_hands_training_shows(concepts, rng)
         named = tuple(rng.sample(concepts, 2))
         if not is_held_out(*named):
             return Sheet(cells, named)
@@ -112,8 +115,7 @@ def held_out_sheets(pictures: Pictures) -> list[Sheet]:
         named = sample_held_out_pair(rng, list(pictures.keys))
         others = rng.sample([name for name in pictures.keys if name not in named], SIDE * SIDE - 2)
         concepts = rng.sample([*named, *others], SIDE * SIDE)
-        cells = tuple((name, rng.randrange(2) if name in pictures.both_hands else 0) for name in concepts)
-        sheets.append(Sheet(cells, named))
+        sheets.append(Sheet(pictures.in_hands_training_shows(concepts, rng), named))
     return sheets
 
 

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from torch import nn
 
-from collotype.families.retriever.backbones import BACKBONES
+from collotype.evaluation.results import Results
+from collotype.families.retriever.backbones import find_backbone
 from collotype.families.retriever.checkpoint import make_processor, save_model
-from collotype.families.retriever.data import SUITES, Benchmark, Pair, SheetPairs
+from collotype.families.retriever.data import Pair, SheetPairs, find_suite
 from collotype.families.retriever.evaluate import evaluate
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import find_preset
@@ -29,30 +31,34 @@ class RetrieverTask:
     def __init__(self, recipe: Recipe):
         self.recipe = recipe
         self.preset = find_preset(recipe.model.preset)
+        self.row = find_backbone(recipe.model.backbone, recipe.model.size)
 
     @cached_property
     def pictures(self) -> Pictures:
         return Pictures(self.recipe.data.train.pictures)
 
     @cached_property
-    def processor(self) -> Processor:
-        preset = self.preset
-        tokenizer = word_tokenizer([*self.pictures.texts(), preset.query_prefix, preset.page_prompt])
-        return make_processor(self._config(tokenizer.get_vocab()), tokenizer)
+    def tokenizer(self) -> Tokenizer:
+        return word_tokenizer([*self.pictures.texts(), self.preset.query_prefix, self.preset.page_prompt])
 
-    def _config(self, vocabulary: dict[str, int]) -> RetrieverConfig:
-        model, row = self.recipe.model, BACKBONES[self.recipe.model.backbone]
-        backbone_config = row.configure(row.sizes[model.size], vocabulary)
+    @cached_property
+    def config(self) -> RetrieverConfig:
+        model = self.recipe.model
+        backbone_config = self.row.configure(self.row.sizes[model.size], self.tokenizer.get_vocab())
         return RetrieverConfig(model.backbone, backbone_config, model.interaction, model.dim, self.preset)
+
+    @cached_property
+    def processor(self) -> Processor:
+        return make_processor(self.config, self.tokenizer)
 
     def build(self) -> Retriever:
         seed = self.recipe.model.init_seed if self.recipe.model.init_seed is not None else self.recipe.train.seed
         seed_torch(seed, "init")
-        return Retriever(self._config(self.processor.tokenizer.get_vocab()), self.processor)
+        return Retriever(self.config, self.processor)
 
     def dataset(self, split: str) -> SheetPairs:
         data = self.recipe.data.train
-        return SheetPairs(self.pictures, data.queries, data.seed)
+        return {"train": SheetPairs(self.pictures, data.queries, data.seed)}[split]
 
     def collate(self, examples: list[Pair]) -> Batch:
         return {
@@ -82,11 +88,8 @@ class RetrieverTask:
         accuracy = (scores.detach().argmax(1) == torch.arange(len(scores), device=scores.device)).float().mean()
         return Loss(infonce(scores, settings.temperature), {"batch_accuracy": float(accuracy)})
 
-    def evaluate(self, model: Retriever, suite: str, examples_to: Path | None = None) -> dict[str, dict[str, float]]:
-        return evaluate(model, self.benchmarks(suite), examples_to)
-
-    def benchmarks(self, suite: str) -> list[Benchmark]:
-        return SUITES[suite](self.pictures)
+    def evaluate(self, model: Retriever, suite: str, examples_to: Path | None = None) -> Results:
+        return evaluate(model, find_suite(suite), examples_to)
 
     def save(self, model: Retriever, folder: Path) -> None:
         save_model(model, folder)
@@ -99,14 +102,14 @@ class RetrieverTask:
         source = self.recipe.data.train.source
         facts = {"train": {"source": source, "queries": len(train), "sha256": train.fingerprint()}}
         for suite in {evaluation.suite for evaluation in self.recipe.evaluate}:
-            for benchmark in self.benchmarks(suite):
+            for benchmark in find_suite(suite):
                 sizes = {"queries": len(benchmark.queries), "pages": benchmark.num_pages}
                 facts[benchmark.name] = sizes | {"sha256": benchmark.fingerprint}
         return facts
 
     def describe(self) -> dict[str, Any]:
         with torch.device("meta"):
-            model = Retriever(self._config(self.processor.tokenizer.get_vocab()), self.processor)
+            model = Retriever(self.config, self.processor)
         sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
         return {
             "parameters": sum(size for size, _ in sizes),

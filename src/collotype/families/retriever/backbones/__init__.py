@@ -2,7 +2,22 @@
 
 from collotype.families.retriever.backbones import paligemma
 from collotype.families.retriever.backbones.row import Backbone
+from collotype.runtime.errors import UserError
 
 BACKBONES: dict[str, Backbone] = {row.name: row for row in (paligemma.ROW,)}
 
-__all__ = ["BACKBONES", "Backbone"]
+
+def find_backbone(name: str, size: str) -> Backbone:
+    """The row of that name, if it has that size.
+
+    Raises:
+        UserError: no such backbone or size.
+    """
+    if name not in BACKBONES:
+        raise UserError(f"No backbone {name!r}; known are {', '.join(BACKBONES)}.")
+    if size not in BACKBONES[name].sizes:
+        raise UserError(f"The backbone {name} has no size {size!r}; it has {', '.join(BACKBONES[name].sizes)}.")
+    return BACKBONES[name]
+
+
+__all__ = ["BACKBONES", "Backbone", "find_backbone"]

@@ -16,7 +16,7 @@ TINY = {
         "num_hidden_layers": 3,
         "num_attention_heads": 4,
         "image_size": 96,
-        "patch_size": 8,
+        "patch_size": 16,
         "projection_dim": 128,
         "vision_use_head": False,
     },

@@ -1,0 +1,33 @@
+# install: a .venv with all that demo and tests need    demo: the main job, about five minutes on two cores
+# test: lint and tests    bench: docs/benchmarks.md's figures    lint: style only
+PYTHON ?= python3
+BIN := .venv/bin
+RUNS ?= runs
+
+.PHONY: install demo test bench lint
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt "torch==$$(sed -n 's/^torch==//p' constraints.txt)"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+demo: install
+	@status=0; for recipe in desk-colpali desk-bipali; do \
+	  $(BIN)/collotype run $$recipe --out $(RUNS)/$$recipe --overwrite || status=$$?; \
+	  if [ $$status -ne 0 ] && [ $$status -ne 3 ]; then exit $$status; fi; \
+	done; \
+	$(BIN)/collotype compare $(RUNS)/desk-colpali $(RUNS)/desk-bipali; \
+	exit $$status
+
+test: install lint
+	$(BIN)/python -m pytest
+
+bench: install
+	$(BIN)/python benchmarks/run.py
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .

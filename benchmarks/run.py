@@ -1,0 +1,32 @@
+"""Runs every benchmark of this folder, each in a process of its own, and prints the table of docs/benchmarks.md.
+
+python benchmarks/run.py            all
+python benchmarks/run.py maxsim     one
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ALL = ("import_time", "maxsim", "step")
+
+
+def main() -> None:
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print("| what | ours | reference | ratio |\n| --- | --- | --- | --- |")
+    for name in sys.argv[1:] or ALL:
+        done = subprocess.run([sys.executable, HERE / f"{name}.py"], capture_output=True, text=True, check=True)
+        for row in json.loads(done.stdout):
+            ratio = f"{row['ours'] / row['reference']:.3f}" if row["reference"] else ""
+            reference = (
+                f"{row['reference']:.3f} {row['unit']}, {row['against']}" if row["reference"] else row["against"]
+            )
+            print(f"| {row['what']} | {row['ours']:.3f} {row['unit']} | {reference} | {ratio} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
