@@ -23,8 +23,8 @@ def measure(how: str) -> dict[str, float]:
 def child(how: str) -> None:
     import torch
 
-    from collotype.losses.contrastive import infonce
     from collotype.losses.maxsim import maxsim
+    from collotype.losses.named import make_loss
 
     torch.manual_seed(0)
     queries = torch.randn(SIZES["batch"], SIZES["query_vectors"], SIZES["dim"]).requires_grad_()
@@ -34,9 +34,10 @@ def child(how: str) -> None:
         return torch.einsum("bnd,csd->bcns", q, p).amax(dim=3).sum(dim=2)
 
     score = {"ours": maxsim, "einsum": einsum}[how]
-    infonce(score(queries[:1, :2], pages[:1, :2]), 1.0).backward()
+    infonce = make_loss("infonce", temperature=1.0).in_batch
+    infonce(score(queries[:1, :2], pages[:1, :2])).backward()
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
-    infonce(score(queries, pages), 1.0).backward()
+    infonce(score(queries, pages)).backward()
     seconds = time.perf_counter() - started
     print(json.dumps({"s": seconds, "MiB": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024}))
 

@@ -139,6 +139,9 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
         ),
         ({"data.train.queries": 7}, "train.batch is 8, but data.train has only 7 queries"),
         ({"model.backbone": "paligemme"}, "No backbone 'paligemme'; known are paligemma"),
+        ({"loss.name": "infonse"}, "no loss 'infonse' in the dialect colpali-engine>=0.3.11; it has infonce"),
+        ({"negatives": {"scope": "process", "processes": 3}}, "must divide train.batch = 8"),
+        ({"negatives.processes": 2}, "negatives.processes is 2 with the scope global"),
         ({"model.size": "huge"}, "has no size 'huge'; it has tiny"),
         ({"evaluate": [{"suite": "vidore"}]}, "No suite 'vidore'"),
     ],
@@ -174,6 +177,17 @@ def test_several_seeds_give_mean_and_spread(tmp_path: Path) -> None:
     assert found["values"] == [single["sheets/held-out"]["ndcg_at_5"] for single in singles]
     assert found["mean"] == pytest.approx(sum(found["values"]) / 2)
     assert "seed-43/report.html" in (folder / "report.html").read_text()
+
+
+def test_negatives_of_a_process_can_be_had_on_any_hardware(tmp_path: Path) -> None:
+    """What per-device negatives do: two blocks of four, whoever computes them."""
+    changes = {**SMALL, "negatives": {"scope": "process", "processes": 2}}
+    whole = collotype.run("desk-colpali", out=tmp_path / "whole", overrides=changes)
+    collotype.run("desk-colpali", out=tmp_path / "cut", overrides={**changes, "train.micro_batch": 2})
+    assert whole.record["plan"]["negatives_per_query"] == 3
+    losses = [[row["loss"] for row in rows(tmp_path / name)] for name in ("whole", "cut")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert losses[0][0] < 2.0, "the logarithm of 4 is 1.4, of 8 it is 2.1"
 
 
 def test_a_recipe_object_runs_as_it_is(tmp_path: Path) -> None:

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collotype.losses import maxsim as module
-from collotype.losses.contrastive import infonce, retrieval_scores
-from collotype.losses.maxsim import maxsim
+from collotype.losses.maxsim import maxsim, smooth_maxsim
 
 
 def ragged(count: int, longest: int, seed: int, dim: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
@@ -58,20 +57,14 @@ def test_half_precision_is_scored_in_float32() -> None:
     assert score.item() == pytest.approx(300 * torch.tensor(0.1).bfloat16().item() ** 2, rel=1e-6)
 
 
-def test_a_single_vector_is_scored_by_its_dot_product() -> None:
-    queries, pages = torch.randn(3, 1, 8), torch.randn(4, 1, 8)
-    ones = torch.ones(4, 1, dtype=torch.bool)
-    torch.testing.assert_close(retrieval_scores(queries, pages, ones[:3], ones), queries[:, 0] @ pages[:, 0].T)
-
-
-def test_normalised_scores_do_not_grow_with_the_query() -> None:
-    query, page = torch.randn(1, 1, 8), torch.randn(2, 3, 8)
-    long = query.expand(1, 5, 8)
-    ones = lambda x: torch.ones(x.shape[:2], dtype=torch.bool)  # noqa: E731
-    short = retrieval_scores(query, page, ones(query), ones(page), normalize=True)
-    torch.testing.assert_close(retrieval_scores(long, page, ones(long), ones(page), normalize=True), short)
-
-
-def test_infonce_of_equal_scores_is_the_logarithm_of_the_batch() -> None:
-    assert infonce(torch.zeros(8, 8), temperature=0.02).item() == pytest.approx(torch.tensor(8.0).log().item())
-    assert infonce(torch.zeros(1, 1), temperature=0.02).item() == 0.0
+@pytest.mark.parametrize("block_elements", [1, 2**24])
+def test_the_smooth_maximum_follows_its_definition(block_elements: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK_ELEMENTS", block_elements)
+    queries, query_mask = ragged(3, 4, seed=5)
+    pages, page_mask = ragged(4, 6, seed=6)
+    q, p = queries.clone().requires_grad_(), pages.clone().requires_grad_()
+    scores = smooth_maxsim(q, p, query_mask, page_mask, tau=0.3)
+    scores.sum().backward()
+    one = sum(0.3 * torch.logsumexp(pages[1][page_mask[1]] @ v / 0.3, dim=0) for v in queries[2][query_mask[2]])
+    assert scores[2, 1].item() == pytest.approx(one.item(), abs=1e-12)
+    assert not q.grad[~query_mask].any() and not p.grad[~page_mask].any() and p.grad[page_mask].any()

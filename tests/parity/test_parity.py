@@ -14,7 +14,9 @@ from collotype.families.retriever.backbones import BACKBONES
 from collotype.families.retriever.checkpoint import load_weights
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import PRESETS
+from collotype.losses.contrastive import Vectors
 from collotype.losses.maxsim import maxsim
+from collotype.losses.named import make_loss
 
 FOLDERS = os.environ.get("COLLOTYPE_PARITY", str(Path(__file__).parent / "cases")).split(":")
 BACKBONE_OF = {"colpali": "paligemma", "bipali": "paligemma"}
@@ -81,9 +83,51 @@ def check_retriever(case: dict, folder: Path) -> None:
             torch.testing.assert_close(pages if late else pages[:, 0], tensors["page_embeddings"], **close)
 
 
+ARGUMENTS = {"temperature": "temperature", "normalize_scores": "normalize", "in_batch_term_weight": "in_batch_weight"}
+
+
+def check_loss(case: dict, folder: Path) -> None:
+    tensors, given = load_file(folder / "tensors.safetensors"), dict(case["arguments"])
+    changes = {}
+    if given.pop("use_smooth_max", False):
+        changes["smooth_max"] = given.pop("tau", 0.1)
+    if given.pop("pos_aware_negative_filtering", False):
+        changes["filter_threshold"] = given.pop("filter_threshold", 0.95)
+        changes["filter_factor"] = given.pop("filter_factor", 0.5)
+    loss = make_loss(case["loss"], **changes, **{ARGUMENTS[name]: value for name, value in given.items()})
+    late, leaves, batch = case["interaction"] == "late", {}, []
+    for name, lengths in (("queries", "query"), ("documents", "document"), ("negatives", "negative")):
+        if name in tensors:
+            leaves[name] = tensors[name].clone().requires_grad_()
+            values = leaves[name] if late else leaves[name].unsqueeze(-2)
+            counts = tensors[f"{lengths}_lengths"][..., None] if late else torch.tensor(1)
+            batch.append(Vectors(values, (torch.arange(values.shape[-2]) < counts).expand(values.shape[:-1])))
+    value = loss(*batch)
+    value.backward()
+    assert value.item() == pytest.approx(tensors["loss"].item(), abs=case["tolerance"]["loss"])
+    for vectors, (name, leaf) in zip(batch, leaves.items(), strict=True):
+        # the peer also sends gradient into query padding, which its model then multiplies by zero
+        expected = tensors[f"grad_{name}"] * (vectors.mask[..., None] if late else 1)
+        torch.testing.assert_close(leaf.grad, expected, atol=case["tolerance"]["grad"], rtol=0)
+
+
+def check_clip_loss(case: dict, folder: Path) -> None:
+    tensors = load_file(folder / "tensors.safetensors")
+    leaves = {n: tensors[n].clone().requires_grad_() for n in ("image_features", "text_features", "logit_scale")}
+    scores = leaves["logit_scale"].exp() * leaves["image_features"] @ leaves["text_features"].T
+    value = make_loss("symmetric-infonce", temperature=1.0).in_batch(scores)
+    value.backward()
+    assert value.item() == pytest.approx(tensors["loss"].item(), abs=case["tolerance"]["loss"])
+    for name, leaf in leaves.items():
+        expected = tensors[f"grad_{name.removesuffix('_features')}"]
+        torch.testing.assert_close(leaf.grad, expected, atol=case["tolerance"]["grad"], rtol=0)
+
+
 CHECKS: dict[str, Callable[[dict, Path], None]] = {
     "ranking_metrics": check_ranking_metrics,
     "maxsim": check_maxsim,
+    "loss": check_loss,
+    "clip_loss": check_clip_loss,
     "retriever": check_retriever,
 }
 

@@ -36,7 +36,7 @@ def test_overrides_reach_keys_sections_and_list_entries() -> None:
         ({"train.batch": 0}, "at train.batch: input should be greater than 0, found 0"),
         ({"train.optimizer.lr": float("inf")}, "at train.optimizer.lr: input should be a finite number, found inf"),
         ({"train.optimizer.beta2": 1.0}, "at train.optimizer.beta2: input should be less than 1, found 1.0"),
-        ({"loss.name": "infonse"}, "at loss.name: input should be 'infonce', found 'infonse'"),
+        ({"negatives.scope": "local"}, "at negatives.scope: input should be 'global' or 'process', found 'local'"),
         ({"train": 3}, "at train: expected keys (batch, "),
         ({"train.optimizer": {}}, "at train.optimizer.lr: this key is required and missing"),
         ({"evaluate.7.suite": "sheets"}, "there is no such place in the recipe"),

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from collotype.losses.contrastive import infonce, retrieval_scores
+from collotype.losses.contrastive import Vectors, score_all
+from collotype.losses.named import make_loss
 from collotype.recipe import Recipe, load_recipe
 from collotype.runtime.errors import UserError
 from collotype.runtime.seeds import derive_seed, seed_torch
@@ -58,9 +59,11 @@ class ToyTask:
 
     def loss(self, outputs: Outputs) -> Loss:
         ones = torch.ones(outputs["left"].shape[:2], dtype=torch.bool)
-        scores = retrieval_scores(outputs["left"], outputs["right"], ones, outputs["mask"])
+        scores = score_all(Vectors(outputs["left"], ones), Vectors(outputs["right"], outputs["mask"]))
         if self.couples_examples:
-            return Loss(infonce(scores, temperature=0.5), {"mean_score": float(scores.detach().mean())})
+            return Loss(
+                make_loss("infonce", temperature=0.5).in_batch(scores), {"mean_score": float(scores.detach().mean())}
+            )
         return Loss(scores.diagonal().square().mean(), {"mean_score": float(scores.detach().diagonal().mean())})
 
 

@@ -18,12 +18,12 @@ class Kind(StrEnum):
 def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")] = Kind.RECIPES) -> None:
     """List what there is: recipes, models, losses, suites."""
     from collotype import families
+    from collotype.losses.named import loss_names
     from collotype.recipe import builtin_names
     from collotype.recipe.load import first_line
-    from collotype.recipe.schema import LOSSES
 
     if kind is Kind.RECIPES:
         for name in builtin_names():
             print(f"{name:<20}{first_line(name)}")
     else:
-        print("\n".join(LOSSES if kind is Kind.LOSSES else families.known(kind)))
+        print("\n".join(loss_names() if kind is Kind.LOSSES else families.known(kind)))

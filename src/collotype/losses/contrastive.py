@@ -1,31 +1,127 @@
-"""Contrastive objectives on a score matrix whose diagonal holds the positives."""
+"""Contrastive losses on queries and pages: one composition of score, objective, explicit negatives and filtering.
+
+Every loss of colpali-engine is a point of this space (`named.py`). s_ij is the score of query i and page j, page i
+answers query i, T is the temperature, sp(x) = log(1 + e^x). Shapes: B queries and as many pages, T_q and T_p vectors
+each (padded), N explicit negatives a query, D dimensions. A single vector is a multi-vector of length one.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from collotype.losses.maxsim import maxsim
+from collotype.losses.maxsim import maxsim, smooth_maxsim
+
+Objective = Literal["infonce", "symmetric-infonce", "pairwise", "sigmoid"]
 
 
-def retrieval_scores(
-    queries: Tensor, pages: Tensor, query_mask: Tensor, page_mask: Tensor, normalize: bool = False
-) -> Tensor:
-    """MaxSim of all pairs [B_q, B_p]; `normalize` divides by the query's number of vectors.
+class Vectors(NamedTuple):
+    """`values` [..., T, D] and `mask` bool [..., T], true where there is a vector."""
 
-    A single vector is a multi-vector of length one: then MaxSim is the dot product.
+    values: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContrastiveLoss:
+    """A loss as data; calling it computes it.
+
+    Objectives on the in-batch scores:
+        infonce: mean_i -log softmax_j(s_ij / T)[i] (arXiv 1807.03748, eq. 4).
+        symmetric-infonce: the mean of that and of the same over pages (CLIP, arXiv 2103.00020).
+        pairwise: mean_i sp((max_{j != i} s_ij - s_ii) / T), the hardest negative (ColPali, arXiv 2407.01449). Of
+            equally hard negatives the first gets the gradient. A batch of one has no negative and no loss.
+        sigmoid: mean_ij sp(-y_ij s_ij / T), y = 1 on the diagonal and -1 elsewhere (SigLIP without bias).
     """
-    scores = maxsim(queries, pages, query_mask, page_mask)
-    return scores / query_mask.sum(1, keepdim=True) if normalize else scores
+
+    objective: Objective = "infonce"
+    temperature: float = 0.02
+    normalize: bool = False
+    """Divide scores by the query's number of vectors."""
+    smooth_max: float | None = None
+    """tau of tau * logsumexp(x / tau) in place of the maximum over a page's vectors."""
+    in_batch_weight: float = 0.5
+    """With explicit negatives: loss = (1 - weight) * mean_ik sp((s_ik - s_ii) / T) + weight * objective."""
+    share_negatives: bool = False
+    """Every query is pushed from all queries' explicit negatives; off, from its own only."""
+    filter_threshold: float | None = None
+    """In-batch negatives with s_ij > threshold * s_ii may be positives; their score is multiplied by filter_factor."""
+    filter_factor: float = 0.5
+
+    def __call__(self, queries: Vectors, pages: Vectors, negatives: Vectors | None = None) -> Tensor:
+        """The loss of one batch, a scalar.
+
+        Args:
+            queries: [B, T_q, D]; pages: [B, T_p, D], page i for query i.
+            negatives: [B, N, T_p, D]; a negative without any vector is none.
+        """
+        scores = self.scores(queries, pages)
+        loss = self.in_batch(scores)
+        if negatives is None:
+            return loss
+        return (1 - self.in_batch_weight) * self.explicit(queries, scores.diagonal(), negatives) + (
+            self.in_batch_weight * loss
+        )
+
+    def scores(self, queries: Vectors, pages: Vectors) -> Tensor:
+        """s [B, B] in float32 (float64 for float64 input)."""
+        scores = score_all(queries, pages, self.smooth_max)
+        return scores / lengths(queries) if self.normalize else scores
+
+    def in_batch(self, scores: Tensor) -> Tensor:
+        """The objective on the scores of all pairs of the batch [B, B]."""
+        if self.filter_threshold is not None:
+            scores = damp_likely_positives(scores, self.filter_threshold, self.filter_factor)
+        scaled = scores / self.temperature
+        positives = torch.arange(len(scores), device=scores.device)
+        if self.objective == "infonce":
+            return functional.cross_entropy(scaled, positives)
+        if self.objective == "symmetric-infonce":
+            return (functional.cross_entropy(scaled, positives) + functional.cross_entropy(scaled.T, positives)) / 2
+        own = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
+        if self.objective == "pairwise":
+            hardest = scaled.masked_fill(own, float("-inf")).max(dim=1).values
+            return functional.softplus(hardest - scaled.diagonal()).mean()
+        return functional.softplus(torch.where(own, -scaled, scaled)).mean()
+
+    def explicit(self, queries: Vectors, positive_scores: Tensor, negatives: Vectors) -> Tensor:
+        """mean sp((s_neg - s_pos) / T) over the explicit negatives that are there."""
+        there = negatives.mask.any(dim=2)
+        if self.share_negatives:
+            flat = Vectors(negatives.values.flatten(0, 1), negatives.mask.flatten(0, 1))
+            scores, there = score_all(queries, flat, self.smooth_max), there.flatten().expand(len(queries.values), -1)
+        else:
+            scores = score_own(queries, negatives, self.smooth_max)
+        if self.normalize:
+            scores = scores / lengths(queries)
+        pull = functional.softplus((scores - positive_scores[:, None]) / self.temperature)
+        return torch.where(there, pull, 0).sum() / there.sum().clamp(min=1)
 
 
-def infonce(scores: Tensor, temperature: float) -> Tensor:
-    """mean_i -log softmax_j(s_ij / T)[i]: every other page of the batch is a negative of query i.
+def lengths(queries: Vectors) -> Tensor:
+    """Number of vectors of each query, [B, 1]."""
+    return queries.mask.sum(dim=1, keepdim=True)
 
-    Args:
-        scores: [B, B], row i for query i, its page in column i.
 
-    Returns:
-        a scalar. (van den Oord et al., arXiv 1807.03748, eq. 4; BiEncoderLoss and ColbertLoss of colpali-engine.)
-    """
-    targets = torch.arange(len(scores), device=scores.device)
-    return functional.cross_entropy(scores / temperature, targets)
+def score_all(queries: Vectors, pages: Vectors, smooth_max: float | None = None) -> Tensor:
+    """Scores of all pairs [B_q, B_p]."""
+    together = (queries.values, pages.values, queries.mask, pages.mask)
+    return maxsim(*together) if smooth_max is None else smooth_maxsim(*together, tau=smooth_max)
+
+
+def score_own(queries: Vectors, negatives: Vectors, smooth_max: float | None = None) -> Tensor:
+    """Scores of each query with its own negatives [B, N]; -inf where there is none."""
+    rows = [
+        score_all(Vectors(q[None], qm[None]), Vectors(n, nm), smooth_max)
+        for q, qm, n, nm in zip(*queries, *negatives, strict=True)
+    ]
+    return torch.cat(rows)
+
+
+def damp_likely_positives(scores: Tensor, threshold: float, factor: float) -> Tensor:
+    """Off-diagonal s_ij > threshold * s_ii multiplied by factor (positive-aware filtering of colpali-engine)."""
+    positives = scores.diagonal()[:, None]
+    own = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
+    return torch.where((scores > threshold * positives) & ~own, scores * factor, scores)

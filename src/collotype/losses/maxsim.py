@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 BLOCK_ELEMENTS = 2**24
 """Similarities held at once: 64 MiB in float32."""
@@ -24,12 +25,36 @@ def maxsim(queries: Tensor, pages: Tensor, query_mask: Tensor | None = None, pag
         its batch. Of equal similarities the first vector gets the gradient. A page without any vector scores -inf.
         (ColPali, arXiv 2407.01449, eq. 1.)
     """
+    return _MaxSim.apply(*prepared(queries, pages, query_mask, page_mask))
+
+
+def smooth_maxsim(
+    queries: Tensor, pages: Tensor, query_mask: Tensor | None = None, page_mask: Tensor | None = None, tau: float = 0.1
+) -> Tensor:
+    """As `maxsim` with tau * logsumexp(x / tau) in place of the maximum (`use_smooth_max` of colpali-engine)."""
+    queries, pages, query_mask, page_mask = prepared(queries, pages, query_mask, page_mask)
+
+    def block_scores(pages: Tensor, mask: Tensor) -> Tensor:
+        similarities = torch.einsum("qnd,btd->qbnt", queries, pages) / tau
+        smooth = tau * similarities.masked_fill(~mask[:, None, :], float("-inf")).logsumexp(dim=3)
+        return torch.where(query_mask[:, None, :], smooth, 0).sum(dim=2)
+
+    size = max(1, BLOCK_ELEMENTS // max(1, query_mask.numel() * pages.shape[1]))
+    cuts = [slice(start, start + size) for start in range(0, len(pages), size)]
+    # computed again on the way back: only one block's similarities are held at a time
+    return torch.cat([checkpoint(block_scores, pages[cut], page_mask[cut], use_reentrant=False) for cut in cuts], dim=1)
+
+
+def prepared(
+    queries: Tensor, pages: Tensor, query_mask: Tensor | None, page_mask: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Vectors in float32 (float64 where one is), masks of all vectors where there are none."""
     dtype = torch.float64 if torch.float64 in (queries.dtype, pages.dtype) else torch.float32
     if query_mask is None:
         query_mask = queries.new_ones(queries.shape[:2], dtype=torch.bool)
     if page_mask is None:
         page_mask = pages.new_ones(pages.shape[:2], dtype=torch.bool)
-    return _MaxSim.apply(queries.to(dtype), pages.to(dtype), query_mask.bool(), page_mask.bool())
+    return queries.to(dtype), pages.to(dtype), query_mask.bool(), page_mask.bool()
 
 
 class _MaxSim(torch.autograd.Function):

@@ -5,7 +5,7 @@ that name the nearest known one.
 """
 
 import difflib
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -58,20 +58,29 @@ class Data(Section):
     train: TrainData
 
 
-LossName = Literal["infonce"]
-LOSSES: tuple[str, ...] = get_args(LossName)
-"""The losses there are."""
-
-
 class Loss(Section):
-    name: LossName
-    temperature: PositiveFloat = 0.02
-    normalize: bool = True
+    """The objective on the scores; what is none keeps the named loss's own default."""
+
+    name: str
+    """infonce, symmetric-infonce, pairwise, sigmoid, or a class of colpali-engine (`collotype list losses`)."""
+    dialect: str | None = None
+    """For a class of colpali-engine: whose defaults (paper, colpali-engine<=0.3.10, colpali-engine>=0.3.11)."""
+    temperature: PositiveFloat | None = None
+    normalize: bool | None = None
     """Divide a late-interaction score by the number of query vectors."""
+    smooth_max: PositiveFloat | None = None
+    """tau of a smooth maximum in MaxSim; none takes the maximum."""
+    filter_threshold: PositiveFloat | None = None
+    """Damp in-batch negatives that score above this part of the positive's score."""
+    filter_factor: PositiveFloat | None = None
 
 
 class Negatives(Section):
-    scope: Literal["global"] = "global"
+    """Which other pages of the batch are a query's negatives, on any hardware."""
+
+    scope: Literal["global", "process"] = "global"
+    """`process`: only those of the same block of `processes` equal blocks, as per-device negatives would have it."""
+    processes: PositiveInt = 1
 
 
 class Optimizer(Section):

@@ -72,13 +72,14 @@ def train(
         UserError: the loss is not finite; a checkpoint belongs to another run; there is no room to write.
     """
     settings, dataset = recipe.train, task.dataset("train")
+    fingerprint = dataset.fingerprint()
     model = prepare(task.build(), settings.precision, device)
     optimizer = make_optimizer(model, recipe)
     checkpoints = Checkpoints(folder / "checkpoints", settings.keep_checkpoints)
     metrics = JsonLines(folder / "metrics.jsonl")
     training, done = Training(model, state_digest(model)), 0
     if resume:
-        done, training.events = on_main(world, lambda: resume_point(checkpoints, dataset))
+        done, training.events = on_main(world, lambda: resume_point(checkpoints, fingerprint))
         if done:
             checkpoints.load(done, model, optimizer)
     on_main(world, lambda: begin(metrics, done, hooks))
@@ -91,7 +92,7 @@ def train(
 
     def keep(step: int) -> None:
         metrics.sync()
-        checkpoints.save(step, model, optimizer, {"data": dataset.fingerprint(), "events": training.events})
+        checkpoints.save(step, model, optimizer, {"data": fingerprint, "events": training.events})
 
     batches = load(task, dataset, recipe, world, first_step=done + 1)
     with stop_requests() as stop:
@@ -109,20 +110,21 @@ def train(
     return training
 
 
-def resume_point(checkpoints: Checkpoints, dataset: MapDataset) -> tuple[int, list[dict[str, Any]]]:
+def resume_point(checkpoints: Checkpoints, fingerprint: str) -> tuple[int, list[dict[str, Any]]]:
     """The step to go on from, and the events so far.
 
     Raises:
         UserError: the checkpoint was written on other data.
     """
     done, facts, damaged = checkpoints.newest()
-    if done and facts["data"] != dataset.fingerprint():
+    if done and facts["data"] != fingerprint:
         raise UserError(
             f"{checkpoints.path(done)} was written with other training data ({facts['data'][:12]}, now "
-            f"{dataset.fingerprint()[:12]}); resume with the data it was started with, or start anew with --overwrite."
+            f"{fingerprint[:12]}); resume with the data it was started with, or start anew with --overwrite."
         )
     found = [{"kind": "damaged checkpoint passed over", "step": step} for step in damaged]
-    return done, [*facts.get("events", []), *found, {"kind": "resumed", "step": done}]
+    resumed = [{"kind": "resumed", "step": done}] if done else []
+    return done, [*facts.get("events", []), *found, *resumed]
 
 
 def begin(metrics: JsonLines, done: int, hooks: "Hooks") -> None:

@@ -15,7 +15,7 @@ from torch.nn import functional
 from collotype.families.retriever.backbones import BACKBONES
 from collotype.families.retriever.preset import Preset
 from collotype.families.retriever.processor import Processor
-from collotype.losses.contrastive import retrieval_scores
+from collotype.losses.contrastive import Vectors, score_all
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,11 @@ class Retriever(nn.Module):
         """MaxSim (the dot product, for single vectors) of all pairs: float32 [num_queries, num_pages]."""
         if not len(queries) or not len(pages):
             return torch.zeros(len(queries), len(pages))
-        (query_vectors, query_mask), (page_vectors, page_mask) = stack(queries), stack(pages)
-        return retrieval_scores(query_vectors, page_vectors, query_mask, page_mask)
+        return score_all(stack(queries), stack(pages))
 
 
-def stack(embeddings: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def stack(embeddings: Sequence[Tensor]) -> Vectors:
     """Ragged [num_vectors, D] tensors as one padded [B, T, D] and its mask [B, T]."""
     padded = nn.utils.rnn.pad_sequence(list(embeddings), batch_first=True)
     lengths = torch.tensor([len(vectors) for vectors in embeddings])
-    return padded, torch.arange(padded.shape[1]) < lengths[:, None]
+    return Vectors(padded, torch.arange(padded.shape[1]) < lengths[:, None])

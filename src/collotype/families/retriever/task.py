@@ -17,8 +17,11 @@ from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import find_preset
 from collotype.families.retriever.processor import Processor, word_tokenizer
 from collotype.families.retriever.sheets import Pictures
-from collotype.losses.contrastive import infonce, retrieval_scores
+from collotype.losses.contrastive import ContrastiveLoss, Vectors
+from collotype.losses.named import make_loss
 from collotype.recipe import Recipe
+from collotype.recipe.schema import Loss as LossSection
+from collotype.runtime.errors import UserError
 from collotype.runtime.seeds import seed_torch
 from collotype.training.task import Batch, Loss, Outputs
 
@@ -32,6 +35,14 @@ class RetrieverTask:
         self.recipe = recipe
         self.preset = find_preset(recipe.model.preset)
         self.row = find_backbone(recipe.model.backbone, recipe.model.size)
+        self.objective = find_loss(recipe.loss)
+        if recipe.train.batch % recipe.negatives.processes or (
+            recipe.negatives.scope == "global" and recipe.negatives.processes > 1
+        ):
+            raise UserError(
+                f"negatives.processes is {recipe.negatives.processes} with the scope {recipe.negatives.scope}; it goes "
+                f"with the scope `process` and must divide train.batch = {recipe.train.batch}."
+            )
 
     @cached_property
     def pictures(self) -> Pictures:
@@ -77,16 +88,15 @@ class RetrieverTask:
         }
 
     def loss(self, outputs: Outputs) -> Loss:
-        settings = self.recipe.loss
-        scores = retrieval_scores(
-            outputs["query_vectors"],
-            outputs["page_vectors"],
-            outputs["query_mask"],
-            outputs["page_mask"],
-            normalize=settings.normalize,
-        )
-        accuracy = (scores.detach().argmax(1) == torch.arange(len(scores), device=scores.device)).float().mean()
-        return Loss(infonce(scores, settings.temperature), {"batch_accuracy": float(accuracy)})
+        """The mean over the blocks within which pages are negatives of queries (one block, if the scope is global)."""
+        names = ("query_vectors", "query_mask", "page_vectors", "page_mask")
+        blocks = zip(*(outputs[name].chunk(self.recipe.negatives.processes) for name in names), strict=True)
+        losses, hits = [], []
+        for query_vectors, query_mask, page_vectors, page_mask in blocks:
+            scores = self.objective.scores(Vectors(query_vectors, query_mask), Vectors(page_vectors, page_mask))
+            losses.append(self.objective.in_batch(scores))
+            hits.append(scores.detach().argmax(1) == torch.arange(len(scores), device=scores.device))
+        return Loss(torch.stack(losses).mean(), {"batch_accuracy": float(torch.cat(hits).float().mean())})
 
     def evaluate(self, model: Retriever, suite: str, examples_to: Path | None = None) -> Results:
         return evaluate(model, find_suite(suite), examples_to)
@@ -95,7 +105,7 @@ class RetrieverTask:
         save_model(model, folder)
 
     def negatives_per_query(self) -> int:
-        return self.recipe.train.batch - 1
+        return self.recipe.train.batch // self.recipe.negatives.processes - 1
 
     def data_facts(self) -> dict[str, Any]:
         train = self.dataset("train")
@@ -117,3 +127,16 @@ class RetrieverTask:
             "vectors_per_page": len(self.processor.page_ids) if self.recipe.model.interaction == "late" else 1,
             "preset": self.preset.name,
         }
+
+
+def find_loss(settings: LossSection) -> ContrastiveLoss:
+    """The recipe's loss.
+
+    Raises:
+        UserError: no such name or dialect.
+    """
+    changes = settings.model_dump(exclude={"name", "dialect"}, exclude_none=True)
+    try:
+        return make_loss(settings.name, settings.dialect, **changes)
+    except ValueError as error:
+        raise UserError(f"The recipe's loss: {error}.") from error

@@ -1,0 +1,77 @@
+"""Losses by name: the objectives themselves, and colpali-engine's classes in their dialects.
+
+Defaults changed between versions under the same names; a dialect pins them. (colpali_engine/loss/bi_encoder_losses.py
+and late_interaction_losses.py of 0.3.18; loss/colbert_loss.py of 0.1.x for the paper.)
+"""
+
+from dataclasses import replace
+from typing import Any, get_args
+
+from collotype.losses.contrastive import ContrastiveLoss, Objective
+
+CURRENT = "colpali-engine>=0.3.11"
+OLDER = "colpali-engine<=0.3.10"
+PAPER = "paper"
+
+RAW = {"temperature": 1.0}
+SHARP = {"temperature": 0.02}
+SHARP_NORMALIZED = {"temperature": 0.02, "normalize": True}
+
+NAMED: dict[str, dict[str, ContrastiveLoss]] = {
+    CURRENT: {
+        "BiEncoderLoss": ContrastiveLoss(objective="infonce", **SHARP),
+        "BiPairedEncoderLoss": ContrastiveLoss(objective="symmetric-infonce", **SHARP),
+        "BiNegativeCELoss": ContrastiveLoss(objective="infonce", **SHARP),
+        "BiPairwiseCELoss": ContrastiveLoss(objective="pairwise", **SHARP),
+        "BiPairwiseNegativeCELoss": ContrastiveLoss(objective="pairwise", **SHARP),
+        "BiSigmoidLoss": ContrastiveLoss(objective="sigmoid", **SHARP),
+        "ColbertLoss": ContrastiveLoss(objective="infonce", **SHARP_NORMALIZED),
+        "ColbertNegativeCELoss": ContrastiveLoss(objective="infonce", **SHARP_NORMALIZED),
+        "ColbertPairwiseCELoss": ContrastiveLoss(objective="pairwise", temperature=1.0, normalize=True),
+        "ColbertPairwiseNegativeCELoss": ContrastiveLoss(objective="pairwise", **SHARP_NORMALIZED),
+        "ColbertSigmoidLoss": ContrastiveLoss(objective="sigmoid", **SHARP_NORMALIZED),
+    },
+    # 0.3.9 and 0.3.10: InfoNCE had got its temperature and normalisation, the pairwise losses had not
+    OLDER: {
+        "BiEncoderLoss": ContrastiveLoss(objective="infonce", **SHARP),
+        "BiPairwiseCELoss": ContrastiveLoss(objective="pairwise", **RAW),
+        "ColbertLoss": ContrastiveLoss(objective="infonce", **SHARP_NORMALIZED),
+        "ColbertPairwiseCELoss": ContrastiveLoss(objective="pairwise", **RAW),
+    },
+    PAPER: {
+        "BiEncoderLoss": ContrastiveLoss(objective="infonce", **RAW),
+        "BiPairwiseCELoss": ContrastiveLoss(objective="pairwise", **RAW),
+        "ColbertLoss": ContrastiveLoss(objective="infonce", **RAW),
+        "ColbertPairwiseCELoss": ContrastiveLoss(objective="pairwise", **RAW),
+    },
+}
+
+OBJECTIVES: tuple[str, ...] = get_args(Objective)
+
+
+def loss_names() -> list[str]:
+    """Every name there is, in any dialect."""
+    return [*OBJECTIVES, *NAMED[CURRENT]]
+
+
+def make_loss(name: str, dialect: str | None = None, **changes: Any) -> ContrastiveLoss:
+    """The loss of that name with `changes` to its fields.
+
+    Args:
+        name: an objective, or a class of colpali-engine.
+        dialect: for such a class, whose defaults; the current ones if none.
+
+    Raises:
+        ValueError: no such name or dialect, or the dialect did not have that class.
+    """
+    if name in OBJECTIVES:
+        if dialect is not None:
+            raise ValueError(f"{name} is the same in every dialect; leave {dialect!r} out")
+        return ContrastiveLoss(objective=name, **changes)
+    dialect = dialect or CURRENT
+    if dialect not in NAMED:
+        raise ValueError(f"no dialect {dialect!r}; there are {', '.join(NAMED)}")
+    if name not in NAMED[dialect]:
+        known = ", ".join([*OBJECTIVES, *NAMED[dialect]])
+        raise ValueError(f"no loss {name!r} in the dialect {dialect}; it has {known}")
+    return replace(NAMED[dialect][name], **changes)

@@ -1,0 +1,81 @@
+"""Objectives at their corners; their values against the peer stand in tests/parity."""
+
+import math
+
+import pytest
+import torch
+
+from collotype.losses.contrastive import ContrastiveLoss, Vectors, score_all
+from collotype.losses.named import CURRENT, NAMED, OBJECTIVES, PAPER, loss_names, make_loss
+
+
+def vectors(*shape: int, seed: int = 0) -> Vectors:
+    values = torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return Vectors(values, torch.ones(shape[:-1], dtype=torch.bool))
+
+
+def test_a_single_vector_is_scored_by_its_dot_product() -> None:
+    queries, pages = vectors(3, 1, 8), vectors(4, 1, 8, seed=1)
+    torch.testing.assert_close(score_all(queries, pages), queries.values[:, 0] @ pages.values[:, 0].T)
+
+
+def test_normalised_scores_do_not_grow_with_the_query() -> None:
+    loss, query, page = ContrastiveLoss(normalize=True), vectors(1, 1, 8), vectors(2, 3, 8, seed=1)
+    long = Vectors(query.values.expand(1, 5, 8), query.mask.expand(1, 5))
+    torch.testing.assert_close(loss.scores(long, page), loss.scores(query, page))
+
+
+def test_infonce_of_equal_scores_is_the_logarithm_of_the_batch() -> None:
+    assert make_loss("infonce").in_batch(torch.zeros(8, 8)).item() == pytest.approx(math.log(8))
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_batch_of_one_is_defined(objective: str) -> None:
+    queries = vectors(1, 2, 4)
+    queries.values.requires_grad_()
+    loss = make_loss(objective)(queries, vectors(1, 3, 4, seed=1))
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(queries.values.grad).all()
+    if objective != "sigmoid":
+        assert loss.item() == 0.0
+
+
+def test_batches_may_be_larger_than_the_peers_index_buffer() -> None:
+    assert torch.isfinite(make_loss("pairwise")(vectors(1100, 1, 2), vectors(1100, 1, 2, seed=1)))
+
+
+def test_a_missing_explicit_negative_changes_nothing() -> None:
+    loss, queries, pages = make_loss("pairwise"), vectors(3, 2, 4), vectors(3, 5, 4, seed=1)
+    two = vectors(3, 2, 5, 4, seed=2)
+    mask = two.mask.clone()
+    mask[1, 1] = False
+    ragged = loss(queries, pages, Vectors(two.values, mask))
+    own = score_all(queries, pages).diagonal()
+    pulls = []
+    for row, column in ((0, 0), (0, 1), (1, 0), (2, 0), (2, 1)):
+        query = Vectors(queries.values[row : row + 1], queries.mask[row : row + 1])
+        negative = Vectors(two.values[row, column][None], two.mask[row, column][None])
+        pulls.append(torch.nn.functional.softplus((score_all(query, negative)[0, 0] - own[row]) / 0.02))
+    expected = 0.5 * torch.stack(pulls).mean() + 0.5 * loss(queries, pages)
+    assert ragged.item() == pytest.approx(expected.item(), abs=1e-12)
+
+
+def test_shared_negatives_push_every_query() -> None:
+    queries, pages, negatives = vectors(3, 2, 4), vectors(3, 5, 4, seed=1), vectors(3, 1, 5, 4, seed=2)
+    shared = make_loss("infonce", share_negatives=True, in_batch_weight=0.0)(queries, pages, negatives)
+    scores = score_all(queries, Vectors(negatives.values[:, 0], negatives.mask[:, 0]))
+    own = score_all(queries, pages).diagonal()[:, None]
+    assert shared.item() == pytest.approx(torch.nn.functional.softplus((scores - own) / 0.02).mean().item())
+
+
+def test_names_are_found_in_their_dialect() -> None:
+    assert make_loss("ColbertPairwiseCELoss") == NAMED[CURRENT]["ColbertPairwiseCELoss"]
+    assert make_loss("ColbertPairwiseCELoss", PAPER).normalize is False
+    assert make_loss("ColbertLoss", temperature=0.1).temperature == 0.1
+    assert len(loss_names()) == 4 + 11
+    with pytest.raises(ValueError, match="no loss 'ColbertSigmoidLoss' in the dialect paper"):
+        make_loss("ColbertSigmoidLoss", PAPER)
+    with pytest.raises(ValueError, match="no dialect 'latin'"):
+        make_loss("ColbertLoss", "latin")
+    with pytest.raises(ValueError, match="the same in every dialect"):
+        make_loss("infonce", PAPER)
