@@ -4,6 +4,7 @@ Exit status: 0 done, 2 the user can fix it, 3 done but not reproduced, 1 our bug
 """
 
 import functools
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -55,9 +56,17 @@ for name, command in {
     app.command(name)(in_a_sentence(command))
 
 
+def take_local_rank(arguments: list[str]) -> list[str]:
+    """The arguments without the `--local-rank=N` (or `--local_rank`) that torch.distributed.launch adds to them.
+
+    The number is in LOCAL_RANK already.
+    """
+    return [word for word in arguments if not re.fullmatch(r"--local[-_]rank=\d+", word)]
+
+
 def main() -> None:
     try:
-        app()
+        app(take_local_rank(sys.argv[1:]))
     except SystemExit as end:
         leave(end.code if isinstance(end.code, int) else 1)
         raise

@@ -5,14 +5,21 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from datetime import timedelta
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
 
-from collotype.runtime.errors import PeerError
+from collotype.runtime.errors import PeerError, UserError
 
 T = TypeVar("T")
+
+DEFAULT_PORT = 29417
+JOIN_WITHIN = timedelta(seconds=float(os.environ.get("COLLOTYPE_JOIN_WITHIN_S", "300")))
+"""How long the first process waits for the last to start."""
+WAIT_FOR_PEERS = timedelta(hours=12)
+"""How long the others wait while the main process evaluates or writes."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +37,82 @@ class World:
 
     @staticmethod
     def from_environment() -> "World":
-        """The place a launcher (torchrun and its kin) gave this process; alone without one."""
-        if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
-            return World()
-        rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-        return World(rank, size, int(os.environ.get("LOCAL_RANK", rank)))
+        """The place a launcher gave this process; alone without one.
+
+        Raises:
+            UserError: the launcher's variables are not whole, or contradict each other.
+        """
+        for launcher in LAUNCHERS:
+            if launcher.rank in os.environ and launcher.size in os.environ:
+                rank, size = number(launcher.rank), number(launcher.size)
+                local_rank = number(launcher.local_rank) if launcher.local_rank in os.environ else rank
+                if not 0 <= rank < size:
+                    raise UserError(f"{launcher.rank} is {rank} of {launcher.size} = {size}; start the launcher again.")
+                return World(rank, size, local_rank)
+        return World()
+
+
+class Launcher(NamedTuple):
+    """The environment variables by which a launcher tells a process its place."""
+
+    rank: str
+    size: str
+    local_rank: str
+
+
+LAUNCHERS = (
+    # torchrun, python -m torch.distributed.launch, accelerate launch
+    Launcher("RANK", "WORLD_SIZE", "LOCAL_RANK"),
+    # mpirun of Open MPI; of MPICH and Intel MPI
+    Launcher("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+    Launcher("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),
+    # srun; last, for mpirun may run within an allocation
+    Launcher("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"),
+)
+
+
+def number(variable: str) -> int:
+    try:
+        return int(os.environ[variable])
+    except ValueError:
+        raise UserError(f"The environment variable {variable} is {os.environ[variable]!r}, not a number.") from None
+
+
+def meeting_point(world: World) -> tuple[str, int]:
+    """Where the processes find each other: MASTER_ADDR and MASTER_PORT, else srun's launch node, else this machine.
+
+    Raises:
+        UserError: several machines, and nothing says which is the first.
+    """
+    address = os.environ.get("MASTER_ADDR") or os.environ.get("SLURM_LAUNCH_NODE_IPADDR")
+    if address is None:
+        if world.local_rank != world.rank:
+            raise UserError("MASTER_ADDR is not set; export the first machine's address, and MASTER_PORT, on all.")
+        address = "127.0.0.1"
+    return address, number("MASTER_PORT") if "MASTER_PORT" in os.environ else DEFAULT_PORT
+
+
+def join(world: World, backend: str) -> None:
+    """Joins the default process group.
+
+    Raises:
+        UserError: the others were not met in time.
+    """
+    place = {"rank": world.rank, "world_size": world.size, "timeout": WAIT_FOR_PEERS}
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        # torchrun's agent has set the meeting point up and answers for it
+        dist.init_process_group(backend, "env://", **place)
+        return
+    address, port = meeting_point(world)
+    try:
+        store = dist.TCPStore(address, port, world.size, is_master=world.is_main, timeout=JOIN_WITHIN)
+    except (dist.DistError, RuntimeError) as error:
+        raise UserError(
+            f"Process {world.rank} of {world.size} did not meet the others at {address}:{port} "
+            f"({str(error).splitlines()[0]}); check that address, that all were started, and that no earlier run holds "
+            "the port (MASTER_PORT chooses another)."
+        ) from error
+    dist.init_process_group(backend, store=store, **place)
 
 
 @contextmanager
@@ -48,7 +126,7 @@ def process_group(world: World, device: torch.device) -> Iterator[World]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=world.rank, world_size=world.size)
+    join(world, "nccl" if device.type == "cuda" else "gloo")
     try:
         yield world
         # nobody leaves while another still talks to it: gloo aborts the one that is left
