@@ -84,8 +84,8 @@ def metric_curve(
                 if (found["dataset"], found["metric"]) == (dataset, metric):
                     low, high = found["expected"] - found["tolerance"], found["expected"] + found["tolerance"]
                     axes.axhspan(low, high, color=colour, alpha=0.14, linewidth=0)
-        axes.set(xlabel="optimiser step", ylabel=display_name(metric), ylim=(0, 1))
-        axes.legend(loc="upper left")
+        axes.set(xlabel="optimiser step", ylabel=display_name(metric), xlim=(0, None), ylim=(0, 1.04))
+        axes.legend(loc="best")
 
     return draw(paint)
 
