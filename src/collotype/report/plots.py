@@ -61,7 +61,7 @@ def learning_rate_curve(steps: Sequence[dict[str, Any]]) -> str:
         axes.set(xlabel="optimiser step", ylabel="learning rate", ylim=(0, None))
         axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
 
-    return draw(paint, height=2.2)
+    return draw(paint)
 
 
 def metric_curve(
