@@ -69,8 +69,10 @@ def child_count(work):
         seen = [0]
         def watched(change):
             def call(*arguments, **options):
-                seen[0] += 2
-                return change(*arguments, **options)
+                seen[0] += 1
+                value = change(*arguments, **options)
+                seen[0] += 1
+                return value
             return call
         watch(watched)
         work()

@@ -126,7 +126,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
         ({"data.train.pictures": "/nowhere"}, "Cannot read the shard /nowhere/twitter.tar"),
         (
             {"expect": [EXPECTED]},
-            "expects a value of the dataset 'vidore/x', which is not measured; Measured are none.",
+            "expects a value of the dataset 'vidore/x', which is not measured; measured are none.",
         ),
         (
             {
@@ -135,7 +135,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
                     {"dataset": "sheets/held-out", "metric": "ndcg@5", "value": 1.0, "tolerance": 0, "source": "-"}
                 ],
             },
-            "expects a value of the metric 'ndcg@5', which is not measured; did you mean ndcg_at_5?",
+            "expects a value of the metric 'ndcg@5', which is not measured (did you mean ndcg_at_5?)",
         ),
         ({"data.train.queries": 7}, "train.batch is 8, but data.train has only 7 queries"),
         ({"model.backbone": "paligemme"}, "No backbone 'paligemme'; known are paligemma"),

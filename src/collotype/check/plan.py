@@ -59,10 +59,10 @@ def make_plan(
 def require(kind: str, name: str, known: Collection[str]) -> None:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        hint = f" (did you mean {near[0]}?)" if near else ""
         raise UserError(
-            f"The recipe expects a value of the {kind} {name!r}, which is not measured; {hint}"
-            f"Measured are {', '.join(known) or 'none'}."
+            f"The recipe expects a value of the {kind} {name!r}, which is not measured{hint}; measured are "
+            f"{', '.join(known) or 'none'}."
         )
 
 
@@ -70,9 +70,9 @@ def divide(name: str, number: int, by_name: str, by: int) -> int:
     """number / by, if that is whole; else an error that names the divisors on either side."""
     if number % by:
         divisors = [divisor for divisor in range(1, number + 1) if number % divisor == 0]
-        nearest = sorted(divisors, key=lambda divisor: abs(divisor - by))[:2]
+        nearest = [max(d for d in divisors if d < by), *[d for d in divisors if d > by][:1]]
         raise UserError(
             f"{name} is {number}, which {by_name} = {by} does not divide; the nearest that do are "
-            f"{' and '.join(map(str, sorted(nearest)))}."
+            f"{' and '.join(map(str, nearest))}."
         )
     return number // by
