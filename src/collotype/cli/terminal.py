@@ -64,7 +64,8 @@ class Terminal(Listener):
     def finished(self, run: Run) -> None:
         self.close()
         if not self.quiet:
-            self.console.print(results_table(run.record["recipe"]["name"], run.results))
+            if run.results:
+                self.console.print(results_table(run.record["recipe"]["name"], run.results))
             print_verdict(self.console, run.verdict)
             self.console.print(f"report: {run.folder / 'report.html'}", soft_wrap=True, highlight=False)
 
