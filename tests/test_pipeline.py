@@ -141,6 +141,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
         ({"model.backbone": "paligemme"}, "No backbone 'paligemme'; known are paligemma"),
         ({"loss.name": "infonse"}, "no loss 'infonse' in the dialect colpali-engine>=0.3.11; it has infonce"),
         ({"negatives": {"scope": "process", "processes": 3}}, "must divide train.batch = 8"),
+        ({"loss.name": "ColbertPairwiseNegativeCELoss"}, "needs explicit negatives, and the data source gives none"),
         ({"negatives.processes": 2}, "negatives.processes is 2 with the scope global"),
         ({"model.size": "huge"}, "has no size 'huge'; it has tiny"),
         ({"evaluate": [{"suite": "vidore"}]}, "No suite 'vidore'"),

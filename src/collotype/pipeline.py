@@ -72,9 +72,9 @@ def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task, P
         UserError: whatever makes the run impossible and can be known before it.
     """
     task = task_for(recipe)
-    data = task.data_facts()
-    described, negatives = task.describe(), task.negatives_per_query()
-    plan = make_plan(recipe, world.size, describe_device(device), described, negatives, [*data][1:])
+    data, negatives = task.data_facts(), task.negatives_per_query()
+    measured = [name for name in data if name != "train"]
+    plan = make_plan(recipe, world.size, describe_device(device), task.describe(), negatives, measured)
     return task, plan, data
 
 

@@ -133,8 +133,13 @@ def find_loss(settings: LossSection) -> ContrastiveLoss:
     """The recipe's loss.
 
     Raises:
-        UserError: no such name or dialect.
+        UserError: no such name or dialect, or a loss that needs explicit negatives, which no data source gives.
     """
+    if settings.name.endswith("NegativeCELoss"):
+        raise UserError(
+            f"The recipe's loss {settings.name} needs explicit negatives, and the data source gives none; take one "
+            "whose negatives are those of the batch (`collotype list losses`)."
+        )
     changes = settings.model_dump(exclude={"name", "dialect"}, exclude_none=True)
     try:
         return make_loss(settings.name, settings.dialect, **changes)
