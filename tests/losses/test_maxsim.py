@@ -25,7 +25,7 @@ def definition(queries, pages, query_mask, page_mask):
 
 @pytest.mark.parametrize("block_elements", [1, 50, 2**24])
 def test_value_and_gradient_follow_the_definition(block_elements: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BLOCK_ELEMENTS", block_elements)
+    monkeypatch.setattr(module, "block_elements", lambda device: block_elements)
     queries, query_mask = ragged(4, 6, seed=1)
     pages, page_mask = ragged(5, 7, seed=2)
     pull = torch.randn(4, 5, dtype=torch.float64)
@@ -59,7 +59,7 @@ def test_half_precision_is_scored_in_float32() -> None:
 
 @pytest.mark.parametrize("block_elements", [1, 2**24])
 def test_the_smooth_maximum_follows_its_definition(block_elements: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BLOCK_ELEMENTS", block_elements)
+    monkeypatch.setattr(module, "block_elements", lambda device: block_elements)
     queries, query_mask = ragged(3, 4, seed=5)
     pages, page_mask = ragged(4, 6, seed=6)
     q, p = queries.clone().requires_grad_(), pages.clone().requires_grad_()

@@ -7,11 +7,8 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
-
-BLOCK_ELEMENTS = 2**24
-"""Similarities held at once: 64 MiB in float32."""
-
 
 def maxsim(queries: Tensor, pages: Tensor, query_mask: Tensor | None = None, page_mask: Tensor | None = None) -> Tensor:
     """score[i, j] = sum over vectors n of query i of max over vectors s of page j of <q_in, d_js>.
@@ -39,7 +36,7 @@ def smooth_maxsim(
         smooth = tau * similarities.masked_fill(~mask[:, None, :], float("-inf")).logsumexp(dim=3)
         return torch.where(query_mask[:, None, :], smooth, 0).sum(dim=2)
 
-    size = max(1, BLOCK_ELEMENTS // max(1, query_mask.numel() * pages.shape[1]))
+    size = max(1, block_elements(pages.device) // max(1, query_mask.numel() * pages.shape[1]))
     cuts = [slice(start, start + size) for start in range(0, len(pages), size)]
     # computed again on the way back: only one block's similarities are held at a time
     return torch.cat([checkpoint(block_scores, pages[cut], page_mask[cut], use_reentrant=False) for cut in cuts], dim=1)
@@ -60,40 +57,54 @@ def prepared(
 class _MaxSim(torch.autograd.Function):
     @staticmethod
     def forward(ctx, queries, pages, query_mask, page_mask):
-        vectors = queries[query_mask]
+        vectors, padded = queries[query_mask], not page_mask.all()
         best = vectors.new_empty(len(vectors), len(pages))
         winners = torch.empty(best.shape, dtype=torch.int32, device=best.device)
         for rows, block in blocks(vectors, pages):
-            similarities = torch.einsum("nd,btd->nbt", vectors[rows], pages[block])
-            similarities.masked_fill_(~page_mask[block], float("-inf"))
-            values, positions = similarities.max(dim=2)
-            best[rows, block] = values
+            similarities = (vectors[rows] @ pages[block].flatten(0, 1).T).unflatten(1, pages[block].shape[:2])
+            if padded:
+                similarities.masked_fill_(~page_mask[block], float("-inf"))
+            best[rows, block], positions = similarities.max(dim=2)
             winners[rows, block] = positions.to(torch.int32)
         ctx.save_for_backward(vectors, pages, query_mask, winners)
-        padded = best.new_zeros(*query_mask.shape, len(pages))
-        padded[query_mask] = best
-        return padded.sum(dim=1)
+        scores = best.new_zeros(*query_mask.shape, len(pages))
+        scores[query_mask] = best
+        return scores.sum(dim=1)
 
     @staticmethod
     def backward(ctx, gradient):
         vectors, pages, query_mask, winners = ctx.saved_tensors
         pull = gradient[:, None, :].expand(*query_mask.shape, -1)[query_mask]
-        vector_gradient, page_gradient = torch.zeros_like(vectors), torch.zeros_like(pages)
-        for rows, block in blocks(vectors, pages):
-            # weights[n, b, t]: how much vector n pulls at vector t of page b; one winner a (vector, page), else zero
-            weights = vectors.new_zeros(len(vectors[rows]), *pages[block].shape[:2])
-            weights.scatter_(2, winners[rows, block, None].long(), pull[rows, block, None])
-            vector_gradient[rows] += torch.einsum("nbt,btd->nd", weights, pages[block])
-            page_gradient[block] += torch.einsum("nbt,nd->btd", weights, vectors[rows])
-        query_gradient = gradient.new_zeros(*query_mask.shape, vectors.shape[1])
-        query_gradient[query_mask] = vector_gradient
+        # which of all pages' vectors won, for each (query vector, page)
+        won = winners + torch.arange(len(pages), device=pages.device) * pages.shape[1]
+        query_gradient = page_gradient = None
+        if ctx.needs_input_grad[0]:
+            query_gradient = gradient.new_zeros(*query_mask.shape, vectors.shape[1])
+            query_gradient[query_mask] = weighted_sums(pages.flatten(0, 1), won, pull)
+        if ctx.needs_input_grad[1]:
+            # the same list by page vector: a stable order, so sums are taken in one order on every device
+            rows, order = won.flatten().sort(stable=True)
+            every = torch.arange(pages.shape[0] * pages.shape[1], device=pages.device)
+            starts = torch.searchsorted(rows, every)
+            page_gradient = weighted_sums(vectors, order // len(pages), pull.flatten()[order], starts).view_as(pages)
         return query_gradient, page_gradient, None, None
 
 
+def weighted_sums(table: Tensor, picked: Tensor, weights: Tensor, starts: Tensor | None = None) -> Tensor:
+    """sum_k weights[i, k] * table[picked[i, k]], row by row; with `starts`, of the flat lists that begin there."""
+    return functional.embedding_bag(picked, table, starts, per_sample_weights=weights, mode="sum")
+
+
+def block_elements(device: torch.device) -> int:
+    """Numbers held at once: 8 MiB in float32 on the CPU, where what leaves the cache costs more than a short loop."""
+    return 2**26 if device.type == "cuda" else 2**21
+
+
 def blocks(vectors: Tensor, pages: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Cuts (query vectors, pages) so that one block's similarities stay within BLOCK_ELEMENTS, one page at least."""
-    rows = max(1, min(len(vectors), BLOCK_ELEMENTS // max(1, pages.shape[1])))
-    columns = max(1, BLOCK_ELEMENTS // max(1, rows * pages.shape[1]))
+    """Cuts (query vectors, pages) so that one block's similarities stay within `block_elements`, one page at least."""
+    limit = block_elements(pages.device)
+    rows = max(1, min(len(vectors), limit // max(1, pages.shape[1])))
+    columns = max(1, limit // max(1, rows * pages.shape[1]))
     for start in range(0, len(vectors), rows):
         for first in range(0, len(pages), columns):
             yield slice(start, start + rows), slice(first, first + columns)
