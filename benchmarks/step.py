@@ -24,7 +24,7 @@ STEPS, WARM_UP = 220, 20
 
 
 def bare_steps(task: Task, recipe: Recipe) -> Iterator[float]:
-    model, data, batch = task.build(), task.dataset("train"), recipe.train.batch
+    model, data, batch = task.build(), task.datasets()[0], recipe.train.batch
     optimizer = make_optimizer(model, recipe)
     model.train()
     for step in range(STEPS):

@@ -100,7 +100,7 @@ def test_another_micro_batch_may_go_on_with_a_run(tmp_path: Path) -> None:
     for one, other in zip(rows(tmp_path / "whole"), rows(tmp_path / "cut"), strict=True):
         assert other["loss"] == pytest.approx(one["loss"], rel=1e-5)
         assert other["grad_norm"] == pytest.approx(one["grad_norm"], rel=1e-4)
-    assert again.record["plan"]["micro_batches_per_process"] == 4
+    assert again.record["plan"]["micro_batch"] == 2
     resumed = collotype.run("desk-colpali", out=tmp_path / "cut", overrides=SMALL, resume=True)
     assert load_recipe(tmp_path / "cut").train.micro_batch is None
     assert [event["kind"] for event in resumed.record["events"]] == ["resumed"]
@@ -141,7 +141,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
         ({"model.backbone": "paligemme"}, "No backbone 'paligemme'; known are paligemma"),
         ({"loss.name": "infonse"}, "no loss 'infonse' in the dialect colpali-engine>=0.3.11; it has infonce"),
         ({"negatives": {"scope": "process", "processes": 3}}, "must divide train.batch = 8"),
-        ({"loss.name": "ColbertPairwiseNegativeCELoss"}, "needs explicit negatives, and the data source gives none"),
+        ({"loss.name": "ColbertPairwiseNegativeCELoss"}, "its data has no explicit negatives"),
         ({"negatives.processes": 2}, "negatives.processes is 2 with the scope global"),
         ({"model.size": "huge"}, "has no size 'huge'; it has tiny"),
         ({"evaluate": [{"suite": "vidore"}]}, "No suite 'vidore'"),

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 
 from collotype.check.plan import Plan, make_plan
-from collotype.evaluation.results import Results, write_results
+from collotype.evaluation.results import HEADLINE, Results, write_results
 from collotype.families import load, task_for
 from collotype.recipe import Recipe, load_recipe, recipe_text
 from collotype.report.compare import differences
@@ -17,11 +18,21 @@ from collotype.report.html import write_report, write_seeds_report
 from collotype.report.record import environment, write_record
 from collotype.report.spread import spread_of_results
 from collotype.report.verdict import judge
-from collotype.runtime.device import describe_device, peak_memory_mib, pick_device
+from collotype.runtime.device import describe_device, peak_memory, pick_device
 from collotype.runtime.errors import InterruptedRunError, UserError
-from collotype.runtime.files import PARTIAL, JsonLines, remove, room_to_write, sweep_partial, write_json, write_text
+from collotype.runtime.files import (
+    PARTIAL,
+    JsonLines,
+    held,
+    remove,
+    room_to_write,
+    sweep_partial,
+    write_json,
+    write_text,
+)
 from collotype.runtime.process import World, gather_objects, on_main, process_group
-from collotype.training.engine import Hooks, train
+from collotype.training.engine import Hooks, Training, train
+from collotype.training.precision import resolve_precision
 from collotype.training.task import Task
 
 
@@ -73,8 +84,16 @@ def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task, P
     """
     task = task_for(recipe)
     data, negatives = task.data_facts(), task.negatives_per_query()
-    measured = [name for name in data if name != "train"]
-    plan = make_plan(recipe, world.size, describe_device(device), task.describe(), negatives, measured)
+    plan = make_plan(
+        recipe,
+        processes=world.size,
+        device=describe_device(device),
+        precision=resolve_precision(recipe.train.precision, device).name,
+        model=task.describe(),
+        negatives_per_query=negatives,
+        queries=data["train"]["queries"],
+        datasets=[name for name in data if name != "train"],
+    )
     return task, plan, data
 
 
@@ -113,11 +132,14 @@ def run(
         UserError: whatever the user can fix, in a sentence; what was written before is kept.
     """
     started, world, listener = time.perf_counter(), World.from_environment(), listener or Listener()
+    if resume and overwrite:
+        raise UserError("--resume goes on with a run and --overwrite deletes it; give one of them.")
     folder = choose_folder(recipe, out, resume)
     recipe, device = resolve(recipe, overrides), pick_device(world)
     folder = folder or Path("runs") / recipe.name
     task, plan, data = prepare(recipe, world, device)
-    with process_group(world, device):
+    with process_group(world, device), ExitStack() as hold:
+        on_main(world, lambda: hold.enter_context(held(folder)))
         on_main(world, lambda: open_folder(folder, recipe, resume, overwrite))
         if world.is_main:
             listener.planned(recipe, folder, plan)
@@ -127,10 +149,10 @@ def run(
         except InterruptedRunError as stop:
             raise InterruptedRunError(f"{stop}; go on with `collotype run {folder} --resume`.") from None
         trained = time.perf_counter()
-        results = on_main(world, lambda: finish(task, recipe, folder, training.model, listener))
+        results = on_main(world, lambda: finish(task, recipe, folder, training, listener))
         parts = {
             "recipe": recipe.model_dump(),
-            "plan": plan,
+            "plan": plan | {"micro_batch": training.micro_batch},
             "environment": environment(plan["device"], torch.get_num_threads(), {"processes": world.size}),
             "data": data,
             "model": {**task.describe(), "initial_sha256": training.initial_sha256},
@@ -138,7 +160,7 @@ def run(
                 "steps_s": round(sum(row["seconds"] for row in JsonLines(folder / "metrics.jsonl").read()), 2),
                 "evaluate_s": round(time.perf_counter() - trained, 2),
                 "last_process_s": round(time.perf_counter() - started, 2),
-                "peak_memory_mib": gather_objects(round(peak_memory_mib(device), 1)),
+                "peak_memory_mib": gather_objects(round(peak_memory(device) / 2**20, 1)),
             },
             "results": results,
             "verdict": judge(recipe, results),
@@ -159,7 +181,18 @@ def choose_folder(recipe: str | Path | Recipe, out: str | Path | None, resume: b
     return Path(recipe) if is_run else None
 
 
-CUT_BY_HARDWARE = {"train.micro_batch", "train.workers", "train.checkpoint_every", "train.keep_checkpoints"}
+CUT_BY_HARDWARE = {
+    f"train.{key}"
+    for key in (
+        "micro_batch",
+        "shard",
+        "gradient_checkpointing",
+        "workers",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "keep_best",
+    )
+}
 """What may differ between a run and its continuation: how the work is cut and kept, not what is computed."""
 
 MARK = "# the resolved recipe of a collotype run\n"
@@ -175,13 +208,11 @@ def open_folder(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> 
     Raises:
         UserError: it holds another run, or something that is no run.
     """
-    if resume and overwrite:
-        raise UserError("--resume goes on with a run and --overwrite deletes it; give one of them.")
     with room_to_write(folder):
         saved = folder / "recipe.yaml"
         is_run = saved.is_file() and saved.read_text().startswith(MARK)
         if not is_run and folder.exists():
-            if not folder.is_dir() or any(not path.name.endswith(PARTIAL) for path in folder.iterdir()):
+            if any(not path.name.endswith(PARTIAL) for path in folder.iterdir()):
                 raise UserError(f"{folder} is there and is no run of ours; choose another folder with --out.")
         if is_run and not (resume or overwrite):
             raise UserError(
@@ -215,14 +246,16 @@ def hooks_for(task: Task, recipe: Recipe, folder: Path, listener: Listener) -> H
         curve.keep(through_step=done)
         listener.started(done)
 
-    def evaluate(model: Any, step: int) -> None:
-        due = [e.suite for e in recipe.evaluate if e.every_steps and step % e.every_steps == 0]
-        if due:
-            results = measure(task, model, due)
-            curve.append({"step": step, "results": results})
-            listener.evaluated(step, results)
+    def due(step: int) -> list[str]:
+        return [e.suite for e in recipe.evaluate if e.every_steps and step % e.every_steps == 0]
 
-    return Hooks(start, listener.stepped, evaluate)
+    def evaluate(model: Any, step: int) -> float:
+        results = measure(task, model, due(step))
+        curve.append({"step": step, "results": results})
+        listener.evaluated(step, results)
+        return next(iter(results.values()))[HEADLINE]
+
+    return Hooks(start, listener.stepped, lambda step: bool(due(step)), evaluate)
 
 
 def measure(task: Task, model: Any, suites: list[str], examples_below: Path | None = None) -> Results:
@@ -232,12 +265,13 @@ def measure(task: Task, model: Any, suites: list[str], examples_below: Path | No
     return results
 
 
-def finish(task: Task, recipe: Recipe, folder: Path, model: Any, listener: Listener) -> Results:
+def finish(task: Task, recipe: Recipe, folder: Path, training: Training, listener: Listener) -> Results:
     """Saves the trained model and evaluates it on every suite."""
-    task.save(model, folder / "model")
+    task.save(training.model, folder / "model")
     suites = [evaluation.suite for evaluation in recipe.evaluate]
     listener.evaluating(suites)
-    results = measure(task, model, suites, folder / "evaluation")
+    with training.context():
+        results = measure(task, training.model, suites, folder / "evaluation")
     write_results(folder / "evaluation", results)
     return results
 

@@ -125,7 +125,8 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
     straight = train_toy(tmp_path / "a", checkpoint_every=2, keep_checkpoints=3)
     train_toy(tmp_path / "b", checkpoint_every=2, keep_checkpoints=3)
     newest = tmp_path / "b" / "checkpoints" / "step-000006"
-    (newest / "model.pt").write_bytes((newest / "model.pt").read_bytes()[:-7])
+    (weights,) = newest.glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-7])
     (tmp_path / "b" / "checkpoints" / "step-000004" / "state.json").unlink()
     recipe = toy_recipe(checkpoint_every=2, keep_checkpoints=3)
     training = train(ToyTask(recipe), recipe, tmp_path / "b", World(), CPU, resume=True)
@@ -137,7 +138,8 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
 def test_a_checkpoint_after_damaged_ones_is_kept(tmp_path: Path) -> None:
     train_toy(tmp_path, checkpoint_every=2, keep_checkpoints=2)
     for step in (4, 6):
-        (tmp_path / "checkpoints" / f"step-{step:06d}" / "model.pt").write_bytes(b"")
+        (weights,) = (tmp_path / "checkpoints" / f"step-{step:06d}").glob("*.safetensors")
+        weights.write_bytes(b"")
     interrupt_at(tmp_path, 3, resume=True, keep_checkpoints=2)
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
     assert checkpoints.steps() == [3] and checkpoints.newest()[0] == 3

@@ -45,8 +45,14 @@ class ToyTask:
         seed_torch(self.recipe.train.seed, "init")
         return nn.Sequential(nn.Linear(4, 6), nn.Dropout(self.dropout), nn.Tanh(), nn.Linear(6, 5))
 
-    def dataset(self, split: str) -> ToyDataset:
-        return ToyDataset()
+    def blocks(self, model: nn.Module) -> list[nn.Module]:
+        return list(model)[:1]
+
+    def head(self, model: nn.Module) -> nn.Module:
+        return model[-1]
+
+    def datasets(self) -> list[ToyDataset]:
+        return [ToyDataset()]
 
     def collate(self, examples: list) -> Batch:
         left, right = zip(*examples, strict=True)
@@ -79,8 +85,8 @@ class BrokenTask(ToyTask):
         super().__init__(recipe)
         self.place = place
 
-    def dataset(self, split: str) -> ToyDataset:
-        return BrokenDataset() if self.place == "example" else ToyDataset()
+    def datasets(self) -> list[ToyDataset]:
+        return [BrokenDataset() if self.place == "example" else ToyDataset()]
 
     def collate(self, examples: list) -> Batch:
         if self.place == "collate":

@@ -15,24 +15,28 @@ def make_plan(
     recipe: Recipe,
     processes: int,
     device: str,
+    precision: str,
     model: dict[str, Any],
     negatives_per_query: int,
+    queries: int,
     datasets: Collection[str],
 ) -> Plan:
     """Everything a run will do.
 
     Args:
         model: the task's own facts (`parameters`, `trainable_parameters`, …).
+        queries: (query, page) pairs to train on.
         datasets: what the recipe's suites measure ("SUITE/DATASET").
 
     Raises:
         UserError: the batch cannot be cut for these processes and micro-batches or is larger than the data; an
             expectation names a dataset or metric that is not measured.
     """
-    train, queries = recipe.train, recipe.data.train.queries
+    train = recipe.train
     share = divide("train.batch", train.batch, "processes", processes)
     micro_batch = train.micro_batch or share
-    divide("the batch of one process", share, "train.micro_batch", micro_batch)
+    if micro_batch != "auto":
+        divide("the batch of one process", share, "train.micro_batch", micro_batch)
     if queries < train.batch:
         raise UserError(f"train.batch is {train.batch}, but data.train has only {queries} queries; lower the batch.")
     for expected in recipe.expect:
@@ -42,7 +46,6 @@ def make_plan(
     return {
         "batch": train.batch,
         "micro_batch": micro_batch,
-        "micro_batches_per_process": share // micro_batch,
         "processes": processes,
         "negatives_per_query": negatives_per_query,
         "steps": train.steps,
@@ -50,7 +53,8 @@ def make_plan(
         "epochs": round(train.steps / steps_per_epoch, 4),
         "warmup_epochs": round(recipe.warmup_steps / steps_per_epoch, 4),
         "queries_left_out_per_epoch": queries % train.batch,
-        "precision": train.precision,
+        "precision": precision,
+        "shard": train.shard if processes > 1 else "none",
         "device": device,
         **model,
     }

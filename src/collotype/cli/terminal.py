@@ -49,7 +49,9 @@ class Terminal(Listener):
     def stepped(self, row: dict[str, Any]) -> None:
         if self.progress:
             rate = f"{row['examples'] / row['step'] / row['seconds']:.0f}"
-            self.progress.update(self.bar, completed=row["step"], loss=f"{row['loss']:.3f}", rate=rate)
+            self.progress.update(
+                self.bar, completed=row["step"], loss="…" if row["loss"] is None else f"{row['loss']:.3f}", rate=rate
+            )
 
     def evaluated(self, step: int, results: Results) -> None:
         if self.live:

@@ -57,7 +57,10 @@ class ContrastiveLoss:
             queries: [B, T_q, D]; pages: [B, T_p, D], page i for query i.
             negatives: [B, N, T_p, D]; a negative without any vector is none.
         """
-        scores = self.scores(queries, pages)
+        return self.from_scores(self.scores(queries, pages), queries, negatives)
+
+    def from_scores(self, scores: Tensor, queries: Vectors, negatives: Vectors | None = None) -> Tensor:
+        """As calling it, where `scores` of queries and pages are there already."""
         loss = self.in_batch(scores)
         if negatives is None:
             return loss

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+
 def maxsim(queries: Tensor, pages: Tensor, query_mask: Tensor | None = None, page_mask: Tensor | None = None) -> Tensor:
     """score[i, j] = sum over vectors n of query i of max over vectors s of page j of <q_in, d_js>.
 

@@ -7,7 +7,7 @@ that name the nearest known one.
 import difflib
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -48,14 +48,34 @@ class Model(Section):
 class TrainData(Section):
     source: Literal["sheets"]
     queries: PositiveInt
-    """Number of (query, page) pairs in one epoch."""
+    """Number of (query, page) pairs."""
+    negatives: Annotated[int, Field(ge=0)] = 0
+    """Explicit (hard) negatives of each query."""
     seed: int = 0
     pictures: str | None = None
     """Folder with twitter.tar and google.tar; none takes the pictures that come with the package."""
+    weight: PositiveFloat | None = None
+    """Part of the examples that come from this source, relative to the other sources' weights; none: its size."""
+
+
+def several(value: Any) -> Any:
+    """One source stands for a list of one."""
+    return value if isinstance(value, list) else [value]
 
 
 class Data(Section):
-    train: TrainData
+    train: Annotated[list[TrainData], BeforeValidator(several), Field(min_length=1)]
+    """One source, or a list of them."""
+    mixing: Literal["by-example", "one-per-batch"] = "by-example"
+    """How several sources share the batches: each batch holds all of them, or every batch one."""
+    distinct: bool = False
+    """Keep a query or page from standing twice in a batch, where its double would count as a negative."""
+
+    @model_validator(mode="after")
+    def weigh_all_or_none(self) -> "Data":
+        if len({source.weight is None for source in self.train}) > 1:
+            raise ValueError("some sources of data.train have a weight and some have none; give all of them one")
+        return self
 
 
 class Loss(Section):
@@ -73,6 +93,10 @@ class Loss(Section):
     filter_threshold: PositiveFloat | None = None
     """Damp in-batch negatives that score above this part of the positive's score."""
     filter_factor: PositiveFloat | None = None
+    in_batch_weight: Fraction | None = None
+    """With explicit negatives: the weight of the in-batch objective; theirs is one minus it."""
+    share_negatives: bool | None = None
+    """Push every query from all queries' explicit negatives, not from its own only."""
 
 
 class Negatives(Section):
@@ -84,34 +108,57 @@ class Negatives(Section):
 
 
 class Optimizer(Section):
-    name: Literal["adamw"] = "adamw"
+    name: Literal["adamw", "paged_adamw_8bit"] = "adamw"
+    """paged_adamw_8bit needs the extra `bitsandbytes` and a GPU."""
     lr: PositiveFloat
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     eps: PositiveFloat = 1e-8
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """On matrices; biases and norms have none."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Learning rate of a layer relative to the layer above it."""
+    head_lr_multiplier: PositiveFloat = 1.0
+    """Learning rate of the head relative to the rest."""
 
 
 class Schedule(Section):
     name: Literal["linear", "cosine", "constant"] = "linear"
     warmup_fraction: Fraction = 0.0
     """Part of all steps over which the learning rate rises from zero."""
+    warmup_steps: Annotated[int, Field(ge=0)] | None = None
+    """The same in optimiser steps; it and warmup_fraction exclude each other."""
+
+    @model_validator(mode="after")
+    def state_the_warmup_once(self) -> "Schedule":
+        if self.warmup_steps is not None and self.warmup_fraction:
+            raise ValueError(
+                f"warmup_steps is {self.warmup_steps} and warmup_fraction {self.warmup_fraction}; give one of them"
+            )
+        return self
 
 
 class Train(Section):
     batch: PositiveInt
     """Queries per optimiser step over all processes."""
-    micro_batch: PositiveInt | None = None
-    """Queries per forward pass of one process; none takes a process's whole share."""
+    micro_batch: PositiveInt | Literal["auto"] | None = None
+    """Queries per forward pass of one process; auto: the most that fit into memory; none: a process's whole share."""
     steps: PositiveInt
     seed: int = 42
-    precision: Literal["fp32", "fp64"] = "fp32"
+    precision: Literal["auto", "fp32", "bf16", "fp16", "fp64"] = "auto"
+    """auto: bf16 where the device has it, else fp16 on a GPU and fp32 on the CPU."""
+    shard: Literal["none", "fsdp"] = "none"
+    """fsdp: weights, gradients and optimiser state are divided among the processes."""
+    gradient_checkpointing: bool = False
+    """Compute a layer's activations again on the way back instead of keeping them."""
     optimizer: Optimizer
     schedule: Schedule = Schedule()
     clip_grad_norm: PositiveFloat | None = None
     checkpoint_every: PositiveInt = 100
     """In optimiser steps."""
     keep_checkpoints: PositiveInt = 2
+    keep_best: bool = False
+    """Keep the checkpoint with the best first metric of the evaluations during training, too."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Loader processes beside each training process."""
 
@@ -145,4 +192,7 @@ class Recipe(Section):
 
     @property
     def warmup_steps(self) -> int:
-        return round(self.train.schedule.warmup_fraction * self.train.steps)
+        schedule = self.train.schedule
+        if schedule.warmup_steps is not None:
+            return schedule.warmup_steps
+        return round(schedule.warmup_fraction * self.train.steps)

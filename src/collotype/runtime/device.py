@@ -1,6 +1,10 @@
 """Which device a process computes on."""
 
 import os
+import re
+import sys
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 
@@ -31,10 +35,39 @@ def describe_device(device: torch.device) -> str:
     return f"CPU, {torch.get_num_threads()} threads"
 
 
-def peak_memory_mib(device: torch.device) -> float:
-    """The most memory this process has held so far: on the GPU where it computes there, else resident."""
+def peak_memory(device: torch.device) -> int:
+    """The most memory in bytes this process has held so far, or since `reset_peak_memory`: on the GPU where it
+    computes there, else resident."""
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
+        return torch.cuda.max_memory_allocated(device)
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    in_kibibytes = sys.platform != "darwin"
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if in_kibibytes else 1)
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def memory_limit(device: torch.device) -> int:
+    """The memory in bytes that this process may come to hold: the GPU's, or its part of what the machine has left.
+
+    Raises:
+        UserError: this system does not tell.
+    """
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device)
+    try:
+        available = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+        resident = re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        return (int(resident[1]) + int(available[1]) // World.from_environment().size) * 1024
+    except (OSError, TypeError) as error:
+        raise UserError(
+            "train.micro_batch is auto, and this system does not tell how much memory is left; give a number."
+        ) from error

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from collotype.runtime.errors import UserError
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
+WAIT_FOR_LOADERS_S = 7
 PARTIAL = ".partial"
 """How the names of files end that are not whole yet, or not wanted any more."""
 
@@ -105,6 +107,38 @@ def sweep_partial(folder: Path) -> None:
             shutil.rmtree(leftover)
         else:
             leftover.unlink(missing_ok=True)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keeps other processes from holding `folder` for the time of the block; a kill lets go of it.
+
+    Waits a few seconds for the loader processes that a killed run leaves behind.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    import fcntl
+
+    with room_to_write(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    give_up = time.monotonic() + WAIT_FOR_LOADERS_S
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > give_up:
+                    raise UserError(
+                        f"Another process is writing the run in {folder}: was the launcher started twice? Wait for it, "
+                        "stop it, or choose another folder with --out."
+                    ) from None
+                time.sleep(0.1)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 class JsonLines:

@@ -162,11 +162,33 @@ def gather_tensor(tensor: torch.Tensor) -> list[torch.Tensor]:
     return [part.to(tensor.dtype) for part in received]
 
 
+BUCKET_BYTES = 25 * 2**20
+"""Tensors are sent together up to this size: a network likes few large messages."""
+
+
 def sum_tensors(tensors: list[torch.Tensor]) -> None:
     """Sums each tensor over all processes, in place."""
-    if grouped():
-        for tensor in tensors:
-            dist.all_reduce(tensor)
+    if not grouped():
+        return
+    for bucket in buckets(tensors):
+        together = torch.cat([tensor.flatten() for tensor in bucket])
+        dist.all_reduce(together)
+        parts = together.split([tensor.numel() for tensor in bucket])
+        for tensor, part in zip(bucket, parts, strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+
+def buckets(tensors: list[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
+    """The tensors in order, cut into lists of one type and at most BUCKET_BYTES, one tensor at least."""
+    bucket: list[torch.Tensor] = []
+    for tensor in tensors:
+        size = sum(one.nbytes for one in bucket) + tensor.nbytes
+        if bucket and (size > BUCKET_BYTES or tensor.dtype is not bucket[0].dtype):
+            yield bucket
+            bucket = []
+        bucket.append(tensor)
+    if bucket:
+        yield bucket
 
 
 def agree(work: Callable[[], T]) -> T:

@@ -7,31 +7,32 @@ whatever W and m are (docs/design.md, "The training step").
 
 import functools
 import hashlib
-import itertools
 import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
 
-from collotype.recipe import Recipe
-from collotype.recipe.schema import Train as TrainSettings
+from collotype.recipe import Recipe, recipe_text
 from collotype.runtime.errors import InterruptedRunError, UserError
 from collotype.runtime.files import JsonLines
-from collotype.runtime.process import World, agree, gather_objects, on_main, sum_tensors
+from collotype.runtime.process import World, agree, gather_objects, on_main
 from collotype.runtime.seeds import seed_torch
-from collotype.training.negatives import backward_through, in_full, whole_batch_loss
+from collotype.training.loader import load, to_device
+from collotype.training.micro_batch import largest_that_fits
+from collotype.training.negatives import backward_through, sum_gradients, sum_of_parts, whole_batch_loss
 from collotype.training.optim import learning_rate, make_optimizer
+from collotype.training.precision import LossScale, Precision, resolve_precision
 from collotype.training.resume import Checkpoints
 from collotype.training.sampler import MicroBatches, Order
+from collotype.training.shard import checkpoint_activations, shard, whole_model
 from collotype.training.task import Batch, Loss, MapDataset, Outputs, Task
 
 
@@ -40,20 +41,25 @@ class Training:
     """What `train` gives back: the model, and what happened."""
 
     model: nn.Module
+    """Of a sharded run, whole on the main process and a part elsewhere."""
+    micro_batch: int
     initial_sha256: str
     """Digest of the weights before the first step."""
+    context: Callable[[], AbstractContextManager]
+    """The model computes within it as it did in training."""
     events: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Hooks:
-    """How the main process's outside listens: `on_start(steps already done)`, `on_step(row of metrics.jsonl)`, and
-    `evaluate(model, step)` after every step but the last. Evaluation comes before the step's checkpoint, so a resumed
-    run misses none."""
+    """How the main process's outside listens: `on_start(steps already done)`, `on_step(row of metrics.jsonl)`, and,
+    after each step but the last that is `due`, `evaluate(model, step)`, which gives a number that is to grow, or none.
+    Evaluation comes before the step's checkpoint, so a resumed run misses none."""
 
     on_start: Callable[[int], None] = lambda done: None
     on_step: Callable[[dict[str, Any]], None] = lambda row: None
-    evaluate: Callable[[nn.Module, int], None] = lambda model, step: None
+    due: Callable[[int], bool] = lambda step: False
+    evaluate: Callable[[nn.Module, int], float | None] = lambda model, step: None
 
 
 def train(
@@ -69,49 +75,96 @@ def train(
 
     Raises:
         InterruptedRunError: SIGINT or SIGTERM arrived; the step was finished and a checkpoint written.
-        UserError: the loss is not finite; a checkpoint belongs to another run; there is no room to write.
+        UserError: the loss is not finite; a checkpoint belongs to another run; processes have different data; there is
+            no room to write.
     """
-    settings, dataset = recipe.train, task.dataset("train")
-    fingerprint = dataset.fingerprint()
-    model = prepare(task.build(), settings.precision, device)
-    optimizer = make_optimizer(model, recipe)
+    settings, datasets = recipe.train, task.datasets()
+    fingerprint = fingerprint_of(datasets)
+    require_agreement(recipe, fingerprint)
+    engine = Engine(task, recipe, world, device)
+    order = Order(
+        datasets,
+        settings.batch,
+        settings.seed,
+        None if recipe.data.train[0].weight is None else [source.weight for source in recipe.data.train],
+        one_per_batch=recipe.data.mixing == "one-per-batch",
+        distinct=recipe.data.distinct,
+    )
     checkpoints = Checkpoints(folder / "checkpoints", settings.keep_checkpoints)
     metrics = JsonLines(folder / "metrics.jsonl")
-    training, done = Training(model, state_digest(model)), 0
+    done, facts, events, best = 0, {}, [], None
     if resume:
-        done, training.events = on_main(world, lambda: resume_point(checkpoints, fingerprint))
+        done, facts, events = on_main(world, lambda: resume_point(checkpoints, fingerprint))
         if done:
-            checkpoints.load(done, model, optimizer)
+            checkpoints.load(done, engine.model, engine.optimizer, engine.sharded)
+            engine.scale = LossScale(**facts["loss_scale"])
+            best = facts["best"]
     on_main(world, lambda: begin(metrics, done, hooks))
+    micro_batch = settings.micro_batch
+    if micro_batch == "auto":
+        micro_batch = facts.get("micro_batch") or engine.find_micro_batch(order)
 
     def write_down(row: dict[str, Any]) -> None:
         metrics.append(row)
         hooks.on_step(row)
-        if row["step"] < settings.steps:
-            hooks.evaluate(model, row["step"])
 
     def keep(step: int) -> None:
-        metrics.sync()
-        checkpoints.save(step, model, optimizer, {"data": fingerprint, "events": training.events})
+        on_main(world, metrics.sync)
+        state = {"loss_scale": vars(engine.scale), "micro_batch": micro_batch, "best": best}
+        facts = {"data": fingerprint, "events": events, **state}
+        checkpoints.save(
+            step, engine.model, engine.optimizer, facts, world, engine.sharded, best["step"] if best else None
+        )
 
-    batches = load(task, dataset, recipe, world, first_step=done + 1)
+    cut = MicroBatches(order, world.rank, world.size, micro_batch, done + 1, settings.steps)
+    batches = load(task, datasets, cut, settings.workers)
     with stop_requests() as stop:
-        for step in range(done + 1, settings.steps + 1):
-            began = time.perf_counter()
+        for step in cut.steps:
+            began, last = time.perf_counter(), step == settings.steps
             micro_batches = to_device(agree(functools.partial(next, batches)), device)
-            row = take_step(task, recipe, model, optimizer, micro_batches, world, step)
+            row = engine.take_step(micro_batches, step, functools.partial(in_words, order, step))
             row["seconds"] = round(time.perf_counter() - began, 4)
             on_main(world, functools.partial(write_down, row))
+            if row.get("skipped"):
+                events.append({"kind": "step skipped: fp16 overflow", "step": step})
+            improved = False
+            if not last and hooks.due(step):
+                value = engine.evaluate(hooks, step)
+                improved = settings.keep_best and value is not None and (best is None or value > best["value"])
+                best = {"step": step, "value": value} if improved else best
             stopping = any(gather_objects(stop()))
-            if stopping or step % settings.checkpoint_every == 0 or step == settings.steps:
-                on_main(world, functools.partial(keep, step))
+            if stopping or improved or last or step % settings.checkpoint_every == 0:
+                keep(step)
             if stopping:
                 raise InterruptedRunError(f"Stopped after step {step} of {settings.steps}, the checkpoint is kept")
-    return training
+    if best:
+        events.append({"kind": "best checkpoint during training", **best})
+    return Training(engine.whole_model(), cut.micro_batch, engine.initial_sha256, engine.context, events)
 
 
-def resume_point(checkpoints: Checkpoints, fingerprint: str) -> tuple[int, list[dict[str, Any]]]:
-    """The step to go on from, and the events so far.
+def fingerprint_of(datasets: list[MapDataset]) -> str:
+    prints = [dataset.fingerprint() for dataset in datasets]
+    return prints[0] if len(prints) == 1 else hashlib.sha256(" ".join(prints).encode()).hexdigest()
+
+
+def require_agreement(recipe: Recipe, fingerprint: str) -> None:
+    """
+    Raises:
+        UserError: another process runs another recipe or sees other data than the main one.
+    """
+    mine = {"recipe": hashlib.sha256(recipe_text(recipe).encode()).hexdigest(), "training data": fingerprint}
+    main, *others = gather_objects(mine)
+    for rank, other in enumerate(others, start=1):
+        for name, value in other.items():
+            if value != main[name]:
+                raise UserError(
+                    f"Process {rank} has another {name} ({value[:12]}) than process 0 ({main[name][:12]}); give every "
+                    "machine the same command and files, and start again."
+                )
+
+
+def resume_point(checkpoints: Checkpoints, fingerprint: str) -> tuple[int, dict[str, Any], list[dict[str, Any]]]:
+    """The step to go on from, what its checkpoint says, and the events so far.
 
     Raises:
         UserError: the checkpoint was written on other data.
@@ -124,7 +177,7 @@ def resume_point(checkpoints: Checkpoints, fingerprint: str) -> tuple[int, list[
         )
     found = [{"kind": "damaged checkpoint passed over", "step": step} for step in damaged]
     resumed = [{"kind": "resumed", "step": done}] if done else []
-    return done, [*facts.get("events", []), *found, *resumed]
+    return done, facts, [*facts.get("events", []), *found, *resumed]
 
 
 def begin(metrics: JsonLines, done: int, hooks: "Hooks") -> None:
@@ -134,154 +187,149 @@ def begin(metrics: JsonLines, done: int, hooks: "Hooks") -> None:
     hooks.on_start(done)
 
 
-def take_step(
-    task: Task,
-    recipe: Recipe,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    micro_batches: list[Batch],
-    world: World,
-    step: int,
-) -> dict[str, Any]:
-    """One optimiser step on this process's micro-batches; the step's row of metrics, the same on every process.
-
-    Raises:
-        UserError: the loss or its gradient is not finite; the weights are left as they were.
-    """
-    settings, lr = recipe.train, learning_rate(recipe, step)
-    loss = backward(task, model, micro_batches, world, settings, step)
-    sum_tensors([parameter.grad for parameter in model.parameters() if parameter.grad is not None])
-    norm = float(nn.utils.clip_grad_norm_(model.parameters(), settings.clip_grad_norm or math.inf))
-    value = float(loss.value.detach())
-    if not (math.isfinite(value) and math.isfinite(norm)):
-        raise UserError(
-            f"Step {step}: the loss is {value} and the gradient norm {norm}; checkpoints before it are kept. "
-            "Start anew in another folder with a lower train.optimizer.lr or with train.clip_grad_norm."
-        )
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return {"step": step, "loss": value, **loss.metrics, "lr": lr, "grad_norm": norm, "examples": step * settings.batch}
+def in_words(order: Order, step: int, places: list[int]) -> str:
+    """The rows at these places of a step's batch, the first few: "row 17, row 4 of data.train.1"."""
+    several = len(order.datasets) > 1
+    keys = [order.batch(step)[place] for place in places]
+    rows = [f"row {row}" + f" of data.train.{dataset}" * several for dataset, row, _ in keys]
+    return ", ".join(rows[:5]) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
 
 
-def backward(
-    task: Task, model: nn.Module, micro_batches: list[Batch], world: World, settings: TrainSettings, step: int
-) -> Loss:
-    """Leaves in the parameters this process's part of the batch's gradient; returns the whole batch's loss.
+class Engine:
+    """A recipe's model and optimiser on this process's device, and how they take a step."""
 
-    The random state of micro-batch k (counted over all processes) is seeded by (seed, step, k): the second pass, and
-    any other cut into processes, draw the same dropout masks.
-    """
-    first = world.rank * len(micro_batches)
+    def __init__(self, task: Task, recipe: Recipe, world: World, device: torch.device):
+        self.task, self.recipe, self.world, self.device = task, recipe, world, device
+        self.precision: Precision = resolve_precision(recipe.train.precision, device)
+        self.scale = LossScale.for_precision(self.precision)
+        self.sharded = recipe.train.shard == "fsdp" and world.size > 1
+        self.model = task.build()
+        self.initial_sha256 = state_digest(self.model)
+        self.precision.place(self.model, device)
+        blocks, head = task.blocks(self.model), task.head(self.model)
+        if recipe.train.gradient_checkpointing:
+            checkpoint_activations(blocks)
+        if self.sharded:
+            shard(self.model, blocks, device)
+        self.optimizer = make_optimizer(self.model, recipe, blocks, head)
+        self.parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
-    def outputs(index: int, graph: bool) -> dict[str, torch.Tensor]:
-        seed_torch(settings.seed, "step", step, first + index)
-        with torch.set_grad_enabled(graph):
-            return task.outputs(model, micro_batches[index])
+    def context(self) -> AbstractContextManager:
+        return self.precision.context(self.device)
 
-    model.train()
-    if not task.couples_examples:
-        parts = (outputs(index, graph=True) for index in range(len(micro_batches)))
-        return sum_of_parts(task, parts, settings.batch)
-    one_pass = len(micro_batches) == 1
-    parts = [outputs(index, graph=one_pass) for index in range(len(micro_batches))]
-    loss, gradients = whole_batch_loss(task.loss, parts, world.rank)
-    for index, gradient in enumerate(gradients):
-        backward_through(parts[index] if one_pass else outputs(index, graph=True), gradient)
-    return loss
+    def take_step(self, micro_batches: list[Batch], step: int, name_rows: Callable[[list[int]], str]) -> dict[str, Any]:
+        """One optimiser step on this process's micro-batches; the step's row of metrics, the same on every process.
+
+        Raises:
+            UserError: the loss or its gradient is not finite; the weights are left as they were.
+        """
+        settings, lr, scale = self.recipe.train, learning_rate(self.recipe, step), self.scale.value
+        loss = self.backward(micro_batches, step)
+        if not self.sharded:
+            sum_gradients(self.parameters)
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        if self.scale.enabled:
+            torch._foreach_mul_(gradients, 1 / scale)
+        total = nn.utils.get_total_norm(gradients)
+        norm, value = float(total.full_tensor() if self.sharded else total), float(loss.value.detach())
+        row = {"step": step, "loss": value, **loss.metrics, "lr": lr, "grad_norm": norm}
+        row["examples"] = step * settings.batch
+        if self.scale.enabled:
+            row["loss_scale"] = scale
+        if math.isfinite(value) and math.isfinite(norm):
+            self.update(total, lr)
+            self.scale.hold()
+        elif self.scale.can_fall():
+            self.scale.fall()
+            row |= {"loss": finite(value), "grad_norm": finite(norm), "skipped": True}
+        else:
+            rows = name_rows(loss.unsound)
+            raise UserError(
+                f"Step {step}: the loss is {value} and the gradient norm {norm}"
+                + (f", and the model's outputs are no numbers for {rows}" if rows else "")
+                + "; checkpoints before it are kept. Look at those examples, or start anew in another folder with a "
+                "lower train.optimizer.lr or with train.clip_grad_norm."
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        return row
+
+    def update(self, norm: torch.Tensor, lr: float) -> None:
+        if self.recipe.train.clip_grad_norm:
+            nn.utils.clip_grads_with_norm_(self.parameters, self.recipe.train.clip_grad_norm, norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr * group["lr_multiplier"]
+        self.optimizer.step()
+
+    def backward(self, micro_batches: list[Batch], step: int) -> Loss:
+        """Leaves in the parameters this process's part of the batch's gradient, times the loss scale; returns the whole
+        batch's loss."""
+        self.model.train()
+        # backward of a sharded model leaves the mean over processes, and the sum is wanted
+        factor = self.scale.value * (self.world.size if self.sharded else 1)
+        count, batch_size = len(micro_batches), self.recipe.train.batch
+        if not self.task.couples_examples:
+            parts = (self.outputs(micro_batches, index, step, graph=True) for index in range(count))
+            return sum_of_parts(self.task.loss, parts, batch_size, self.world.rank, factor)
+        one_pass = count == 1
+        parts = [self.outputs(micro_batches, index, step, graph=one_pass) for index in range(count)]
+        loss, gradients = whole_batch_loss(self.task.loss, parts, self.world.rank)
+        for index, gradient in enumerate(gradients):
+            again = parts[index] if one_pass else self.outputs(micro_batches, index, step, graph=True)
+            backward_through(again, gradient, factor)
+        return loss
+
+    def outputs(self, micro_batches: list[Batch], index: int, step: int, graph: bool) -> Outputs:
+        """The model's outputs on one of this process's micro-batches.
+
+        The random state of micro-batch k (counted over all processes) is seeded by (seed, step, k): the second pass,
+        and any other cut into processes, draw the same dropout masks.
+        """
+        seed_torch(self.recipe.train.seed, "step", step, self.world.rank * len(micro_batches) + index)
+        with torch.set_grad_enabled(graph), self.context():
+            return self.task.outputs(self.model, micro_batches[index])
+
+    def find_micro_batch(self, order: Order) -> int:
+        """The most examples of one pass that fit into memory, tried on the first step's."""
+        share = self.recipe.train.batch // self.world.size
+        keys = MicroBatches(order, self.world.rank, self.world.size, share, 1, 1).of_step(1)[0]
+        examples = agree(lambda: [order.datasets[dataset].example(row, epoch) for dataset, row, epoch in keys])
+
+        def attempt(count: int) -> None:
+            batch = to_device(self.task.collate(examples[:count]), self.device)
+            outputs = self.outputs([batch], 0, 1, graph=True)
+            backward_through(outputs, {name: torch.zeros_like(tensor) for name, tensor in outputs.items()}, 1.0)
+
+        self.model.train()
+        return largest_that_fits(attempt, share, self.model, self.device, self.sharded)
+
+    def evaluate(self, hooks: Hooks, step: int) -> float | None:
+        model = self.whole_model()
+
+        def work() -> float | None:
+            with self.context():
+                return hooks.evaluate(model, step)
+
+        return on_main(self.world, work)
+
+    def whole_model(self) -> nn.Module:
+        """The model; of a sharded one a whole copy on the main process, and every process must call this."""
+        if not self.sharded:
+            return self.model
+        whole = whole_model(self.task, self.model, self.world)
+        return self.model if whole is None else whole.to(self.device)
 
 
-def sum_of_parts(task: Task, parts: Iterator[Outputs], batch_size: int) -> Loss:
-    """The loss of examples that do not know each other: each part's mean, weighted by its share of the batch."""
-    total, metrics = 0.0, {}
-    for outputs in parts:
-        share = len(next(iter(outputs.values()))) / batch_size
-        loss = task.loss({name: in_full(tensor) for name, tensor in outputs.items()})
-        (loss.value * share).backward()
-        device = loss.value.device
-        total += float(loss.value.detach()) * share
-        for name, value in loss.metrics.items():
-            metrics[name] = metrics.get(name, 0.0) + value * share
-    summed = torch.tensor([total, *metrics.values()], dtype=torch.float64, device=device)
-    sum_tensors([summed])
-    return Loss(summed[0], dict(zip(metrics, summed[1:].tolist(), strict=True)))
-
-
-class Examples(Dataset):
-    """A MapDataset as torch's DataLoader wants it; a user's error travels back from a worker as a value."""
-
-    def __init__(self, dataset: MapDataset):
-        self.dataset = dataset
-
-    def __getitem__(self, key: tuple[int, int]) -> Any:
-        try:
-            return self.dataset.example(*key)
-        except UserError as error:
-            return error
-
-
-class Collate:
-    """`task.collate`, with a user's error in place of the batch where an example or the batch has one."""
-
-    def __init__(self, task: Task):
-        self.task = task
-
-    def __call__(self, examples: list[Any]) -> Batch | UserError:
-        for example in examples:
-            if isinstance(example, UserError):
-                return example
-        try:
-            return self.task.collate(examples)
-        except UserError as error:
-            return error
-
-
-def load(task: Task, dataset: MapDataset, recipe: Recipe, world: World, first_step: int) -> Iterator[list[Batch]]:
-    """This process's micro-batches of each step from `first_step` on.
-
-    Raises:
-        UserError: an example of this process cannot be read.
-    """
-    settings = recipe.train
-    order = Order(len(dataset), settings.batch, settings.seed)
-    cut = MicroBatches(order, world.rank, world.size, settings.micro_batch, first_step, settings.steps)
-    loader = DataLoader(
-        Examples(dataset),
-        batch_sampler=cut,
-        collate_fn=Collate(task),
-        num_workers=settings.workers,
-        generator=torch.Generator(),
-    )
-    batches = iter(loader)
-    for _ in cut.steps:
-        micro_batches = list(itertools.islice(batches, cut.per_step))
-        for batch in micro_batches:
-            if isinstance(batch, UserError):
-                raise batch
-        yield micro_batches
-
-
-def prepare(model: nn.Module, precision: str, device: torch.device) -> nn.Module:
-    """The model on its device, in the precision its weights are trained in."""
-    return model.to(device=device, dtype={"fp32": torch.float32, "fp64": torch.float64}[precision])
+def finite(number: float) -> float | None:
+    """The number, or none where JSON has no word for it."""
+    return number if math.isfinite(number) else None
 
 
 def state_digest(model: nn.Module) -> str:
     """A digest of every weight and buffer by name."""
     content = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
-        content.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        content.update(name.encode() + tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return content.hexdigest()
-
-
-def to_device(value: Any, device: torch.device) -> Any:
-    """Nested lists and dicts of tensors, every tensor on `device`."""
-    if isinstance(value, list):
-        return [to_device(part, device) for part in value]
-    if isinstance(value, dict):
-        return {name: to_device(part, device) for name, part in value.items()}
-    return value.to(device, non_blocking=True)
 
 
 @contextmanager

@@ -5,12 +5,12 @@ the gradient that belongs to its own examples. So the negatives of a query are t
 (gradient caching, arXiv 2101.06983, extended over processes).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from collotype.runtime.process import gather_objects, gather_tensor
+from collotype.runtime.process import gather_objects, gather_tensor, grouped, sum_tensors
 from collotype.training.task import Loss, Outputs
 
 
@@ -63,19 +63,56 @@ def whole_batch_loss(
     with torch.enable_grad():
         result = loss(batch)
         result.value.backward()
-    start = sum(len(next(iter(outputs.values()))) for outputs in ranks[:rank])
+    if not result.value.isfinite():
+        result.unsound = unsound_places(batch)
+    start = sum(length(outputs) for outputs in ranks[:rank])
     gradients = []
     for part in parts:
-        count = len(next(iter(part.values())))
         gradients.append(
             {
-                name: batch[name].grad[(slice(start, start + count), *(slice(0, n) for n in tensor.shape[1:]))]
+                name: batch[name].grad[(slice(start, start + len(tensor)), *(slice(0, n) for n in tensor.shape[1:]))]
                 for name, tensor in part.items()
                 if batch[name].grad is not None
             }
         )
-        start += count
+        start += length(part)
     return result, gradients
+
+
+def sum_of_parts(
+    loss: Callable[[Outputs], Loss], parts: Iterator[Outputs], batch_size: int, rank: int, factor: float
+) -> Loss:
+    """The loss of examples that do not know each other: each part's mean, weighted by its share of the batch.
+
+    Leaves in the parameters `factor` times the gradient of the own parts' share.
+    """
+    total, metrics, lengths, unsound = 0.0, {}, [], []
+    for outputs in parts:
+        share = length(outputs) / batch_size
+        part = loss({name: in_full(tensor) for name, tensor in outputs.items()})
+        (part.value * (share * factor)).backward()
+        device = part.value.device
+        total += float(part.value.detach()) * share
+        for name, value in part.metrics.items():
+            metrics[name] = metrics.get(name, 0.0) + value * share
+        if not part.value.isfinite():
+            unsound += [sum(lengths) + place for place in unsound_places(outputs)]
+        lengths.append(length(outputs))
+    summed = torch.tensor([total, *metrics.values()], dtype=torch.float64, device=device)
+    sum_tensors([summed])
+    if not summed[0].isfinite():
+        unsound = [place for places in gather_objects([rank * sum(lengths) + p for p in unsound]) for place in places]
+    return Loss(summed[0], dict(zip(metrics, summed[1:].tolist(), strict=True)), unsound)
+
+
+def length(outputs: Outputs) -> int:
+    return len(next(iter(outputs.values())))
+
+
+def unsound_places(outputs: Outputs) -> list[int]:
+    """Where along dimension 0 an output is infinite or no number."""
+    sound = [tensor.detach().isfinite().reshape(len(tensor), -1).all(dim=1) for tensor in outputs.values()]
+    return (~torch.stack(sound).all(dim=0)).nonzero().flatten().tolist()
 
 
 def in_full(tensor: Tensor) -> Tensor:
@@ -84,9 +121,25 @@ def in_full(tensor: Tensor) -> Tensor:
     return tensor.float() if half else tensor.clone()
 
 
-def backward_through(outputs: Outputs, gradients: dict[str, Tensor]) -> None:
-    """Sends the loss's gradient on, from the outputs into the model."""
+def backward_through(outputs: Outputs, gradients: dict[str, Tensor], factor: float) -> None:
+    """Sends `factor` times the loss's gradient on, from the outputs into the model."""
     names = [name for name in gradients if outputs[name].requires_grad]
+    scaled = [gradients[name] if factor == 1 else gradients[name] * factor for name in names]
     torch.autograd.backward(
-        [outputs[name] for name in names], [gradients[name].to(outputs[name].dtype) for name in names]
+        [outputs[name] for name in names],
+        [gradient.to(outputs[name].dtype) for name, gradient in zip(names, scaled, strict=True)],
     )
+
+
+def sum_gradients(parameters: list[nn.Parameter]) -> None:
+    """Sums every parameter's gradient over all processes; where only some processes have one, the others' is zero."""
+    if not grouped():
+        return
+    here = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.int32)
+    somewhere = here.to(parameters[0].device)
+    sum_tensors([somewhere])
+    needed = [parameter for parameter, count in zip(parameters, somewhere.tolist(), strict=True) if count]
+    for parameter in needed:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    sum_tensors([parameter.grad for parameter in needed])

@@ -1,27 +1,82 @@
 """Optimiser and learning-rate schedule from the recipe."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from collotype.recipe import Recipe
+from collotype.recipe.schema import Optimizer as OptimizerSettings
+from collotype.runtime.errors import UserError
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW over the trainable parameters; weight decay on matrices only, not on biases and norms."""
+def make_optimizer(
+    model: nn.Module, recipe: Recipe, blocks: Sequence[nn.Module] = (), head: nn.Module | None = None
+) -> torch.optim.Optimizer:
+    """The recipe's optimiser over the trainable parameters.
+
+    Each group has `lr_multiplier`, its part of the schedule's learning rate.
+
+    Args:
+        blocks: the layers from the input on; head: what is above them.
+
+    Raises:
+        UserError: the recipe's optimiser is not installed or does not run on the model's device.
+    """
     settings = recipe.train.optimizer
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
+    groups = parameter_groups(model, settings, blocks, head)
+    common = {"lr": settings.lr, "betas": (settings.beta1, settings.beta2), "eps": settings.eps}
+    if settings.name == "adamw":
+        return torch.optim.AdamW(groups, **common)
+    return paged_adamw_8bit(groups, common)
+
+
+def paged_adamw_8bit(groups: list[dict[str, Any]], common: dict[str, Any]) -> torch.optim.Optimizer:
+    """AdamW with 8-bit states that move to the host when the GPU is full (arXiv 2110.02861, 2305.14314)."""
+    device = groups[0]["params"][0].device
+    if device.type != "cuda":
+        raise UserError(
+            f"train.optimizer.name is paged_adamw_8bit, which runs on GPUs only, and this run is on the {device.type}; "
+            "take --set train.optimizer.name=adamw."
+        )
+    try:
+        from bitsandbytes.optim import PagedAdamW8bit
+    except ImportError as error:
+        raise UserError(
+            f"train.optimizer.name is paged_adamw_8bit, and bitsandbytes cannot be imported ({error}); install it with "
+            "`pip install 'collotype[bitsandbytes]'`, or take --set train.optimizer.name=adamw."
+        ) from error
+    return PagedAdamW8bit(groups, **common)
+
+
+def parameter_groups(
+    model: nn.Module, settings: OptimizerSettings, blocks: Sequence[nn.Module], head: nn.Module | None
+) -> list[dict[str, Any]]:
+    """Trainable parameters by weight decay (matrices only) and learning rate.
+
+    The rate of layer l of L falls as layer_decay^(L - l): embeddings are layer 0, the blocks 1 to L - 1, what comes
+    after them L (BEiT, arXiv 2106.08254). A parameter outside the blocks belongs to the layer before it in the model's
+    own order.
+    """
+    top = len(blocks) + 1
+    layer_of = {parameter: number for number, block in enumerate(blocks, start=1) for parameter in block.parameters()}
+    in_head = set(head.parameters()) if head is not None else set()
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    layer = 0
+    for parameter in model.parameters():
+        layer = layer_of.get(parameter, top if layer == len(blocks) > 0 else layer)
+        if not parameter.requires_grad:
+            continue
+        multiplier = settings.layer_decay ** (top - layer) if blocks else 1.0
+        multiplier *= settings.head_lr_multiplier if parameter in in_head else 1.0
+        decay = settings.weight_decay if parameter.ndim >= 2 else 0.0
+        groups.setdefault((decay, multiplier), []).append(parameter)
+    return [
+        {"params": parameters, "weight_decay": decay, "lr_multiplier": multiplier}
+        for (decay, multiplier), parameters in groups.items()
     ]
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=settings.lr,
-        betas=(settings.beta1, settings.beta2),
-        eps=settings.eps,
-    )
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:

@@ -1,22 +1,31 @@
 """Checkpoints that are whole or absent, and going on from the last whole one."""
 
 import hashlib
-import io
 import json
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+import torch.distributed.checkpoint as dcp
+from torch import Tensor, nn
+from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 
-from collotype.runtime.files import atomic_folder, remove, write_bytes, write_json
+from collotype.runtime.files import atomic_folder, remove, write_json
+from collotype.runtime.process import World, on_main
+
+FLAT = StateDictOptions(flatten_optimizer_state_dict=True)
 
 
 class Checkpoints:
-    """The folder `checkpoints/` of a run: `step-NNNNNN/{model.pt, optimizer.pt, state.json}`.
+    """The folder `checkpoints/` of a run: `step-NNNNNN/{*.safetensors, state.json}`.
 
-    A checkpoint appears by a rename after its files are synced, and `state.json` holds their digests: what a kill or a
-    full disk left is never taken for a checkpoint.
+    Weights and optimiser state are written by torch.distributed.checkpoint, each process its part, and read by any
+    number of processes, sharded or not. A checkpoint appears by a rename after its files are synced, and `state.json`
+    holds their digests: what a kill or a full disk left is never taken for a checkpoint.
     """
 
     def __init__(self, folder: Path, keep: int):
@@ -29,27 +38,43 @@ class Checkpoints:
     def path(self, step: int) -> Path:
         return self.folder / f"step-{step:06d}"
 
-    def save(self, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, facts: dict[str, Any]) -> Path:
-        """Writes the checkpoint of `step`, then removes all but the newest `keep`."""
-        with atomic_folder(self.path(step)) as folder:
-            digests = {}
-            for name, state in (("model.pt", model.state_dict()), ("optimizer.pt", optimizer.state_dict())):
-                content = io.BytesIO()
-                torch.save(state, content)
-                write_bytes(folder / name, content.getvalue())
-                digests[name] = hashlib.sha256(content.getvalue()).hexdigest()
-            write_json(folder / "state.json", {"step": step, "sha256": digests, **facts})
-        for old in self.steps()[: -self.keep]:
-            remove(self.path(old))
-        return self.path(step)
+    def save(
+        self,
+        step: int,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        facts: dict[str, Any],
+        world: World,
+        sharded: bool = False,
+        best: int | None = None,
+    ) -> None:
+        """Writes the checkpoint of `step`, then removes all but the newest `keep` and that of step `best`.
+
+        Every process calls this; only where the model is sharded does any but the main one write.
+        """
+        with ExitStack() as whole_or_absent:
+            folder = on_main(world, lambda: whole_or_absent.enter_context(atomic_folder(self.path(step))))
+            if sharded:
+                write(state_of(model, optimizer), folder, alone=False)
+            else:
+                on_main(world, lambda: write(state_of(model, optimizer), folder, alone=True))
+
+            def finish() -> None:
+                digests = {file.name: digest(file) for file in sorted(folder.glob("*.safetensors"))}
+                write_json(folder / "state.json", {"step": step, "sha256": digests, **facts})
+                whole_or_absent.close()
+                for old in self.steps()[: -self.keep]:
+                    if old != best:
+                        remove(self.path(old))
+
+            on_main(world, finish)
 
     def facts(self, step: int) -> dict[str, Any] | None:
         """What `save` was told, if every file of the checkpoint is as it was written."""
         try:
             state = json.loads((self.path(step) / "state.json").read_text())
-            for name, value in state["sha256"].items():
-                if hashlib.sha256((self.path(step) / name).read_bytes()).hexdigest() != value:
-                    return None
+            if any(digest(self.path(step) / name) != value for name, value in state["sha256"].items()):
+                return None
         except (OSError, ValueError, KeyError, AttributeError):
             return None
         return state
@@ -69,7 +94,47 @@ class Checkpoints:
             remove(self.path(step))
         return 0, {}, damaged
 
-    def load(self, step: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """The weights and the optimiser's state of a checkpoint that `newest` named."""
-        model.load_state_dict(torch.load(self.path(step) / "model.pt", map_location="cpu", weights_only=True))
-        optimizer.load_state_dict(torch.load(self.path(step) / "optimizer.pt", map_location="cpu", weights_only=True))
+    def load(self, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, sharded: bool = False) -> None:
+        """The weights and the optimiser's state of a checkpoint that `newest` named; every process calls this."""
+        tensors = state_of(model, optimizer)
+        reader = HuggingFaceStorageReader(str(self.path(step)))
+        with unheard("torch.distributed is disabled"):
+            dcp.load(tensors, storage_reader=reader, no_dist=not sharded)
+        weights, state = get_state_dict(model, optimizer, options=FLAT)
+        state |= {name: tensors[f"optimizer.{name}"] for name, value in state.items() if isinstance(value, Tensor)}
+        weights = {name: tensors[f"model.{name}"] for name in weights}
+        set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=state, options=FLAT)
+
+
+def state_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Everything a step changes; learning rates and other settings are the recipe's."""
+    weights, state = get_state_dict(model, optimizer, options=FLAT)
+    named = {f"optimizer.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
+    return {**{f"model.{name}": value for name, value in weights.items()}, **named}
+
+
+def write(tensors: dict[str, Tensor], folder: Path, alone: bool) -> None:
+    """Each process's part of `tensors` as safetensors files; `alone` writes without the other processes."""
+    writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
+    try:
+        with unheard("torch.distributed is disabled"):
+            dcp.save(tensors, storage_writer=writer, no_dist=alone)
+    except dcp.api.CheckpointException as error:
+        # a full disk is to be told as such
+        for problem, _ in error.failures.values():
+            if isinstance(problem, OSError):
+                raise problem from error
+        raise
+
+
+@contextmanager
+def unheard(beginning: str) -> Iterator[None]:
+    """Keeps a warning that begins so, and says what was asked for, from the user."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=beginning)
+        yield
+
+
+def digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -1,32 +1,117 @@
 """Which examples a step sees: a function of (seed, epoch, step) alone."""
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 
+from collotype.runtime.errors import UserError
 from collotype.runtime.seeds import derive_seed
+from collotype.training.task import MapDataset
+
+Key = tuple[int, int, int]
+"""(dataset, row, how often the dataset was gone through before)."""
 
 
 class Order:
-    """The endless order of training examples: every epoch a fresh permutation, cut into whole batches.
+    """The endless order of training examples; `batch(step)` is the same for any number of processes, micro-batches and
+    loader workers, and needs no history.
 
-    What does not fill a batch is left out of that epoch, so no batch holds an example twice. `batch(step)` is the same
-    for any number of processes, micro-batches and loader workers, and needs no history.
+    An epoch holds as many examples as there are rows. Each dataset gives its share of them, by its size or weight, and
+    is gone through in one permutation after the other. The epoch is shuffled and cut into whole batches; what does not
+    fill a batch is left out of it.
+
+    Args:
+        weights: relative shares of the datasets; none: their sizes.
+        one_per_batch: every batch is of one dataset.
+        distinct: an example whose query or page its batch already has waits for the next batch that has not.
+
+    Raises:
+        UserError: an epoch does not fill a single batch.
     """
 
-    def __init__(self, num_examples: int, batch: int, seed: int):
-        self.num_examples, self.batch_size, self.seed = num_examples, batch, seed
-        self.steps_per_epoch = num_examples // batch
-        self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.long)
+    def __init__(
+        self,
+        datasets: Sequence[MapDataset],
+        batch: int,
+        seed: int,
+        weights: Sequence[float] | None = None,
+        one_per_batch: bool = False,
+        distinct: bool = False,
+    ):
+        self.datasets, self.batch_size, self.seed = datasets, batch, seed
+        self.one_per_batch, self.distinct = one_per_batch, distinct
+        sizes = [len(dataset) for dataset in datasets]
+        parts = weights or sizes
+        self.shares = [round(sum(sizes) * part / sum(parts)) for part in parts]
+        self._starts = [0]
+        """Steps before each epoch so far, and after the last of them."""
+        self._epoch, self._batches = -1, torch.empty(0)
 
-    def batch(self, step: int) -> list[tuple[int, int]]:
-        """The (row, epoch) pairs of step `step` (counted from 1), in batch order."""
-        epoch, place = divmod(step - 1, self.steps_per_epoch)
+    def batch(self, step: int) -> list[Key]:
+        """The keys of step `step` (counted from 1), in batch order."""
+        while self._starts[-1] < step:
+            self._starts.append(self._starts[-1] + len(self._load(len(self._starts) - 1)))
+        epoch = bisect_right(self._starts, step - 1) - 1
+        return [tuple(key) for key in self._load(epoch)[step - 1 - self._starts[epoch]].tolist()]
+
+    def _load(self, epoch: int) -> Tensor:
         if epoch != self._epoch:
-            generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
-            self._epoch, self._permutation = epoch, torch.randperm(self.num_examples, generator=generator)
-        rows = self._permutation[place * self.batch_size : (place + 1) * self.batch_size]
-        return [(row, epoch) for row in rows.tolist()]
+            self._epoch, self._batches = epoch, self._batches_of(epoch)
+        return self._batches
+
+    def _batches_of(self, epoch: int) -> Tensor:
+        """Keys [number of batches, batch, 3]."""
+        drawn = [self._draw(dataset, epoch) for dataset in range(len(self.datasets))]
+        if self.one_per_batch:
+            batches = torch.cat([self._cut(keys) for keys in drawn])
+            batches = batches[self._permutation(len(batches), "batches", epoch)]
+        else:
+            keys = torch.cat(drawn)
+            batches = self._cut(keys if len(drawn) == 1 else keys[self._permutation(len(keys), "epoch", epoch)])
+        if not len(batches):
+            distinct = " of distinct queries and pages" if self.distinct else ""
+            one = " of one dataset" if self.one_per_batch else ""
+            raise UserError(f"The training data does not fill one batch of {self.batch_size}{one}{distinct}; lower it.")
+        return batches
+
+    def _draw(self, dataset: int, epoch: int) -> Tensor:
+        """The keys [share, 3] that a dataset gives to an epoch."""
+        size, share = len(self.datasets[dataset]), self.shares[dataset]
+        places = torch.arange(epoch * share, (epoch + 1) * share)
+        rounds, rows = places // size, places % size
+        for turn in rounds.unique().tolist():
+            here = rounds == turn
+            rows[here] = self._permutation(size, "rows", dataset, turn)[rows[here]]
+        return torch.stack([torch.full_like(rows, dataset), rows, rounds], dim=1)
+
+    def _cut(self, keys: Tensor) -> Tensor:
+        if self.distinct:
+            return self._cut_distinct(keys)
+        whole = len(keys) - len(keys) % self.batch_size
+        return keys[:whole].view(-1, self.batch_size, 3)
+
+    def _cut_distinct(self, keys: Tensor) -> Tensor:
+        coming, waiting, batches = deque(keys.tolist()), deque(), []
+        while True:
+            batch, there, again = [], set(), deque()
+            while len(batch) < self.batch_size and (waiting or coming):
+                key = waiting.popleft() if waiting else coming.popleft()
+                own = set(self.datasets[key[0]].identities(key[1]))
+                if own & there:
+                    again.append(key)
+                else:
+                    batch.append(key)
+                    there |= own
+            if len(batch) < self.batch_size:
+                return torch.tensor(batches, dtype=torch.long).view(-1, self.batch_size, 3)
+            batches.append(batch)
+            waiting = again + waiting
+
+    def _permutation(self, size: int, *what: int | str) -> Tensor:
+        return torch.randperm(size, generator=torch.Generator().manual_seed(derive_seed(self.seed, *what)))
 
 
 class MicroBatches:
@@ -41,11 +126,13 @@ class MicroBatches:
         self.start = rank * self.share
         self.steps = range(first_step, last_step + 1)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def of_step(self, step: int) -> list[list[Key]]:
+        mine = self.order.batch(step)[self.start : self.start + self.share]
+        return [mine[first : first + self.micro_batch] for first in range(0, self.share, self.micro_batch)]
+
+    def __iter__(self) -> Iterator[list[Key]]:
         for step in self.steps:
-            mine = self.order.batch(step)[self.start : self.start + self.share]
-            for first in range(0, self.share, self.micro_batch):
-                yield mine[first : first + self.micro_batch]
+            yield from self.of_step(step)
 
     def __len__(self) -> int:
         return len(self.steps) * self.per_step

@@ -1,5 +1,6 @@
 """The seam between the engine and the families: the engine knows of tasks only."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +23,8 @@ class Loss:
 
     value: Tensor
     metrics: dict[str, float] = field(default_factory=dict)
+    unsound: list[int] = field(default_factory=list)
+    """Where the loss is no number: the places in the batch whose outputs are none."""
 
 
 class MapDataset(Protocol):
@@ -29,6 +32,9 @@ class MapDataset(Protocol):
 
     def example(self, row: int, epoch: int) -> Any:
         """Example `row`, augmented (if at all) as a function of (row, epoch)."""
+
+    def identities(self, row: int) -> tuple[Hashable, ...]:
+        """What must not stand twice in a batch if batches are to be distinct: say, the row's query and its page."""
 
     def fingerprint(self) -> str:
         """A digest of everything that decides what the examples are."""
@@ -43,7 +49,14 @@ class Task(Protocol):
     def build(self) -> nn.Module:
         """The model before the first step; a function of the recipe alone."""
 
-    def dataset(self, split: str) -> MapDataset: ...
+    def blocks(self, model: nn.Module) -> list[nn.Module]:
+        """The model's repeated layers from the input on: what is sharded and recomputed piece by piece."""
+
+    def head(self, model: nn.Module) -> nn.Module | None:
+        """What is new above the backbone, if anything."""
+
+    def datasets(self) -> list[MapDataset]:
+        """The training data: a dataset for each source of the recipe."""
 
     def collate(self, examples: list[Any]) -> Batch: ...
 

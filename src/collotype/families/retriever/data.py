@@ -1,7 +1,7 @@
 """What a retriever trains on and is evaluated on: (query, page) pairs, and corpora with judgements."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from PIL import Image
@@ -12,6 +12,7 @@ from collotype.families.retriever.sheets import (
     Pictures,
     Sheet,
     held_out_sheets,
+    near_misses,
     second_hand_sheets,
     training_sheet,
 )
@@ -20,28 +21,36 @@ from collotype.runtime.errors import UserError
 
 @dataclass(frozen=True)
 class Pair:
-    """A training example: a query and the page that answers it."""
+    """A training example: a query, the page that answers it, and pages that do not."""
 
     query: str
     page: Image.Image
+    negatives: tuple[Image.Image, ...] = ()
 
 
 class SheetPairs:
     """Training pairs from sheets, made on demand: a function of (seed, row)."""
 
-    def __init__(self, pictures: Pictures, num_queries: int, seed: int):
-        self.pictures, self.num_queries, self.seed = pictures, num_queries, seed
+    def __init__(self, pictures: Pictures, num_queries: int, seed: int, num_negatives: int = 0):
+        self.pictures, self.num_queries, self.seed, self.num_negatives = pictures, num_queries, seed, num_negatives
 
     def __len__(self) -> int:
         return self.num_queries
 
     def example(self, row: int, epoch: int) -> Pair:
         sheet = training_sheet(self.pictures, row, self.seed)
-        return Pair(sheet.query, self.pictures.draw(sheet, f"training row {row}"))
+        misses = near_misses(self.pictures, sheet, row, self.seed, self.num_negatives)
+        page, *negatives = (self.pictures.draw(drawn, f"training row {row}") for drawn in (sheet, *misses))
+        return Pair(sheet.query, page, tuple(negatives))
+
+    def identities(self, row: int) -> tuple[Hashable, ...]:
+        sheet = training_sheet(self.pictures, row, self.seed)
+        return frozenset(sheet.named), sheet.cells
 
     def fingerprint(self) -> str:
         first = training_sheet(self.pictures, 0, self.seed)
-        return hashlib.sha256(f"{self.pictures.digest()} {self.num_queries} {self.seed} {first}".encode()).hexdigest()
+        facts = f"{self.pictures.digest()} {self.num_queries} {self.seed} {self.num_negatives} {first}"
+        return hashlib.sha256(facts.encode()).hexdigest()
 
 
 @dataclass(frozen=True)

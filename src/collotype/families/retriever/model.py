@@ -64,6 +64,12 @@ class Retriever(nn.Module):
         vectors = self.custom_text_proj(hidden) if self.custom_text_proj is not None else hidden
         return functional.normalize(vectors, dim=-1) * mask[..., None], mask
 
+    def blocks(self) -> list[nn.Module]:
+        """The layers of the vision tower and of the language model, from the input on."""
+        from transformers.modeling_layers import GradientCheckpointingLayer
+
+        return [module for module in self.modules() if isinstance(module, GradientCheckpointingLayer)]
+
     @torch.inference_mode()
     def encode_queries(self, queries: Sequence[str], batch_size: int = 64) -> list[Tensor]:
         """A float32 tensor [num_vectors, D] on the CPU for each query, whatever the batch."""

@@ -107,6 +107,17 @@ def training_sheet(pictures: Pictures, row: int, seed: int) -> Sheet:
             return Sheet(cells, named)
 
 
+def near_misses(pictures: Pictures, sheet: Sheet, row: int, seed: int, count: int) -> list[Sheet]:
+    """Explicit negatives of training sheet `row`: sheets that show one of its two named concepts, by turns."""
+    misses = []
+    for number in range(count):
+        rng = random.Random(derive_seed(seed, "near miss", row, number))
+        others = rng.sample([name for name in pictures.keys if name not in sheet.named], SIDE * SIDE - 1)
+        concepts = rng.sample([sheet.named[number % 2], *others], SIDE * SIDE)
+        misses.append(Sheet(pictures.in_hands_training_shows(concepts, rng), sheet.named))
+    return misses
+
+
 def held_out_sheets(pictures: Pictures) -> list[Sheet]:
     """New combinations of pictures that training did show."""
     sheets = []

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer
-from torch import nn
+from torch import Tensor, nn
 
 from collotype.evaluation.results import Results
 from collotype.families.retriever.backbones import find_backbone
@@ -18,7 +18,7 @@ from collotype.families.retriever.preset import find_preset
 from collotype.families.retriever.processor import Processor, word_tokenizer
 from collotype.families.retriever.sheets import Pictures
 from collotype.losses.contrastive import ContrastiveLoss, Vectors
-from collotype.losses.named import make_loss
+from collotype.losses.named import OBJECTIVES, make_loss
 from collotype.recipe import Recipe
 from collotype.recipe.schema import Loss as LossSection
 from collotype.runtime.errors import UserError
@@ -35,7 +35,7 @@ class RetrieverTask:
         self.recipe = recipe
         self.preset = find_preset(recipe.model.preset)
         self.row = find_backbone(recipe.model.backbone, recipe.model.size)
-        self.objective = find_loss(recipe.loss)
+        self.objective = find_loss(recipe.loss, self.num_negatives > 0)
         if recipe.train.batch % recipe.negatives.processes or (
             recipe.negatives.scope == "global" and recipe.negatives.processes > 1
         ):
@@ -45,12 +45,8 @@ class RetrieverTask:
             )
 
     @cached_property
-    def pictures(self) -> Pictures:
-        return Pictures(self.recipe.data.train.pictures)
-
-    @cached_property
     def tokenizer(self) -> Tokenizer:
-        return word_tokenizer([*self.pictures.texts(), self.preset.query_prefix, self.preset.page_prompt])
+        return word_tokenizer([*Pictures().texts(), self.preset.query_prefix, self.preset.page_prompt])
 
     @cached_property
     def config(self) -> RetrieverConfig:
@@ -67,34 +63,61 @@ class RetrieverTask:
         seed_torch(seed, "init")
         return Retriever(self.config, self.processor)
 
-    def dataset(self, split: str) -> SheetPairs:
-        data = self.recipe.data.train
-        return {"train": SheetPairs(self.pictures, data.queries, data.seed)}[split]
+    def blocks(self, model: Retriever) -> list[nn.Module]:
+        return model.blocks()
+
+    def head(self, model: Retriever) -> nn.Module | None:
+        return model.custom_text_proj
+
+    @cached_property
+    def sources(self) -> list[SheetPairs]:
+        return [
+            SheetPairs(Pictures(source.pictures), source.queries, source.seed, source.negatives)
+            for source in self.recipe.data.train
+        ]
+
+    def datasets(self) -> list[SheetPairs]:
+        return self.sources
 
     def collate(self, examples: list[Pair]) -> Batch:
-        return {
+        batch = {
             "queries": self.processor.queries([example.query for example in examples]),
             "pages": self.processor.pages([example.page for example in examples]),
         }
+        if not self.num_negatives:
+            return batch
+        counts = torch.tensor([len(example.negatives) for example in examples])
+        batch["has_negative"] = torch.arange(max(1, int(counts.max()))) < counts[:, None]
+        pages = [page for example in examples for page in example.negatives]
+        # a page to no effect where there is none: every process's model takes the same way
+        batch["negatives"] = self.processor.pages(pages or [examples[0].page])
+        return batch
 
     def outputs(self, model: nn.Module, batch: Batch) -> Outputs:
         query_vectors, query_mask = model(batch["queries"])
         page_vectors, page_mask = model(batch["pages"])
-        return {
+        outputs = {
             "query_vectors": query_vectors,
             "query_mask": query_mask,
             "page_vectors": page_vectors,
             "page_mask": page_mask,
         }
+        if self.num_negatives:
+            found = spread(*model(batch["negatives"]), batch["has_negative"])
+            outputs["negative_vectors"], outputs["negative_mask"] = found
+        return outputs
 
     def loss(self, outputs: Outputs) -> Loss:
         """The mean over the blocks within which pages are negatives of queries (one block, if the scope is global)."""
-        names = ("query_vectors", "query_mask", "page_vectors", "page_mask")
-        blocks = zip(*(outputs[name].chunk(self.recipe.negatives.processes) for name in names), strict=True)
         losses, hits = [], []
-        for query_vectors, query_mask, page_vectors, page_mask in blocks:
-            scores = self.objective.scores(Vectors(query_vectors, query_mask), Vectors(page_vectors, page_mask))
-            losses.append(self.objective.in_batch(scores))
+        for part in range(self.recipe.negatives.processes):
+            block = {name: tensor.chunk(self.recipe.negatives.processes)[part] for name, tensor in outputs.items()}
+            queries = Vectors(block["query_vectors"], block["query_mask"])
+            scores = self.objective.scores(queries, Vectors(block["page_vectors"], block["page_mask"]))
+            negatives = (
+                Vectors(block["negative_vectors"], block["negative_mask"]) if "negative_vectors" in block else None
+            )
+            losses.append(self.objective.from_scores(scores, queries, negatives))
             hits.append(scores.detach().argmax(1) == torch.arange(len(scores), device=scores.device))
         return Loss(torch.stack(losses).mean(), {"batch_accuracy": float(torch.cat(hits).float().mean())})
 
@@ -105,12 +128,21 @@ class RetrieverTask:
         save_model(model, folder)
 
     def negatives_per_query(self) -> int:
-        return self.recipe.train.batch // self.recipe.negatives.processes - 1
+        block = self.recipe.train.batch // self.recipe.negatives.processes
+        explicit = self.num_negatives * (block if self.objective.share_negatives else 1)
+        return block - 1 + explicit
+
+    @property
+    def num_negatives(self) -> int:
+        """Explicit negatives of a query, at most."""
+        return max(source.negatives for source in self.recipe.data.train)
 
     def data_facts(self) -> dict[str, Any]:
-        train = self.dataset("train")
-        source = self.recipe.data.train.source
-        facts = {"train": {"source": source, "queries": len(train), "sha256": train.fingerprint()}}
+        sources = [
+            {"source": source.source, "queries": len(pairs), "sha256": pairs.fingerprint()}
+            for source, pairs in zip(self.recipe.data.train, self.sources, strict=True)
+        ]
+        facts = {"train": {"queries": sum(source["queries"] for source in sources), "sources": sources}}
         for suite in {evaluation.suite for evaluation in self.recipe.evaluate}:
             for benchmark in find_suite(suite):
                 sizes = {"queries": len(benchmark.queries), "pages": benchmark.num_pages}
@@ -129,16 +161,35 @@ class RetrieverTask:
         }
 
 
-def find_loss(settings: LossSection) -> ContrastiveLoss:
+def spread(vectors: Tensor, mask: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+    """The vectors [pages, T, D] and mask [pages, T] of all queries' explicit negatives by query.
+
+    Args:
+        there: bool [B, N], whose true places the pages fill in order.
+
+    Returns:
+        [B, N, T, D] and [B, N, T], zero and false where there is no negative.
+    """
+    count = int(there.sum())
+    by_query = vectors.new_zeros(*there.shape, *vectors.shape[1:])
+    mask_by_query = mask.new_zeros(*there.shape, *mask.shape[1:])
+    by_query[there], mask_by_query[there] = vectors[:count], mask[:count]
+    return by_query, mask_by_query
+
+
+def find_loss(settings: LossSection, explicit_negatives: bool) -> ContrastiveLoss:
     """The recipe's loss.
 
     Raises:
-        UserError: no such name or dialect, or a loss that needs explicit negatives, which no data source gives.
+        UserError: no such name or dialect, a class of colpali-engine with explicit negatives where the data has none,
+            or one without where the data has some.
     """
-    if settings.name.endswith("NegativeCELoss"):
+    of_the_engine = settings.name not in OBJECTIVES
+    if of_the_engine and settings.name.endswith("NegativeCELoss") != explicit_negatives:
+        has, mend = ("some", "a *NegativeCELoss") if explicit_negatives else ("no", "data.train.negatives")
         raise UserError(
-            f"The recipe's loss {settings.name} needs explicit negatives, and the data source gives none; take one "
-            "whose negatives are those of the batch (`collotype list losses`)."
+            f"The recipe's loss is {settings.name}, and its data has {has} explicit negatives, which do not go "
+            f"together; set {mend}, or name an objective ({', '.join(OBJECTIVES)}), which takes both."
         )
     changes = settings.model_dump(exclude={"name", "dialect"}, exclude_none=True)
     try:
