@@ -1,7 +1,7 @@
 """A recipe goes in, a run directory comes out: check, train, evaluate, report."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from collotype.report.compare import differences
 from collotype.report.html import write_report, write_seeds_report
 from collotype.report.record import environment, write_record
 from collotype.report.spread import spread_of_results
+from collotype.report.track import Tracking
 from collotype.report.verdict import judge
 from collotype.runtime.device import describe_device, peak_memory, pick_device
 from collotype.runtime.errors import InterruptedRunError, UserError
@@ -118,6 +119,7 @@ def run(
     resume: bool = False,
     overwrite: bool = False,
     listener: Listener | None = None,
+    track: Sequence[str] = (),
 ) -> Run:
     """Checks, trains, evaluates and reports a recipe.
 
@@ -127,6 +129,7 @@ def run(
         overrides: {"train.steps": 8, …}.
         resume: go on from the last whole checkpoint in `out`, if there is one.
         overwrite: delete the run that is in `out` first.
+        track: dashboards that are told the metrics, too (tensorboard, wandb, trackio).
 
     Raises:
         UserError: whatever the user can fix, in a sentence; what was written before is kept.
@@ -138,18 +141,21 @@ def run(
     recipe, device = resolve(recipe, overrides), pick_device(world)
     folder = folder or Path("runs") / recipe.name
     task, plan, data = prepare(recipe, world, device)
+    tracking = Tracking(track)
     with process_group(world, device), ExitStack() as hold:
         on_main(world, lambda: hold.enter_context(held(folder)))
         on_main(world, lambda: open_folder(folder, recipe, resume, overwrite))
         if world.is_main:
             listener.planned(recipe, folder, plan)
-        hooks = hooks_for(task, recipe, folder, listener)
+        hold.callback(tracking.finish)
+        hooks = hooks_for(task, recipe, folder, listener, tracking)
         try:
             training = train(task, recipe, folder, world, device, resume, hooks)
         except InterruptedRunError as stop:
             raise InterruptedRunError(f"{stop}; go on with `collotype run {folder} --resume`.") from None
         trained = time.perf_counter()
         results = on_main(world, lambda: finish(task, recipe, folder, training, listener))
+        tracking.evaluated(recipe.train.steps, results)
         parts = {
             "recipe": recipe.model_dump(),
             "plan": plan | {"micro_batch": training.micro_batch},
@@ -198,7 +204,18 @@ CUT_BY_HARDWARE = {
 MARK = "# the resolved recipe of a collotype run\n"
 """The first line of a run directory's recipe.yaml: by it a run directory is known."""
 
-PARTS = ("checkpoints", "model", "evaluation", "metrics.jsonl", "record.json", "report.html", "recipe.yaml")
+PARTS = (
+    "checkpoints",
+    "model",
+    "evaluation",
+    "tensorboard",
+    "wandb",
+    "tracked-as",
+    "metrics.jsonl",
+    "record.json",
+    "report.html",
+    "recipe.yaml",
+)
 """What a run writes, in the order in which it is deleted: the mark last, so that a kill in between leaves a run."""
 
 
@@ -238,13 +255,18 @@ def require_same_science(folder: Path, before: Recipe, now: Recipe) -> None:
         )
 
 
-def hooks_for(task: Task, recipe: Recipe, folder: Path, listener: Listener) -> Hooks:
-    """Tells the listener of every step, and keeps the curve of evaluations during training."""
+def hooks_for(task: Task, recipe: Recipe, folder: Path, listener: Listener, tracking: Tracking) -> Hooks:
+    """Tells the listener and the trackers of every step, and keeps the curve of evaluations during training."""
     curve = JsonLines(folder / "evaluation" / "curve.jsonl")
 
     def start(done: int) -> None:
         curve.keep(through_step=done)
+        tracking.start(recipe, folder, done)
         listener.started(done)
+
+    def stepped(row: dict[str, Any]) -> None:
+        tracking.stepped(row)
+        listener.stepped(row)
 
     def due(step: int) -> list[str]:
         return [e.suite for e in recipe.evaluate if e.every_steps and step % e.every_steps == 0]
@@ -252,10 +274,11 @@ def hooks_for(task: Task, recipe: Recipe, folder: Path, listener: Listener) -> H
     def evaluate(model: Any, step: int) -> float:
         results = measure(task, model, due(step))
         curve.append({"step": step, "results": results})
+        tracking.evaluated(step, results)
         listener.evaluated(step, results)
         return next(iter(results.values()))[HEADLINE]
 
-    return Hooks(start, listener.stepped, lambda step: bool(due(step)), evaluate)
+    return Hooks(start, stepped, lambda step: bool(due(step)), evaluate)
 
 
 def measure(task: Task, model: Any, suites: list[str], examples_below: Path | None = None) -> Results:

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -15,9 +13,9 @@ from collotype.runtime.errors import InterruptedRunError, UserError
 from collotype.runtime.process import World
 from collotype.training.engine import Hooks, train
 from collotype.training.resume import Checkpoints
-from tests.training.toy import BrokenTask, ToyTask, toy_recipe
+from tests.training.processes import TRAIN, launch
+from tests.training.toy import BrokenTask, ToyDataset, ToyTask, toy_recipe
 
-ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
 
 
@@ -165,6 +163,31 @@ def test_other_data_is_no_continuation(tmp_path: Path, monkeypatch: pytest.Monke
         train_toy(tmp_path, resume=True)
 
 
+@pytest.mark.parametrize("coupled", [True, False])
+def test_rows_whose_outputs_are_no_numbers_are_named(coupled: bool, tmp_path: Path) -> None:
+    class Poisoned(ToyDataset):
+        def example(self, row: int, epoch: int):
+            left, right = super().example(row, epoch)
+            return (left * float("nan") if row in (5, 7) else left), right
+
+    class Task(ToyTask):
+        def datasets(self):
+            return [Poisoned()]
+
+    recipe = toy_recipe(batch=24, steps=1, micro_batch=4)
+    with pytest.raises(UserError, match=r"outputs are no numbers for row (5, row 7|7, row 5);"):
+        train(Task(recipe, coupled), recipe, tmp_path, World(), CPU)
+
+
+def test_the_best_checkpoint_outlives_newer_ones(tmp_path: Path) -> None:
+    values = {1: 0.1, 2: 0.7, 3: 0.3, 4: 0.4, 5: 0.6}
+    hooks = Hooks(due=lambda step: True, evaluate=lambda model, step: values[step])
+    recipe = toy_recipe(checkpoint_every=1, keep_checkpoints=1, keep_best=True)
+    training = train(ToyTask(recipe), recipe, tmp_path, World(), CPU, hooks=hooks)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-000002", "step-000006"]
+    assert training.events == [{"kind": "best checkpoint during training", "step": 2, "value": 0.7}]
+
+
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
     class Broken(ToyTask):
         steps = 0
@@ -182,40 +205,55 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(tm
     assert len(losses(tmp_path)) == 3
 
 
-PROCESSES = """
-import sys
-from pathlib import Path
-import torch
-from collotype.runtime.process import World, process_group
-from collotype.training.engine import train
-from tests.training.toy import ToyTask, toy_recipe
-
-folder, coupled, micro_batch = Path(sys.argv[1]), sys.argv[2] == "True", int(sys.argv[3])
-recipe = toy_recipe(micro_batch=micro_batch)
-with process_group(World.from_environment(), torch.device("cpu")) as world:
-    model = train(ToyTask(recipe, coupled), recipe, folder, world, torch.device("cpu")).model
-    torch.save(model.state_dict(), folder / f"rank-{world.rank}.pt")
-"""
-
-
-def launch(processes: int, *command: str | Path) -> subprocess.CompletedProcess:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([*launcher, *command], env=environment, capture_output=True, text=True, timeout=120)
-
-
 @pytest.mark.parametrize("coupled", [True, False])
 @pytest.mark.parametrize(("processes", "micro_batch"), [(2, 4), (2, 1), (4, 2)])
 def test_processes_change_nothing(coupled: bool, processes: int, micro_batch: int, tmp_path: Path) -> None:
     alone = train_toy(tmp_path / "alone", coupled)
-    (tmp_path / "script.py").write_text(PROCESSES)
-    (tmp_path / "group").mkdir()
-    done = launch(processes, tmp_path / "script.py", tmp_path / "group", str(coupled), str(micro_batch))
+    settings = json.dumps({"coupled": coupled, "micro_batch": micro_batch})
+    done = launch(processes, TRAIN, tmp_path / "group", settings)
     assert done.returncode == 0, done.stderr
     for rank in range(processes):
         weights = torch.load(tmp_path / "group" / f"rank-{rank}.pt", weights_only=True)
         assert_same(alone, weights, 1e-10)
     assert losses(tmp_path / "group") == pytest.approx(losses(tmp_path / "alone"), abs=1e-10)
+
+
+def test_another_number_of_processes_goes_on_with_a_run(tmp_path: Path) -> None:
+    straight = train_toy(tmp_path / "straight")
+    assert launch(2, TRAIN, tmp_path / "cut", json.dumps({"stop": 2})).stdout == "stopped\n" * 2
+    assert launch(4, TRAIN, tmp_path / "cut", json.dumps({"stop": 4, "resume": True})).stdout == "stopped\n" * 4
+    assert_same(straight, train_toy(tmp_path / "cut", resume=True), 1e-10)
+    assert losses(tmp_path / "straight") == pytest.approx(losses(tmp_path / "cut"), abs=1e-10)
+
+
+OTHER_DATA = """
+import sys
+from pathlib import Path
+import torch
+from collotype.runtime.errors import UserError
+from collotype.runtime.process import World, process_group
+from collotype.training.engine import train
+from tests.training.toy import ToyDataset, ToyTask, toy_recipe
+
+world = World.from_environment()
+recipe = toy_recipe(seed=world.rank if sys.argv[2] == "recipe" else 0)
+ToyDataset.fingerprint = lambda self: f"data-{world.rank}" if sys.argv[2] == "data" else "data"
+try:
+    with process_group(world, torch.device("cpu")):
+        train(ToyTask(recipe), recipe, Path(sys.argv[1]), world, torch.device("cpu"))
+except UserError as error:
+    print(error, flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [("data", "another training data (data-1) than process 0 (data-0)"), ("recipe", "another recipe")],
+)
+def test_a_process_that_sees_something_else_is_found_out(what: str, words: str, tmp_path: Path) -> None:
+    done = launch(2, OTHER_DATA, tmp_path, what)
+    assert done.stdout.count(f"Process 1 has {words}") == 2, done.stderr
+    assert not (tmp_path / "metrics.jsonl").exists()
 
 
 FAILING = """
@@ -238,8 +276,7 @@ except UserError as error:
 
 
 def test_a_process_that_fails_ends_the_others_with_its_message(tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text(FAILING)
-    done = launch(2, tmp_path / "script.py", tmp_path)
+    done = launch(2, FAILING, tmp_path)
     assert sorted(done.stdout.splitlines()) == [
         "PeerError: process 1 failed: UserError: row 1 is broken",
         "UserError: row 1 is broken",

@@ -1,5 +1,7 @@
 """A task small enough to compute with in float64: two embeddings contrasted, or each example by itself."""
 
+import os
+import signal
 from typing import Any
 
 import torch
@@ -10,6 +12,7 @@ from collotype.losses.named import make_loss
 from collotype.recipe import Recipe, load_recipe
 from collotype.runtime.errors import UserError
 from collotype.runtime.seeds import derive_seed, seed_torch
+from collotype.training.engine import Hooks
 from collotype.training.task import Batch, Loss, Outputs
 
 EXAMPLES = 24
@@ -71,6 +74,11 @@ class ToyTask:
                 make_loss("infonce", temperature=0.5).in_batch(scores), {"mean_score": float(scores.detach().mean())}
             )
         return Loss(scores.diagonal().square().mean(), {"mean_score": float(scores.detach().diagonal().mean())})
+
+
+def stop_at(step: int | None) -> Hooks:
+    """Asks this process to stop after that step, as a user or a cluster would."""
+    return Hooks(on_step=lambda row: os.kill(os.getpid(), signal.SIGTERM) if row["step"] == step else None)
 
 
 class BrokenDataset(ToyDataset):

@@ -14,4 +14,8 @@ Set = Annotated[
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the run directory.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete the run that is in the run directory first.")]
+Track = Annotated[
+    list[str],
+    typer.Option("--track", metavar="NAME", help="Also tell tensorboard, wandb or trackio; repeatable."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON and nothing else.")]

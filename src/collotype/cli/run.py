@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from collotype.cli.options import Json, Out, Overwrite, RecipeName, Resume, Set
+from collotype.cli.options import Json, Out, Overwrite, RecipeName, Resume, Set, Track
 
 
 def run(
@@ -15,6 +15,7 @@ def run(
     seeds: Annotated[int, typer.Option(min=1, help="Repeat with this many seeds; report mean and spread.")] = 1,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    track: Track = [],  # noqa: B006 - typer makes a fresh list
     as_json: Json = False,
 ) -> None:
     """Check, train, evaluate and report a recipe. Exit status 3: done, but not reproduced."""
@@ -25,7 +26,8 @@ def run(
     from collotype.recipe.load import parse_overrides
 
     terminal = Terminal(quiet=as_json)
-    settings = {"overrides": parse_overrides(set_), "resume": resume, "overwrite": overwrite, "listener": terminal}
+    how = {"resume": resume, "overwrite": overwrite, "track": track}
+    settings = {"overrides": parse_overrides(set_), "listener": terminal, **how}
     try:
         if seeds == 1:
             finished = pipeline.run(recipe, out, **settings)

@@ -1,6 +1,6 @@
 """`collotype train`."""
 
-from collotype.cli.options import Out, Overwrite, RecipeName, Resume, Set
+from collotype.cli.options import Out, Overwrite, RecipeName, Resume, Set, Track
 
 
 def train(
@@ -9,6 +9,7 @@ def train(
     set_: Set = [],  # noqa: B006 - typer makes a fresh list
     resume: Resume = False,
     overwrite: Overwrite = False,
+    track: Track = [],  # noqa: B006 - typer makes a fresh list
 ) -> None:
     """Train a recipe's model without evaluating it."""
     from collotype import pipeline
@@ -18,6 +19,6 @@ def train(
     terminal = Terminal()
     overrides = {**parse_overrides(set_), "evaluate": [], "expect": []}
     try:
-        pipeline.run(recipe, out, overrides, resume, overwrite, terminal)
+        pipeline.run(recipe, out, overrides, resume, overwrite, terminal, track)
     finally:
         terminal.close()
