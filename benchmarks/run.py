@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ALL = ("import_time", "maxsim", "step")
+ALL = ("import_time", "maxsim", "step", "memory", "invariance")
 
 
 def main() -> None:
@@ -21,11 +21,9 @@ def main() -> None:
     for name in sys.argv[1:] or ALL:
         done = subprocess.run([sys.executable, HERE / f"{name}.py"], capture_output=True, text=True, check=True)
         for row in json.loads(done.stdout):
-            ratio = f"{row['ours'] / row['reference']:.3f}" if row["reference"] else ""
-            reference = (
-                f"{row['reference']:.3f} {row['unit']}, {row['against']}" if row["reference"] else row["against"]
-            )
-            print(f"| {row['what']} | {row['ours']:.3f} {row['unit']} | {reference} | {ratio} |", flush=True)
+            ours, reference = (f"{row[side]:.3g} {row['unit']}".strip() for side in ("ours", "reference"))
+            ratio = f"{row['ours'] / row['reference']:.2g}"
+            print(f"| {row['what']} | {ours} | {reference}, {row['against']} | {ratio} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,11 @@ import pytest
 import collotype
 from collotype.pipeline import Listener, check, run_seeds
 from collotype.recipe import load_recipe
+from collotype.runtime import files
 from collotype.runtime.errors import UserError
 from tests.conftest import SMALL
 
+SOURCE = {"source": "sheets", "queries": 9}
 EXPECTED = {"dataset": "vidore/x", "metric": "mrr", "value": 1.0, "tolerance": 0.1, "source": "a test"}
 
 
@@ -106,6 +108,33 @@ def test_another_micro_batch_may_go_on_with_a_run(tmp_path: Path) -> None:
     assert [event["kind"] for event in resumed.record["events"]] == ["resumed"]
 
 
+def test_a_run_that_another_process_writes_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "WAIT_FOR_LOADERS_S", 0.2)
+    with files.held(tmp_path / "run"), pytest.raises(UserError, match="was the launcher started twice"):
+        collotype.run("desk-colpali", out=tmp_path / "run", overrides=SMALL)
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_explicit_negatives_take_part_however_the_batch_is_cut(tmp_path: Path) -> None:
+    hard = {**SMALL, "train.steps": 3, "data.train.negatives": 2, "loss": {"name": "ColbertPairwiseNegativeCELoss"}}
+    whole = collotype.run("desk-colpali", out=tmp_path / "whole", overrides=hard)
+    cut = collotype.run("desk-colpali", out=tmp_path / "cut", overrides={**hard, "train.micro_batch": 2})
+    easy = {**hard, "data.train.negatives": 0, "loss": {"name": "ColbertPairwiseCELoss", "temperature": 0.02}}
+    none = collotype.run("desk-colpali", out=tmp_path / "none", overrides=easy)
+    assert [run.record["plan"]["negatives_per_query"] for run in (whole, cut, none)] == [7 + 2, 7 + 2, 7]
+    found = [[row["loss"] for row in rows(run.folder)] for run in (whole, cut, none)]
+    assert found[1] == pytest.approx(found[0], rel=1e-5) and found[2] != pytest.approx(found[0], rel=1e-2)
+
+
+def test_several_sources_are_one_training_set(tmp_path: Path) -> None:
+    sources = [{"source": "sheets", "queries": n, "seed": n, "weight": w} for n, w in ((40, 1.0), (24, 3.0))]
+    mixed = {**SMALL, "data": {"train": sources, "distinct": True}}
+    run = collotype.run("desk-colpali", out=tmp_path / "run", overrides=mixed)
+    assert run.record["data"]["train"]["queries"] == 64
+    assert [source["queries"] for source in run.record["data"]["train"]["sources"]] == [40, 24]
+    assert collotype.run(run.folder, resume=True).record["plan"]["epochs"] == 0.75
+
+
 def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
     collotype.run("desk-colpali", out=tmp_path / "run", overrides=SMALL)
     weights, metrics = (tmp_path / "run" / "model" / "model.safetensors").read_bytes(), rows(tmp_path / "run")
@@ -137,6 +166,12 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
             },
             "expects a value of the metric 'ndcg@5', which is not measured (did you mean ndcg_at_5?)",
         ),
+        ({"data.train.weight": -1.0}, "greater than 0"),
+        (
+            {"data.train": [{"source": "sheets", "queries": 9, "weight": 1.0}, {"source": "sheets", "queries": 9}]},
+            "some",
+        ),
+        ({"data.train.negatives": 1, "loss.name": "ColbertLoss"}, "its data has some explicit negatives"),
         ({"data.train.queries": 7}, "train.batch is 8, but data.train has only 7 queries"),
         ({"model.backbone": "paligemme"}, "No backbone 'paligemme'; known are paligemma"),
         ({"loss.name": "infonse"}, "no loss 'infonse' in the dialect colpali-engine>=0.3.11; it has infonce"),

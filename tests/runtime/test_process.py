@@ -89,9 +89,17 @@ def test_nobody_there_is_said_in_a_sentence(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_torch_distributed_launch_may_add_its_argument(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "torch.distributed.launch", "--nproc-per-node=2", "--master-port=29534"]
-    command += ["-m", "collotype", "check", "desk-colpali", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        # may add --local-rank=N to our arguments
+        ["torch.distributed.launch", "--nproc-per-node=2", "--master-port=29534"],
+        # says multi_gpu where it means several processes; ours take the CPU where there is no GPU
+        ["accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--main_process_port=29536"],
+    ],
+)
+def test_launchers_start_us_as_they_are(launcher: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", *launcher, "-m", "collotype", "check", "desk-colpali", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count('"processes": 2') == 2

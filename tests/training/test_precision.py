@@ -40,12 +40,14 @@ def rows(folder: Path) -> list[dict]:
 class Seen(ToyTask):
     """Remembers the types of the model's outputs and of what the loss gets."""
 
-    types: dict[str, torch.dtype]
+    def __init__(self, *settings):
+        super().__init__(*settings)
+        self.types: dict[str, torch.dtype] = {}
 
     def outputs(self, model, batch):
         batch = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in batch.items()}
         outputs = super().outputs(model, batch)
-        self.types = {"outputs": outputs["left"].dtype}
+        self.types["outputs"] = outputs["left"].dtype
         return outputs
 
     def loss(self, outputs):

@@ -13,6 +13,7 @@ from collotype.families.retriever.sheets import (
     Pictures,
     held_out_sheets,
     is_held_out,
+    near_misses,
     second_hand_sheets,
     training_sheet,
 )
@@ -108,3 +109,15 @@ def test_a_shard_that_ends_too_early_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"twitter\.tar"):
         SheetPairs(Pictures(str(tmp_path)), 10, 0).fingerprint()
         [SheetPairs(Pictures(str(tmp_path)), 10, 0).example(row, 0) for row in range(100)]
+
+
+def test_explicit_negatives_show_one_of_the_two_named_pictures(pictures: Pictures) -> None:
+    pairs = SheetPairs(pictures, num_queries=20, seed=3, num_negatives=4)
+    for row in range(20):
+        sheet = training_sheet(pictures, row, 3)
+        misses = near_misses(pictures, sheet, row, 3, 4)
+        shown = [tuple(miss.shows(name) for name in sheet.named) for miss in misses]
+        assert shown == [(True, False), (False, True)] * 2
+        assert len({miss.cells for miss in misses}) == 4
+    assert len(pairs.example(0, 0).negatives) == 4
+    assert pairs.identities(0) == pairs.identities(0) != pairs.identities(1)
