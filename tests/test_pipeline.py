@@ -167,10 +167,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
             "expects a value of the metric 'ndcg@5', which is not measured (did you mean ndcg_at_5?)",
         ),
         ({"data.train.weight": -1.0}, "greater than 0"),
-        (
-            {"data.train": [{"source": "sheets", "queries": 9, "weight": 1.0}, {"source": "sheets", "queries": 9}]},
-            "some",
-        ),
+        ({"data.train": [SOURCE, {**SOURCE, "weight": 1.0}]}, "some sources of data.train have a weight and some have"),
         ({"data.train.negatives": 1, "loss.name": "ColbertLoss"}, "its data has some explicit negatives"),
         ({"data.train.queries": 7}, "train.batch is 8, but data.train has only 7 queries"),
         ({"model.backbone": "paligemme"}, "No backbone 'paligemme'; known are paligemma"),

@@ -76,19 +76,31 @@ class _MaxSim(torch.autograd.Function):
     def backward(ctx, gradient):
         vectors, pages, query_mask, winners = ctx.saved_tensors
         pull = gradient[:, None, :].expand(*query_mask.shape, -1)[query_mask]
-        # which of all pages' vectors won, for each (query vector, page)
-        won = winners + torch.arange(len(pages), device=pages.device) * pages.shape[1]
         query_gradient = page_gradient = None
         if ctx.needs_input_grad[0]:
+            # which of all pages' vectors won, for each (query vector, page)
+            won = winners + torch.arange(len(pages), device=pages.device) * pages.shape[1]
             query_gradient = gradient.new_zeros(*query_mask.shape, vectors.shape[1])
             query_gradient[query_mask] = weighted_sums(pages.flatten(0, 1), won, pull)
         if ctx.needs_input_grad[1]:
-            # the same list by page vector: a stable order, so sums are taken in one order on every device
-            rows, order = won.flatten().sort(stable=True)
-            every = torch.arange(pages.shape[0] * pages.shape[1], device=pages.device)
-            starts = torch.searchsorted(rows, every)
-            page_gradient = weighted_sums(vectors, order // len(pages), pull.flatten()[order], starts).view_as(pages)
+            page_gradient = torch.empty_like(pages)
+            size = max(1, block_elements(pages.device) // (8 * max(1, len(vectors))))
+            for first in range(0, len(pages), size):
+                block = slice(first, first + size)
+                page_gradient[block] = pulled(vectors, winners[:, block], pull[:, block], pages.shape[1])
         return query_gradient, page_gradient, None, None
+
+
+def pulled(vectors: Tensor, winners: Tensor, pull: Tensor, length: int) -> Tensor:
+    """What each of `length` vectors of a page gets from the query vectors it won [B_p, length, D].
+
+    The list of winners is turned round by a stable sort, so sums are taken in one order on every device.
+    """
+    count = winners.shape[1]
+    rows, order = (winners + torch.arange(count, device=winners.device) * length).flatten().sort(stable=True)
+    starts = torch.searchsorted(rows, torch.arange(count * length, device=rows.device))
+    sums = weighted_sums(vectors, order // count, pull.flatten()[order], starts)
+    return sums.view(count, length, vectors.shape[1])
 
 
 def weighted_sums(table: Tensor, picked: Tensor, weights: Tensor, starts: Tensor | None = None) -> Tensor:
@@ -97,8 +109,8 @@ def weighted_sums(table: Tensor, picked: Tensor, weights: Tensor, starts: Tensor
 
 
 def block_elements(device: torch.device) -> int:
-    """Numbers held at once: 8 MiB in float32 on the CPU, where what leaves the cache costs more than a short loop."""
-    return 2**26 if device.type == "cuda" else 2**21
+    """Numbers held at once: 4 MiB in float32 on the CPU, where what leaves the cache costs more than a short loop."""
+    return 2**26 if device.type == "cuda" else 2**20
 
 
 def blocks(vectors: Tensor, pages: Tensor) -> Iterator[tuple[slice, slice]]:

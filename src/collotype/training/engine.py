@@ -121,7 +121,7 @@ def train(
     with stop_requests() as stop:
         for step in cut.steps:
             began, last = time.perf_counter(), step == settings.steps
-            micro_batches = to_device(agree(functools.partial(next, batches)), device)
+            micro_batches = agree(functools.partial(next, batches))
             row = engine.take_step(micro_batches, step, functools.partial(in_words, order, step))
             row["seconds"] = round(time.perf_counter() - began, 4)
             on_main(world, functools.partial(write_down, row))
@@ -286,7 +286,7 @@ class Engine:
         """
         seed_torch(self.recipe.train.seed, "step", step, self.world.rank * len(micro_batches) + index)
         with torch.set_grad_enabled(graph), self.context():
-            return self.task.outputs(self.model, micro_batches[index])
+            return self.task.outputs(self.model, to_device(micro_batches[index], self.device))
 
     def find_micro_batch(self, order: Order) -> int:
         """The most examples of one pass that fit into memory, tried on the first step's."""
@@ -295,8 +295,7 @@ class Engine:
         examples = agree(lambda: [order.datasets[dataset].example(row, epoch) for dataset, row, epoch in keys])
 
         def attempt(count: int) -> None:
-            batch = to_device(self.task.collate(examples[:count]), self.device)
-            outputs = self.outputs([batch], 0, 1, graph=True)
+            outputs = self.outputs([self.task.collate(examples[:count])], 0, 1, graph=True)
             backward_through(outputs, {name: torch.zeros_like(tensor) for name, tensor in outputs.items()}, 1.0)
 
         self.model.train()

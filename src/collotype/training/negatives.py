@@ -29,6 +29,8 @@ def widest(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
 
 def concatenate(parts: list[Outputs]) -> Outputs:
     """The parts one after the other along dimension 0, other dimensions padded to the widest part."""
+    if len(parts) == 1:
+        return parts[0]
     joined = {}
     for name in parts[0]:
         tensors = [part[name] for part in parts]
@@ -116,9 +118,9 @@ def unsound_places(outputs: Outputs) -> list[int]:
 
 
 def in_full(tensor: Tensor) -> Tensor:
-    """Half-precision outputs as float32; a fresh tensor in any case."""
+    """Half-precision outputs as float32."""
     half = tensor.is_floating_point() and tensor.dtype not in (torch.float32, torch.float64)
-    return tensor.float() if half else tensor.clone()
+    return tensor.float() if half else tensor
 
 
 def backward_through(outputs: Outputs, gradients: dict[str, Tensor], factor: float) -> None:

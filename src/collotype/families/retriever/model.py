@@ -54,7 +54,8 @@ class Retriever(nn.Module):
         is_page = "pixel_values" in inputs
         causal = not is_page and self.config.preset.query_attention == "causal"
         if is_page:
-            inputs = {**inputs, "pixel_values": inputs["pixel_values"].to(next(self.backbone.parameters()).dtype)}
+            pixels = self.row.scaled(inputs["pixel_values"])
+            inputs = {**inputs, "pixel_values": pixels.to(next(self.backbone.parameters()).dtype)}
         hidden = self.row.forward(self.backbone, inputs, causal)
         mask = inputs["attention_mask"].bool()
         if self.config.interaction == "single":

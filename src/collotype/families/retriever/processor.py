@@ -90,7 +90,7 @@ class Processor:
         return self._pad([self.query_ids(query)[0] for query in queries])
 
     def pages(self, images: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
-        """As `queries`, and `pixel_values` float32 [B, 3, size, size]."""
+        """As `queries`, and `pixel_values` uint8 [B, 3, size, size]: the model scales them on its own device."""
         inputs = self._pad([self.page_ids] * len(images))
         return {**inputs, "pixel_values": torch.from_numpy(np.stack([self._pixels(image) for image in images]))}
 
@@ -106,8 +106,7 @@ class Processor:
             raise UserError(f"{name} cannot be read as a picture ({error}); replace it or leave it out.") from error
         if image.size != side:
             image = image.resize(side, Image.Resampling.BICUBIC)
-        scaled = np.asarray(image, dtype=np.float32).transpose(2, 0, 1) * np.float32(1 / 255)
-        return (scaled - np.float32(self.backbone.image_mean)) / np.float32(self.backbone.image_std)
+        return np.asarray(image).transpose(2, 0, 1)
 
     def _pad(self, ids: list[list[int]]) -> dict[str, torch.Tensor]:
         longest = max(map(len, ids))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -33,6 +34,10 @@ class Backbone:
     key_rules: tuple[tuple[str, str], ...]
     """(pattern, replacement) pairs, applied in turn, that give a key of any published layout or transformers version
     its canonical name."""
+
+    def scaled(self, pixels: Tensor) -> Tensor:
+        """Bytes as the vision tower was trained to see them, float32; what is scaled already stays."""
+        return (pixels * (1 / 255) - self.image_mean) / self.image_std if pixels.dtype is torch.uint8 else pixels
 
     def canonical(self, key: str) -> str:
         for pattern, replacement in self.key_rules:
