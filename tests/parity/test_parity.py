@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from collotype.losses.maxsim import maxsim
 from collotype.losses.named import make_loss
 
 FOLDERS = os.environ.get("COLLOTYPE_PARITY", str(Path(__file__).parent / "cases")).split(":")
-BACKBONE_OF = {"colpali": "paligemma", "bipali": "paligemma"}
+BACKBONE_OF = {"colpali": "paligemma", "bipali": "paligemma", "colqwen2": "qwen2-vl", "biqwen2": "qwen2-vl"}
 
 
 def check_ranking_metrics(case: dict, folder: Path) -> None:
@@ -55,32 +56,43 @@ def padded(ragged: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def check_retriever(case: dict, folder: Path) -> None:
-    if case["family"] not in BACKBONE_OF:
-        pytest.skip(f"the family {case['family']} has no backbone row")
+    family = case["family"]
+    if family not in BACKBONE_OF:
+        pytest.skip(f"the family {family} has no backbone row")
     tensors, weights = load_file(folder / "tensors.safetensors"), load_file(folder / "weights.safetensors")
-    late = case["family"].startswith("col")
-    dim = weights["custom_text_proj.weight"].shape[0] if late else None
-    close = {"atol": case["tolerance"]["embeddings"], "rtol": 0}
     for attention in ("causal", "bidirectional"):
-        preset = PRESETS["colpali-paper"].__class__(**{**vars(PRESETS["colpali-paper"]), "query_attention": attention})
-        backbone = BACKBONE_OF[case["family"]]
-        config = RetrieverConfig(backbone, case["backbone_config"], "late" if late else "single", dim, preset)
-        model = Retriever(config).eval()
-        load_weights(model, weights, str(folder))
-        with torch.no_grad():
-            ids, mask = tensors["query_input_ids"], tensors["query_attention_mask"]
-            queries, _ = model({"input_ids": ids, "attention_mask": mask})
-            wanted = tensors[f"query_embeddings_{attention}"]
-            torch.testing.assert_close(queries if late else queries[:, 0], wanted, **close)
-            for row, keep in enumerate(mask.bool()):
-                alone, _ = model({"input_ids": ids[row, keep][None], "attention_mask": mask[row, keep][None]})
-                torch.testing.assert_close(
-                    alone[0] if late else alone[0, 0], wanted[row, keep] if late else wanted[row], **close
-                )
-            ids = tensors["page_input_ids"]
-            inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-            pages, _ = model({**inputs, "pixel_values": tensors["page_pixel_values"]})
-            torch.testing.assert_close(pages if late else pages[:, 0], tensors["page_embeddings"], **close)
+        # what attends one way only has one set of query embeddings
+        wanted = tensors.get(f"query_embeddings_{attention}", tensors.get("query_embeddings"))
+        check_embeddings(case, tensors, weights, attention, wanted)
+
+
+def check_embeddings(case: dict, tensors: dict, weights: dict, attention: str, wanted: torch.Tensor) -> None:
+    family, close = case["family"], {"atol": case["tolerance"]["embeddings"], "rtol": 0}
+    late = family.startswith("col")
+    dim = weights["custom_text_proj.weight"].shape[0] if "custom_text_proj.weight" in weights else None
+    preset = replace(PRESETS["colpali-paper"], query_attention=attention)
+    pooling = "last" if family == "biqwen2" else "mean"
+    interaction = "late" if late else "single"
+    config = RetrieverConfig(BACKBONE_OF[family], case["backbone_config"], interaction, dim, preset, pooling)
+    model = Retriever(config).eval()
+    load_weights(model, weights, family)
+    with torch.no_grad():
+        ids, mask = tensors["query_input_ids"], tensors["query_attention_mask"]
+        queries, _ = model({"input_ids": ids, "attention_mask": mask})
+        torch.testing.assert_close(queries if late else queries[:, 0], wanted, **close)
+        for row, keep in enumerate(mask.bool()):
+            alone, _ = model({"input_ids": ids[row, keep][None], "attention_mask": mask[row, keep][None]})
+            expected = wanted[row, keep] if late else wanted[row]
+            torch.testing.assert_close(alone[0] if late else alone[0, 0], expected, **close)
+        pages, _ = model(page_inputs(tensors))
+        torch.testing.assert_close(pages if late else pages[:, 0], tensors["page_embeddings"], **close)
+
+
+def page_inputs(tensors: dict) -> dict:
+    ids = tensors["page_input_ids"]
+    given = {name.removeprefix("page_"): value for name, value in tensors.items() if name.startswith("page_")}
+    del given["embeddings"]
+    return {"attention_mask": torch.ones_like(ids), **given}
 
 
 ARGUMENTS = {"temperature": "temperature", "normalize_scores": "normalize", "in_batch_term_weight": "in_batch_weight"}

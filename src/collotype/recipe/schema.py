@@ -40,6 +40,8 @@ class Model(Section):
     interaction: Literal["late", "single"]
     dim: PositiveInt | None = None
     """Width of the projection; none leaves the backbone's own vectors (BiPali)."""
+    pooling: Literal["mean", "last"] = "mean"
+    """What a single vector is made of: all tokens, or the last one (BiQwen2)."""
     preset: str
     init_seed: int | None = None
     """Seed of the random initialisation; none takes train.seed."""

@@ -1,11 +1,10 @@
 """Texts and pictures to tensors."""
 
-import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from collotype.families import task_for
+from collotype.families.retriever.preset import PRESETS
 from collotype.families.retriever.processor import Processor
 from collotype.recipe import load_recipe
 from collotype.runtime.errors import UserError
@@ -16,6 +15,11 @@ def processor() -> Processor:
     return task_for(load_recipe("desk-colpali")).processor
 
 
+def of_qwen2(preset: str) -> Processor:
+    changes = {"model.backbone": "qwen2-vl", "model.preset": preset, "train.steps": 1}
+    return task_for(load_recipe("desk-colpali", changes)).processor
+
+
 def test_a_query_stands_in_the_papers_frame(processor: Processor) -> None:
     ids, positions = processor.query_ids("Red apple and bicycle")
     tokens = [processor.tokenizer.id_to_token(number) for number in ids]
@@ -24,8 +28,49 @@ def test_a_query_stands_in_the_papers_frame(processor: Processor) -> None:
 
 
 def test_a_page_is_its_patches_and_the_prompt(processor: Processor) -> None:
-    tokens = [processor.tokenizer.id_to_token(number) for number in processor.page_ids]
-    assert tokens == ["<image>"] * processor.grid**2 + ["<bos>", "describe", "the", "image", ".", "\n"]
+    tokens = [processor.tokenizer.id_to_token(number) for number in processor.page_ids((96, 96))]
+    assert tokens == ["<image>"] * 36 + ["<bos>", "describe", "the", "image", ".", "\n"]
+    assert processor.visual_tokens((96, 96)) == (slice(0, 36), (6, 6))
+
+
+END = "<|endoftext|>"
+
+
+@pytest.mark.parametrize(
+    ("preset", "query"),
+    [
+        ("colpali-paper", "<bos>Question: ?<unused0><unused0><unused0><unused0><unused0>\n"),
+        ("colpali-engine-0.2", "<bos>Question: ?" + "<pad>" * 10 + "\n"),
+        ("colpali-engine-0.3.4", "<bos>Query: ?" + "<pad>" * 10 + "\n"),
+        ("colpali-engine-0.3.11", "<bos>?" + "<pad>" * 10),
+        ("colpali-transformers", "<bos>Question: ?" + "<pad>" * 10 + "\n"),
+        ("colqwen2-engine-0.2", "Query: ?" + END * 10),
+        ("colqwen2-engine-0.3.4", "Query: ?" + END * 10),
+        ("biqwen2-engine-0.3.4", "Query: ?" + END),
+        ("colqwen2-engine-0.3.11", "?" + END * 10),
+        ("colqwen2-transformers", "Query: ?" + END * 10 + "\n"),
+    ],
+)
+def test_every_generation_has_its_own_query(preset: str, query: str) -> None:
+    assert PRESETS[preset].query("?") == query
+
+
+def test_a_page_of_qwen2_stands_in_a_chat() -> None:
+    processor = of_qwen2("colqwen2-engine-0.3.11")
+    tokens = [processor.tokenizer.id_to_token(number) for number in processor.page_ids((112, 84))]
+    head, tail = ["<|im_start|>", "user", "\n", "<|vision_start|>"], ["<|vision_end|>", "describe", "the", "image", "."]
+    assert tokens == [*head, *["<|image_pad|>"] * 12, *tail, "<|im_end|>", END]
+    assert processor.visual_tokens((112, 84)) == (slice(4, 16), (3, 4))
+
+
+def test_qwen2_is_padded_on_the_left() -> None:
+    inputs = of_qwen2("colqwen2-transformers").queries(["umbrella", "red apple and bicycle"])
+    assert not inputs["attention_mask"][0, :3].any() and inputs["attention_mask"][:, 3:].all()
+
+
+def test_a_query_cannot_hold_a_page(processor: Processor) -> None:
+    with pytest.raises(UserError, match="holds <image>, which stands for a page"):
+        processor.queries(["apple <image>"])
 
 
 def test_queries_are_padded_right_and_masked(processor: Processor) -> None:
@@ -35,18 +80,6 @@ def test_queries_are_padded_right_and_masked(processor: Processor) -> None:
     pad = processor.tokenizer.token_to_id("<pad>")
     assert (inputs["input_ids"][~inputs["attention_mask"]] == pad).all()
     assert not inputs["attention_mask"][0, lengths[0] :].any()
-
-
-def test_pixels_are_what_transformers_makes_of_them(processor: Processor) -> None:
-    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
-
-    size = {"height": processor.image_size_px, "width": processor.image_size_px}
-    theirs = SiglipImageProcessorPil(size=size)
-    noise = np.random.default_rng(0).integers(0, 256, (70, 130, 3), dtype=np.uint8)
-    image = Image.fromarray(noise)
-    expected = torch.as_tensor(np.array(theirs(images=[image], return_tensors="np")["pixel_values"]))
-    ours = processor.backbone.scaled(processor.pages([image])["pixel_values"])
-    torch.testing.assert_close(ours, expected, atol=1e-6, rtol=0)
 
 
 def test_a_transparent_picture_lies_on_white_paper(processor: Processor) -> None:

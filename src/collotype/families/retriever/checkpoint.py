@@ -21,8 +21,9 @@ from collotype.runtime.files import atomic_folder, write_bytes, write_json
 
 
 def make_processor(config: RetrieverConfig, tokenizer: Tokenizer) -> Processor:
-    row, settings = BACKBONES[config.backbone], config.backbone_config
-    return Processor(tokenizer, config.preset, row, row.image_size_px(settings), row.patch_size_px(settings))
+    row = BACKBONES[config.backbone]
+    layout = row.layout(config.backbone_config, config.preset.max_visual_tokens)
+    return Processor(tokenizer, config.preset, layout, row.image_token, row.pad_token)
 
 
 def save_model(model: Retriever, folder: Path) -> None:

@@ -57,8 +57,9 @@ def illustrate(model: Retriever, retrieval: Retrieval, writer: ExampleWriter) ->
                 rows[0].append(picture)
                 continue
             words = model.processor.query_words(benchmark.queries[query])
-            vectors, grid = retrieval.query_vectors[query], model.processor.grid
-            maps = [(word, similarity_map(vectors[i], retrieval.page_vectors[number], grid)) for i, word in words]
+            looking, grid = model.processor.visual_tokens(image.size)
+            vectors, patches = retrieval.query_vectors[query], retrieval.page_vectors[number][looking]
+            maps = [(word, similarity_map(vectors[place], patches, grid)) for place, word in words]
             rows.append([picture, *(writer.picture(light_up(image, found), word) for word, found in maps)])
         first = next((n for n, page in enumerate(ranking, 1) if page in benchmark.qrels[query]), None)
         note = f"{benchmark.name}, {query}: first right page at rank {first} of {benchmark.num_pages}"

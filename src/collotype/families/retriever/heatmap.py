@@ -11,9 +11,9 @@ FLOOR = 0.12
 """How much of the page still shows where nothing matches."""
 
 
-def similarity_map(word_vector: Tensor, page_vectors: Tensor, grid: int) -> np.ndarray:
-    """Similarities of one query vector [D] to the patches of a page (its first grid² vectors), [grid, grid]."""
-    return (page_vectors[: grid * grid] @ word_vector).reshape(grid, grid).numpy()
+def similarity_map(word_vector: Tensor, patch_vectors: Tensor, grid: tuple[int, int]) -> np.ndarray:
+    """Similarities of one query vector [D] to the vectors that look at the picture [rows * columns, D], by place."""
+    return (patch_vectors @ word_vector).reshape(grid).numpy()
 
 
 def light_up(page: Image.Image, similarities: np.ndarray, width_px: int = 192) -> Image.Image:

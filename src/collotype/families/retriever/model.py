@@ -27,6 +27,8 @@ class RetrieverConfig:
     interaction: Literal["late", "single"]
     dim: int | None
     preset: Preset
+    pooling: Literal["mean", "last"] = "mean"
+    """Of a single vector: over all tokens, or the last one."""
 
     def to_dict(self) -> dict[str, Any]:
         return {"family": "retriever", **asdict(self)}
@@ -38,12 +40,14 @@ class RetrieverConfig:
 
 
 class Retriever(nn.Module):
-    """Late interaction (every token a vector: ColPali) or a single vector (masked mean: BiPali), L2-normalised."""
+    """Late interaction (every token a vector: ColPali, ColQwen2) or a single vector (the mean: BiPali; the last token:
+    BiQwen2), L2-normalised."""
 
     def __init__(self, config: RetrieverConfig, processor: Processor | None = None):
         super().__init__()
         self.config, self.processor = config, processor
         self.row = BACKBONES[config.backbone]
+        self.layout = self.row.layout(config.backbone_config, config.preset.max_visual_tokens)
         self.backbone = self.row.build(config.backbone_config)
         hidden = self.row.hidden_size(config.backbone_config)
         # torch's default initialisation, as in the paper's code
@@ -54,13 +58,12 @@ class Retriever(nn.Module):
         is_page = "pixel_values" in inputs
         causal = not is_page and self.config.preset.query_attention == "causal"
         if is_page:
-            pixels = self.row.scaled(inputs["pixel_values"])
+            pixels = self.layout.scaled(inputs["pixel_values"])
             inputs = {**inputs, "pixel_values": pixels.to(next(self.backbone.parameters()).dtype)}
         hidden = self.row.forward(self.backbone, inputs, causal)
         mask = inputs["attention_mask"].bool()
         if self.config.interaction == "single":
-            weights = mask.to(hidden.dtype)[..., None]
-            hidden = (hidden * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
+            hidden = pool(hidden, mask, self.config.pooling)
             mask = mask.any(1, keepdim=True)
         vectors = self.custom_text_proj(hidden) if self.custom_text_proj is not None else hidden
         return functional.normalize(vectors, dim=-1) * mask[..., None], mask
@@ -96,6 +99,16 @@ class Retriever(nn.Module):
         if not len(queries) or not len(pages):
             return torch.zeros(len(queries), len(pages))
         return score_all(stack(queries), stack(pages))
+
+
+def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
+    """One vector [B, 1, H] of the tokens [B, T, H] that are there."""
+    if pooling == "last":
+        places = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
+        last = places.masked_fill(~mask, -1).max(dim=1).values
+        return hidden[torch.arange(len(hidden), device=hidden.device), last][:, None]
+    weights = mask.to(hidden.dtype)[..., None]
+    return (hidden * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
 
 
 def stack(embeddings: Sequence[Tensor]) -> Vectors:

@@ -1,9 +1,15 @@
-"""Presets: the texts and the attention a checkpoint was trained with. They travel with the model."""
+"""Presets: the texts and the attention a checkpoint was trained with. They travel with the model.
+
+The strings of colpali-engine changed between its versions without a word, and a checkpoint is only itself with its own.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from collotype.runtime.errors import UserError
+
+IMAGE = "{image}"
+"""Where the visual tokens stand in a page prompt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,31 +17,75 @@ class Preset:
     """How a query and a page become token ids."""
 
     name: str
-    query_prefix: str
+    query_prefix: str = ""
     augmentation_token: str
-    augmentation_count: int
-    query_newline: bool
-    bos_count: int
+    augmentation_count: int = 10
+    query_newline: bool = False
+    query_bos: str = ""
     page_prompt: str
-    page_newline: bool
+    """The whole text of a page, IMAGE in it."""
+    padding_side: Literal["left", "right"]
     query_attention: Literal["causal", "bidirectional"]
+    max_visual_tokens: int | None = None
+    """The visual budget of a page, where a backbone has one."""
+
+    def query(self, text: str) -> str:
+        """The query in its frame, as it is tokenized."""
+        end = self.augmentation_token * self.augmentation_count + "\n" * self.query_newline
+        return f"{self.query_bos}{self.query_prefix}{text}{end}"
+
+    def page(self, visual_tokens: str) -> str:
+        return self.page_prompt.replace(IMAGE, visual_tokens)
+
+
+def paligemma(name: str, **differences: object) -> Preset:
+    common = {
+        "query_bos": "<bos>",
+        "augmentation_token": "<pad>",
+        "page_prompt": f"{IMAGE}<bos>Describe the image.\n",
+        "padding_side": "right",
+        "query_attention": "bidirectional",
+    }
+    return Preset(name=name, **{**common, **differences})
+
+
+def qwen2(name: str, **differences: object) -> Preset:
+    page = f"<|im_start|>user\n<|vision_start|>{IMAGE}<|vision_end|>Describe the image.<|im_end|>"
+    common = {
+        "augmentation_token": "<|endoftext|>",
+        "page_prompt": f"{page}<|endoftext|>",
+        "padding_side": "left",
+        "query_attention": "causal",
+        "max_visual_tokens": 768,
+    }
+    if differences.pop("page_newline", False):
+        common["page_prompt"] = f"{page}\n"
+    return Preset(name=name, **{**common, **differences})
 
 
 PRESETS = {
     preset.name: preset
     for preset in (
-        # colpali-engine 0.1.x on transformers 4.41: the code of the paper
-        Preset(
-            name="colpali-paper",
+        # the code of the paper, colpali-engine 0.1.x on transformers 4.41
+        paligemma(
+            "colpali-paper",
             query_prefix="Question: ",
             augmentation_token="<unused0>",
             augmentation_count=5,
             query_newline=True,
-            bos_count=1,
-            page_prompt="Describe the image.",
-            page_newline=True,
             query_attention="causal",
         ),
+        paligemma("colpali-engine-0.2", query_prefix="Question: ", query_newline=True),
+        paligemma("colpali-engine-0.3.4", query_prefix="Query: ", query_newline=True),
+        paligemma("colpali-engine-0.3.11"),
+        # the same under transformers 5, whose processor puts a second <bos> before the prompt
+        paligemma("colpali-engine-0.3.11-transformers-5", page_prompt=f"{IMAGE}<bos><bos>Describe the image.\n"),
+        paligemma("colpali-transformers", query_prefix="Question: ", query_newline=True),
+        qwen2("colqwen2-engine-0.2", query_prefix="Query: ", page_newline=True),
+        qwen2("colqwen2-engine-0.3.4", query_prefix="Query: "),
+        qwen2("biqwen2-engine-0.3.4", query_prefix="Query: ", augmentation_count=1),
+        qwen2("colqwen2-engine-0.3.11"),
+        qwen2("colqwen2-transformers", query_prefix="Query: ", query_newline=True),
     )
 }
 

@@ -1,44 +1,47 @@
-"""Queries and page images to tensors, as the preset says."""
+"""Queries and page images to tensors, as the preset says and the backbone looks."""
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 
-from collotype.families.retriever.backbones.row import Backbone
-from collotype.families.retriever.preset import Preset
+from collotype.families.retriever.pixels import Layout
+from collotype.families.retriever.preset import IMAGE, Preset
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_text
 
-SPECIAL_TOKENS = ("<pad>", "<eos>", "<bos>", "<unk>", "<image>", "<unused0>", "\n")
+UNKNOWN = "<unk>"
 
 
-def word_tokenizer(texts: Iterable[str]) -> Tokenizer:
-    """A lower-case word vocabulary of exactly the words and marks in `texts`, in alphabetical order."""
-    tokenizer = Tokenizer(models.WordLevel({}, unk_token="<unk>"))
+def word_tokenizer(texts: Iterable[str], special_tokens: Sequence[str]) -> Tokenizer:
+    """A lower-case word vocabulary of the special tokens and then exactly the words and marks in `texts`, in
+    alphabetical order."""
+    tokenizer = Tokenizer(models.WordLevel({}, unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    words = {word for text in texts for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text.lower())}
-    vocabulary = {token: number for number, token in enumerate([*SPECIAL_TOKENS, *sorted(words)])}
-    tokenizer.model = models.WordLevel(vocabulary, unk_token="<unk>")
+    special = re.compile("|".join(map(re.escape, [IMAGE, *special_tokens])))
+    plain = [special.sub(" ", text).lower() for text in texts]
+    words = {word for text in plain for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text)}
+    vocabulary = {token: number for number, token in enumerate([*special_tokens, *sorted(words)])}
+    tokenizer.model = models.WordLevel(vocabulary, unk_token=UNKNOWN)
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special_tokens])
     return tokenizer
 
 
 class Processor:
-    """The text and image side of a retriever; B texts or images, T tokens."""
+    """The text and image side of a retriever; B texts or images, T tokens.
 
-    def __init__(
-        self, tokenizer: Tokenizer, preset: Preset, backbone: Backbone, image_size_px: int, patch_size_px: int
-    ):
-        self.tokenizer, self.preset, self.backbone = tokenizer, preset, backbone
-        self.image_size_px = image_size_px
-        self.grid = image_size_px // patch_size_px
-        """Patches along one side of a page."""
-        self.num_image_tokens = self.grid**2
-        self.page_ids = self._page_ids()
+    Args:
+        image_token, pad_token: the backbone's names for a visual token and for padding.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, preset: Preset, layout: Layout, image_token: str, pad_token: str):
+        self.tokenizer, self.preset, self.layout, self.image_token = tokenizer, preset, layout, image_token
+        self.image_id, self.pad_id = self._id(image_token), self._id(pad_token)
+        self._id(preset.augmentation_token)
 
     def _id(self, token: str) -> int:
         number = self.tokenizer.token_to_id(token)
@@ -46,75 +49,66 @@ class Processor:
             raise UserError(f"The tokenizer has no token {token!r}, which the preset {self.preset.name} needs.")
         return number
 
-    def _page_ids(self) -> list[int]:
-        preset = self.preset
-        text = self.tokenizer.encode(preset.page_prompt, add_special_tokens=False).ids
-        newline = [self._id("\n")] * preset.page_newline
-        return (
-            [self._id(self.backbone.image_token)] * self.num_image_tokens
-            + [self._id("<bos>")] * preset.bos_count
-            + text
-            + newline
-        )
-
     def query_ids(self, query: str) -> tuple[list[int], list[int]]:
         """Token ids of a query in the preset's frame, and the positions of its own words among them.
 
         Raises:
-            UserError: the query is empty, or names a word that a word-level tokenizer has never seen.
+            UserError: the query is empty, holds the token that stands for a page, or names a word that a word-level
+                tokenizer has never seen.
         """
-        preset = self.preset
-        own = self.tokenizer.encode(query, add_special_tokens=False)
-        if not own.ids:
+        if not query.strip():
             raise UserError(f"The query {query!r} is empty; give it at least one word.")
-        unknown = [query[slice(*own.offsets[i])] for i, number in enumerate(own.ids) if number == self._id("<unk>")]
+        if self.image_token in query:
+            raise UserError(f"The query {query!r} holds {self.image_token}, which stands for a page; leave it out.")
+        encoded = self.tokenizer.encode(self.preset.query(query), add_special_tokens=False)
+        start = len(self.preset.query_bos + self.preset.query_prefix)
+        own = [
+            place
+            for place, (first, last) in enumerate(encoded.offsets)
+            if last > start and first < start + len(query) and first < last
+        ]
+        unknown = [query[encoded.offsets[i][0] - start : encoded.offsets[i][1] - start] for i in own]
+        unknown = [word for word, i in zip(unknown, own, strict=True) if encoded.tokens[i] == UNKNOWN]
         if unknown:
             raise UserError(
                 f"The query {query!r} has words this model was never shown ({', '.join(unknown)}); its vocabulary of "
                 f"{self.tokenizer.get_vocab_size()} words is in tokenizer.json."
             )
-        prefix = self.tokenizer.encode(preset.query_prefix, add_special_tokens=False).ids
-        head = [self._id("<bos>")] * preset.bos_count + prefix
-        tail = [self._id(preset.augmentation_token)] * preset.augmentation_count + [
-            self._id("\n")
-        ] * preset.query_newline
-        return head + own.ids + tail, list(range(len(head), len(head) + len(own.ids)))
+        return encoded.ids, own
 
     def query_words(self, query: str) -> list[tuple[int, str]]:
         """The query's own tokens: (position among its vectors, text)."""
         ids, positions = self.query_ids(query)
-        return [(position, self.tokenizer.id_to_token(ids[position])) for position in positions]
+        return [(position, self.tokenizer.decode([ids[position]]).strip()) for position in positions]
+
+    def page_ids(self, size: tuple[int, int]) -> list[int]:
+        """Token ids of a page of that (width, height) in pixels."""
+        rows, columns = self.layout.grid(size)
+        text = self.preset.page(self.image_token * (rows * columns))
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+    def visual_tokens(self, size: tuple[int, int]) -> tuple[slice, tuple[int, int]]:
+        """Which vectors of a page of that (width, height) look at the picture, and their (rows, columns) on it."""
+        rows, columns = self.layout.grid(size)
+        start = self.page_ids(size).index(self.image_id)
+        return slice(start, start + rows * columns), (rows, columns)
 
     def queries(self, queries: Sequence[str]) -> dict[str, torch.Tensor]:
-        """`input_ids` int64 and `attention_mask` bool, [B, T], padded right."""
+        """`input_ids` int64 and `attention_mask` bool, [B, T], padded on the preset's side."""
         return self._pad([self.query_ids(query)[0] for query in queries])
 
     def pages(self, images: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
-        """As `queries`, and `pixel_values` uint8 [B, 3, size, size]: the model scales them on its own device."""
-        inputs = self._pad([self.page_ids] * len(images))
-        return {**inputs, "pixel_values": torch.from_numpy(np.stack([self._pixels(image) for image in images]))}
-
-    def _pixels(self, image: Image.Image) -> np.ndarray:
-        side = (self.image_size_px, self.image_size_px)
-        try:
-            # an opaque page is what a reader sees: a transparent picture lies on white paper
-            if image.has_transparency_data:
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-            image = image.convert("RGB")
-        except (OSError, SyntaxError, ValueError) as error:
-            name = getattr(image, "filename", "") or "a page image"
-            raise UserError(f"{name} cannot be read as a picture ({error}); replace it or leave it out.") from error
-        if image.size != side:
-            image = image.resize(side, Image.Resampling.BICUBIC)
-        return np.asarray(image).transpose(2, 0, 1)
+        """As `queries`, and the layout's picture inputs, bytes that the model scales on its own device."""
+        return {**self._pad([self.page_ids(image.size) for image in images]), **self.layout.batch(images)}
 
     def _pad(self, ids: list[list[int]]) -> dict[str, torch.Tensor]:
-        longest = max(map(len, ids))
-        padded = torch.full((len(ids), longest), self._id("<pad>"))
+        longest, left = max(map(len, ids)), self.preset.padding_side == "left"
+        padded = torch.full((len(ids), longest), self.pad_id)
         mask = torch.zeros(len(ids), longest, dtype=torch.bool)
         for row, numbers in enumerate(ids):
-            padded[row, : len(numbers)] = torch.tensor(numbers)
-            mask[row, : len(numbers)] = True
+            place = slice(longest - len(numbers), longest) if left else slice(0, len(numbers))
+            padded[row, place] = torch.tensor(numbers)
+            mask[row, place] = True
         return {"input_ids": padded, "attention_mask": mask}
 
     def save(self, folder: Path) -> None:

@@ -21,6 +21,7 @@ from collotype.runtime.shards import TarShard
 ASSETS = Path(__file__).parents[2] / "assets"
 HANDS = ("twitter", "google")
 SIDE, CELL_PX = 3, 32
+SHEET_PX = SIDE * CELL_PX
 HELD_OUT = 256
 HELD_OUT_ONE_PAIR_IN = 10
 HELD_OUT_SEED = 20241121
@@ -71,7 +72,7 @@ class Pictures:
         return self._tiles[concept, hand]
 
     def draw(self, sheet: Sheet, origin: str) -> Image.Image:
-        page = Image.new("RGB", (SIDE * CELL_PX, SIDE * CELL_PX), "white")
+        page = Image.new("RGB", (SHEET_PX, SHEET_PX), "white")
         for place, (concept, hand) in enumerate(sheet.cells):
             row, column = divmod(place, SIDE)
             page.paste(self.tile(concept, hand, origin), (column * CELL_PX, row * CELL_PX))

@@ -16,7 +16,7 @@ from collotype.families.retriever.evaluate import evaluate
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import find_preset
 from collotype.families.retriever.processor import Processor, word_tokenizer
-from collotype.families.retriever.sheets import Pictures
+from collotype.families.retriever.sheets import SHEET_PX, Pictures
 from collotype.losses.contrastive import ContrastiveLoss, Vectors
 from collotype.losses.named import OBJECTIVES, make_loss
 from collotype.recipe import Recipe
@@ -44,15 +44,22 @@ class RetrieverTask:
                 f"with the scope `process` and must divide train.batch = {recipe.train.batch}."
             )
 
+    @property
+    def late(self) -> bool:
+        return self.recipe.model.interaction == "late"
+
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        return word_tokenizer([*Pictures().texts(), self.preset.query_prefix, self.preset.page_prompt])
+        texts = [*Pictures().texts(), self.preset.query_prefix, self.preset.page_prompt]
+        return word_tokenizer(texts, self.row.special_tokens)
 
     @cached_property
     def config(self) -> RetrieverConfig:
         model = self.recipe.model
         backbone_config = self.row.configure(self.row.sizes[model.size], self.tokenizer.get_vocab())
-        return RetrieverConfig(model.backbone, backbone_config, model.interaction, model.dim, self.preset)
+        return RetrieverConfig(
+            model.backbone, backbone_config, model.interaction, model.dim, self.preset, model.pooling
+        )
 
     @cached_property
     def processor(self) -> Processor:
@@ -156,7 +163,7 @@ class RetrieverTask:
         return {
             "parameters": sum(size for size, _ in sizes),
             "trainable_parameters": sum(size for size, trainable in sizes if trainable),
-            "vectors_per_page": len(self.processor.page_ids) if self.recipe.model.interaction == "late" else 1,
+            "vectors_per_page": len(self.processor.page_ids((SHEET_PX, SHEET_PX))) if self.late else 1,
             "preset": self.preset.name,
         }
 

@@ -1,10 +1,10 @@
 """Vision–language backbones, one row each."""
 
-from collotype.families.retriever.backbones import paligemma
+from collotype.families.retriever.backbones import paligemma, qwen2_vl
 from collotype.families.retriever.backbones.row import Backbone
 from collotype.runtime.errors import UserError
 
-BACKBONES: dict[str, Backbone] = {row.name: row for row in (paligemma.ROW,)}
+BACKBONES: dict[str, Backbone] = {row.name: row for row in (paligemma.ROW, qwen2_vl.ROW)}
 
 
 def find_backbone(name: str, size: str) -> Backbone:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from collotype.families.retriever.backbones.row import Backbone
+from collotype.families.retriever.pixels import Square
 
 TINY = {
     "vision_config": {
@@ -68,15 +69,14 @@ def forward(backbone: nn.Module, inputs: Mapping[str, Tensor], causal: bool) -> 
 ROW = Backbone(
     name="paligemma",
     sizes={"tiny": TINY},
+    special_tokens=("<pad>", "<eos>", "<bos>", "<unk>", "<image>", "<unused0>", "\n"),
     configure=configure,
     build=build,
     forward=forward,
     hidden_size=lambda config: config["text_config"]["hidden_size"],
-    image_size_px=lambda config: config["vision_config"]["image_size"],
-    patch_size_px=lambda config: config["vision_config"]["patch_size"],
+    layout=lambda config, budget: Square(config["vision_config"]["image_size"], config["vision_config"]["patch_size"]),
     image_token="<image>",
-    image_mean=0.5,
-    image_std=0.5,
+    pad_token="<pad>",
     key_rules=(
         (r"^(base_model\.model\.)?custom_text_proj\.", "custom_text_proj."),
         (r"^(model\.|backbone\.)+", "backbone."),

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
+
+from collotype.families.retriever.pixels import Layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,8 @@ class Backbone:
     name: str
     sizes: Mapping[str, Mapping[str, Any]]
     """Named configurations with random weights, without `vocab_size` and token ids."""
+    special_tokens: tuple[str, ...]
+    """What a vocabulary of words needs beside them, in the order of the ids."""
     configure: Callable[[Mapping[str, Any], Mapping[str, int]], dict[str, Any]]
     """(size, tokenizer's vocabulary) -> config."""
     build: Callable[[Mapping[str, Any]], nn.Module]
@@ -26,18 +29,13 @@ class Backbone:
     forward: Callable[[nn.Module, Mapping[str, Tensor], bool], Tensor]
     """(backbone, inputs, causal) -> last hidden states [B, T, H]; `causal` is how the text attends."""
     hidden_size: Callable[[Mapping[str, Any]], int]
-    image_size_px: Callable[[Mapping[str, Any]], int]
-    patch_size_px: Callable[[Mapping[str, Any]], int]
+    layout: Callable[[Mapping[str, Any], int | None], Layout]
+    """(config, visual budget of a page) -> how it looks at pages."""
     image_token: str
-    image_mean: float
-    image_std: float
+    pad_token: str
     key_rules: tuple[tuple[str, str], ...]
     """(pattern, replacement) pairs, applied in turn, that give a key of any published layout or transformers version
     its canonical name."""
-
-    def scaled(self, pixels: Tensor) -> Tensor:
-        """Bytes as the vision tower was trained to see them, float32; what is scaled already stays."""
-        return (pixels * (1 / 255) - self.image_mean) / self.image_std if pixels.dtype is torch.uint8 else pixels
 
     def canonical(self, key: str) -> str:
         for pattern, replacement in self.key_rules:

@@ -1,0 +1,92 @@
+"""Qwen2-VL, the backbone of ColQwen2 and BiQwen2 (arXiv 2409.12191)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from collotype.families.retriever.backbones.row import Backbone
+from collotype.families.retriever.pixels import Dynamic
+
+IMAGE_TOKEN = "<|image_pad|>"
+TOKEN_IDS = {
+    "image_token_id": IMAGE_TOKEN,
+    "video_token_id": "<|video_pad|>",
+    "vision_start_token_id": "<|vision_start|>",
+    "vision_end_token_id": "<|vision_end|>",
+}
+DEFAULT_BUDGET = 1280
+TINY = {
+    "vision_config": {
+        "depth": 2,
+        "embed_dim": 96,
+        "hidden_size": 128,
+        "num_heads": 4,
+        "mlp_ratio": 2,
+        "patch_size": 14,
+        "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+    },
+    "text_config": {
+        "model_type": "qwen2_vl_text",
+        "hidden_size": 128,
+        "intermediate_size": 256,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "rope_scaling": {"type": "mrope", "mrope_section": [4, 6, 6], "rope_theta": 1e6, "rope_type": "default"},
+    },
+}
+
+
+def configure(size: Mapping[str, Any], vocabulary: Mapping[str, int]) -> dict[str, Any]:
+    end = vocabulary["<|endoftext|>"]
+    text = {**size["text_config"], "vocab_size": len(vocabulary)}
+    text |= {f"{name}_token_id": end for name in ("bos", "eos", "pad")}
+    return {**size, "text_config": text, **{name: vocabulary[token] for name, token in TOKEN_IDS.items()}}
+
+
+def build(config: Mapping[str, Any]) -> nn.Module:
+    from transformers import Qwen2VLConfig, Qwen2VLModel
+
+    return Qwen2VLModel(Qwen2VLConfig(**config))
+
+
+def forward(backbone: nn.Module, inputs: Mapping[str, Tensor], causal: bool) -> Tensor:
+    """Causal throughout. What kind a token is decides its rotary position, so it is always given with pictures."""
+    backbone.rope_deltas = None
+    ids = inputs["input_ids"]
+    pictures = {}
+    if "pixel_values" in inputs:
+        pictures = {name: inputs[name] for name in ("pixel_values", "image_grid_thw")}
+        pictures["mm_token_type_ids"] = (ids == backbone.config.image_token_id).int()
+    mask = inputs["attention_mask"].long()
+    return backbone(input_ids=ids, attention_mask=mask, use_cache=False, **pictures).last_hidden_state
+
+
+def layout(config: Mapping[str, Any], budget: int | None) -> Dynamic:
+    vision = config["vision_config"]
+    return Dynamic(
+        vision["patch_size"], vision["spatial_merge_size"], vision["temporal_patch_size"], budget or DEFAULT_BUDGET
+    )
+
+
+ROW = Backbone(
+    name="qwen2-vl",
+    sizes={"tiny": TINY},
+    special_tokens=("<|endoftext|>", "<|im_start|>", "<|im_end|>", *TOKEN_IDS.values(), "<unk>", "\n"),
+    configure=configure,
+    build=build,
+    forward=forward,
+    hidden_size=lambda config: config["text_config"]["hidden_size"],
+    layout=layout,
+    image_token=IMAGE_TOKEN,
+    pad_token="<|endoftext|>",
+    key_rules=(
+        (r"^base_model\.model\.", ""),
+        (r"^(vlm|backbone)\.", ""),
+        (r"^(model\.)?(visual|language_model)\.", r"backbone.\2."),
+        (r"^model\.(layers|embed_tokens|norm)\.", r"backbone.language_model.\1."),
+        (r"^embedding_proj_layer\.", "custom_text_proj."),
+    ),
+)
