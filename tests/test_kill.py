@@ -15,7 +15,7 @@ import os, shutil, signal, sys
 from pathlib import Path
 
 from collotype import pipeline
-from collotype.families.retriever import data, sheets
+from collotype.families.retriever.data import sheets
 from collotype.runtime import files
 
 root = Path(sys.argv[1])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import SMALL, as_flags
 
-from collotype.families.retriever.sheets import ASSETS
+from collotype.families.retriever.data.sheets import ASSETS
 
 FLAGS = as_flags({**SMALL, "train.steps": 2})
 

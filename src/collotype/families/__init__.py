@@ -47,7 +47,7 @@ def evaluate(folder: str | Path, suite: str) -> Results:
     Raises:
         UserError: no such model or suite.
     """
-    from collotype.families.retriever.data import find_suite
+    from collotype.families.retriever.benchmarks import find_suite
     from collotype.families.retriever.evaluate import evaluate as evaluate_retriever
 
     benchmarks, model = find_suite(suite), load(folder)
@@ -57,6 +57,6 @@ def evaluate(folder: str | Path, suite: str) -> Results:
 def known(kind: Literal["models", "suites"]) -> list[str]:
     """The names of what the families offer."""
     from collotype.families.retriever.backbones import BACKBONES
-    from collotype.families.retriever.data import SUITES
+    from collotype.families.retriever.benchmarks import SUITES
 
     return {"models": list(BACKBONES), "suites": list(SUITES)}[kind]

@@ -208,7 +208,7 @@ class Engine:
         self.precision.place(self.model, device)
         blocks, head = task.blocks(self.model), task.head(self.model)
         if recipe.train.gradient_checkpointing:
-            checkpoint_activations(blocks)
+            checkpoint_activations(blocks, self.context)
         if self.sharded:
             shard(self.model, blocks, device)
         self.optimizer = make_optimizer(self.model, recipe, blocks, head)

@@ -1,15 +1,30 @@
 """Which numbers a model computes in, and how half precision is kept from losing small gradients."""
 
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from collotype.runtime.errors import UserError
 
 PrecisionName = Literal["fp32", "bf16", "fp16", "fp64"]
+
+
+class Float64(TorchFunctionMode):
+    """Within it, what model code computes in float32 for accuracy (norms, softmax, rotary angles) is in float64."""
+
+    def __torch_function__(
+        self, func: Callable, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        def wider(value: Any) -> Any:
+            return torch.float64 if value is torch.float32 else value
+
+        func = torch.Tensor.double if func is torch.Tensor.float else func
+        return func(*map(wider, args), **{name: wider(value) for name, value in (kwargs or {}).items()})
 
 
 @dataclass(frozen=True)
@@ -27,6 +42,8 @@ class Precision:
 
     def context(self, device: torch.device) -> AbstractContextManager:
         """For the model's forward pass; the loss stays outside."""
+        if self.trained is torch.float64:
+            return Float64()
         return torch.autocast(device.type, self.autocast) if self.autocast else nullcontext()
 
     def place(self, model: nn.Module, device: torch.device) -> nn.Module:

@@ -1,6 +1,7 @@
 """Models larger than one device's memory: weights divided among processes, activations computed twice."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import nn
@@ -24,15 +25,16 @@ def shard(model: nn.Module, blocks: Sequence[nn.Module], device: torch.device) -
     fully_shard(model, mesh=mesh)
 
 
-def checkpoint_activations(blocks: Sequence[nn.Module]) -> None:
+def checkpoint_activations(blocks: Sequence[nn.Module], context: Callable[[], AbstractContextManager]) -> None:
     """Keeps only the inputs of each block for the way back (arXiv 1604.06174), in place.
 
-    Non-reentrant, so gradients also reach a block whose inputs need none (frozen embeddings below LoRA).
+    Non-reentrant, so gradients also reach a block whose inputs need none (frozen embeddings below LoRA). The second
+    forward pass runs within `context`.
     """
     for block in blocks:
         forward = block.forward
         block.forward = lambda *inputs, _forward=forward, **named: checkpoint(
-            _forward, *inputs, use_reentrant=False, **named
+            _forward, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), context()), **named
         )
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import collotype
 from collotype.families import task_for
-from collotype.families.retriever.sheets import Pictures, held_out_sheets
+from collotype.families.retriever.data.sheets import Pictures, held_out_sheets
 from collotype.recipe import load_recipe
 from collotype.runtime.errors import UserError
 

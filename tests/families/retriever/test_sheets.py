@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from collotype.families.retriever.data import SheetPairs, sheet_benchmarks
-from collotype.families.retriever.sheets import (
+from collotype.families.retriever.benchmarks.sheets import sheet_benchmarks
+from collotype.families.retriever.data.sheets import (
     ASSETS,
     CELL_PX,
     Pictures,
+    SheetPairs,
     held_out_sheets,
     is_held_out,
     near_misses,

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from collotype.evaluation.ranking import rank, ranking_metrics
 from collotype.evaluation.results import ExampleWriter, Picture, Results
-from collotype.families.retriever.data import Benchmark
+from collotype.families.retriever.benchmarks import Benchmark
 from collotype.families.retriever.heatmap import enlarge, light_up, similarity_map
 from collotype.families.retriever.model import Retriever
 

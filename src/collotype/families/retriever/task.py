@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from collotype.evaluation.results import Results
 from collotype.families.retriever.backbones import find_backbone
+from collotype.families.retriever.benchmarks import find_suite
 from collotype.families.retriever.checkpoint import make_processor, save_model
-from collotype.families.retriever.data import Pair, SheetPairs, find_suite
+from collotype.families.retriever.data.pairs import Pair
+from collotype.families.retriever.data.sheets import SHEET_PX, Pictures, SheetPairs
 from collotype.families.retriever.evaluate import evaluate
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import find_preset
 from collotype.families.retriever.processor import Processor, word_tokenizer
-from collotype.families.retriever.sheets import SHEET_PX, Pictures
 from collotype.losses.contrastive import ContrastiveLoss, Vectors
 from collotype.losses.named import OBJECTIVES, make_loss
 from collotype.recipe import Recipe

@@ -7,6 +7,7 @@ first artist's. Pairs of concepts that held-out queries name are never named in 
 import hashlib
 import io
 import random
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +15,12 @@ from pathlib import Path
 import yaml
 from PIL import Image, UnidentifiedImageError
 
+from collotype.families.retriever.data.pairs import Pair
 from collotype.runtime.errors import UserError
 from collotype.runtime.seeds import derive_seed
 from collotype.runtime.shards import TarShard
 
-ASSETS = Path(__file__).parents[2] / "assets"
+ASSETS = Path(__file__).parents[3] / "assets"
 HANDS = ("twitter", "google")
 SIDE, CELL_PX = 3, 32
 SHEET_PX = SIDE * CELL_PX
@@ -147,3 +149,28 @@ def sample_held_out_pair(rng: random.Random, concepts: list[str]) -> tuple[str, 
         first, second = rng.sample(concepts, 2)
         if is_held_out(first, second):
             return first, second
+
+
+class SheetPairs:
+    """Training pairs from sheets, made on demand: a function of (seed, row)."""
+
+    def __init__(self, pictures: Pictures, num_queries: int, seed: int, num_negatives: int = 0):
+        self.pictures, self.num_queries, self.seed, self.num_negatives = pictures, num_queries, seed, num_negatives
+
+    def __len__(self) -> int:
+        return self.num_queries
+
+    def example(self, row: int, epoch: int) -> Pair:
+        sheet = training_sheet(self.pictures, row, self.seed)
+        misses = near_misses(self.pictures, sheet, row, self.seed, self.num_negatives)
+        page, *negatives = (self.pictures.draw(drawn, f"training row {row}") for drawn in (sheet, *misses))
+        return Pair(sheet.query, page, tuple(negatives))
+
+    def identities(self, row: int) -> tuple[Hashable, ...]:
+        sheet = training_sheet(self.pictures, row, self.seed)
+        return frozenset(sheet.named), sheet.cells
+
+    def fingerprint(self) -> str:
+        first = training_sheet(self.pictures, 0, self.seed)
+        facts = f"{self.pictures.digest()} {self.num_queries} {self.seed} {self.num_negatives} {first}"
+        return hashlib.sha256(facts.encode()).hexdigest()

@@ -1,0 +1,38 @@
+"""The sheets suite: held-out queries over pages of small pictures."""
+
+import hashlib
+
+from collotype.families.retriever.benchmarks.benchmark import Benchmark
+from collotype.families.retriever.data.sheets import (
+    HELD_OUT_SEED,
+    Pictures,
+    Sheet,
+    held_out_sheets,
+    second_hand_sheets,
+)
+
+
+def sheet_benchmarks() -> list[Benchmark]:
+    """`sheets/held-out` and the harder `sheets/held-out-second-hand`, of the pictures that come with the package."""
+    pictures = Pictures()
+    return [
+        sheet_benchmark("sheets/held-out", pictures, held_out_sheets(pictures)),
+        sheet_benchmark("sheets/held-out-second-hand", pictures, second_hand_sheets(pictures)),
+    ]
+
+
+def sheet_benchmark(name: str, pictures: Pictures, sheets: list[Sheet]) -> Benchmark:
+    """Every sheet that shows both named pictures answers a query, whichever sheet the query was made for."""
+    queries = {f"q{number:03d}": sheet.named for number, sheet in enumerate(sheets)}
+    qrels = {
+        query: {f"p{page:03d}": 1 for page, sheet in enumerate(sheets) if all(map(sheet.shows, named))}
+        for query, named in queries.items()
+    }
+    return Benchmark(
+        name,
+        {query: " and ".join(named) for query, named in queries.items()},
+        len(sheets),
+        lambda page: pictures.draw(sheets[page], f"{name}, page p{page:03d}"),
+        qrels,
+        hashlib.sha256(f"{pictures.digest()} {HELD_OUT_SEED} {sheets}".encode()).hexdigest(),
+    )

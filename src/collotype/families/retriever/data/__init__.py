@@ -1,0 +1,1 @@
+"""What a retriever trains on: (query, page) pairs."""
