@@ -65,7 +65,8 @@ def test_a_report_can_be_written_again(cli, trained: Path) -> None:
 def test_list_names_what_there_is(cli) -> None:
     assert [line.split()[0] for line in cli("list").stdout.splitlines()] == ["desk-bipali", "desk-colpali"]
     assert {"infonce", "pairwise", "ColbertLoss", "BiSigmoidLoss"} < set(cli("list", "losses").stdout.split())
-    assert cli("list", "models").stdout.split() == ["paligemma"]
+    assert {"paligemma", "qwen2-vl"} <= set(cli("list", "models").stdout.split())
+    assert "colqwen2-engine-0.3.4" in cli("list", "presets").stdout.split()
     assert cli("list", "suites").stdout.split() == ["sheets"]
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from collotype.evaluation.ranking import ranking_metrics
 from collotype.families.retriever.backbones import BACKBONES
-from collotype.families.retriever.checkpoint import load_weights
+from collotype.families.retriever.layouts.weights import canonical, load_strictly
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import PRESETS
 from collotype.losses.contrastive import Vectors
@@ -75,7 +75,7 @@ def check_embeddings(case: dict, tensors: dict, weights: dict, attention: str, w
     interaction = "late" if late else "single"
     config = RetrieverConfig(BACKBONE_OF[family], case["backbone_config"], interaction, dim, preset, pooling)
     model = Retriever(config).eval()
-    load_weights(model, weights, family)
+    load_strictly(model, model.row, canonical(model.row, weights, family), family)
     with torch.no_grad():
         ids, mask = tensors["query_input_ids"], tensors["query_attention_mask"]
         queries, _ = model({"input_ids": ids, "attention_mask": mask})

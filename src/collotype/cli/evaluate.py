@@ -6,13 +6,15 @@ from typing import Annotated
 
 import typer
 
-from collotype.cli.options import Json
+from collotype.cli.options import Base, Json, ModelSource, Preset
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A model folder, e.g. runs/desk-colpali/model.")],
+    model: ModelSource,
     suite: Annotated[str, typer.Option(help="What to evaluate on.")] = "sheets",
     out: Annotated[Path | None, typer.Option("--out", help="Folder for one JSON a dataset.")] = None,
+    preset: Preset = None,
+    base: Base = None,
     as_json: Json = False,
 ) -> None:
     """Evaluate a trained model on a suite."""
@@ -22,7 +24,7 @@ def evaluate(
     from collotype.cli.terminal import results_table
     from collotype.evaluation.results import write_results
 
-    results = families.evaluate(model, suite)
+    results = families.evaluate(model, suite, preset, base)
     if out:
         write_results(out, results)
     if as_json:

@@ -12,11 +12,12 @@ class Kind(StrEnum):
     RECIPES = "recipes"
     MODELS = "models"
     LOSSES = "losses"
+    PRESETS = "presets"
     SUITES = "suites"
 
 
 def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")] = Kind.RECIPES) -> None:
-    """List what there is: recipes, models, losses, suites."""
+    """List what there is: recipes, models, losses, presets, suites."""
     from collotype import families
     from collotype.losses.named import loss_names
     from collotype.recipe import builtin_names

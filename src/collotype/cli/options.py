@@ -8,6 +8,13 @@ import typer
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A built-in recipe's name, a file, or a run directory.")
 ]
+ModelSource = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A model's folder, e.g. runs/desk-colpali/model, or a hub repository.")
+]
+Preset = Annotated[
+    str | None, typer.Option("--preset", help="The preset it was trained with, where the folder does not say.")
+]
+Base = Annotated[str | None, typer.Option("--base", help="Where an adapter's base lies, if not where it says.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Run directory [default: runs/NAME].")]
 Set = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. train.steps=8; repeatable.")

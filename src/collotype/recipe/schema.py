@@ -32,11 +32,33 @@ class Section(BaseModel):
         return values
 
 
+class Lora(Section):
+    """Low-rank updates of a frozen model (arXiv 2106.09685)."""
+
+    rank: PositiveInt
+    alpha: PositiveFloat
+    dropout: Fraction = 0.0
+    targets: str = "language-model"
+    """language-model, all, or a regular expression on whole names of linear layers of the backbone."""
+    init: Literal["gaussian", "kaiming"] = "gaussian"
+    """Of the first of the two matrices; the second is zero."""
+    projection: Literal["lora", "full", "frozen"] = "lora"
+    """How the projection to vectors is trained."""
+    rank_stabilised: bool = False
+
+
 class Model(Section):
     """The retriever's architecture."""
 
     backbone: str
-    size: str = "tiny"
+    size: str | None = None
+    """A named configuration with random weights."""
+    weights: str | None = None
+    """A folder, or a repository of the hub, to start from: a retriever in any published layout, or a plain model."""
+    base: str | None = None
+    """Where the base of an adapter in `weights` lies, if not where the adapter says."""
+    lora: Lora | None = None
+    """Train low-rank updates only; none trains every weight. An adapter in `weights` is merged first."""
     interaction: Literal["late", "single"]
     dim: PositiveInt | None = None
     """Width of the projection; none leaves the backbone's own vectors (BiPali)."""
@@ -45,6 +67,13 @@ class Model(Section):
     preset: str
     init_seed: int | None = None
     """Seed of the random initialisation; none takes train.seed."""
+
+    @model_validator(mode="after")
+    def start_somewhere(self) -> "Model":
+        if (self.size is None) == (self.weights is None):
+            found = "neither" if self.size is None else "both"
+            raise ValueError(f"found {found} of size (random weights) and weights (where they lie); give one of them")
+        return self
 
 
 class TrainData(Section):

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from collotype.recipe import Recipe, recipe_text
+from collotype.runtime.digest import state_digest
 from collotype.runtime.errors import InterruptedRunError, UserError
 from collotype.runtime.files import JsonLines
 from collotype.runtime.process import World, agree, gather_objects, on_main
@@ -321,14 +322,6 @@ class Engine:
 def finite(number: float) -> float | None:
     """The number, or none where JSON has no word for it."""
     return number if math.isfinite(number) else None
-
-
-def state_digest(model: nn.Module) -> str:
-    """A digest of every weight and buffer by name."""
-    content = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        content.update(name.encode() + tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return content.hexdigest()
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from collotype.families.retriever.backbones import BACKBONES
+from collotype.families.retriever.lora import Lora
 from collotype.families.retriever.preset import Preset
 from collotype.families.retriever.processor import Processor
 from collotype.losses.contrastive import Vectors, score_all
@@ -29,14 +30,16 @@ class RetrieverConfig:
     preset: Preset
     pooling: Literal["mean", "last"] = "mean"
     """Of a single vector: over all tokens, or the last one."""
+    lora: Lora | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {"family": "retriever", **asdict(self)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "RetrieverConfig":
-        fields = {name: value for name, value in values.items() if name not in ("family", "preset")}
-        return cls(**fields, preset=Preset(**values["preset"]))
+        fields = {name: value for name, value in values.items() if name not in ("family", "preset", "lora")}
+        lora = Lora.from_dict(values["lora"]) if values.get("lora") else None
+        return cls(**fields, preset=Preset(**values["preset"]), lora=lora)
 
 
 class Retriever(nn.Module):

@@ -6,7 +6,7 @@ A layout decides the size of a page, its number of visual tokens, and where on t
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -33,6 +33,9 @@ class Layout(Protocol):
     def scaled(self, pixels: Tensor) -> Tensor:
         """Bytes as the vision tower was trained to see them, float32; what is scaled already stays."""
 
+    def image_processor(self) -> tuple[str, dict[str, Any]]:
+        """The class of transformers that makes the same pixels, and its settings."""
+
 
 @dataclass(frozen=True)
 class Square:
@@ -52,6 +55,10 @@ class Square:
 
     def scaled(self, pixels: Tensor) -> Tensor:
         return (pixels * (1 / 255) - 0.5) / 0.5 if pixels.dtype is torch.uint8 else pixels
+
+    def image_processor(self) -> tuple[str, dict[str, Any]]:
+        side = {"height": self.size_px, "width": self.size_px}
+        return "SiglipImageProcessor", {"size": side, "image_seq_length": (self.size_px // self.patch_px) ** 2}
 
 
 @dataclass(frozen=True)
@@ -114,6 +121,12 @@ class Dynamic:
         mean, std = (torch.tensor(values, device=pixels.device)[:, None] for values in (CLIP_MEAN, CLIP_STD))
         by_channel = pixels.unflatten(1, (3, -1)) * (1 / 255)
         return ((by_channel - mean) / std).flatten(1)
+
+    def image_processor(self) -> tuple[str, dict[str, Any]]:
+        unit = self.token_px**2
+        sizes = {"shortest_edge": self.min_tokens * unit, "longest_edge": self.max_tokens * unit}
+        cuts = {"patch_size": self.patch_px, "merge_size": self.merge, "temporal_patch_size": self.temporal}
+        return "Qwen2VLImageProcessor", {"size": sizes, **cuts}
 
 
 def resized(image: Image.Image, size: tuple[int, int]) -> np.ndarray:

@@ -90,6 +90,31 @@ PRESETS = {
 }
 
 
+TRAINED_WITH = {
+    "vidore/colpali": "colpali-paper",
+    "vidore/colpali-v1.1": "colpali-engine-0.2",
+    "vidore/colpali-v1.2": "colpali-engine-0.2",
+    "vidore/colpali-v1.3": "colpali-engine-0.2",
+    "vidore/colqwen2-v0.1": "colqwen2-engine-0.2",
+    "vidore/colqwen2-v1.0": "colqwen2-engine-0.3.4",
+}
+"""Published checkpoints and the preset their model cards say they were trained with."""
+
+
+def known_preset(name: str, folder: object) -> Preset:
+    """The preset of a published checkpoint.
+
+    Raises:
+        UserError: it is none of those we know.
+    """
+    if name not in TRAINED_WITH:
+        raise UserError(
+            f"Nothing in {folder} says how it frames queries and pages, and {name or 'it'} is no checkpoint we know; "
+            f"name the preset it was trained with (--preset; {', '.join(PRESETS)})."
+        )
+    return PRESETS[TRAINED_WITH[name]]
+
+
 def find_preset(name: str) -> Preset:
     if name not in PRESETS:
         raise UserError(f"No preset {name!r}; the known presets are {', '.join(PRESETS)}.")

@@ -11,10 +11,13 @@ from torch import Tensor, nn
 from collotype.evaluation.results import Results
 from collotype.families.retriever.backbones import find_backbone
 from collotype.families.retriever.benchmarks import find_suite
-from collotype.families.retriever.checkpoint import make_processor, save_model
 from collotype.families.retriever.data.pairs import Pair
 from collotype.families.retriever.data.sheets import SHEET_PX, Pictures, SheetPairs
 from collotype.families.retriever.evaluate import evaluate
+from collotype.families.retriever.layouts import ours, read
+from collotype.families.retriever.layouts.contents import Contents, make_processor
+from collotype.families.retriever.layouts.weights import canonical
+from collotype.families.retriever.lora import PROJECTION, Lora, add_lora, find_targets, merge_lora
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import find_preset
 from collotype.families.retriever.processor import Processor, word_tokenizer
@@ -22,6 +25,7 @@ from collotype.losses.contrastive import ContrastiveLoss, Vectors
 from collotype.losses.named import OBJECTIVES, make_loss
 from collotype.recipe import Recipe
 from collotype.recipe.schema import Loss as LossSection
+from collotype.runtime.digest import state_digest
 from collotype.runtime.errors import UserError
 from collotype.runtime.seeds import seed_torch
 from collotype.training.task import Batch, Loss, Outputs
@@ -50,14 +54,39 @@ class RetrieverTask:
         return self.recipe.model.interaction == "late"
 
     @cached_property
+    def contents(self) -> Contents | None:
+        """What training starts from, if not from random weights.
+
+        Raises:
+            UserError: it cannot be read, or is of another backbone or width than the recipe says.
+        """
+        wanted = self.recipe.model
+        if wanted.weights is None:
+            return None
+        found = read(wanted.weights, wanted.preset, wanted.base, to_train=True)
+        for name, said, there in (
+            ("backbone", wanted.backbone, found.config.backbone),
+            ("dim", wanted.dim, found.config.dim),
+        ):
+            if None not in (said, there) and said != there:
+                raise UserError(f"model.{name} is {said}, and {wanted.weights} has {there}; correct one of them.")
+        return found
+
+    @cached_property
     def tokenizer(self) -> Tokenizer:
+        if self.contents:
+            return self.contents.tokenizer
         texts = [*Pictures().texts(), self.preset.query_prefix, self.preset.page_prompt]
         return word_tokenizer(texts, self.row.special_tokens)
 
     @cached_property
     def config(self) -> RetrieverConfig:
+        """Of the model that is trained, but for its adapter."""
         model = self.recipe.model
-        backbone_config = self.row.configure(self.row.sizes[model.size], self.tokenizer.get_vocab())
+        if self.contents:
+            backbone_config = self.contents.config.backbone_config
+        else:
+            backbone_config = self.row.configure(self.row.sizes[model.size], self.tokenizer.get_vocab())
         return RetrieverConfig(
             model.backbone, backbone_config, model.interaction, model.dim, self.preset, model.pooling
         )
@@ -66,10 +95,61 @@ class RetrieverTask:
     def processor(self) -> Processor:
         return make_processor(self.config, self.tokenizer)
 
+    @property
+    def init_seed(self) -> int:
+        seed = self.recipe.model.init_seed
+        return self.recipe.train.seed if seed is None else seed
+
     def build(self) -> Retriever:
-        seed = self.recipe.model.init_seed if self.recipe.model.init_seed is not None else self.recipe.train.seed
-        seed_torch(seed, "init")
-        return Retriever(self.config, self.processor)
+        if self.contents:
+            model = self.start()
+        else:
+            seed_torch(self.init_seed, "init")
+            model = Retriever(self.config, self.processor)
+        seed_torch(self.init_seed, "lora")
+        return self.adapt(model)
+
+    def start(self) -> Retriever:
+        """The model in `model.weights`, an adapter merged, with the recipe's own projection where it has none."""
+        found = self.contents
+        tensors = dict(found.tensors)
+        if found.config.lora:
+            tensors = canonical(self.row, merge_lora(found.model(None)).state_dict(), found.origin)
+        if self.config.dim is None:
+            tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(PROJECTION)}
+        elif self.has_new_projection:
+            tensors |= {f"{PROJECTION}.{name}": tensor for name, tensor in self.new_projection().state_dict().items()}
+        return Contents(self.config, self.tokenizer, tensors, found.origin).model(None)
+
+    @property
+    def has_new_projection(self) -> bool:
+        """Is there a projection, and does it start at random?"""
+        return self.config.dim is not None and not (self.contents and self.contents.config.dim)
+
+    def new_projection(self) -> nn.Linear:
+        """A function of the seed alone, so that a run on other hardware or data starts from the same."""
+        seed_torch(self.init_seed, "projection")
+        return nn.Linear(self.row.hidden_size(self.config.backbone_config), self.config.dim)
+
+    def adapt(self, model: Retriever) -> Retriever:
+        """Freezes what `model.lora` does not train, in place."""
+        settings = self.recipe.model.lora
+        if not settings:
+            return model
+        targets = find_targets(model, settings.targets)
+        if settings.projection == "lora" and self.config.dim:
+            targets = (*targets, PROJECTION)
+        lora = Lora(
+            rank=settings.rank,
+            alpha=settings.alpha,
+            dropout=settings.dropout,
+            rank_stabilised=settings.rank_stabilised,
+            targets=targets,
+        )
+        add_lora(model, lora, settings.init == "gaussian")
+        if settings.projection == "full" and self.config.dim:
+            model.custom_text_proj.requires_grad_(True)
+        return model
 
     def blocks(self, model: Retriever) -> list[nn.Module]:
         return model.blocks()
@@ -133,7 +213,7 @@ class RetrieverTask:
         return evaluate(model, find_suite(suite), examples_to)
 
     def save(self, model: Retriever, folder: Path) -> None:
-        save_model(model, folder)
+        ours.write(model, folder)
 
     def negatives_per_query(self) -> int:
         block = self.recipe.train.batch // self.recipe.negatives.processes
@@ -159,14 +239,21 @@ class RetrieverTask:
 
     def describe(self) -> dict[str, Any]:
         with torch.device("meta"):
-            model = Retriever(self.config, self.processor)
+            model = self.adapt(Retriever(self.config, self.processor))
         sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
         return {
             "parameters": sum(size for size, _ in sizes),
             "trainable_parameters": sum(size for size, trainable in sizes if trainable),
             "vectors_per_page": len(self.processor.page_ids((SHEET_PX, SHEET_PX))) if self.late else 1,
             "preset": self.preset.name,
+            **({"projection": self.projection_facts()} if self.config.dim and self.contents else {}),
         }
+
+    def projection_facts(self) -> dict[str, Any]:
+        """Where the projection comes from: an adapter, or a continued run, means nothing on another one."""
+        if not self.has_new_projection:
+            return {"from": self.contents.origin}
+        return {"from": f"init_seed {self.init_seed}", "sha256": state_digest(self.new_projection())}
 
 
 def spread(vectors: Tensor, mask: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:

@@ -73,6 +73,7 @@ def layout(config: Mapping[str, Any], budget: int | None) -> Dynamic:
 
 ROW = Backbone(
     name="qwen2-vl",
+    model_type="qwen2_vl",
     sizes={"tiny": TINY},
     special_tokens=("<|endoftext|>", "<|im_start|>", "<|im_end|>", *TOKEN_IDS.values(), "<unk>", "\n"),
     configure=configure,
@@ -80,13 +81,14 @@ ROW = Backbone(
     forward=forward,
     hidden_size=lambda config: config["text_config"]["hidden_size"],
     layout=layout,
+    processor="Qwen2VLProcessor",
     image_token=IMAGE_TOKEN,
     pad_token="<|endoftext|>",
     key_rules=(
         (r"^base_model\.model\.", ""),
-        (r"^(vlm|backbone)\.", ""),
+        (r"^(vlm\.|backbone\.)", ""),
         (r"^(model\.)?(visual|language_model)\.", r"backbone.\2."),
-        (r"^model\.(layers|embed_tokens|norm)\.", r"backbone.language_model.\1."),
+        (r"^(model\.)?(layers|embed_tokens|norm)\.", r"backbone.language_model.\2."),
         (r"^embedding_proj_layer\.", "custom_text_proj."),
     ),
 )

@@ -18,6 +18,8 @@ class Backbone:
     """
 
     name: str
+    model_type: str
+    """What transformers calls it in config.json."""
     sizes: Mapping[str, Mapping[str, Any]]
     """Named configurations with random weights, without `vocab_size` and token ids."""
     special_tokens: tuple[str, ...]
@@ -31,6 +33,8 @@ class Backbone:
     hidden_size: Callable[[Mapping[str, Any]], int]
     layout: Callable[[Mapping[str, Any], int | None], Layout]
     """(config, visual budget of a page) -> how it looks at pages."""
+    processor: str
+    """Its processor's class in transformers."""
     image_token: str
     pad_token: str
     key_rules: tuple[tuple[str, str], ...]

@@ -1,0 +1,22 @@
+"""`collotype export`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from collotype.cli.options import Base, ModelSource, Preset
+
+
+def export(
+    model: ModelSource,
+    to: Annotated[str, typer.Option(help="transformers, sentence-transformers, engine or engine-adapter.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write; it must not be there yet.")],
+    preset: Preset = None,
+    base: Base = None,
+) -> None:
+    """Write a retriever in another library's layout, with a model card."""
+    from collotype import families
+
+    families.export(model, to, out, preset, base)
+    print(f"{to}: {out}")

@@ -1,0 +1,103 @@
+"""LoRA adapters as peft and colpali-engine write them: `adapter_config.json`, `adapter_model.safetensors`, and a base
+that lies elsewhere.
+
+The engine adapts the projection too, whose weight is random and lies in the base alone: without exactly that base an
+adapter means nothing.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from collotype.families.retriever.backbones import BACKBONES
+from collotype.families.retriever.layouts.contents import Contents, read_json
+from collotype.families.retriever.layouts.engine import PROJECTION
+from collotype.families.retriever.layouts.weights import canonical, name_in_file, read_tensors, write_tensors
+from collotype.families.retriever.lora import PROJECTION as PROJECTION_MODULE
+from collotype.families.retriever.lora import Lora
+from collotype.families.retriever.model import Retriever
+from collotype.runtime.errors import UserError
+from collotype.runtime.files import write_json
+
+DESCRIPTION, STEM = "adapter_config.json", "adapter_model"
+A = ".lora_A.weight"
+NOT_SUPPORTED = {"use_dora": False, "bias": "none", "rank_pattern": {}, "alpha_pattern": {}, "peft_type": "LORA"}
+"""Settings that change what the adapter computes, with the value that leaves it the LoRA we know."""
+
+
+def recognises(folder: Path) -> bool:
+    return (folder / DESCRIPTION).is_file()
+
+
+def base_of(folder: Path) -> str:
+    """The base an adapter names: a path, taken from the adapter's folder if it is relative, or a hub's repository.
+
+    Raises:
+        UserError: it names none.
+    """
+    base = read_json(folder / DESCRIPTION).get("base_model_name_or_path")
+    if not base:
+        raise UserError(f"{folder / DESCRIPTION} names no base model; give it with --base.")
+    return str(folder / base) if (folder / base).is_dir() else base
+
+
+def read(folder: Path, base: Contents) -> Contents:
+    """The adapter on its base.
+
+    Raises:
+        UserError: half an adapter, one on a projection that the base does not have, or a kind we do not compute.
+    """
+    values = read_json(folder / DESCRIPTION)
+    for key, plain in NOT_SUPPORTED.items():
+        if (values.get(key) or plain) != plain:
+            raise UserError(
+                f"{folder / DESCRIPTION} has {key} = {values[key]!r}, which is not supported ({plain!r} is)."
+            )
+    row, origin = BACKBONES[base.config.backbone], str(folder / f"{STEM}.safetensors")
+    tensors = canonical(row, read_tensors(folder, STEM), origin)
+    targets = tuple(sorted(name.removesuffix(A) for name in tensors if name.endswith(A)))
+    if PROJECTION_MODULE in targets and PROJECTION not in base.tensors:
+        raise UserError(
+            f"The adapter in {folder} adapts the projection {PROJECTION_MODULE}, whose own weight lies in the base it "
+            f"was trained on and not in {base.origin}: without it every embedding would be random. Give the right base "
+            "with --base (for published adapters a repository whose name ends in -base)."
+        )
+    unplaced = sorted(f"{name}.weight" for name in targets if f"{name}.weight" not in base.tensors)
+    if unplaced or not targets:
+        which = f"{len(unplaced)} layers ({unplaced[0]}, …) that {base.origin} lacks" if unplaced else "no layer"
+        raise UserError(f"The adapter in {folder} adapts {which}; give the base it was trained on with --base.")
+    lora = Lora(
+        rank=values["r"],
+        alpha=values["lora_alpha"],
+        dropout=values.get("lora_dropout", 0.0),
+        rank_stabilised=values.get("use_rslora", False),
+        targets=targets,
+    )
+    config = replace(base.config, lora=lora)
+    if PROJECTION in tensors:
+        config = replace(config, dim=len(tensors[PROJECTION]))
+    return Contents(config, base.tokenizer, {**base.tensors, **tensors}, f"{origin} on {base.origin}")
+
+
+def write(model: Retriever, folder: Path, base: str) -> None:
+    """Writes the model's adapter in peft's layout, whose base lies in `base`, from `folder`."""
+    lora = model.config.lora
+    state = {name_in_file(model.row, key): tensor for key, tensor in model.state_dict().items() if ".lora_" in key}
+    # as the engine's model is nested
+    prefix = "model.model." if model.row.name == "paligemma" else ""
+    tensors = {f"base_model.model.{name.replace('backbone.', prefix, 1)}": tensor for name, tensor in state.items()}
+    write_json(
+        folder / DESCRIPTION,
+        {
+            "peft_type": "LORA",
+            "task_type": "FEATURE_EXTRACTION",
+            "base_model_name_or_path": base,
+            "r": lora.rank,
+            "lora_alpha": lora.alpha,
+            "lora_dropout": lora.dropout,
+            "use_rslora": lora.rank_stabilised,
+            "bias": "none",
+            "target_modules": [name.replace("backbone.", prefix, 1) for name in lora.targets],
+            "inference_mode": True,
+        },
+    )
+    write_tensors(tensors, folder / f"{STEM}.safetensors")

@@ -1,0 +1,39 @@
+"""Our own layout: `collotype.json` (architecture, preset, adapter), `model.safetensors`, `tokenizer.json`."""
+
+from pathlib import Path
+
+from collotype.families.retriever.backbones import BACKBONES
+from collotype.families.retriever.layouts.contents import Contents, read_json, read_tokenizer
+from collotype.families.retriever.layouts.weights import canonical, name_in_file, read_tensors, write_tensors
+from collotype.families.retriever.model import Retriever, RetrieverConfig
+from collotype.runtime.errors import UserError
+from collotype.runtime.files import atomic_folder, write_json
+
+DESCRIPTION = "collotype.json"
+
+
+def recognises(folder: Path) -> bool:
+    return (folder / DESCRIPTION).is_file()
+
+
+def write(model: Retriever, folder: Path) -> None:
+    """Writes the model under canonical key names, so that no version of transformers decides what is in the file."""
+    tensors = {name_in_file(model.row, key): tensor for key, tensor in model.state_dict().items()}
+    with atomic_folder(folder) as scratch:
+        write_json(scratch / DESCRIPTION, model.config.to_dict())
+        write_tensors(tensors, scratch / "model.safetensors")
+        model.processor.save(scratch)
+
+
+def read(folder: Path) -> Contents:
+    values = read_json(folder / DESCRIPTION)
+    try:
+        config = RetrieverConfig.from_dict(values)
+        row = BACKBONES[config.backbone]
+    except (TypeError, KeyError, AttributeError) as error:
+        raise UserError(
+            f"{folder / DESCRIPTION} does not describe a retriever ({error!r}; backbones are {', '.join(BACKBONES)}); "
+            "copy or train the model again."
+        ) from error
+    origin = str(folder / "model.safetensors")
+    return Contents(config, read_tokenizer(folder), canonical(row, read_tensors(folder), origin), origin)

@@ -1,0 +1,42 @@
+"""transformers' tokenizers and image processors that do what ours do, and what their files tell."""
+
+from pathlib import Path
+from typing import Any
+
+from collotype.families.retriever.backbones.row import Backbone
+from collotype.families.retriever.layouts.contents import read_json
+from collotype.families.retriever.model import Retriever
+
+
+def image_processor(model: Retriever) -> Any:
+    """The transformers image processor that makes the same pixels as the model's layout."""
+    import transformers
+
+    name, settings = model.layout.image_processor()
+    return getattr(transformers, name)(**settings)
+
+
+def describe_tokenizer(model: Retriever) -> Any:
+    """The model's tokenizer as transformers wraps it."""
+    from transformers import PreTrainedTokenizerFast
+
+    preset, processor = model.config.preset, model.processor
+    return PreTrainedTokenizerFast(
+        tokenizer_object=processor.tokenizer,
+        pad_token=model.row.pad_token,
+        padding_side=preset.padding_side,
+        **({"bos_token": preset.query_bos} if preset.query_bos else {}),
+    )
+
+
+def visual_budget(folder: Path, row: Backbone) -> int | None:
+    """The visual tokens a page may have by the image processor's file; none where it does not say."""
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        if not (folder / name).is_file():
+            continue
+        values = read_json(folder / name)
+        values = values.get("image_processor", values)
+        most = values.get("max_pixels") or (values.get("size") or {}).get("longest_edge")
+        if most and "merge_size" in values:
+            return most // (values["patch_size"] * values["merge_size"]) ** 2
+    return None

@@ -1,0 +1,101 @@
+"""LoRA (arXiv 2106.09685) on a retriever, through peft: low-rank updates of frozen linear layers."""
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from collotype.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from collotype.families.retriever.model import Retriever
+
+PROJECTION = "custom_text_proj"
+TARGETS = {
+    "language-model": r".*\b(language_model|text_model)\b.*\.(down|gate|up|k|q|v|o)_proj",
+    "all": r"backbone\..*",
+}
+"""Named sets of linear layers: what the published recipes adapt, and every one of the backbone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lora:
+    """How a model is adapted; `targets` are canonical names of linear layers."""
+
+    rank: int
+    alpha: float
+    targets: tuple[str, ...]
+    dropout: float = 0.0
+    rank_stabilised: bool = False
+    """Scale by alpha / sqrt(rank) (arXiv 2312.03732) instead of alpha / rank."""
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Lora":
+        return cls(**{**values, "targets": tuple(values["targets"])})
+
+
+def find_targets(model: "Retriever", pattern: str) -> tuple[str, ...]:
+    """The linear layers a named set or a regular expression on whole module names means.
+
+    Raises:
+        UserError: it is no regular expression, or means no layer.
+    """
+    try:
+        wanted = re.compile(TARGETS.get(pattern, pattern))
+    except re.error as error:
+        raise UserError(f"model.lora.targets {pattern!r} is no regular expression ({error}); correct it.") from error
+    linear = list(linear_layers(model))
+    found = tuple(name for name in linear if wanted.fullmatch(name))
+    if not found:
+        raise UserError(
+            f"model.lora.targets {pattern!r} means none of the model's {len(linear)} linear layers (such as "
+            f"{linear[0]}); give {' or '.join(TARGETS)}, or a regular expression on whole names."
+        )
+    return found
+
+
+def linear_layers(model: "Retriever") -> dict[str, str]:
+    """The linear layers' names: canonical -> in this version of transformers."""
+    named = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    return {model.row.canonical(f"{name}.weight").removesuffix(".weight"): name for name in named}
+
+
+def add_lora(model: "Retriever", lora: Lora, gaussian: bool = True) -> "Retriever":
+    """Freezes the model and gives its `targets` their low-rank updates, in place.
+
+    Args:
+        gaussian: draw A from N(0, 1 / rank) as the published recipes do; else as peft does. B is zero.
+    """
+    from peft import LoraConfig, inject_adapter_in_model
+
+    layers = linear_layers(model)
+    settings = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        use_rslora=lora.rank_stabilised,
+        target_modules=[layers[name] for name in lora.targets],
+        init_lora_weights="gaussian" if gaussian else True,
+    )
+    inject_adapter_in_model(settings, model)
+    model.config = replace(model.config, lora=lora)
+    return model
+
+
+def merge_lora(model: "Retriever") -> "Retriever":
+    """Adds the updates to the weights they belong to, in place; a plain model again."""
+    return unload_lora(model, merge=True)
+
+
+def unload_lora(model: "Retriever", merge: bool = False) -> "Retriever":
+    """Takes the updates away, in place; what is left is the base."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for name, module in list(model.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            if merge:
+                module.merge()
+            model.set_submodule(name, module.get_base_layer())
+    model.config = replace(model.config, lora=None)
+    return model
