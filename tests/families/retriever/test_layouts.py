@@ -48,10 +48,12 @@ def pages() -> list[Image.Image]:
 
 
 def same(one: Retriever, other: Retriever, pages: list[Image.Image], atol: float = 0) -> None:
-    for ours, theirs in zip(one.encode_queries(QUERIES), other.encode_queries(QUERIES), strict=True):
-        torch.testing.assert_close(ours, theirs, atol=atol, rtol=0)
-    for ours, theirs in zip(one.encode_pages(pages), other.encode_pages(pages), strict=True):
-        torch.testing.assert_close(ours, theirs, atol=atol, rtol=0)
+    for first, second in (
+        (one.encode_queries(QUERIES), other.encode_queries(QUERIES)),
+        (one.encode_pages(pages), other.encode_pages(pages)),
+    ):
+        for vectors, others in zip(first, second, strict=True):
+            torch.testing.assert_close(vectors, others, atol=atol, rtol=0)
 
 
 @pytest.mark.parametrize("layout", ["engine", "sentence-transformers", "transformers"])
@@ -251,7 +253,7 @@ def test_half_an_adapter_is_refused(adapted, tmp_path: Path) -> None:
     tensors = load_file(file)
     del tensors[next(key for key in tensors if "lora_B" in key)]
     save_file(tensors, file, {"format": "pt"})
-    with pytest.raises(UserError, match="1 tensors are missing .*lora_B"):
+    with pytest.raises(UserError, match=r"1 tensors are missing .*lora_B"):
         collotype.load(tmp_path / "out" / "adapter", "colpali-transformers")
     settings = tmp_path / "out" / "adapter" / "adapter_config.json"
     settings.write_text(json.dumps({**json.loads(settings.read_text()), "use_dora": True}))
@@ -332,7 +334,7 @@ def test_training_goes_on_from_any_layout(pages: list, tmp_path: Path) -> None:
     assert task.describe()["projection"] == {"from": str(start)}
     plain = task_for(load_recipe("desk-colpali", {**changes, "model.interaction": "single", "model.dim": None})).build()
     assert plain.custom_text_proj is None
-    with pytest.raises(UserError, match="model.dim is 64, and .* has 128"):
+    with pytest.raises(UserError, match=r"model.dim is 64, and .* has 128"):
         task_for(load_recipe("desk-colpali", {**changes, "model.dim": 64})).build()
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from collotype.families.retriever.layouts import adapter, engine, ours, sentence_transformers, transformers_native
 from collotype.families.retriever.layouts.contents import Contents
+from collotype.families.retriever.layouts.processors import quiet
 from collotype.families.retriever.lora import merge_lora, unload_lora
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import PRESETS, TRAINED_WITH, find_preset
@@ -75,7 +76,7 @@ def export(model: Retriever, layout: str, folder: Path, card: str) -> None:
         write, model = LAYOUTS[layout], merge_lora(copy.deepcopy(model))
     else:
         raise UserError(f"No layout {layout!r}; a model can be exported to {', '.join([*LAYOUTS, 'engine-adapter'])}.")
-    with atomic_folder(folder) as scratch:
+    with atomic_folder(folder) as scratch, quiet():
         write(model, scratch)
         write_text(scratch / "README.md", card)
 

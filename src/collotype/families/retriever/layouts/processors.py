@@ -1,11 +1,29 @@
 """transformers' tokenizers and image processors that do what ours do, and what their files tell."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from collotype.families.retriever.backbones.row import Backbone
 from collotype.families.retriever.layouts.contents import read_json
 from collotype.families.retriever.model import Retriever
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps transformers from drawing bars and from asking for torchvision, which what we write does not need."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def image_processor(model: Retriever) -> Any:
