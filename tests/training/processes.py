@@ -14,7 +14,7 @@ def launch(processes: int, script: str, folder: Path, *arguments: str) -> subpro
     file = folder / f"script-{processes}.py"
     file.write_text(script)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT))), "OMP_NUM_THREADS": "1"}
     command = [*launcher, file, folder, *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 

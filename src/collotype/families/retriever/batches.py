@@ -19,7 +19,10 @@ MOST_WASTE = 0.1
 
 
 def cut_in_batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
-    """Places by rising length, in batches of at most `batch_tokens` tokens and MOST_WASTE padding, one item at least."""
+    """Places by rising length, in batches of at most `batch_tokens` tokens and MOST_WASTE padding.
+
+    A batch has one item at least, however long.
+    """
     batches: list[list[int]] = []
     filled = 0
     for place in sorted(range(len(lengths)), key=lambda place: lengths[place]):

@@ -56,6 +56,9 @@ class Bm25:
     def facts(self) -> dict[str, object]:
         return {"method": METHOD, "k1": K1, "b": B}
 
+    def looks_at(self, pages: Pages) -> str:
+        return pages.text_from if pages.text is not None else self.reader.version
+
     def scores(self, queries: Sequence[str], pages: Pages, world: World) -> Tensor:
         """BM25 of all pairs: float32 [num_queries, num_pages]; 0 where no word is shared.
 
@@ -68,7 +71,7 @@ class Bm25:
         documents = [words(text) for text in texts]
         if not any(documents):
             raise UserError(
-                f"None of the {len(pages)} pages has any words in {pages.text_from}, so BM25 finds nothing."
+                f"None of the {len(pages)} pages has any words in {self.looks_at(pages)}, so BM25 finds nothing."
             )
         index = bm25s.BM25(method=METHOD, k1=K1, b=B)
         index.index(documents, show_progress=False)
@@ -102,8 +105,8 @@ class Ocr:
 
     def __init__(self) -> None:
         try:
+            import rapidocr  # isort: skip
             import onnxruntime
-            import rapidocr
         except ImportError as error:
             raise UserError(
                 f"These pages come without text, and reading it off their pictures needs {error.name}; install the "

@@ -35,6 +35,9 @@ class Searcher(Protocol):
     def facts(self) -> Mapping[str, Any]:
         """What a result file says of it."""
 
+    def looks_at(self, pages: Pages) -> str:
+        """What of a page it searches."""
+
     def scores(self, queries: Sequence[str], pages: Pages, world: World) -> Tensor:
         """float32 [num_queries, num_pages], the same on every process."""
 
@@ -52,6 +55,9 @@ class VectorSearch:
     def facts(self) -> dict[str, Any]:
         config = self.model.config
         return {"backbone": config.backbone, "interaction": config.interaction, "preset": asdict(config.preset)}
+
+    def looks_at(self, pages: Pages) -> str:
+        return "the page's picture"
 
     def scores(self, queries: Sequence[str], pages: Pages, world: World) -> Tensor:
         model, device = self.model, self.model.device.type
@@ -147,6 +153,7 @@ def evaluate(
             writer.write()
         facts = {
             "model": {"sha256": searcher.digest, **searcher.facts()},
+            "looks_at": searcher.looks_at(subsets[0].pages),
             "counting": subsets[0].counting,
             "data": {one.subset: sizes_of(one) for one in subsets},
             "timing": {"total_s": seconds, "processes": world.size},

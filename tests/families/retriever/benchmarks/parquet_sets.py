@@ -37,7 +37,9 @@ def write_table(file: Path, columns: Mapping[str, Sequence[Any]], group: int = 3
 def write_qa(folder: Path, rows: Sequence[tuple[str | None, dict, str]], files: int = 2) -> Path:
     """(query, picture, file name) rows, in several files of small row groups."""
     for number in range(files):
-        queries, images, names = zip(*rows[number * len(rows) // files : (number + 1) * len(rows) // files], strict=True)
+        queries, images, names = zip(
+            *rows[number * len(rows) // files : (number + 1) * len(rows) // files], strict=True
+        )
         file = folder / "data" / f"test-{number:05d}-of-{files:05d}.parquet"
         write_table(file, {"query": queries, "image": images, "image_filename": names})
     return folder

@@ -26,6 +26,9 @@ class Fixed:
     def facts(self) -> dict:
         return {}
 
+    def looks_at(self, pages) -> str:
+        return "nothing"
+
     def scores(self, queries, pages, world) -> torch.Tensor:
         self.searches.append(len(queries))
         return torch.tensor([3.0, 2.0, 1.0]).expand(len(queries), 3)

@@ -97,7 +97,10 @@ def test_row_groups_are_let_go(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         ({"query": [None], "image": [png("red")]}, "No row of"),
         ({"query": ["a"], "image": [None]}, "row 0, column image holds no picture"),
         ({"query": ["a"], "image": [{"bytes": b"no picture", "path": None}]}, "row 0, column image is no picture"),
-        ({"query": ["a"], "image": [{"bytes": None, "path": "x.png"}]}, "names the picture x.png, which cannot be read"),
+        (
+            {"query": ["a"], "image": [{"bytes": None, "path": "x.png"}]},
+            "the picture x.png, which cannot be read",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, columns: dict, words: str) -> None:

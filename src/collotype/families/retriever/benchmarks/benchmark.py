@@ -31,7 +31,7 @@ class Pages:
     """A digest of all pictures, in order."""
     text: Callable[[int], str] | None = None
     """The page's text, where the source has one."""
-    text_from: str = "the page's picture"
+    text_from: str = "their text"
     """Where that text comes from."""
 
     def __len__(self) -> int:
