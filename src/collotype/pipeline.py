@@ -285,7 +285,7 @@ def hooks_for(task: Task, recipe: Recipe, folder: Path, listener: Listener, trac
 def measure(task: Task, model: Any, choices: Sequence[Evaluate], examples_below: Path | None = None) -> list[Measured]:
     measured: list[Measured] = []
     for choice in choices:
-        examples_to = examples_below / choice.suite / "examples" if examples_below else None
+        examples_to = examples_below / choice.name / "examples" if examples_below else None
         measured += task.evaluate(model, choice, examples_to)
     return measured
 

@@ -5,6 +5,7 @@ that name the nearest known one.
 """
 
 import difflib
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -189,6 +190,11 @@ class Evaluate(Section):
         if values.get("path") is not None:
             raise ValueError(f"the suite {suite}:{path} names a path, and path is {values['path']!r}; give one of them")
         return {**values, "suite": suite, "path": path}
+
+    @property
+    def name(self) -> str:
+        """Of the folder for its examples."""
+        return self.suite if self.path is None else f"{self.suite}-{Path(self.path).stem}"
 
     @model_validator(mode="after")
     def ask_nothing_in_vain(self) -> "Evaluate":
