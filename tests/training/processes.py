@@ -36,7 +36,7 @@ with process_group(World.from_environment(), torch.device("cpu")) as world:
     try:
         training = train(task, recipe, folder, world, torch.device("cpu"), resume, stop_at(stop))
     except InterruptedRunError:
-        sys.stdout.write("stopped\n")
+        sys.stdout.write("stopped\\n")
     else:
         if world.is_main or recipe.train.shard == "none":
             torch.save(training.model.state_dict(), folder / f"rank-{world.rank}.pt")
