@@ -18,11 +18,13 @@ def as_flags(overrides: dict) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def cli() -> Callable[..., subprocess.CompletedProcess]:
+def cli(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess]:
     """`cli("run", "desk-colpali", …)` in a process of its own."""
 
+    cache = tmp_path_factory.mktemp("cache")
+
     def call(*arguments: str, **settings) -> subprocess.CompletedProcess:
-        environment = {**os.environ, **settings.pop("env", {})}
+        environment = {**os.environ, "COLLOTYPE_CACHE": str(cache), **settings.pop("env", {})}
         command = [*settings.pop("launcher", [sys.executable]), "-m", "collotype", *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, **settings)
 

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from collotype.check.plan import Plan, make_plan
-from collotype.evaluation.results import HEADLINE, Results, write_results
+from collotype.evaluation.results import HEADLINE, Measured, Results, results_of, write_results
 from collotype.families import load, task_for
 from collotype.recipe import Recipe, load_recipe, recipe_text
+from collotype.recipe.schema import Evaluate
 from collotype.report.compare import differences
 from collotype.report.html import write_report, write_seeds_report
 from collotype.report.record import environment, write_record
@@ -268,11 +269,11 @@ def hooks_for(task: Task, recipe: Recipe, folder: Path, listener: Listener, trac
         tracking.stepped(row)
         listener.stepped(row)
 
-    def due(step: int) -> list[str]:
-        return [e.suite for e in recipe.evaluate if e.every_steps and step % e.every_steps == 0]
+    def due(step: int) -> list[Evaluate]:
+        return [e for e in recipe.evaluate if e.every_steps and step % e.every_steps == 0]
 
     def evaluate(model: Any, step: int) -> float:
-        results = measure(task, model, due(step))
+        results = results_of(measure(task, model, due(step)))
         curve.append({"step": step, "results": results})
         tracking.evaluated(step, results)
         listener.evaluated(step, results)
@@ -281,22 +282,22 @@ def hooks_for(task: Task, recipe: Recipe, folder: Path, listener: Listener, trac
     return Hooks(start, stepped, lambda step: bool(due(step)), evaluate)
 
 
-def measure(task: Task, model: Any, suites: list[str], examples_below: Path | None = None) -> Results:
-    results: Results = {}
-    for suite in suites:
-        results |= task.evaluate(model, suite, examples_below / suite / "examples" if examples_below else None)
-    return results
+def measure(task: Task, model: Any, choices: Sequence[Evaluate], examples_below: Path | None = None) -> list[Measured]:
+    measured: list[Measured] = []
+    for choice in choices:
+        examples_to = examples_below / choice.name / "examples" if examples_below else None
+        measured += task.evaluate(model, choice, examples_to)
+    return measured
 
 
 def finish(task: Task, recipe: Recipe, folder: Path, training: Training, listener: Listener) -> Results:
     """Saves the trained model and evaluates it on every suite."""
     task.save(training.model, folder / "model")
-    suites = [evaluation.suite for evaluation in recipe.evaluate]
-    listener.evaluating(suites)
+    listener.evaluating([choice.suite for choice in recipe.evaluate])
     with training.context():
-        results = measure(task, training.model, suites, folder / "evaluation")
-    write_results(folder / "evaluation", results)
-    return results
+        measured = measure(task, training.model, recipe.evaluate, folder / "evaluation")
+    write_results(folder / "evaluation", measured)
+    return results_of(measured)
 
 
 def conclude(folder: Path, parts: dict[str, Any]) -> None:

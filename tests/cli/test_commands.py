@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import SMALL, as_flags
+from tests.families.retriever.benchmarks.parquet_sets import as_png, write_table
 
-from collotype.families.retriever.data.sheets import ASSETS
+from collotype.families.retriever.data.sheets import ASSETS, Pictures, held_out_sheets
 
 FLAGS = as_flags({**SMALL, "train.steps": 2})
 
@@ -67,7 +68,7 @@ def test_list_names_what_there_is(cli) -> None:
     assert {"infonce", "pairwise", "ColbertLoss", "BiSigmoidLoss"} < set(cli("list", "losses").stdout.split())
     assert {"paligemma", "qwen2-vl"} <= set(cli("list", "models").stdout.split())
     assert "colqwen2-engine-0.3.4" in cli("list", "presets").stdout.split()
-    assert cli("list", "suites").stdout.split() == ["sheets"]
+    assert {"sheets", "slides", "vidore-v1", "vidore-v3", "qa", "beir"} < set(cli("list", "suites").stdout.split())
 
 
 @pytest.mark.parametrize(
@@ -80,6 +81,8 @@ def test_list_names_what_there_is(cli) -> None:
         (["check", "desk-colpali", "--set", "train.micro_batch=5"], "does not divide"),
         (["evaluate", "nowhere"], "nowhere holds no collotype model"),
         (["evaluate", "nowhere", "--suite", "vidore"], "No suite 'vidore'"),
+        (["evaluate", "bm25", "--suite", "sheets", "--path", "x"], "path does nothing to the suite sheets"),
+        (["evaluate", "bm25", "--suite", "qa:nowhere"], "there is no nowhere; check the path"),
         (["report", "nowhere"], "has no readable record.json"),
         (["compare", "nowhere", "nowhere"], "has no readable record.json"),
         (["run", "desk-colpali", "--out", "x" * 300], "File name too long"),
@@ -151,6 +154,42 @@ def test_seeds_under_a_launcher_share_one_group(cli, tmp_path: Path) -> None:
     done = cli("run", "desk-colpali", *flags, launcher=launcher, env={"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "seeds" / "seed-43" / "record.json").is_file()
+
+
+def test_a_baseline_stands_beside_a_model_on_one_process_and_on_two(cli, trained: Path, tmp_path: Path) -> None:
+    pictures = Pictures()
+    sheets = held_out_sheets(pictures)[:70]
+    columns = {
+        "query": [sheet.query for sheet in sheets],
+        "image": [as_png(pictures.draw(sheet, "a test")) for sheet in sheets],
+        "text": [" ".join(name for name, _ in sheet.cells) for sheet in sheets],
+    }
+    write_table(tmp_path / "set" / "test-00000-of-00001.parquet", columns, group=20)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [
+        "evaluate",
+        "bm25",
+        "runs/model",
+        "--suite",
+        "qa",
+        "--path",
+        tmp_path / "set",
+        "--no-cache",
+        "--out",
+        "out",
+    ]
+    outputs = {}
+    for name, how in (("one", [sys.executable]), ("two", launcher)):
+        shutil.copytree(trained / "model", tmp_path / name / "runs" / "model")
+        done = cli(*command, "--json", cwd=tmp_path / name, launcher=how, env={"OMP_NUM_THREADS": "1"})
+        assert done.returncode == 0, done.stderr
+        outputs[name] = json.loads(done.stdout)
+        assert (tmp_path / name / "out" / "runs__model" / "qa" / "set.json").is_file()
+    assert outputs["one"] == outputs["two"]
+    bm25, model = outputs["one"]["bm25"]["qa/set"], outputs["one"]["runs/model"]["qa/set"]
+    assert bm25["ndcg_at_5"] > 0.9 > model["ndcg_at_5"]
+    shown = cli(*command, cwd=tmp_path / "one")
+    assert len(re.findall(r"^ +qa/set +(bm25|runs/model) +0\.", shown.stdout, re.M)) == 2 and shown.stderr == ""
 
 
 def test_two_processes_train_like_one(cli, tmp_path: Path) -> None:

@@ -2,32 +2,72 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
-from collotype.cli.options import Base, Json, ModelSource, Preset
+from collotype.cli.options import Base, Json, Preset
 
 
 def evaluate(
-    model: ModelSource,
-    suite: Annotated[str, typer.Option(help="What to evaluate on.")] = "sheets",
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for one JSON a dataset.")] = None,
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="Model folders, e.g. runs/desk-colpali/model, or bm25.")
+    ],
+    suite: Annotated[str, typer.Option(help="What to evaluate on (`collotype list suites`).")] = "sheets",
+    path: Annotated[Path | None, typer.Option(help="The dataset's folder, of the suites qa and beir.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Local copies of ViDoRe's datasets, a folder each.")] = None,
+    only: Annotated[list[str], typer.Option(metavar="DATASET", help="ViDoRe: this dataset; repeatable.")] = [],  # noqa: B006
+    split: Annotated[str, typer.Option(help="The split, of parquet datasets.")] = "test",
+    counting: Annotated[
+        Literal["mteb", "vidore-benchmark"], typer.Option(help="How duplicates are merged and pages ranked.")
+    ] = "mteb",
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the result files.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder that keeps embeddings [default: ~/.cache/collotype].")
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no embeddings, and use none.")] = False,
+    batch_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Tokens of a forward pass, padding included [default: 16384].")
+    ] = None,
     preset: Preset = None,
     base: Base = None,
     as_json: Json = False,
 ) -> None:
-    """Evaluate a trained model on a suite."""
+    """Evaluate trained models, or the baseline bm25, on a suite."""
+    import collotype
+    from collotype import families
+    from collotype.evaluation.exchange import write_all
+    from collotype.evaluation.results import results_of
+    from collotype.recipe.load import load_evaluation
+    from collotype.runtime.process import World
+
+    place = {"path": path and str(path), "data_dir": data_dir and str(data_dir)}
+    choice = load_evaluation(suite=suite, only=only, split=split, counting=counting, **place)
+    kept = None if no_cache else cache or families.default_cache()
+    measured = families.evaluate(models, choice, kept, batch_tokens, preset, base)
+    if not World.from_environment().is_main:
+        return
+    for model, found in measured.items() if out else ():
+        below = out if len(measured) == 1 else out / model.strip("./").replace("/", "__")
+        write_all(below, model, collotype.__version__, found)
+    results = {model: results_of(found) for model, found in measured.items()}
+    if as_json:
+        print(json.dumps(results if len(results) > 1 else next(iter(results.values()))))
+    else:
+        show(measured)
+
+
+def show(measured: dict[str, list[Any]]) -> None:
+    """A table with a row for each dataset and model, and what was merged, left out or not as published."""
     from rich.console import Console
 
-    from collotype import families
-    from collotype.cli.terminal import results_table
-    from collotype.evaluation.results import write_results
+    from collotype.cli.terminal import evaluation_table
 
-    results = families.evaluate(model, suite, preset, base)
-    if out:
-        write_results(out, results)
-    if as_json:
-        print(json.dumps(results))
-    else:
-        Console().print(results_table(str(model), results))
+    console = Console()
+    console.print(evaluation_table(measured))
+    first = next(iter(measured.values()))
+    for one in first:
+        for event in one.facts.get("events", ()):
+            subset = f" ({event['subset']})" if "subset" in event else ""
+            line = f"{one.dataset}{subset}: {event['event']}: {event['count']}, {event['note']}"
+            console.print(line, highlight=False, soft_wrap=True)

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from collotype.check.plan import Plan
-from collotype.evaluation.results import HEADLINE, Results, display_name
+from collotype.evaluation.results import HEADLINE, Measured, Results, display_name
 from collotype.pipeline import Listener, Run
 from collotype.recipe import Recipe
 from collotype.report.verdict import in_words
@@ -91,6 +91,19 @@ def results_table(title: str, results: dict[str, dict[str, float]]) -> Table:
         table.add_column(metric, justify="right")
     for dataset, metrics in results.items():
         table.add_row(dataset, *(f"{metrics[metric]:.3f}" for metric in METRICS))
+    return table
+
+
+def evaluation_table(measured: dict[str, list[Measured]]) -> Table:
+    """A row for each dataset and model, models of one dataset below each other."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("dataset", "model"):
+        table.add_column(name, overflow="fold")
+    for metric in METRICS:
+        table.add_column(metric, justify="right")
+    for row in zip(*measured.values(), strict=True):
+        for model, one in zip(measured, row, strict=True):
+            table.add_row(one.dataset, model, *(f"{one.metrics[metric]:.3f}" for metric in METRICS))
     return table
 
 

@@ -4,7 +4,7 @@ A ranking is by score in float32, descending; equal scores by document id, desce
 rule). Gains are linear, the discount of rank r is 1/log2(r + 1).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -16,7 +16,7 @@ Qrels = Mapping[str, Mapping[str, int]]
 Scores = Mapping[str, Mapping[str, float]]
 """query id -> page id -> score."""
 
-METRICS = ("mrr", *(f"{name}_at_{k}" for k in CUTOFFS for name in ("ndcg", "map", "recall", "precision")))
+METRICS = ("mrr", *(f"{name}_at_{k}" for k in CUTOFFS for name in ("ndcg", "map", "recall", "precision", "mrr")))
 """The metrics there are."""
 
 
@@ -33,7 +33,8 @@ def query_metrics(relevance: Mapping[str, int], scores: Mapping[str, float]) -> 
     found = np.cumsum(hits)
     precision = found / np.arange(1, len(gains) + 1)
     discount = 1 / np.log2(np.arange(2, max(len(gains), len(ideal)) + 2))
-    metrics = {"mrr": float(1 / (np.argmax(hits) + 1)) if hits.any() else 0.0}
+    first = int(np.argmax(hits)) + 1 if hits.any() else None
+    metrics = {"mrr": 1 / first if first else 0.0}
     for k in CUTOFFS:
         best = float(ideal[:k] @ discount[: len(ideal[:k])])
         num_hits = int(hits[:k].sum())
@@ -41,13 +42,15 @@ def query_metrics(relevance: Mapping[str, int], scores: Mapping[str, float]) -> 
         metrics[f"map_at_{k}"] = float(precision[:k][hits[:k]].sum()) / len(ideal) if len(ideal) else 0.0
         metrics[f"recall_at_{k}"] = num_hits / len(ideal) if len(ideal) else 0.0
         metrics[f"precision_at_{k}"] = num_hits / k
+        metrics[f"mrr_at_{k}"] = 1 / first if first and first <= k else 0.0
     return metrics
 
 
 def ranking_metrics(qrels: Qrels, run: Scores) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
     """Means over the queries that stand in both `qrels` and `run` (as trec_eval takes them), and each query's own.
 
-    Keys: `ndcg_at_K`, `map_at_K`, `recall_at_K`, `precision_at_K` for K in CUTOFFS, and `mrr` (over the whole ranking).
+    Keys: `ndcg_at_K`, `map_at_K`, `recall_at_K`, `precision_at_K`, `mrr_at_K` for K in CUTOFFS, and `mrr` (over the
+    whole ranking).
 
     Raises:
         ValueError: no query stands in both, or a score is not a number.
@@ -59,5 +62,9 @@ def ranking_metrics(qrels: Qrels, run: Scores) -> tuple[dict[str, float], dict[s
         if any(score != score for score in run[query].values()):
             raise ValueError(f"Query {query!r} has a score that is not a number.")
     by_query = {query: query_metrics(qrels[query], run[query]) for query in shared}
-    names = next(iter(by_query.values()))
-    return {name: float(np.mean([metrics[name] for metrics in by_query.values()])) for name in names}, by_query
+    return mean_metrics(list(by_query.values())), by_query
+
+
+def mean_metrics(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each metric, over queries, language subsets or datasets."""
+    return {name: float(np.mean([metrics[name] for metrics in found])) for name in found[0]}

@@ -2,9 +2,10 @@
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -22,10 +23,42 @@ def display_name(metric: str) -> str:
     return metric.replace("_at_", "@").replace("ndcg", "nDCG").replace("mrr", "MRR").replace("map", "MAP")
 
 
-def write_results(folder: Path, results: Results) -> None:
-    """One JSON a dataset: {"dataset": …, "metrics": {…}}."""
-    for dataset, metrics in results.items():
-        write_json(folder / f"{dataset}.json", {"dataset": dataset, "metrics": metrics})
+@dataclass(frozen=True)
+class MtebTask:
+    """What mteb calls a dataset, so that result files can be exchanged."""
+
+    name: str
+    revision: str
+    """Of the dataset on the hub."""
+    split: str
+    languages: Mapping[str, str]
+    """Language subset -> mteb's code of the language (eng-Latn)."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One dataset's metrics, and their circumstances."""
+
+    dataset: str
+    """SUITE/DATASET."""
+    metrics: dict[str, float]
+    """The mean over its language subsets."""
+    headline: str = HEADLINE
+    subsets: dict[str, dict[str, float]] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Sizes, digests, model, times, memory, events."""
+    task: MtebTask | None = None
+
+
+def results_of(measured: Sequence[Measured]) -> Results:
+    return {one.dataset: one.metrics for one in measured}
+
+
+def write_results(folder: Path, measured: Sequence[Measured]) -> None:
+    """One JSON a dataset, `folder`/SUITE/DATASET.json: dataset, headline, metrics, subsets, and the facts' keys."""
+    for one in measured:
+        values = {"dataset": one.dataset, "headline": one.headline, "metrics": one.metrics, "subsets": one.subsets}
+        write_json(folder / f"{one.dataset}.json", {**values, **one.facts})
 
 
 @dataclass

@@ -1,13 +1,15 @@
 """The model families, and the one place that knows all of them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from collotype.evaluation.results import Results
+from collotype.evaluation.results import Measured
 from collotype.recipe import Recipe
+from collotype.recipe.schema import Evaluate
 from collotype.runtime.device import pick_device
 from collotype.runtime.errors import UserError
-from collotype.runtime.process import World
+from collotype.runtime.process import World, process_group
 from collotype.training.task import Task
 
 
@@ -55,17 +57,58 @@ def export(
     export_retriever(model, layout, Path(out), card)
 
 
-def evaluate(source: str | Path, suite: str, preset: str | None = None, base: str | None = None) -> Results:
-    """Metrics by dataset of the model in `source` on a suite, computed on this process's device.
+BM25 = "bm25"
+"""The name by which the baseline is evaluated in a model's place."""
+
+
+def evaluate(
+    models: Sequence[str | Path],
+    choice: Evaluate,
+    cache: Path | None = None,
+    batch_tokens: int | None = None,
+    preset: str | None = None,
+    base: str | None = None,
+) -> dict[str, list[Measured]]:
+    """The models in these folders (BM25 for its name), measured on a suite; a launcher's processes share the work.
+
+    Args:
+        cache: a folder that keeps embeddings and read texts; none keeps nothing.
+        batch_tokens: tokens of a forward pass, padding included; none takes the default.
+        preset, base: as `load` takes them, for all of the models.
+
+    Returns:
+        by model as it was named; the same on every process.
 
     Raises:
         UserError: no such model or suite.
     """
+    from collotype.families.retriever.batches import BATCH_TOKENS
     from collotype.families.retriever.benchmarks import find_suite
+    from collotype.families.retriever.bm25 import Bm25
+    from collotype.families.retriever.cache import Cache
+    from collotype.families.retriever.evaluate import VectorSearch
     from collotype.families.retriever.evaluate import evaluate as evaluate_retriever
 
-    benchmarks, model = find_suite(suite), load(source, preset, base)
-    return evaluate_retriever(model.to(pick_device(World())), benchmarks)
+    world = World.from_environment()
+    device, benchmarks = pick_device(world), find_suite(choice)
+    measured = {}
+    with process_group(world, device):
+        for model in map(str, models):
+            if model == BM25:
+                searcher = Bm25(Cache(cache))
+            else:
+                searcher = VectorSearch(
+                    load(model, preset, base).to(device), Cache(cache), batch_tokens or BATCH_TOKENS
+                )
+            measured[model] = evaluate_retriever(searcher, benchmarks, world=world, device=device)
+    return measured
+
+
+def default_cache() -> Path:
+    """Where embeddings are kept if nothing else is said."""
+    from collotype.families.retriever import cache
+
+    return cache.default_cache()
 
 
 def known(kind: Literal["models", "presets", "suites"]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from collotype.recipe.schema import Recipe
+from collotype.recipe.schema import Evaluate, Recipe
 from collotype.runtime.errors import UserError
 
 BUILTIN = Path(__file__).parent / "builtin"
@@ -121,6 +121,18 @@ def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = 
         return Recipe.model_validate(values)
     except ValidationError as error:
         raise UserError(explain(error, f"Recipe {name_or_file}")) from None
+
+
+def load_evaluation(**values: Any) -> Evaluate:
+    """What to evaluate on, from the keys of a recipe's `evaluate` entry; a value of none is the key's default.
+
+    Raises:
+        UserError: an impossible value or combination.
+    """
+    try:
+        return Evaluate.model_validate({key: value for key, value in values.items() if value is not None})
+    except ValidationError as error:
+        raise UserError(explain(error, "The evaluation")) from None
 
 
 def recipe_text(recipe: Recipe) -> str:

@@ -5,6 +5,7 @@ that name the nearest known one.
 """
 
 import difflib
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -196,8 +197,46 @@ class Train(Section):
 
 class Evaluate(Section):
     suite: str
+    """A suite's name (`collotype list suites`); `qa:PATH` and `beir:PATH` stand for the suite and its path."""
+    path: str | None = None
+    """The suites qa and beir: the folder of parquet files that holds the dataset."""
+    data_dir: str | None = None
+    """ViDoRe: the folder with local copies of the datasets, each in a folder of its own; none asks the hub."""
+    only: list[str] = []
+    """ViDoRe: leave out the suite's other datasets."""
+    split: str = "test"
+    counting: Literal["mteb", "vidore-benchmark"] = "mteb"
+    """How duplicates are merged and pages ranked; published tables are of one or the other."""
     every_steps: PositiveInt | None = None
     """Also evaluate during training; none evaluates at the end only."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def take_the_path_out(cls, values: Any) -> Any:
+        suite, colon, path = str(values.get("suite") if isinstance(values, dict) else "").partition(":")
+        if not colon or suite not in SUITES_OF_PATHS:
+            return values
+        if values.get("path") is not None:
+            raise ValueError(f"the suite {suite}:{path} names a path, and path is {values['path']!r}; give one of them")
+        return {**values, "suite": suite, "path": path}
+
+    @property
+    def name(self) -> str:
+        """Of the folder for its examples."""
+        return self.suite if self.path is None else f"{self.suite}-{Path(self.path).stem}"
+
+    @model_validator(mode="after")
+    def ask_nothing_in_vain(self) -> "Evaluate":
+        own, vidore = self.suite in SUITES_OF_PATHS, self.suite.startswith("vidore-")
+        given = {"path": not own, "data_dir": not vidore, "only": not vidore, "counting": not (own or vidore)}
+        for key, in_vain in given.items():
+            if in_vain and getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key} does nothing to the suite {self.suite}; leave it out")
+        return self
+
+
+SUITES_OF_PATHS = ("qa", "beir")
+"""The suites whose data is the user's own."""
 
 
 class Expect(Section):

@@ -65,21 +65,28 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             raise
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes `path` atomically."""
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A file to fill; it appears as `path` only when the block ends well. An older `path` is replaced."""
     with room_to_write(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, scratch = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent)
+        os.close(descriptor)
+        scratch = Path(name)
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(scratch, 0o644)
-            os.replace(scratch, path)
+            yield scratch
+            sync(scratch)
+            scratch.chmod(0o644)
+            scratch.replace(path)
         except BaseException:
-            Path(scratch).unlink(missing_ok=True)
+            scratch.unlink(missing_ok=True)
             raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes `path` atomically."""
+    with atomic_file(path) as scratch:
+        scratch.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:

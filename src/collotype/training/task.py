@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from collotype.evaluation.results import Results
+from collotype.evaluation.results import Measured
+from collotype.recipe.schema import Evaluate
 
 Outputs = dict[str, Tensor]
 """What a model gives for a micro-batch: tensors with the examples in dimension 0. Further dimensions may differ between
@@ -66,8 +67,8 @@ class Task(Protocol):
     def loss(self, outputs: Outputs) -> Loss:
         """On the outputs of the whole batch (of a micro-batch, if examples are not coupled); a mean over examples."""
 
-    def evaluate(self, model: nn.Module, suite: str, examples_to: Path | None = None) -> Results:
-        """Metrics by dataset ("SUITE/DATASET"); a few illustrated examples into the folder `examples_to`."""
+    def evaluate(self, model: nn.Module, choice: Evaluate, examples_to: Path | None = None) -> list[Measured]:
+        """The datasets of the chosen suite, measured; a few illustrated examples into the folder `examples_to`."""
 
     def save(self, model: nn.Module, folder: Path) -> None:
         """Everything `collotype.load(folder)` needs."""

@@ -45,7 +45,7 @@ def test_batch_mates_change_no_embedding_and_no_score(model, pages: list) -> Non
     together, alone = model.encode_queries(QUERIES), [model.encode_queries([query])[0] for query in QUERIES]
     for one, other in zip(together, alone, strict=True):
         torch.testing.assert_close(one, other, atol=1e-6, rtol=0)
-    encoded = model.encode_pages(pages, batch_size=2)
+    encoded = model.encode_pages(pages, batch_tokens=100)
     torch.testing.assert_close(torch.cat(encoded), torch.cat(model.encode_pages(pages)), atol=1e-6, rtol=0)
     scores = model.score(together, encoded)
     assert scores.shape == (3, 5) and scores.dtype is torch.float32

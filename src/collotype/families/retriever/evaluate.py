@@ -1,76 +1,217 @@
-"""Retrieval on a benchmark: encode, score all pairs, rank, measure; and a few queries to look at."""
+"""Retrieval on benchmarks: encode, score all pairs, rank, measure; and a few queries to look at."""
 
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain, groupby
 from pathlib import Path
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
-from collotype.evaluation.ranking import rank, ranking_metrics
-from collotype.evaluation.results import ExampleWriter, Picture, Results
-from collotype.families.retriever.benchmarks import Benchmark
+from collotype.evaluation.ranking import mean_metrics, query_metrics, rank
+from collotype.evaluation.results import ExampleWriter, Measured, Picture
+from collotype.families.retriever.batches import BATCH_TOKENS, over_blocks
+from collotype.families.retriever.benchmarks import Benchmark, averaged_names
+from collotype.families.retriever.benchmarks.benchmark import Event, Pages, differing_sizes
+from collotype.families.retriever.cache import Cache, key_of, model_digest
 from collotype.families.retriever.heatmap import enlarge, light_up, similarity_map
 from collotype.families.retriever.model import Retriever
+from collotype.runtime.device import peak_memory, reset_peak_memory
+from collotype.runtime.errors import UserError
+from collotype.runtime.process import World, gather_objects
 
 SHOWN_QUERIES, SHOWN_PAGES = 4, 3
+ALONE = World()
+
+
+class Searcher(Protocol):
+    """What can be evaluated: a retriever, or a baseline."""
+
+    digest: str
+    """Of everything that decides its scores."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """What a result file says of it."""
+
+    def looks_at(self, pages: Pages) -> str:
+        """What of a page it searches."""
+
+    def scores(self, queries: Sequence[str], pages: Pages, world: World) -> Tensor:
+        """float32 [num_queries, num_pages], the same on every process."""
+
+
+class VectorSearch:
+    """A retriever's own search: every page against every query.
+
+    Pages are encoded, scored and let go a block at a time, so memory does not grow with their number.
+    """
+
+    def __init__(self, model: Retriever, cache: Cache | None = None, batch_tokens: int = BATCH_TOKENS):
+        self.model, self.cache, self.batch_tokens = model, cache or Cache(), batch_tokens
+        self.digest = model_digest(model, model.config.to_dict(), model.processor.tokenizer.to_str())
+
+    def facts(self) -> dict[str, Any]:
+        config = self.model.config
+        return {"backbone": config.backbone, "interaction": config.interaction, "preset": asdict(config.preset)}
+
+    def looks_at(self, pages: Pages) -> str:
+        return "the page's picture"
+
+    def scores(self, queries: Sequence[str], pages: Pages, world: World) -> Tensor:
+        model, device = self.model, self.model.device.type
+        query_key = key_of([self.digest, device, list(queries)])
+        page_key = key_of([self.digest, device, pages.fingerprint])
+
+        def encoded_queries(block: range) -> list[Tensor]:
+            own = [queries[place] for place in block]
+            make = lambda: model.encode_queries(own, self.batch_tokens)  # noqa: E731
+            return self.cache.vectors("queries", query_key, block.start, make)
+
+        vectors = [*chain.from_iterable(over_blocks(len(queries), world, encoded_queries))]
+
+        def scores_of(block: range) -> Tensor:
+            sizes = [pages.size(page) for page in block]
+            make = lambda: model.encode_pages_from(sizes, lambda k: pages.image(block[k]), self.batch_tokens)  # noqa: E731
+            return model.score(vectors, self.cache.vectors("pages", page_key, block.start, make))
+
+        return torch.cat(over_blocks(len(pages), world, scores_of), dim=1)
 
 
 @dataclass(frozen=True)
 class Retrieval:
-    """One benchmark, searched: what came out and what it came from."""
+    """One benchmark, searched."""
 
     benchmark: Benchmark
+    scores: Tensor
+    """float32 [num_queries, num_pages]."""
     metrics: dict[str, float]
-    run: dict[str, dict[str, float]]
-    query_vectors: dict[str, Tensor]
-    page_vectors: list[Tensor]
+
+    def of_query(self, query: str) -> dict[str, float]:
+        """A query's scores by page id."""
+        place = list(self.benchmark.queries).index(query)
+        return self.benchmark.page_scores(self.scores[place].tolist())
 
 
-def retrieve(model: Retriever, benchmark: Benchmark, batch_size: int = 32) -> Retrieval:
-    """Metrics of `model` on `benchmark`, page images made and dropped `batch_size` at a time."""
-    page_vectors: list[Tensor] = []
-    for start in range(0, benchmark.num_pages, batch_size):
-        images = [benchmark.page(page) for page in range(start, min(start + batch_size, benchmark.num_pages))]
-        page_vectors += model.encode_pages(images, batch_size)
-    query_vectors = model.encode_queries(list(benchmark.queries.values()))
-    scores = model.score(query_vectors, page_vectors).tolist()
-    run = {
-        query: {f"p{page:03d}": score for page, score in enumerate(row)}
+def retrieve(searcher: Searcher, benchmarks: Sequence[Benchmark], world: World = ALONE) -> list[Retrieval]:
+    """The benchmarks searched and measured; those over the same pages are searched together."""
+    by_pages: dict[str, list[Benchmark]] = {}
+    for benchmark in benchmarks:
+        by_pages.setdefault(benchmark.pages.fingerprint, []).append(benchmark)
+    found: dict[int, Retrieval] = {}
+    for sharing in by_pages.values():
+        queries = [text for benchmark in sharing for text in benchmark.queries.values()]
+        together = searcher.scores(queries, sharing[0].pages, world)
+        parts = together.split([len(benchmark.queries) for benchmark in sharing])
+        found |= {id(of): measured_scores(of, scores) for of, scores in zip(sharing, parts, strict=True)}
+    return [found[id(benchmark)] for benchmark in benchmarks]
+
+
+def measured_scores(benchmark: Benchmark, scores: Tensor) -> Retrieval:
+    """
+    Raises:
+        UserError: a score is not a number.
+    """
+    if scores.isnan().any():
+        query, page = (int(place) for place in scores.isnan().nonzero()[0])
+        raise UserError(
+            f"{benchmark.name}: the score of the query {list(benchmark.queries.values())[query]!r} and page "
+            f"{benchmark.pages.ids[page]} is not a number; the model's weights are not sound."
+        )
+    by_query = [
+        query_metrics(benchmark.qrels[query], benchmark.page_scores(row.tolist()))
         for query, row in zip(benchmark.queries, scores, strict=True)
-    }
-    metrics, _ = ranking_metrics(benchmark.qrels, run)
-    return Retrieval(benchmark, metrics, run, dict(zip(benchmark.queries, query_vectors, strict=True)), page_vectors)
+    ]
+    return Retrieval(benchmark, scores, mean_metrics(by_query))
+
+
+def evaluate(
+    searcher: Searcher,
+    benchmarks: Sequence[Benchmark],
+    examples_to: Path | None = None,
+    world: World = ALONE,
+    device: torch.device | None = None,
+) -> list[Measured]:
+    """Each dataset measured (the mean of its language subsets), then the mean over a published suite that is whole.
+
+    Args:
+        examples_to: a folder for examples of the first dataset, of a retriever.
+        world: the processes that share the work; all of them call this, and all get the result.
+    """
+    device, measured = device or torch.device("cpu"), []
+    for name, group in groupby(benchmarks, key=lambda benchmark: benchmark.name):
+        subsets = list(group)
+        reset_peak_memory(device)
+        started = time.perf_counter()
+        found = retrieve(searcher, subsets, world)
+        seconds = round(time.perf_counter() - started, 2)
+        peaks = gathered(round(peak_memory(device) / 2**20, 1), world)
+        if examples_to and not measured and isinstance(searcher, VectorSearch):
+            writer = ExampleWriter(examples_to)
+            illustrate(searcher.model, found[0], writer)
+            writer.write()
+        facts = {
+            "model": {"sha256": searcher.digest, **searcher.facts()},
+            "looks_at": searcher.looks_at(subsets[0].pages),
+            "counting": subsets[0].counting,
+            "data": {one.subset: sizes_of(one) for one in subsets},
+            "timing": {"total_s": seconds, "processes": world.size},
+            "peak_memory_mib": peaks,
+            "events": [event for one in subsets for event in events_of(one)],
+        }
+        by_subset = {retrieval.benchmark.subset: retrieval.metrics for retrieval in found}
+        mean = mean_metrics(list(by_subset.values()))
+        measured.append(Measured(name, mean, subsets[0].headline, by_subset, facts, subsets[0].task))
+    return measured + averages(measured)
+
+
+def gathered(value: Any, world: World) -> list[Any]:
+    return gather_objects(value) if world.size > 1 else [value]
+
+
+def sizes_of(benchmark: Benchmark) -> dict[str, Any]:
+    """Sizes and digest of a benchmark, as records and result files have them."""
+    return {"queries": len(benchmark.queries), "pages": benchmark.num_pages, "sha256": benchmark.fingerprint}
+
+
+def events_of(benchmark: Benchmark) -> list[Event]:
+    found = (*benchmark.events, *differing_sizes(benchmark))
+    return [event if benchmark.subset == "default" else {"subset": benchmark.subset, **event} for event in found]
+
+
+def averages(measured: Sequence[Measured]) -> list[Measured]:
+    """SUITE/average for every published suite all of whose datasets were measured."""
+    found = {one.dataset: one for one in measured}
+    suites = dict.fromkeys(name.split("/")[0] for name in found)
+    return [
+        Measured(f"{suite}/average", mean_metrics([found[name].metrics for name in names]), found[names[0]].headline)
+        for suite in suites
+        if (names := averaged_names(suite)) and set(names) <= set(found)
+    ]
 
 
 def illustrate(model: Retriever, retrieval: Retrieval, writer: ExampleWriter) -> None:
     """Adds the first queries with their best pages; with late interaction also where each word was found."""
     benchmark, late = retrieval.benchmark, model.config.interaction == "late"
+    numbers = {page: number for number, page in reversed(list(enumerate(benchmark.pages.ids)))}
     for query in list(benchmark.queries)[:SHOWN_QUERIES]:
-        ranking = rank(retrieval.run[query])
+        scores, text = retrieval.of_query(query), benchmark.queries[query]
+        ranking = rank(scores)
         best = ranking[: SHOWN_PAGES if late else 2 * SHOWN_PAGES]
         rows: list[list[Picture]] = [] if late else [[]]
         for place, page in enumerate(best, start=1):
-            number = int(page.removeprefix("p"))
-            image, right = benchmark.page(number), page in benchmark.qrels[query]
-            label = f"{place}. {page} · {retrieval.run[query][page]:.2f}"
+            image, right = benchmark.pages.image(numbers[page]), page in benchmark.qrels[query]
+            label = f"{place}. {page} · {scores[page]:.2f}"
             picture = writer.picture(enlarge(image), label, right)
             if not late:
                 rows[0].append(picture)
                 continue
-            words = model.processor.query_words(benchmark.queries[query])
+            words = model.processor.query_words(text)
             looking, grid = model.processor.visual_tokens(image.size)
-            vectors, patches = retrieval.query_vectors[query], retrieval.page_vectors[number][looking]
+            vectors, patches = model.encode_queries([text])[0], model.encode_pages([image])[0][looking]
             maps = [(word, similarity_map(vectors[place], patches, grid)) for place, word in words]
             rows.append([picture, *(writer.picture(light_up(image, found), word) for word, found in maps)])
         first = next((n for n, page in enumerate(ranking, 1) if page in benchmark.qrels[query]), None)
         note = f"{benchmark.name}, {query}: first right page at rank {first} of {benchmark.num_pages}"
-        writer.add(benchmark.queries[query], note, rows)
-
-
-def evaluate(model: Retriever, benchmarks: list[Benchmark], examples_to: Path | None = None) -> Results:
-    """Metrics by benchmark name; examples of the first benchmark into the folder `examples_to`."""
-    found = [retrieve(model, benchmark) for benchmark in benchmarks]
-    if examples_to:
-        writer = ExampleWriter(examples_to)
-        illustrate(model, found[0], writer)
-        writer.write()
-    return {retrieval.benchmark.name: retrieval.metrics for retrieval in found}
+        writer.add(text, note, rows)

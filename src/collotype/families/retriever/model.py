@@ -3,7 +3,7 @@
 Shapes: B queries or pages, T tokens, H hidden width, D vector width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from collotype.families.retriever.backbones import BACKBONES
+from collotype.families.retriever.batches import BATCH_TOKENS, in_batches
 from collotype.families.retriever.lora import Lora
 from collotype.families.retriever.preset import Preset
 from collotype.families.retriever.processor import Processor
@@ -78,30 +79,50 @@ class Retriever(nn.Module):
         return [module for module in self.modules() if isinstance(module, GradientCheckpointingLayer)]
 
     @torch.inference_mode()
-    def encode_queries(self, queries: Sequence[str], batch_size: int = 64) -> list[Tensor]:
-        """A float32 tensor [num_vectors, D] on the CPU for each query, whatever the batch."""
-        return self._encode(self.processor.queries, queries, batch_size)
+    def encode_queries(self, queries: Sequence[str], batch_tokens: int = BATCH_TOKENS) -> list[Tensor]:
+        """A float32 tensor [num_vectors, D] on the CPU for each query, whatever the batch.
+
+        Queries of like length share a forward pass of at most `batch_tokens` tokens, padding included.
+        """
+        lengths = [len(self.processor.query_ids(query)[0]) for query in queries]
+        read = queries.__getitem__
+        return in_batches(
+            lengths, batch_tokens, lambda batch: self._vectors(self.processor.queries([*map(read, batch)]))
+        )
+
+    def encode_pages(self, images: Sequence[Image.Image], batch_tokens: int = BATCH_TOKENS) -> list[Tensor]:
+        """A float32 tensor [num_vectors, D] on the CPU for each page image, batched as `encode_queries`."""
+        return self.encode_pages_from([image.size for image in images], images.__getitem__, batch_tokens)
 
     @torch.inference_mode()
-    def encode_pages(self, images: Sequence[Image.Image], batch_size: int = 32) -> list[Tensor]:
-        """A float32 tensor [num_vectors, D] on the CPU for each page image."""
-        return self._encode(self.processor.pages, images, batch_size)
+    def encode_pages_from(
+        self,
+        sizes: Sequence[tuple[int, int]],
+        image: Callable[[int], Image.Image],
+        batch_tokens: int = BATCH_TOKENS,
+    ) -> list[Tensor]:
+        """As `encode_pages` for pages of known (width, height) whose pictures are made when their turn comes."""
+        lengths = [self.processor.page_length(size) for size in sizes]
+        return in_batches(
+            lengths, batch_tokens, lambda batch: self._vectors(self.processor.pages([*map(image, batch)]))
+        )
 
-    def _encode(self, process: Any, items: Sequence[Any], batch_size: int) -> list[Tensor]:
-        device, encoded = next(self.parameters()).device, []
+    def _vectors(self, inputs: dict[str, Tensor]) -> list[Tensor]:
         self.eval()
-        for start in range(0, len(items), batch_size):
-            inputs = process(items[start : start + batch_size])
-            vectors, mask = self({name: tensor.to(device) for name, tensor in inputs.items()})
-            encoded += [row[keep].float().cpu() for row, keep in zip(vectors, mask, strict=True)]
-        return encoded
+        vectors, mask = self({name: tensor.to(self.device) for name, tensor in inputs.items()})
+        return [row[keep].float().cpu() for row, keep in zip(vectors, mask, strict=True)]
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
 
     @torch.inference_mode()
     def score(self, queries: Sequence[Tensor], pages: Sequence[Tensor]) -> Tensor:
-        """MaxSim (the dot product, for single vectors) of all pairs: float32 [num_queries, num_pages]."""
+        """MaxSim (the dot product, for single vectors) of all pairs: float32 [num_queries, num_pages] on the CPU."""
         if not len(queries) or not len(pages):
             return torch.zeros(len(queries), len(pages))
-        return score_all(stack(queries), stack(pages))
+        there = (Vectors(*(tensor.to(self.device) for tensor in stack(side))) for side in (queries, pages))
+        return score_all(*there).cpu()
 
 
 def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:

@@ -42,6 +42,7 @@ class Processor:
         self.tokenizer, self.preset, self.layout, self.image_token = tokenizer, preset, layout, image_token
         self.image_id, self.pad_id = self._id(image_token), self._id(pad_token)
         self._id(preset.augmentation_token)
+        self._page_lengths: dict[tuple[int, int], int] = {}
 
     def _id(self, token: str) -> int:
         number = self.tokenizer.token_to_id(token)
@@ -86,6 +87,13 @@ class Processor:
         rows, columns = self.layout.grid(size)
         text = self.preset.page(self.image_token * (rows * columns))
         return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+    def page_length(self, size: tuple[int, int]) -> int:
+        """The number of tokens of a page of that (width, height)."""
+        grid = self.layout.grid(size)
+        if grid not in self._page_lengths:
+            self._page_lengths[grid] = len(self.page_ids(size))
+        return self._page_lengths[grid]
 
     def visual_tokens(self, size: tuple[int, int]) -> tuple[slice, tuple[int, int]]:
         """Which vectors of a page of that (width, height) look at the picture, and their (rows, columns) on it."""

@@ -1,6 +1,7 @@
 """The retriever's answers to the engine's questions."""
 
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,12 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from collotype.evaluation.results import Results
+from collotype.evaluation.results import Measured
 from collotype.families.retriever.backbones import find_backbone
-from collotype.families.retriever.benchmarks import find_suite
+from collotype.families.retriever.benchmarks import Benchmark, averaged_names, find_suite
 from collotype.families.retriever.data.pairs import Pair
 from collotype.families.retriever.data.sheets import SHEET_PX, Pictures, SheetPairs
-from collotype.families.retriever.evaluate import evaluate
+from collotype.families.retriever.evaluate import VectorSearch, evaluate, sizes_of
 from collotype.families.retriever.layouts import ours, read
 from collotype.families.retriever.layouts.contents import Contents, make_processor
 from collotype.families.retriever.layouts.weights import canonical
@@ -24,6 +25,7 @@ from collotype.families.retriever.processor import Processor, word_tokenizer
 from collotype.losses.contrastive import ContrastiveLoss, Vectors
 from collotype.losses.named import OBJECTIVES, make_loss
 from collotype.recipe import Recipe
+from collotype.recipe.schema import Evaluate
 from collotype.recipe.schema import Loss as LossSection
 from collotype.runtime.digest import state_digest
 from collotype.runtime.errors import UserError
@@ -38,6 +40,7 @@ class RetrieverTask:
 
     def __init__(self, recipe: Recipe):
         self.recipe = recipe
+        self._benchmarks: dict[str, list[Benchmark]] = {}
         self.preset = find_preset(recipe.model.preset)
         self.row = find_backbone(recipe.model.backbone, recipe.model.size)
         self.objective = find_loss(recipe.loss, self.num_negatives > 0)
@@ -209,8 +212,15 @@ class RetrieverTask:
             hits.append(scores.detach().argmax(1) == torch.arange(len(scores), device=scores.device))
         return Loss(torch.stack(losses).mean(), {"batch_accuracy": float(torch.cat(hits).float().mean())})
 
-    def evaluate(self, model: Retriever, suite: str, examples_to: Path | None = None) -> Results:
-        return evaluate(model, find_suite(suite), examples_to)
+    def evaluate(self, model: Retriever, choice: Evaluate, examples_to: Path | None = None) -> list[Measured]:
+        return evaluate(VectorSearch(model), self.benchmarks(choice), examples_to, device=model.device)
+
+    def benchmarks(self, choice: Evaluate) -> list[Benchmark]:
+        """The suite's benchmarks, read once for all evaluations of a run."""
+        asked = choice.model_dump_json(exclude={"every_steps"})
+        if asked not in self._benchmarks:
+            self._benchmarks[asked] = find_suite(choice)
+        return self._benchmarks[asked]
 
     def save(self, model: Retriever, folder: Path) -> None:
         ours.write(model, folder)
@@ -231,10 +241,13 @@ class RetrieverTask:
             for source, pairs in zip(self.recipe.data.train, self.sources, strict=True)
         ]
         facts = {"train": {"queries": sum(source["queries"] for source in sources), "sources": sources}}
-        for suite in {evaluation.suite for evaluation in self.recipe.evaluate}:
-            for benchmark in find_suite(suite):
-                sizes = {"queries": len(benchmark.queries), "pages": benchmark.num_pages}
-                facts[benchmark.name] = sizes | {"sha256": benchmark.fingerprint}
+        for choice in self.recipe.evaluate:
+            for name, subsets in groupby(self.benchmarks(choice), key=lambda benchmark: benchmark.name):
+                by_subset = {benchmark.subset: sizes_of(benchmark) for benchmark in subsets}
+                facts[name] = by_subset["default"] if list(by_subset) == ["default"] else by_subset
+            averaged = averaged_names(choice.suite)
+            if averaged and set(averaged) <= set(facts):
+                facts[f"{choice.suite}/average"] = {"mean_of": averaged}
         return facts
 
     def describe(self) -> dict[str, Any]:

@@ -1,20 +1,94 @@
 """A retrieval benchmark: pages, queries, judgements."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
 
 from PIL import Image
 
 from collotype.evaluation.ranking import Qrels
+from collotype.evaluation.results import HEADLINE, MtebTask
+
+Counting = Literal["mteb", "vidore-benchmark"]
+"""Whose way of merging duplicates is followed."""
+
+Event = dict[str, Any]
+"""{"event": name, "count": how many, "note": a sentence}: whatever was merged, left out or not as published."""
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Pages to search, numbered from 0; a picture is read when it is asked for."""
+
+    ids: Sequence[str]
+    image: Callable[[int], Image.Image]
+    size: Callable[[int], tuple[int, int]]
+    """(width, height) in pixels, without decoding the picture."""
+    fingerprint: str
+    """A digest of all pictures, in order."""
+    text: Callable[[int], str] | None = None
+    """The page's text, where the source has one."""
+    text_from: str = "their text"
+    """Where that text comes from."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Pages to search, queries, and which pages answer which query."""
+    """Queries over pages, and which pages answer which query; one language subset of a dataset, if it has some."""
 
     name: str
-    queries: dict[str, str]
-    num_pages: int
-    page: Callable[[int], Image.Image]
+    """SUITE/DATASET."""
+    queries: Mapping[str, str]
+    pages: Pages
     qrels: Qrels
-    fingerprint: str
+    subset: str = "default"
+    headline: str = HEADLINE
+    """The metric its publication reports."""
+    counting: Counting = "mteb"
+    events: tuple[Event, ...] = ()
+    task: MtebTask | None = None
+    published: Mapping[str, int] = field(default_factory=dict)
+    """The published numbers of `queries` and `pages`, where there are some."""
+
+    @property
+    def num_pages(self) -> int:
+        return len(self.pages)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        facts = [self.pages.fingerprint, list(self.pages.ids), dict(self.queries), {**self.qrels}, self.counting]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def page_scores(self, scores: Sequence[float]) -> dict[str, float]:
+        """A query's scores of all pages, in order, by page id.
+
+        vidore-benchmark keeps the best score of pages of one id and starts at 0 for every id but the first page's, so
+        that negative scores tie (`vidore_evaluator_qa.py`, `_beir.py`).
+        """
+        if self.counting == "mteb":
+            return dict(zip(self.pages.ids, scores, strict=True))
+        best = {self.pages.ids[0]: scores[0]}
+        for page, score in zip(self.pages.ids, scores, strict=True):
+            best[page] = max(best.get(page, 0.0), score)
+        return best
+
+
+def event(name: str, count: int, note: str) -> tuple[Event, ...]:
+    """One event, or none where there is nothing to count."""
+    return ({"event": name, "count": count, "note": note},) if count else ()
+
+
+def differing_sizes(benchmark: Benchmark) -> tuple[Event, ...]:
+    """An event for each number that is not as published."""
+    found = {"queries": len(benchmark.queries), "pages": benchmark.num_pages}
+    return tuple(
+        {"event": "size-differs", "count": found[what], "note": f"{found[what]} {what}, published are {number}"}
+        for what, number in benchmark.published.items()
+        if found[what] != number
+    )

@@ -2,9 +2,10 @@
 
 import hashlib
 
-from collotype.families.retriever.benchmarks.benchmark import Benchmark
+from collotype.families.retriever.benchmarks.benchmark import Benchmark, Pages
 from collotype.families.retriever.data.sheets import (
     HELD_OUT_SEED,
+    SHEET_PX,
     Pictures,
     Sheet,
     held_out_sheets,
@@ -24,15 +25,15 @@ def sheet_benchmarks() -> list[Benchmark]:
 def sheet_benchmark(name: str, pictures: Pictures, sheets: list[Sheet]) -> Benchmark:
     """Every sheet that shows both named pictures answers a query, whichever sheet the query was made for."""
     queries = {f"q{number:03d}": sheet.named for number, sheet in enumerate(sheets)}
+    ids = [f"p{number:03d}" for number in range(len(sheets))]
     qrels = {
-        query: {f"p{page:03d}": 1 for page, sheet in enumerate(sheets) if all(map(sheet.shows, named))}
+        query: {page: 1 for page, sheet in zip(ids, sheets, strict=True) if all(map(sheet.shows, named))}
         for query, named in queries.items()
     }
-    return Benchmark(
-        name,
-        {query: " and ".join(named) for query, named in queries.items()},
-        len(sheets),
-        lambda page: pictures.draw(sheets[page], f"{name}, page p{page:03d}"),
-        qrels,
-        hashlib.sha256(f"{pictures.digest()} {HELD_OUT_SEED} {sheets}".encode()).hexdigest(),
+    pages = Pages(
+        ids,
+        image=lambda page: pictures.draw(sheets[page], f"{name}, page {ids[page]}"),
+        size=lambda page: (SHEET_PX, SHEET_PX),
+        fingerprint=hashlib.sha256(f"{pictures.digest()} {HELD_OUT_SEED} {sheets}".encode()).hexdigest(),
     )
+    return Benchmark(name, {query: " and ".join(named) for query, named in queries.items()}, pages, qrels)

@@ -1,0 +1,91 @@
+"""The layout of ViDoRe v1: rows of a query (none for a distractor page) and the page that answers it."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from collotype.evaluation.results import HEADLINE, MtebTask
+from collotype.families.retriever.benchmarks.benchmark import Benchmark, Counting, Pages, event
+from collotype.families.retriever.benchmarks.parquet import ParquetPictures, ParquetTable, find_tables
+from collotype.runtime.errors import UserError
+
+TEXT_COLUMNS = ("text_description", "markdown", "text")
+"""Where a page's text may stand, the first that is there."""
+
+
+def read_qa(
+    name: str,
+    folder: Path,
+    split: str = "test",
+    counting: Counting = "mteb",
+    headline: str = HEADLINE,
+    task: MtebTask | None = None,
+    published: Mapping[str, int] | None = None,
+) -> Benchmark:
+    """Columns query, image, image_filename; text_description, markdown or text where there is one.
+
+    mteb's counting: pages are one where their pictures are the same bytes, queries where their texts are the same; a
+    query's right pages are those of all its rows. vidore-benchmark's: a page is known by its image_filename, and a
+    query that stands in several rows has the last row's page as its only right one.
+
+    Raises:
+        UserError: a column is missing, or no row has a query.
+    """
+    tables = find_tables(folder, split)
+    if len(tables) > 1 and "default" not in tables:
+        raise UserError(
+            f"{folder} has the configurations {', '.join(tables)}, so it is not of the qa layout; try beir."
+        )
+    table = ParquetTable(tables["default"] if "default" in tables else next(iter(tables.values())))
+    texts = table.values(table.need("query"))
+    pictures = ParquetPictures(table, table.need("image"))
+    filenames = table.values(table.need("image_filename")) if counting == "vidore-benchmark" else [None] * len(table)
+    if counting == "vidore-benchmark" and None in filenames:
+        raise UserError(
+            f"Row {filenames.index(None)} of {folder} has no image_filename, by which {counting} knows a page."
+        )
+    rows_of = first_rows([*zip(filenames, pictures.digests, strict=True)])
+    first = list(dict.fromkeys(rows_of))
+    number = {row: place for place, row in enumerate(first)}
+    ids = [str(place) if counting == "mteb" else filenames[row] for place, row in enumerate(first)]
+    queries: dict[str, str] = {}
+    known: dict[str, str] = {}
+    qrels: dict[str, dict[str, int]] = {}
+    for row, text in enumerate(texts):
+        if text is None or not text.strip():
+            continue
+        if text not in known:
+            known[text] = f"q{len(known)}"
+            queries[known[text]] = text
+        page = {ids[number[rows_of[row]]]: 1}
+        qrels[known[text]] = page if counting == "vidore-benchmark" else {**qrels.get(known[text], {}), **page}
+    if not queries:
+        raise UserError(f"No row of {folder} has a query, so there is nothing to evaluate; fill in the column query.")
+    asked = sum(text is not None and bool(text.strip()) for text in texts)
+    events = (
+        *event("pages-merged", len(table) - len(first), "rows show a page that an earlier row shows"),
+        *event("queries-merged", asked - len(queries), "rows ask what an earlier row asks"),
+        *event("blank-queries", sum(text is not None and not text.strip() for text in texts), "taken as no query"),
+    )
+    pages = picture_pages(table, pictures, first, ids)
+    return Benchmark(name, queries, pages, qrels, "default", headline, counting, events, task, published or {})
+
+
+def first_rows(keys: Sequence[object]) -> list[int]:
+    """For each row the first row of the same key."""
+    seen: dict[object, int] = {}
+    return [seen.setdefault(key, row) for row, key in enumerate(keys)]
+
+
+def picture_pages(table: ParquetTable, pictures: ParquetPictures, rows: Sequence[int], ids: Sequence[str]) -> Pages:
+    """The pages in these rows of a table."""
+    column = table.find(*TEXT_COLUMNS)
+    texts = table.values(column) if column else []
+    return Pages(
+        ids,
+        image=lambda page: pictures.image(rows[page]),
+        size=lambda page: pictures.sizes[rows[page]],
+        fingerprint=hashlib.sha256(" ".join(pictures.digests[row] for row in rows).encode()).hexdigest(),
+        text=(lambda page: texts[rows[page]] or "") if column else None,
+        text_from=f"the column {column}" if column else Pages.text_from,
+    )

@@ -1,0 +1,99 @@
+"""ViDoRe v1, v2 and v3: the published sets, from local copies or from the hub."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from collotype.evaluation.results import MtebTask
+from collotype.families.retriever.benchmarks.beir import read_beir
+from collotype.families.retriever.benchmarks.benchmark import Benchmark, Counting
+from collotype.families.retriever.benchmarks.qa import read_qa
+from collotype.recipe.schema import Evaluate
+from collotype.runtime.errors import UserError
+
+TABLE = Path(__file__).parents[3] / "assets" / "vidore.yaml"
+
+
+@cache
+def published() -> dict[str, dict[str, Any]]:
+    """What is known of each suite: headline, languages, datasets."""
+    return yaml.safe_load(TABLE.read_text())
+
+
+def vidore_names(suite: str) -> list[str]:
+    """SUITE/DATASET of all of the suite's datasets."""
+    return [f"{suite}/{dataset}" for dataset in published()[suite]["datasets"]]
+
+
+def vidore_benchmarks(choice: Evaluate) -> list[Benchmark]:
+    """The chosen suite's datasets (those of `choice.only`, if it names some).
+
+    Raises:
+        UserError: no such dataset, no copy of one in `choice.data_dir`, or the hub cannot be reached.
+    """
+    suite = published()[choice.suite]
+    for name in choice.only:
+        if name not in suite["datasets"]:
+            raise UserError(f"{choice.suite} has no dataset {name!r}; it has {', '.join(suite['datasets'])}.")
+    found: list[Benchmark] = []
+    for dataset in choice.only or suite["datasets"]:
+        facts = suite["datasets"][dataset]
+        layout, folder = place_of(facts, choice)
+        languages = facts.get("languages") or suite["languages"]
+        sizes = {what: facts[what] for what in ("queries", "pages")} if choice.counting == "mteb" else {}
+        common = {
+            "name": f"{choice.suite}/{dataset}",
+            "folder": folder,
+            "split": choice.split,
+            "counting": choice.counting,
+            "headline": suite["headline"],
+            "task": MtebTask(facts["task"], facts["revision"], choice.split, languages),
+            "published": sizes,
+        }
+        found += [read_qa(**common)] if layout == "qa" else read_beir(**common)
+    return found
+
+
+def place_of(facts: Mapping[str, Any], choice: Evaluate) -> tuple[str, Path]:
+    """The layout and the folder of a dataset: below `choice.data_dir` if there is one, else fetched from the hub."""
+    layouts = preferred(facts, choice.counting)
+    if choice.data_dir is None:
+        return layouts[0], fetch(facts[layouts[0]], facts["revision"] if layouts[0] == "beir" else None)
+    for layout in layouts:
+        repository = facts[layout]
+        for folder in (Path(choice.data_dir) / repository, Path(choice.data_dir) / repository.split("/")[1]):
+            if folder.is_dir():
+                return layout, folder
+    wanted = " or ".join(facts[layout].split("/")[1] for layout in layouts)
+    raise UserError(
+        f"{choice.data_dir} has no folder {wanted}; put a copy of the parquet files of https://huggingface.co/datasets/"
+        f"{facts[layouts[0]]} there, or leave sets out with --only."
+    )
+
+
+def preferred(facts: Mapping[str, Any], counting: Counting) -> list[str]:
+    """The layouts a dataset is published in; vidore-benchmark counts from the rows of the qa layout, where it can."""
+    layouts = [layout for layout in ("beir", "qa") if layout in facts]
+    return ["qa"] if counting == "vidore-benchmark" and "qa" in layouts else layouts
+
+
+def fetch(repository: str, revision: str | None) -> Path:
+    """The folder with the repository's parquet files, downloaded unless the hub's cache has them.
+
+    Raises:
+        UserError: the hub cannot be reached, or refuses.
+    """
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = snapshot_download(repository, repo_type="dataset", revision=revision, allow_patterns=["*.parquet"])
+    except Exception as error:  # the hub's client raises its own, requests', httpx' and the system's errors
+        problem = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"The dataset {repository} cannot be fetched from the hub ({problem}); put a copy of its parquet files "
+            f"into DIR/{repository.split('/')[1]} and give --data-dir DIR (in a recipe evaluate.data_dir)."
+        ) from error
+    return Path(folder)

@@ -1,0 +1,78 @@
+"""Embeddings and page texts on disk, known by what they were made of: a changed weight or page makes them anew."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from collotype.runtime.files import atomic_file, write_json
+
+
+def default_cache() -> Path:
+    """`COLLOTYPE_CACHE`, else `collotype` in the user's cache folder."""
+    named = os.environ.get("COLLOTYPE_CACHE")
+    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "collotype"
+
+
+def key_of(facts: Any) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def model_digest(model: nn.Module, description: dict[str, Any], tokenizer: str) -> str:
+    """Of architecture and preset (`description`), tokenizer and weights."""
+    digest = hashlib.sha256(json.dumps([description, tokenizer], sort_keys=True).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+class Cache:
+    """Blocks below a folder, each file whole or absent; without a folder everything is made anew."""
+
+    def __init__(self, folder: Path | None = None):
+        self.folder = folder
+        self.hits = self.misses = 0
+
+    def vectors(self, kind: str, key: str, start: int, make: Callable[[], list[Tensor]]) -> list[Tensor]:
+        """Ragged float32 [num_vectors, D] tensors of the block that begins at `start`."""
+        if self.folder is None:
+            return make()
+        path = self.folder / kind / key[:32] / f"{start:07d}.safetensors"
+        try:
+            with safe_open(path, "pt") as file:
+                if file.metadata()["key"] == key:
+                    self.hits += 1
+                    return list(file.get_tensor("vectors").split(file.get_tensor("lengths").tolist()))
+        except (OSError, SafetensorError, KeyError, TypeError, RuntimeError):
+            pass  # not there, or not whole: made anew
+        self.misses += 1
+        found = make()
+        tensors = {"vectors": torch.cat(found), "lengths": torch.tensor([len(vectors) for vectors in found])}
+        with atomic_file(path) as scratch:
+            save_file(tensors, scratch, {"key": key})
+        return found
+
+    def texts(self, kind: str, key: str, start: int, make: Callable[[], list[str]]) -> list[str]:
+        """The texts of a block, as `vectors`."""
+        if self.folder is None:
+            return make()
+        path = self.folder / kind / key[:32] / f"{start:07d}.json"
+        try:
+            kept = json.loads(path.read_text())
+            if kept["key"] == key:
+                self.hits += 1
+                return kept["texts"]
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        self.misses += 1
+        found = make()
+        write_json(path, {"key": key, "texts": found})
+        return found
