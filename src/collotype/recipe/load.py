@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from collotype.recipe.schema import Recipe
+from collotype.recipe.schema import SOURCES, Recipe
 from collotype.runtime.errors import UserError
 
 BUILTIN = Path(__file__).parent / "builtin"
@@ -90,7 +90,8 @@ def parse_overrides(assignments: list[str]) -> dict[str, Any]:
 def explain(error: ValidationError, origin: str) -> str:
     """The first problem of a recipe, as one sentence."""
     first = error.errors()[0]
-    place = ".".join(map(str, first["loc"])) or "the top level"
+    # pydantic puts the kind of a source between its number and its keys, where the recipe has nothing
+    place = ".".join(str(part) for part in first["loc"] if part not in SOURCES) or "the top level"
     if first["type"] == "value_error":
         problem = str(first["ctx"]["error"])
     elif first["type"] == "missing":

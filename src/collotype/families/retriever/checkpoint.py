@@ -23,7 +23,7 @@ from collotype.runtime.files import atomic_folder, write_bytes, write_json
 def make_processor(config: RetrieverConfig, tokenizer: Tokenizer) -> Processor:
     row = BACKBONES[config.backbone]
     layout = row.layout(config.backbone_config, config.preset.max_visual_tokens)
-    return Processor(tokenizer, config.preset, layout, row.image_token, row.pad_token)
+    return Processor(tokenizer, config.preset, layout, row.image_token, row.pad_token, config.max_query_tokens)
 
 
 def save_model(model: Retriever, folder: Path) -> None:

@@ -29,6 +29,8 @@ class RetrieverConfig:
     preset: Preset
     pooling: Literal["mean", "last"] = "mean"
     """Of a single vector: over all tokens, or the last one."""
+    max_query_tokens: int = 512
+    """Tokens of a query's own text."""
 
     def to_dict(self) -> dict[str, Any]:
         return {"family": "retriever", **asdict(self)}

@@ -12,12 +12,11 @@ from collotype.evaluation.results import Results
 from collotype.families.retriever.backbones import find_backbone
 from collotype.families.retriever.benchmarks import find_suite
 from collotype.families.retriever.checkpoint import make_processor, save_model
-from collotype.families.retriever.data.pairs import Pair
-from collotype.families.retriever.data.sheets import SHEET_PX, Pictures, SheetPairs
+from collotype.families.retriever.data import Pair, PairDataset, open_source
 from collotype.families.retriever.evaluate import evaluate
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import find_preset
-from collotype.families.retriever.processor import Processor, word_tokenizer
+from collotype.families.retriever.processor import Processor, spelling_tokenizer, word_tokenizer
 from collotype.losses.contrastive import ContrastiveLoss, Vectors
 from collotype.losses.named import OBJECTIVES, make_loss
 from collotype.recipe import Recipe
@@ -51,15 +50,24 @@ class RetrieverTask:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        texts = [*Pictures().texts(), self.preset.query_prefix, self.preset.page_prompt]
-        return word_tokenizer(texts, self.row.special_tokens)
+        """Of the training queries' words; where these are not all there are, other words can be spelled."""
+        texts = [text for source in self.sources for text in source.texts()]
+        texts += [self.preset.query_prefix, self.preset.page_prompt]
+        closed = all(source.closed_vocabulary for source in self.sources)
+        return (word_tokenizer if closed else spelling_tokenizer)(texts, self.row.special_tokens)
 
     @cached_property
     def config(self) -> RetrieverConfig:
         model = self.recipe.model
         backbone_config = self.row.configure(self.row.sizes[model.size], self.tokenizer.get_vocab())
         return RetrieverConfig(
-            model.backbone, backbone_config, model.interaction, model.dim, self.preset, model.pooling
+            model.backbone,
+            backbone_config,
+            model.interaction,
+            model.dim,
+            self.preset,
+            model.pooling,
+            model.max_query_tokens,
         )
 
     @cached_property
@@ -78,18 +86,15 @@ class RetrieverTask:
         return model.custom_text_proj
 
     @cached_property
-    def sources(self) -> list[SheetPairs]:
-        return [
-            SheetPairs(Pictures(source.pictures), source.queries, source.seed, source.negatives)
-            for source in self.recipe.data.train
-        ]
+    def sources(self) -> list[PairDataset]:
+        return [open_source(source) for source in self.recipe.data.train]
 
-    def datasets(self) -> list[SheetPairs]:
+    def datasets(self) -> list[PairDataset]:
         return self.sources
 
     def collate(self, examples: list[Pair]) -> Batch:
         batch = {
-            "queries": self.processor.queries([example.query for example in examples]),
+            "queries": self.processor.queries([example.query for example in examples], cut=True),
             "pages": self.processor.pages([example.page for example in examples]),
         }
         if not self.num_negatives:
@@ -157,6 +162,15 @@ class RetrieverTask:
                 facts[benchmark.name] = sizes | {"sha256": benchmark.fingerprint}
         return facts
 
+    def events(self) -> list[dict[str, Any]]:
+        """Queries that are longer than `max_query_tokens`, and so are cut."""
+        kind, found = f"queries cut to {self.processor.max_query_tokens} tokens", []
+        for number, source in enumerate(self.sources):
+            rows = [row for row, text in enumerate(source.texts()) if self.processor.is_too_long(text)]
+            if rows:
+                found.append({"kind": kind, "source": number, "count": len(rows), "first row": rows[0]})
+        return found
+
     def describe(self) -> dict[str, Any]:
         with torch.device("meta"):
             model = Retriever(self.config, self.processor)
@@ -164,9 +178,14 @@ class RetrieverTask:
         return {
             "parameters": sum(size for size, _ in sizes),
             "trainable_parameters": sum(size for size, trainable in sizes if trainable),
-            "vectors_per_page": len(self.processor.page_ids((SHEET_PX, SHEET_PX))) if self.late else 1,
+            "vectors_per_page": self._vectors_per_page if self.late else 1,
             "preset": self.preset.name,
         }
+
+    @cached_property
+    def _vectors_per_page(self) -> int:
+        """Of the sources' first pages, the most."""
+        return max(len(self.processor.page_ids(source.page_size())) for source in self.sources)
 
 
 def spread(vectors: Tensor, mask: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:

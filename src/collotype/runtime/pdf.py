@@ -1,0 +1,103 @@
+"""PDFs through pypdfium2: pages as pictures, their text, the outline. Pages are numbered from 1, as a reader counts."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from collotype.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from pypdfium2 import PdfDocument
+
+OPEN_AT_ONCE = 8
+
+_one_at_a_time = threading.RLock()
+"""PDFium may be called by one thread of a process at a time."""
+
+
+@lru_cache(maxsize=OPEN_AT_ONCE)
+def _document(path: Path, process: int) -> "PdfDocument":
+    """`process` is in the key because a forked loader process must not share the place in the file with its parent."""
+    from pypdfium2 import PdfDocument, PdfiumError
+
+    try:
+        document = PdfDocument(path)
+    except (PdfiumError, OSError) as error:
+        if "password" in str(error).lower():
+            raise UserError(
+                f"{path} is encrypted; save it without its password (`qpdf --decrypt`), or leave it out."
+            ) from error
+        raise UserError(f"{path} cannot be read as a PDF ({error}); replace it or leave it out.") from error
+    if not len(document):
+        raise UserError(f"{path} has no pages; replace it or leave it out.")
+    return document
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator["PdfDocument"]:
+    from pypdfium2 import PdfiumError
+
+    with _one_at_a_time:
+        try:
+            yield _document(path, os.getpid())
+        except PdfiumError as error:
+            raise UserError(f"{path} is damaged ({error}); replace it or leave it out.") from error
+
+
+def num_pages(path: Path) -> int:
+    """How many pages the PDF has.
+
+    Raises:
+        UserError: it is missing, encrypted, empty or no PDF, as everywhere in this module.
+    """
+    with _opened(path) as document:
+        return len(document)
+
+
+def render(path: Path, page: int, longest_px: int) -> "Image.Image":
+    """The page on white paper, RGB, its longest edge `longest_px` pixels.
+
+    Raises:
+        UserError: there is no such page.
+    """
+    with _opened(path) as document:
+        if not 1 <= page <= len(document):
+            raise UserError(f"{path} has no page {page}; it has {len(document)}, counted from 1.")
+        leaf = document[page - 1]
+        try:
+            width, height = leaf.get_size()
+            scale = longest_px / max(width, height)
+            return leaf.render(scale=scale).to_pil().convert("RGB")
+        except ValueError as error:
+            raise UserError(f"{path}, page {page} cannot be rendered ({error}); leave it out.") from error
+        finally:
+            leaf.close()
+
+
+def page_texts(path: Path) -> Iterator[str]:
+    """The text layer, page by page; a scan has none."""
+    for page in range(num_pages(path)):
+        with _opened(path) as document:
+            leaf = document[page]
+            layer = leaf.get_textpage()
+            text = layer.get_text_bounded()
+            layer.close()
+            leaf.close()
+        yield text
+
+
+def outline(path: Path) -> list[tuple[str, int]]:
+    """(title, page) of the bookmarks that lead to a page of this document, in their order."""
+    with _opened(path) as document:
+        entries = []
+        for bookmark in document.get_toc():
+            target = bookmark.get_dest()
+            place = target.get_index() if target else None
+            if place is not None and 0 <= place < len(document):
+                entries.append((bookmark.get_title(), place + 1))
+        return entries
