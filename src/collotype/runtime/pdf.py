@@ -1,11 +1,13 @@
 """PDFs through pypdfium2: pages as pictures, their text, the outline. Pages are numbered from 1, as a reader counts."""
 
+import atexit
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from collotype.runtime.errors import UserError
@@ -20,32 +22,40 @@ _one_at_a_time = threading.RLock()
 """PDFium may be called by one thread of a process at a time."""
 
 
+@lru_cache(maxsize=1)
+def _pdfium() -> ModuleType:
+    """The library, which complains on stderr of documents that are open when Python ends."""
+    import pypdfium2
+
+    atexit.register(lambda: _document.cache_clear())
+    return pypdfium2
+
+
 @lru_cache(maxsize=OPEN_AT_ONCE)
 def _document(path: Path, process: int) -> "PdfDocument":
     """`process` is in the key because a forked loader process must not share the place in the file with its parent."""
-    from pypdfium2 import PdfDocument, PdfiumError
-
+    pdfium = _pdfium()
     try:
-        document = PdfDocument(path)
-    except (PdfiumError, OSError) as error:
-        if "password" in str(error).lower():
+        document = pdfium.PdfDocument(path)
+        if len(document):
+            return document
+    except OSError as error:
+        raise UserError(f"There is no PDF {path}; check the path.") from error
+    except pdfium.PdfiumError as error:
+        # the library's reason is that of the last file for which it had one
+        if b"/Encrypt" in path.read_bytes():
             raise UserError(
                 f"{path} is encrypted; save it without its password (`qpdf --decrypt`), or leave it out."
             ) from error
-        raise UserError(f"{path} cannot be read as a PDF ({error}); replace it or leave it out.") from error
-    if not len(document):
-        raise UserError(f"{path} has no pages; replace it or leave it out.")
-    return document
+    raise UserError(f"{path} is no whole PDF with pages; replace it or leave it out.")
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator["PdfDocument"]:
-    from pypdfium2 import PdfiumError
-
     with _one_at_a_time:
         try:
             yield _document(path, os.getpid())
-        except PdfiumError as error:
+        except _pdfium().PdfiumError as error:
             raise UserError(f"{path} is damaged ({error}); replace it or leave it out.") from error
 
 

@@ -5,6 +5,7 @@ Shapes: B queries or pages, T tokens, H hidden width, D vector width.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -77,9 +78,16 @@ class Retriever(nn.Module):
         return [module for module in self.modules() if isinstance(module, GradientCheckpointingLayer)]
 
     @torch.inference_mode()
-    def encode_queries(self, queries: Sequence[str], batch_size: int = 64) -> list[Tensor]:
-        """A float32 tensor [num_vectors, D] on the CPU for each query, whatever the batch."""
-        return self._encode(self.processor.queries, queries, batch_size)
+    def encode_queries(self, queries: Sequence[str], batch_size: int = 64, cut: bool = False) -> list[Tensor]:
+        """A float32 tensor [num_vectors, D] on the CPU for each query, whatever the batch.
+
+        Args:
+            cut: leave out of a query what is beyond `max_query_tokens`, as training does.
+
+        Raises:
+            UserError: a query is empty, or longer than that and not to be cut.
+        """
+        return self._encode(partial(self.processor.queries, cut=cut), queries, batch_size)
 
     @torch.inference_mode()
     def encode_pages(self, images: Sequence[Image.Image], batch_size: int = 32) -> list[Tensor]:

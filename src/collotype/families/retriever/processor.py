@@ -27,13 +27,14 @@ def word_tokenizer(texts: Iterable[str], special_tokens: Sequence[str]) -> Token
     return lower_case_tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN), special_tokens)
 
 
-def spelling_tokenizer(texts: Iterable[str], special_tokens: Sequence[str]) -> Tokenizer:
-    """A lower-case vocabulary to which no word is unknown: the most common words of `texts` that occur more than once
-    are a token each, other words are spelled in the characters of `texts`, other characters in UTF-8 bytes."""
-    counts = count_words(texts, special_tokens)
+def spelling_tokenizer(texts: Iterable[str], frame: Iterable[str], special_tokens: Sequence[str]) -> Tokenizer:
+    """A lower-case vocabulary to which no word is unknown: those of `frame`, and the most common words of `texts` that
+    occur more than once, are a token each, other words are spelled in the characters of `texts`, other characters in
+    UTF-8 bytes."""
+    counts, kept = count_words(texts, special_tokens), set(count_words(frame, special_tokens))
     common = sorted((word for word, count in counts.items() if count > 1), key=lambda word: (-counts[word], word))
     characters = {character for word in counts for character in word}
-    vocabulary = numbered([*special_tokens, *BYTES, *sorted(characters | set(common[:MAX_WORDS]))])
+    vocabulary = numbered([*special_tokens, *BYTES, *sorted(characters | kept | set(common[:MAX_WORDS]))])
     spelling = models.BPE(vocabulary, [], unk_token=UNKNOWN, byte_fallback=True, ignore_merges=True)
     return lower_case_tokenizer(spelling, special_tokens)
 

@@ -52,9 +52,10 @@ class RetrieverTask:
     def tokenizer(self) -> Tokenizer:
         """Of the training queries' words; where these are not all there are, other words can be spelled."""
         texts = [text for source in self.sources for text in source.texts()]
-        texts += [self.preset.query_prefix, self.preset.page_prompt]
-        closed = all(source.closed_vocabulary for source in self.sources)
-        return (word_tokenizer if closed else spelling_tokenizer)(texts, self.row.special_tokens)
+        frame = [self.preset.query_prefix, self.preset.page_prompt]
+        if all(source.closed_vocabulary for source in self.sources):
+            return word_tokenizer([*texts, *frame], self.row.special_tokens)
+        return spelling_tokenizer(texts, frame, self.row.special_tokens)
 
     @cached_property
     def config(self) -> RetrieverConfig:

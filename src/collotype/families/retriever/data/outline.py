@@ -14,7 +14,7 @@ from collotype.runtime.errors import UserError
 
 CAPTION = re.compile(
     r"(?:fig(?:ure|\.)|figura|abb(?:ildung|\.)|table(?:au)?|tab(?:elle|ella|ela|la|\.)|diagram|chart|exhibit|scheme)"
-    r"\s*[A-Z]?\d+(?:[.\-–]\d+)*\s*[.:–—]\s*(?P<text>\S.*)",
+    r"\s*[A-Z]?\d+(?:[.\-–]\d+)*(?:\s*[.:]\s*|\s+[–—-]\s+)(?P<text>\S.*)",
     re.IGNORECASE,
 )
 """A line such as "Figure 3: …", "Table 2. …", "Abbildung 4-1 – …"."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collotype.runtime.errors import UserError
-from collotype.runtime.files import PARTIAL, room_to_write
+from collotype.runtime.files import PARTIAL, room_to_write, sync
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -92,19 +92,25 @@ def in_small_groups(path: Path) -> Path:
 
 
 def copy_in_small_groups(path: Path, copy: Path) -> None:
+    """A stream, but for a group's dictionary: pyarrow writes a column's first 1,024 values into one, pictures too."""
+    import pyarrow as pa
     from pyarrow.parquet import ParquetFile, ParquetWriter
 
     scratch = copy.with_name(f".{copy.name}.{os.getpid()}{PARTIAL}")
     with room_to_write(copy):
         copy.parent.mkdir(parents=True, exist_ok=True)
         try:
-            # a buffered file of its own: a memory map would count every page it has passed
-            with ParquetFile(path, buffer_size=2**20) as source, ParquetWriter(scratch, source.schema_arrow) as target:
+            with (
+                ParquetFile(path, buffer_size=2**20) as source,
+                ParquetWriter(scratch, source.schema_arrow, use_dictionary=False, compression="none") as target,
+            ):
                 for batch in source.iter_batches(ROWS_OF_A_COPIED_GROUP, use_threads=False):
                     target.write_batch(batch, row_group_size=ROWS_OF_A_COPIED_GROUP)
+            sync(scratch)
             os.replace(scratch, copy)
         finally:
             scratch.unlink(missing_ok=True)
+            pa.default_memory_pool().release_unused()
 
 
 def cache_folder() -> Path:

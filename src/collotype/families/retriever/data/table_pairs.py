@@ -61,7 +61,7 @@ class TablePairs(RefPairs):
         """Of the settings, the queries, what the cells name, and the names and sizes of files: not of pictures' bytes.
 
         Raises:
-            UserError: a file that a row names is missing.
+            UserError: a row names no page, or a file that is missing.
         """
         settings = self.source.model_dump(exclude={"path", "corpus", "weight"})
         content = hashlib.sha256(f"{settings} {self.table.digest(self.picture_columns)}".encode())
@@ -77,7 +77,7 @@ class TablePairs(RefPairs):
         for column in self.picture_columns:
             if not self.table.embeds(column):
                 for row in range(len(self)):
-                    for ref in self._refs(row, column):
+                    for ref in self.pages(row) if column == self.source.image_column else self.negatives(row):
                         first_rows.setdefault(ref.path, row)
         named = []
         for path, row in first_rows.items():
