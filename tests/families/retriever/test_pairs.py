@@ -126,7 +126,7 @@ def test_a_query_with_several_right_pages_is_shown_all_of_them_over_the_epochs(t
 
 
 def test_a_run_on_several_kinds_of_sources(shards: Path, tmp_path: Path) -> None:
-    """What is cut is in the record, no query is refused afterwards, and loader processes read what one process reads."""
+    """What is cut is in the record, no query is refused afterwards, and loader processes read the same."""
     pdf, long = tmp_path / "deck.pdf", "a very long query " * 200
     pdf.write_bytes(small_pdf([["one"], ["two"]], [("The first page", 1), ("The second page", 2)]))
     lists = pa.array([[{"path": str(pdf)}], []])
