@@ -171,7 +171,7 @@ def run(
             },
             "results": results,
             "verdict": judge(recipe, results),
-            "events": training.events,
+            "events": [*task.events(), *training.events],
         }
         on_main(world, lambda: conclude(folder, parts))
         finished = Run(folder, parts)

@@ -1,61 +1,72 @@
-"""PDF pages, and PDFs that are none."""
+"""PDFs as users have them: sound, encrypted, empty, broken."""
 
+import multiprocessing
 from pathlib import Path
 
-import pypdfium2
 import pytest
+from tests.small_pdf import small_pdf
 
-from collotype.families.retriever.benchmarks.slides import FOLDER
 from collotype.runtime import pdf
 from collotype.runtime.errors import UserError
 
-ENGLISH = FOLDER / "packaging-tutorial.en.pdf"
+
+def test_pages_text_and_outline(tmp_path: Path) -> None:
+    file = tmp_path / "a.pdf"
+    file.write_bytes(small_pdf([["Hello world", "of pages"], ["Second"]], [("The second part", 2)]))
+    assert pdf.num_pages(file) == 2
+    assert [pdf.text(file, page).split() for page in (1, 2)] == [["Hello", "world", "of", "pages"], ["Second"]]
+    assert pdf.outline(file) == [(0, "The second part", 2)]
 
 
-def test_a_page_is_a_picture_a_text_and_a_place_in_the_outline() -> None:
-    document = pdf.open_pdf(ENGLISH)
-    picture = pdf.render(document, 6, 640)
-    assert picture.size == pdf.rendered_size(document, 6, 640) == (640, 480) and picture.mode == "RGB"
-    assert len(picture.getcolors(640 * 480)) > 50, "something is drawn"
-    assert pdf.text(document, 6).startswith("The Deb package format\n") and "\r" not in pdf.text(document, 6)
-    assert (0, "Introduction", 3) in pdf.outline(document) and (1, "The Deb package format", 6) in pdf.outline(document)
+def test_a_page_has_ink_on_white_paper_and_the_longest_edge_that_was_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "a.pdf"
+    file.write_bytes(small_pdf([["Hello"], []]))
+    page, blank = pdf.render(file, 1, 600), pdf.render(file, 2, 600)
+    assert page.size == pdf.rendered_size(file, 1, 600) == (600, 400) and page.mode == "RGB"
+    assert page.getpixel((599, 399)) == (255, 255, 255) and page.convert("L").getextrema()[0] < 50
+    assert blank.convert("L").getextrema() == (255, 255)
 
 
-@pytest.mark.parametrize("longest_px", [33, 100, 771])
-def test_the_size_is_known_before_the_picture(longest_px: int, tmp_path: Path) -> None:
-    with pypdfium2.PdfDocument.new() as new:
-        new.new_page(210.3, 297.7)
-        new.save(tmp_path / "a4.pdf")
-    document = pdf.open_pdf(tmp_path / "a4.pdf")
-    assert pdf.render(document, 0, longest_px).size == pdf.rendered_size(document, 0, longest_px)
-    assert pdf.text(document, 0) == "" and pdf.outline(document) == []
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (small_pdf([["x"]], encrypted=True), "is encrypted"),
+        (small_pdf([]), "is no whole PDF with pages"),
+        (b"", "is no whole PDF"),
+        (b"%PDF-1.4 and then nothing", "is no whole PDF"),
+        (None, "There is no PDF"),
+    ],
+    ids=["encrypted", "no pages", "empty", "broken", "missing"],
+)
+def test_what_cannot_be_read_is_named(content: bytes | None, words: str, tmp_path: Path) -> None:
+    # an encrypted one first: the library remembers the reason of the last failure
+    (tmp_path / "before.pdf").write_bytes(small_pdf([["x"]], encrypted=True))
+    with pytest.raises(UserError, match="encrypted"):
+        pdf.num_pages(tmp_path / "before.pdf")
+    file = tmp_path / "spoiled.pdf"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UserError, match=words) as error:
+        pdf.render(file, 1, 100)
+    assert str(file) in str(error.value)
 
 
-def test_what_is_no_pdf_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="There is no PDF"):
-        pdf.open_pdf(tmp_path / "none.pdf")
-    (tmp_path / "broken.pdf").write_bytes(ENGLISH.read_bytes()[:900])
-    with pytest.raises(UserError, match=r"broken\.pdf cannot be read"):
-        pdf.open_pdf(tmp_path / "broken.pdf")
-    with pypdfium2.PdfDocument.new() as empty:
-        empty.save(tmp_path / "empty.pdf")
-    with pytest.raises(UserError, match=r"empty\.pdf"):
-        pdf.open_pdf(tmp_path / "empty.pdf")
+def test_a_page_that_is_not_there_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "a.pdf"
+    file.write_bytes(small_pdf([["x"]]))
+    for page in (0, 2):
+        with pytest.raises(UserError, match=f"has no page {page}; it has 1, counted from 1"):
+            pdf.render(file, page, 100)
 
 
-def test_an_encrypted_pdf_is_named(tmp_path: Path) -> None:
-    objects = [
-        b"<</Type/Catalog/Pages 2 0 R>>",
-        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
-        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>",
-        b"<</Filter/Standard/V 1/R 2/P -1/O<" + b"41" * 32 + b">/U<" + b"42" * 32 + b">>>",
-    ]
-    content, places = b"%PDF-1.4\n", []
-    for number, body in enumerate(objects, start=1):
-        places.append(len(content))
-        content += b"%d 0 obj%sendobj\n" % (number, body)
-    table = b"xref\n0 5\n0000000000 65535 f \n" + b"".join(b"%010d 00000 n \n" % place for place in places)
-    trailer = b"trailer<</Size 5/Root 1 0 R/Encrypt 4 0 R/ID[<00><00>]>>\nstartxref\n%d\n%%%%EOF" % len(content)
-    (tmp_path / "locked.pdf").write_bytes(content + table + trailer)
-    with pytest.raises(UserError, match=r"locked\.pdf is encrypted and wants a password"):
-        pdf.open_pdf(tmp_path / "locked.pdf")
+def rendered(file: Path, page: int) -> bytes:
+    return pdf.render(file, page, 60).tobytes()
+
+
+def test_forked_processes_read_one_file_at_the_same_time(tmp_path: Path) -> None:
+    file = tmp_path / "a.pdf"
+    file.write_bytes(small_pdf([[f"page {number}"] * 5 for number in range(1, 21)]))
+    wanted = [(file, page) for page in range(1, 21)] * 5
+    alone = [rendered(*one) for one in wanted]
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.starmap(rendered, wanted, chunksize=1) == alone

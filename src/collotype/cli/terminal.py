@@ -5,7 +5,15 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from collotype.check.plan import Plan
@@ -75,6 +83,41 @@ class Terminal(Listener):
         if self.progress:
             self.progress.stop()
             self.progress = None
+
+
+class Stages:
+    """A bar for each stage of a long command, with rate and time left, on stderr when that is a terminal.
+
+    Called with (what, how many are done, of how many).
+    """
+
+    def __init__(self, quiet: bool = False):
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}/s"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=(console := Console(stderr=True)),
+            disable=quiet or not console.is_terminal,
+        )
+        self.bars: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "Stages":
+        self.progress.start()
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self.progress.stop()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if what not in self.bars:
+            # the first call comes after the first piece of work, whose time is not known
+            self.bars[what] = self.progress.add_task(what, total=total, completed=done, rate="…")
+            return
+        speed = self.progress.tasks[self.bars[what]].speed
+        self.progress.update(self.bars[what], completed=done, rate=f"{speed:.1f}" if speed else "…")
 
 
 def plan_table(plan: Plan) -> Table:

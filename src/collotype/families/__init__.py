@@ -1,11 +1,12 @@
 """The model families, and the one place that knows all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from collotype.evaluation.results import Measured
 from collotype.recipe import Recipe
+from collotype.recipe.load import parse_source
 from collotype.recipe.schema import Evaluate
 from collotype.runtime.device import pick_device
 from collotype.runtime.errors import UserError
@@ -109,6 +110,35 @@ def default_cache() -> Path:
     from collotype.families.retriever import cache
 
     return cache.default_cache()
+
+
+def mine(
+    folder: str | Path,
+    data: str,
+    out: str | Path,
+    rules: Mapping[str, Any] | None = None,
+    batch: int = 32,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> dict[str, Any]:
+    """Hard negatives for `data` by the model in `folder`, written to `out`; counts of what was done.
+
+    Args:
+        data: a table, a dataset of the hub, PDFs, or a source as in a recipe: `{source: pairs, path: …}`.
+        rules: fields of `retriever.mine.Rules`.
+
+    Raises:
+        UserError: the model or the data cannot be read; `out` is there already.
+    """
+    from collotype.families.retriever import mine as retriever
+    from collotype.families.retriever.data import open_source
+    from collotype.families.retriever.data.pairs import RefPairs
+
+    pairs = open_source(parse_source(data))
+    if not isinstance(pairs, RefPairs):
+        raise UserError("Pages that are drawn on demand (sheets) cannot be named in a file of negatives; give a table.")
+    model = load(folder).to(pick_device(World()))
+    digest = retriever.digest_of_model(Path(folder))
+    return retriever.mine(model, digest, pairs, Path(out), retriever.Rules(**rules or {}), batch, progress)
 
 
 def known(kind: Literal["models", "presets", "suites"]) -> list[str]:

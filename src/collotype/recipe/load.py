@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from collotype.recipe.schema import Evaluate, Recipe
+from collotype.recipe.schema import SOURCES, Evaluate, Recipe, TrainSource
 from collotype.runtime.errors import UserError
 
 BUILTIN = Path(__file__).parent / "builtin"
@@ -87,10 +87,36 @@ def parse_overrides(assignments: list[str]) -> dict[str, Any]:
     return overrides
 
 
+def parse_source(text: str) -> TrainSource:
+    """A source of training data from the command line: as in a recipe, `{source: pairs, path: …}`, or a path alone,
+    which is that of PDFs if it holds these and no table.
+
+    Raises:
+        UserError: as of a recipe's `data.train`.
+    """
+    path = Path(text).expanduser()
+    if text.lstrip().startswith("{"):
+        values = parse_yaml(text, "the value of --data")
+    elif path.suffix.lower() == ".pdf" or (path.is_dir() and holds_pdfs_only(path)):
+        values = {"source": "pdf-outline", "path": text}
+    else:
+        values = {"source": "pairs", "path": text}
+    try:
+        return TypeAdapter(TrainSource).validate_python(values)
+    except ValidationError as error:
+        raise UserError(explain(error, "--data")) from None
+
+
+def holds_pdfs_only(folder: Path) -> bool:
+    endings = {file.suffix.lower() for file in folder.rglob("*")}
+    return ".pdf" in endings and not endings & {".parquet", ".jsonl"}
+
+
 def explain(error: ValidationError, origin: str) -> str:
     """The first problem of a recipe, as one sentence."""
     first = error.errors()[0]
-    place = ".".join(map(str, first["loc"])) or "the top level"
+    # pydantic puts the kind of a source between its number and its keys, where the recipe has nothing
+    place = ".".join(str(part) for part in first["loc"] if part not in SOURCES) or "the top level"
     if first["type"] == "value_error":
         problem = str(first["ctx"]["error"])
     elif first["type"] == "missing":

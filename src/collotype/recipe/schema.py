@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 PositiveInt = Annotated[int, Field(gt=0)]
+NotNegativeInt = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -68,6 +69,8 @@ class Model(Section):
     preset: str
     init_seed: int | None = None
     """Seed of the random initialisation; none takes train.seed."""
+    max_query_tokens: Annotated[int, Field(ge=16)] = 512
+    """Tokens of a query's own text; training cuts a longer one and records it, encoding refuses it."""
 
     @model_validator(mode="after")
     def start_somewhere(self) -> "Model":
@@ -77,11 +80,13 @@ class Model(Section):
         return self
 
 
-class TrainData(Section):
+class SheetSource(Section):
+    """Pages of 3 x 3 small pictures, drawn on demand."""
+
     source: Literal["sheets"]
     queries: PositiveInt
     """Number of (query, page) pairs."""
-    negatives: Annotated[int, Field(ge=0)] = 0
+    negatives: NotNegativeInt = 0
     """Explicit (hard) negatives of each query."""
     seed: int = 0
     pictures: str | None = None
@@ -90,13 +95,87 @@ class TrainData(Section):
     """Part of the examples that come from this source, relative to the other sources' weights; none: its size."""
 
 
+class PairSource(Section):
+    """A table of queries and pages: parquet, JSON lines, or a dataset of the Hugging Face hub."""
+
+    source: Literal["pairs"]
+    path: str
+    """A .parquet or .jsonl file, a folder of either, or a dataset of the hub (`vidore/colpali_train_set`)."""
+    split: str = "train"
+    """Which files of a folder, where they are named by split."""
+    subset: str | None = None
+    """A folder of the dataset to stay in, as `en` of llamaindex/vdr-multilingual-train."""
+    query_column: str = "query"
+    image_column: str = "image"
+    negatives_column: str = "negatives"
+    negatives: NotNegativeInt = 0
+    """Explicit negatives of each query: this many of its list, others in every epoch."""
+    corpus: str | None = None
+    """A table as `path`, whose rows the image and negatives columns name by id instead of holding pictures."""
+    corpus_id_column: str | None = None
+    """The corpus's column of ids; none: ids are row numbers, from 0."""
+    corpus_image_column: str = "image"
+    limit: PositiveInt | None = None
+    """Take the first rows only."""
+    page_px: PositiveInt = 1536
+    """Longest edge of a rendered PDF page."""
+    weight: PositiveFloat | None = None
+    """As of sheets."""
+
+
+class PdfOutlineSource(Section):
+    """Weak labels from PDFs themselves: outline entries and captions, each with its page."""
+
+    source: Literal["pdf-outline"]
+    path: str
+    """A PDF, or a folder of them."""
+    outline: bool = True
+    """Take the bookmarks' titles as queries."""
+    captions: bool = True
+    """Take the captions of figures and tables as queries."""
+    min_chars: PositiveInt = 6
+    """Leave shorter titles and captions out."""
+    limit: PositiveInt | None = None
+    """Take the first rows only."""
+    page_px: PositiveInt = 1536
+    """Longest edge of a rendered page."""
+    weight: PositiveFloat | None = None
+    """As of sheets."""
+
+    @property
+    def negatives(self) -> int:
+        return 0
+
+
+SOURCES = {"sheets": SheetSource, "pairs": PairSource, "pdf-outline": PdfOutlineSource}
+
+
 def several(value: Any) -> Any:
     """One source stands for a list of one."""
     return value if isinstance(value, list) else [value]
 
 
+def name_the_nearest_source(value: Any) -> Any:
+    known = ", ".join(SOURCES)
+    if isinstance(value, Section):
+        return value
+    if not isinstance(value, dict) or "source" not in value:
+        raise ValueError(f"expected keys with a `source` among them ({known}), found {value!r}")
+    if str(value["source"]) not in SOURCES:
+        near = difflib.get_close_matches(str(value["source"]), SOURCES, n=1, cutoff=0.0)[0]
+        raise ValueError(f"unknown source {value['source']!r}; the nearest known source is {near!r} (known: {known})")
+    return value
+
+
+TrainSource = Annotated[
+    SheetSource | PairSource | PdfOutlineSource,
+    Field(discriminator="source"),
+    BeforeValidator(name_the_nearest_source),
+]
+
+
 class Data(Section):
-    train: Annotated[list[TrainData], BeforeValidator(several), Field(min_length=1)]
+    train: Annotated[list[TrainSource], BeforeValidator(several), Field(min_length=1)]
     """One source, or a list of them."""
     mixing: Literal["by-example", "one-per-batch"] = "by-example"
     """How several sources share the batches: each batch holds all of them, or every batch one."""
@@ -158,7 +237,7 @@ class Schedule(Section):
     name: Literal["linear", "cosine", "constant"] = "linear"
     warmup_fraction: Fraction = 0.0
     """Part of all steps over which the learning rate rises from zero."""
-    warmup_steps: Annotated[int, Field(ge=0)] | None = None
+    warmup_steps: NotNegativeInt | None = None
     """The same in optimiser steps; it and warmup_fraction exclude each other."""
 
     @model_validator(mode="after")
@@ -191,7 +270,7 @@ class Train(Section):
     keep_checkpoints: PositiveInt = 2
     keep_best: bool = False
     """Keep the checkpoint with the best first metric of the evaluations during training, too."""
-    workers: Annotated[int, Field(ge=0)] = 0
+    workers: NotNegativeInt = 0
     """Loader processes beside each training process."""
 
 

@@ -10,7 +10,17 @@ from typing import Any
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_json
 
-PACKAGES = ("collotype", "torch", "transformers", "tokenizers", "safetensors", "numpy", "pillow")
+PACKAGES = (
+    "collotype",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+    "pillow",
+    "pyarrow",
+    "pypdfium2",
+)
 KEYS = ("recipe", "plan", "environment", "data", "model", "timing", "results", "verdict", "events")
 
 

@@ -1,7 +1,11 @@
 """Texts and pictures to tensors."""
 
+import json
+from pathlib import Path
+
 import pytest
 from PIL import Image
+from tokenizers import Tokenizer
 
 from collotype.families import task_for
 from collotype.families.retriever.preset import PRESETS
@@ -90,6 +94,45 @@ def test_a_transparent_picture_lies_on_white_paper(processor: Processor) -> None
 def test_words_it_was_never_shown_are_named(processor: Processor) -> None:
     with pytest.raises(UserError, match=r"words this model was never shown \(Zebra, moonwalk\)"):
         processor.queries(["Zebra and moonwalk"])
+
+
+@pytest.fixture(scope="module")
+def open_processor(tmp_path_factory: pytest.TempPathFactory) -> Processor:
+    """As it is made for training on somebody's own queries."""
+    folder = tmp_path_factory.mktemp("data")
+    queries = ["Sales of bread", "sales of rye bread", "Größe der Brote"]
+    lines = [json.dumps({"query": query, "image": "a.png"}) for query in queries]
+    (folder / "pairs.jsonl").write_text("\n".join(lines))
+    changes = {"data.train": {"source": "pairs", "path": str(folder)}, "model.max_query_tokens": 16}
+    return task_for(load_recipe("desk-colpali", changes)).processor
+
+
+def test_common_words_are_tokens_and_others_are_spelled(open_processor: Processor) -> None:
+    def tokens(query: str) -> list[str]:
+        return [word for _, word in open_processor.query_words(query)]
+
+    assert tokens("sales of bread") == ["sales", "of", "bread"]
+    assert tokens("rye brot") == [*"rye", *"brot"]
+    assert tokens("ö x") == ["ö", "<0x78>"]
+    assert tokens("猫") == ["<0xE7>", "<0x8C>", "<0xAB>"]
+    frame = [open_processor.tokenizer.id_to_token(number) for number in open_processor.query_ids("of")[0]]
+    assert frame == ["<bos>", "question", ":", "of", *["<unused0>"] * 5, "\n"]
+
+
+def test_a_spelled_query_survives_saving(open_processor: Processor, tmp_path: Path) -> None:
+    open_processor.save(tmp_path)
+    again = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert again.encode("Sales of 猫s").ids == open_processor.tokenizer.encode("Sales of 猫s").ids
+
+
+def test_a_query_that_is_too_long_is_refused_or_cut(open_processor: Processor) -> None:
+    long, kept = "sales " * 10_000, " ".join(["sales"] * 16)
+    with pytest.raises(
+        UserError, match=r"The query 'sales sales .*… has 10,000 tokens, and this model takes 16 at most"
+    ):
+        open_processor.queries([long])
+    assert open_processor.query_ids(long, cut=True) == open_processor.query_ids(kept)
+    assert open_processor.is_too_long(f"{kept} sales") and not open_processor.is_too_long(kept)
 
 
 @pytest.mark.parametrize("query", ["", "   "])

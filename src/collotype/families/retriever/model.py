@@ -31,6 +31,8 @@ class RetrieverConfig:
     preset: Preset
     pooling: Literal["mean", "last"] = "mean"
     """Of a single vector: over all tokens, or the last one."""
+    max_query_tokens: int = 512
+    """Tokens of a query's own text."""
     lora: Lora | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -79,15 +81,23 @@ class Retriever(nn.Module):
         return [module for module in self.modules() if isinstance(module, GradientCheckpointingLayer)]
 
     @torch.inference_mode()
-    def encode_queries(self, queries: Sequence[str], batch_tokens: int = BATCH_TOKENS) -> list[Tensor]:
+    def encode_queries(
+        self, queries: Sequence[str], batch_tokens: int = BATCH_TOKENS, cut: bool = False
+    ) -> list[Tensor]:
         """A float32 tensor [num_vectors, D] on the CPU for each query, whatever the batch.
 
         Queries of like length share a forward pass of at most `batch_tokens` tokens, padding included.
+
+        Args:
+            cut: leave out of a query what is beyond `max_query_tokens`, as training does.
+
+        Raises:
+            UserError: a query is empty, or longer than that and not to be cut.
         """
-        lengths = [len(self.processor.query_ids(query)[0]) for query in queries]
+        lengths = [len(self.processor.query_ids(query, cut)[0]) for query in queries]
         read = queries.__getitem__
         return in_batches(
-            lengths, batch_tokens, lambda batch: self._vectors(self.processor.queries([*map(read, batch)]))
+            lengths, batch_tokens, lambda batch: self._vectors(self.processor.queries([*map(read, batch)], cut))
         )
 
     def encode_pages(self, images: Sequence[Image.Image], batch_tokens: int = BATCH_TOKENS) -> list[Tensor]:

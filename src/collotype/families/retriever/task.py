@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from collotype.evaluation.results import Measured
 from collotype.families.retriever.backbones import find_backbone
 from collotype.families.retriever.benchmarks import Benchmark, averaged_names, find_suite
-from collotype.families.retriever.data.pairs import Pair
-from collotype.families.retriever.data.sheets import SHEET_PX, Pictures, SheetPairs
+from collotype.families.retriever.data import Pair, PairDataset, open_source
 from collotype.families.retriever.evaluate import VectorSearch, evaluate, sizes_of
 from collotype.families.retriever.layouts import ours, read
 from collotype.families.retriever.layouts.contents import Contents, make_processor
@@ -21,7 +20,7 @@ from collotype.families.retriever.layouts.weights import canonical
 from collotype.families.retriever.lora import PROJECTION, Lora, add_lora, find_targets, merge_lora
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import find_preset
-from collotype.families.retriever.processor import Processor, word_tokenizer
+from collotype.families.retriever.processor import Processor, spelling_tokenizer, word_tokenizer
 from collotype.losses.contrastive import ContrastiveLoss, Vectors
 from collotype.losses.named import OBJECTIVES, make_loss
 from collotype.recipe import Recipe
@@ -77,10 +76,15 @@ class RetrieverTask:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
+        """A checkpoint's own; else of the training queries' words. Where these are not all there are, others can be
+        spelled."""
         if self.contents:
             return self.contents.tokenizer
-        texts = [*Pictures().texts(), self.preset.query_prefix, self.preset.page_prompt]
-        return word_tokenizer(texts, self.row.special_tokens)
+        texts = [text for source in self.sources for text in source.texts()]
+        frame = [self.preset.query_prefix, self.preset.page_prompt]
+        if all(source.closed_vocabulary for source in self.sources):
+            return word_tokenizer([*texts, *frame], self.row.special_tokens)
+        return spelling_tokenizer(texts, frame, self.row.special_tokens)
 
     @cached_property
     def config(self) -> RetrieverConfig:
@@ -91,7 +95,13 @@ class RetrieverTask:
         else:
             backbone_config = self.row.configure(self.row.sizes[model.size], self.tokenizer.get_vocab())
         return RetrieverConfig(
-            model.backbone, backbone_config, model.interaction, model.dim, self.preset, model.pooling
+            model.backbone,
+            backbone_config,
+            model.interaction,
+            model.dim,
+            self.preset,
+            model.pooling,
+            model.max_query_tokens,
         )
 
     @cached_property
@@ -161,18 +171,15 @@ class RetrieverTask:
         return model.custom_text_proj
 
     @cached_property
-    def sources(self) -> list[SheetPairs]:
-        return [
-            SheetPairs(Pictures(source.pictures), source.queries, source.seed, source.negatives)
-            for source in self.recipe.data.train
-        ]
+    def sources(self) -> list[PairDataset]:
+        return [open_source(source) for source in self.recipe.data.train]
 
-    def datasets(self) -> list[SheetPairs]:
+    def datasets(self) -> list[PairDataset]:
         return self.sources
 
     def collate(self, examples: list[Pair]) -> Batch:
         batch = {
-            "queries": self.processor.queries([example.query for example in examples]),
+            "queries": self.processor.queries([example.query for example in examples], cut=True),
             "pages": self.processor.pages([example.page for example in examples]),
         }
         if not self.num_negatives:
@@ -250,6 +257,15 @@ class RetrieverTask:
                 facts[f"{choice.suite}/average"] = {"mean_of": averaged}
         return facts
 
+    def events(self) -> list[dict[str, Any]]:
+        """Queries that are longer than `max_query_tokens`, and so are cut."""
+        kind, found = f"queries cut to {self.processor.max_query_tokens} tokens", []
+        for number, source in enumerate(self.sources):
+            rows = [row for row, text in enumerate(source.texts()) if self.processor.is_too_long(text)]
+            if rows:
+                found.append({"kind": kind, "source": number, "count": len(rows), "first row": rows[0]})
+        return found
+
     def describe(self) -> dict[str, Any]:
         with torch.device("meta"):
             model = self.adapt(Retriever(self.config, self.processor))
@@ -257,10 +273,15 @@ class RetrieverTask:
         return {
             "parameters": sum(size for size, _ in sizes),
             "trainable_parameters": sum(size for size, trainable in sizes if trainable),
-            "vectors_per_page": len(self.processor.page_ids((SHEET_PX, SHEET_PX))) if self.late else 1,
+            "vectors_per_page": self._vectors_per_page if self.late else 1,
             "preset": self.preset.name,
             **({"projection": self.projection_facts()} if self.config.dim and self.contents else {}),
         }
+
+    @cached_property
+    def _vectors_per_page(self) -> int:
+        """Of the sources' first pages, the most."""
+        return max(len(self.processor.page_ids(source.page_size())) for source in self.sources)
 
     def projection_facts(self) -> dict[str, Any]:
         """Where the projection comes from: an adapter, or a continued run, means nothing on another one."""

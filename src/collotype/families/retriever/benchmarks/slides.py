@@ -22,7 +22,6 @@ class Deck:
 
     def __init__(self, language: str):
         self.language, self.path = language, FOLDER / f"packaging-tutorial.{language}.pdf"
-        self.document = pdf.open_pdf(self.path)
 
     @cached_property
     def titles(self) -> list[tuple[str, int]]:
@@ -30,17 +29,17 @@ class Deck:
 
         A section's own entry leads to a slide that repeats the table of contents, which is no answer.
         """
-        return [(title, page) for level, title, page in pdf.outline(self.document) if level > 0]
+        return [(title, page) for level, title, page in pdf.outline(self.path) if level > 0]
 
     @cached_property
     def pages(self) -> Pages:
-        ids = [f"{self.language}-{page + 1:02d}" for page in range(len(self.document))]
+        ids = [f"{self.language}-{page:02d}" for page in range(1, pdf.num_pages(self.path) + 1)]
         return Pages(
             ids,
-            image=lambda page: pdf.render(self.document, page, LONGEST_PX),
-            size=lambda page: pdf.rendered_size(self.document, page, LONGEST_PX),
+            image=lambda place: pdf.render(self.path, place + 1, LONGEST_PX),
+            size=lambda place: pdf.rendered_size(self.path, place + 1, LONGEST_PX),
             fingerprint=hashlib.sha256(self.path.read_bytes() + str(LONGEST_PX).encode()).hexdigest(),
-            text=lambda page: pdf.text(self.document, page),
+            text=lambda place: pdf.text(self.path, place + 1),
             text_from="the text layer",
         )
 
@@ -53,8 +52,8 @@ class Deck:
         answers: dict[str, set[int]] = defaultdict(set)
         for title, page in self.titles:
             answers[title].add(page)
-        for page in range(len(self.document)):
-            heading = pdf.text(self.document, page).partition("\n")[0].strip()
+        for page in range(1, pdf.num_pages(self.path) + 1):
+            heading = pdf.text(self.path, page).partition("\n")[0].strip()
             if heading in answers:
                 answers[heading].add(page)
         return {page: answers[title] for title, page in self.titles}
@@ -80,8 +79,8 @@ def benchmark(name: str, deck: Deck, askers: list[Deck]) -> Benchmark:
             # what is the same in both languages ("debian/copyright") is no translation
             if page not in own or (asker is not deck and title.casefold() == own[page].casefold()):
                 continue
-            query = known.setdefault(title, f"{asker.language}-{page + 1:02d}")
+            query = known.setdefault(title, f"{asker.language}-{page:02d}")
             queries[query] = title
-            answers = {deck.pages.ids[answer]: 1 for answer in deck.right[page]}
+            answers = {deck.pages.ids[answer - 1]: 1 for answer in deck.right[page]}
             qrels[query] = {**qrels.get(query, {}), **answers}
     return Benchmark(name, queries, deck.pages, qrels, subset=deck.language)

@@ -1,1 +1,45 @@
 """What a retriever trains on: (query, page) pairs."""
+
+from typing import Protocol
+
+from collotype.families.retriever.data.outline import OutlinePairs
+from collotype.families.retriever.data.pairs import Pair
+from collotype.families.retriever.data.sheets import Pictures, SheetPairs
+from collotype.families.retriever.data.table_pairs import TablePairs
+from collotype.recipe.schema import PairSource, PdfOutlineSource, SheetSource
+from collotype.training.task import MapDataset
+
+
+class PairDataset(MapDataset, Protocol):
+    """A source of training pairs."""
+
+    closed_vocabulary: bool
+    """Do `texts` hold every word that a query of this kind can have? Else they are the queries, row by row."""
+    num_negatives: int
+    """Explicit negatives of an example, at most."""
+
+    def example(self, row: int, epoch: int) -> Pair: ...
+
+    def texts(self) -> list[str]:
+        """What a vocabulary of words is made of."""
+
+    def page_size(self) -> tuple[int, int]:
+        """(width, height) in pixels of the first page, for the plan."""
+
+
+def open_source(source: SheetSource | PairSource | PdfOutlineSource) -> PairDataset:
+    """The dataset of a source of `data.train`.
+
+    Raises:
+        UserError: it is not there, or not as the source says.
+    """
+    match source:
+        case SheetSource():
+            return SheetPairs(Pictures(source.pictures), source.queries, source.seed, source.negatives)
+        case PairSource():
+            return TablePairs(source)
+        case PdfOutlineSource():
+            return OutlinePairs(source)
+
+
+__all__ = ["Pair", "PairDataset", "open_source"]

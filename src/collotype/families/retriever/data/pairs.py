@@ -1,8 +1,14 @@
-"""A training example of the retriever."""
+"""Training examples of the retriever, and datasets whose pages are references."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import cached_property
 
 from PIL import Image
+
+from collotype.families.retriever.data.pages import PageRef
+from collotype.runtime.errors import UserError
+from collotype.runtime.seeds import derive_seed
 
 
 @dataclass(frozen=True)
@@ -12,3 +18,60 @@ class Pair:
     query: str
     page: Image.Image
     negatives: tuple[Image.Image, ...] = ()
+
+
+class RefPairs:
+    """Queries with references to their pages; what is not implemented here is the subclass's."""
+
+    closed_vocabulary = False
+    queries: list[str]
+    num_negatives = 0
+    """Explicit negatives of an example, at most."""
+
+    def pages(self, row: int) -> tuple[PageRef, ...]:
+        """The pages that answer the query; one, mostly."""
+        raise NotImplementedError
+
+    def negatives(self, row: int) -> tuple[PageRef, ...]:
+        """All pages known not to answer it."""
+        return ()
+
+    def where(self, row: int) -> str:
+        """The row as a user finds it."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    def example(self, row: int, epoch: int) -> Pair:
+        """Of several right pages one, and of the negatives `num_negatives`, others in every epoch."""
+        pages, negatives = self.pages(row), self.negatives(row) if self.num_negatives else ()
+        chosen = [pages[derive_seed("page", row, epoch) % len(pages)], *self._some(negatives, row, epoch)]
+        try:
+            page, *others = (ref.read() for ref in chosen)
+        except UserError as error:
+            raise UserError(f"Training row {row} ({self.where(row)}): {error}") from error
+        return Pair(self.queries[row], page, tuple(others))
+
+    def _some(self, refs: tuple[PageRef, ...], row: int, epoch: int) -> list[PageRef]:
+        order = sorted(range(len(refs)), key=lambda place: derive_seed("negative", row, epoch, place))
+        return [refs[place] for place in sorted(order[: self.num_negatives])]
+
+    def texts(self) -> list[str]:
+        """The query of every row."""
+        return self.queries
+
+    def page_size(self) -> tuple[int, int]:
+        """(width, height) in pixels of the first page, for the plan."""
+        try:
+            return self.pages(0)[0].read().size
+        except UserError as error:
+            raise UserError(f"Training row 0 ({self.where(0)}): {error}") from error
+
+    def identities(self, row: int) -> tuple[Hashable, ...]:
+        return self.queries[row], *self._page_keys[row]
+
+    @cached_property
+    def _page_keys(self) -> list[tuple[Hashable, ...]]:
+        """In the order of the rows, because pictures within parquet files are known by their content only."""
+        return [tuple(ref.key() for ref in self.pages(row)) for row in range(len(self))]

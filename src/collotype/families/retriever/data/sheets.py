@@ -154,11 +154,19 @@ def sample_held_out_pair(rng: random.Random, concepts: list[str]) -> tuple[str, 
 class SheetPairs:
     """Training pairs from sheets, made on demand: a function of (seed, row)."""
 
+    closed_vocabulary = True
+
     def __init__(self, pictures: Pictures, num_queries: int, seed: int, num_negatives: int = 0):
         self.pictures, self.num_queries, self.seed, self.num_negatives = pictures, num_queries, seed, num_negatives
 
     def __len__(self) -> int:
         return self.num_queries
+
+    def texts(self) -> list[str]:
+        return self.pictures.texts()
+
+    def page_size(self) -> tuple[int, int]:
+        return SHEET_PX, SHEET_PX
 
     def example(self, row: int, epoch: int) -> Pair:
         sheet = training_sheet(self.pictures, row, self.seed)

@@ -45,7 +45,7 @@ class Contents:
 def make_processor(config: RetrieverConfig, tokenizer: Tokenizer) -> Processor:
     row = BACKBONES[config.backbone]
     layout = row.layout(config.backbone_config, config.preset.max_visual_tokens)
-    return Processor(tokenizer, config.preset, layout, row.image_token, row.pad_token)
+    return Processor(tokenizer, config.preset, layout, row.image_token, row.pad_token, config.max_query_tokens)
 
 
 def read_json(path: Path) -> dict[str, Any]:

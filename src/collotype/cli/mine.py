@@ -1,0 +1,40 @@
+"""`collotype mine`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from collotype.cli.options import Json
+
+
+def mine(
+    model: Annotated[Path, typer.Argument(help="A model folder, e.g. runs/desk-colpali/model.")],
+    data: Annotated[
+        str,
+        typer.Option(help="Queries and pages: a table, a hub dataset, PDFs, or a source as in a recipe, {source: …}."),
+    ],
+    out: Annotated[Path, typer.Option(help="The .jsonl or .parquet file to write.")],
+    top_k: Annotated[int, typer.Option(min=1, help="Best-scored other pages to look at.")] = 100,
+    negatives: Annotated[int, typer.Option(min=1, help="Negatives to keep of them for each query.")] = 16,
+    max_score_ratio: Annotated[
+        float, typer.Option(min=0, max=1, help="Drop pages above this part of the positive's score: likely right.")
+    ] = 0.95,
+    margin: Annotated[float, typer.Option(min=0, help="Drop pages less than this below the positive's score.")] = 0.0,
+    batch: Annotated[int, typer.Option(min=1, help="Pages encoded at once.")] = 32,
+    as_json: Json = False,
+) -> None:
+    """Mine hard negatives: pages that the model takes for right and that are not. Killed, it goes on where it was."""
+    from collotype import families
+    from collotype.cli.terminal import Stages
+
+    rules = {"top_k": top_k, "negatives": negatives, "max_score_ratio": max_score_ratio, "margin": margin}
+    with Stages(quiet=as_json) as progress:
+        done = families.mine(model, data, out, rules, batch, progress)
+    if as_json:
+        print(json.dumps({"out": str(out), **done}))
+        return
+    found = f"{done['negatives']:,} negatives for {done['rows']:,} queries out of {done['different_pages']:,} pages"
+    left = f"{done['rows_without_negatives']:,} queries left without"
+    print(f"{out}: {found}; {done['likely_right']:,} pages dropped as likely right, {left}.")

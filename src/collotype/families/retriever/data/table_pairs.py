@@ -1,0 +1,87 @@
+"""`source: pairs`: queries and pages from a table."""
+
+import hashlib
+import os
+from functools import cached_property
+
+from collotype.families.retriever.data.pages import PageRef
+from collotype.families.retriever.data.pairs import RefPairs
+from collotype.families.retriever.data.tables import Corpus, open_table, require_columns
+from collotype.recipe.schema import PairSource
+from collotype.runtime.errors import UserError
+
+
+class TablePairs(RefPairs):
+    """The rows of a table.
+
+    Raises:
+        UserError: the table is missing or damaged, or lacks a column; a row has no query.
+    """
+
+    def __init__(self, source: PairSource):
+        self.source, self.num_negatives = source, source.negatives
+        self.table, self.corpus = open_table(source.path, source.split, source.subset), None
+        self.picture_columns = [source.image_column, *([source.negatives_column] if source.negatives else [])]
+        by_page = source.image_column not in self.table.columns and {"document", "page"} <= set(self.table.columns)
+        require_columns(self.table, [source.query_column, *self.picture_columns[by_page:]])
+        if source.corpus:
+            pages = open_table(source.corpus, source.split, source.subset)
+            self.corpus = Corpus(pages, source.corpus_id_column, source.corpus_image_column, source.page_px)
+        self.queries = list(self.table.values(source.query_column)[: source.limit])
+        self._require_queries()
+
+    def _require_queries(self) -> None:
+        empty = [row for row, query in enumerate(self.queries) if not isinstance(query, str) or not query.strip()]
+        if empty:
+            found = f"the query is {self.queries[empty[0]]!r}, not a text"
+            raise UserError(f"{self.where(empty[0])}: {found} ({len(empty)} such rows); remove what has no query.")
+        if not self.queries:
+            raise UserError(f"The table {self.source.path} has no rows; set `path` or `split` to one that has.")
+
+    def where(self, row: int) -> str:
+        return self.table.where(row)
+
+    def pages(self, row: int) -> tuple[PageRef, ...]:
+        refs = self._refs(row, self.source.image_column)
+        if not refs:
+            raise UserError(f"{self.where(row)} names no page; remove the row.")
+        return refs
+
+    def negatives(self, row: int) -> tuple[PageRef, ...]:
+        return self._refs(row, self.source.negatives_column)
+
+    def _refs(self, row: int, column: str) -> tuple[PageRef, ...]:
+        return self.table.refs(row, column, self.source.page_px, self.corpus.page if self.corpus else None)
+
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        """Of the settings, the queries, what the cells name, and the names and sizes of files: not of pictures' bytes.
+
+        Raises:
+            UserError: a row names no page, or a file that is missing.
+        """
+        settings = self.source.model_dump(exclude={"path", "corpus", "weight"})
+        content = hashlib.sha256(f"{settings} {self.table.digest(self.picture_columns)}".encode())
+        if self.corpus:
+            content.update(self.corpus.digest().encode())
+        for part in (*self.queries, *self._named_files()):
+            content.update(part.encode() + b"\0")
+        return content.hexdigest()
+
+    def _named_files(self) -> list[str]:
+        """Name (from the table's folder) and size of each file that cells name."""
+        first_rows = {}
+        for column in self.picture_columns:
+            if not self.table.embeds(column):
+                for row in range(len(self)):
+                    for ref in self.pages(row) if column == self.source.image_column else self.negatives(row):
+                        first_rows.setdefault(ref.path, row)
+        named = []
+        for path, row in first_rows.items():
+            if not path.is_file():
+                raise UserError(f"{self.where(row)} names {path}, which is not there; copy it or correct the row.")
+            named.append(f"{os.path.relpath(path, self.table.folder)} {path.stat().st_size}")
+        return sorted(named)
