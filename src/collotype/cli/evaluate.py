@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from collotype.cli.options import Base, Json, Preset
+from collotype.cli.options import Base, BatchTokens, Json, Preset
 
 
 def evaluate(
@@ -26,9 +26,7 @@ def evaluate(
         Path | None, typer.Option(help="Folder that keeps embeddings [default: ~/.cache/collotype].")
     ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no embeddings, and use none.")] = False,
-    batch_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Tokens of a forward pass, padding included [default: 16384].")
-    ] = None,
+    batch_tokens: BatchTokens = None,
     preset: Preset = None,
     base: Base = None,
     as_json: Json = False,

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from collotype.cli.options import Json
+from collotype.cli.options import Base, BatchTokens, Json, ModelSource, Preset
 
 
 def mine(
-    model: Annotated[Path, typer.Argument(help="A model folder, e.g. runs/desk-colpali/model.")],
+    model: ModelSource,
     data: Annotated[
         str,
         typer.Option(help="Queries and pages: a table, a hub dataset, PDFs, or a source as in a recipe, {source: …}."),
@@ -22,7 +22,9 @@ def mine(
         float, typer.Option(min=0, max=1, help="Drop pages above this part of the positive's score: likely right.")
     ] = 0.95,
     margin: Annotated[float, typer.Option(min=0, help="Drop pages less than this below the positive's score.")] = 0.0,
-    batch: Annotated[int, typer.Option(min=1, help="Pages encoded at once.")] = 32,
+    batch_tokens: BatchTokens = None,
+    preset: Preset = None,
+    base: Base = None,
     as_json: Json = False,
 ) -> None:
     """Mine hard negatives: pages that the model takes for right and that are not. Killed, it goes on where it was."""
@@ -31,7 +33,7 @@ def mine(
 
     rules = {"top_k": top_k, "negatives": negatives, "max_score_ratio": max_score_ratio, "margin": margin}
     with Stages(quiet=as_json) as progress:
-        done = families.mine(model, data, out, rules, batch, progress)
+        done = families.mine(model, data, out, rules, batch_tokens, progress, preset, base)
     if as_json:
         print(json.dumps({"out": str(out), **done}))
         return

@@ -25,4 +25,7 @@ Track = Annotated[
     list[str],
     typer.Option("--track", metavar="NAME", help="Also tell tensorboard, wandb or trackio; repeatable."),
 ]
+BatchTokens = Annotated[
+    int | None, typer.Option(min=1, help="Tokens of a forward pass, padding included [default: 16384].")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON and nothing else.")]

@@ -113,14 +113,16 @@ def default_cache() -> Path:
 
 
 def mine(
-    folder: str | Path,
+    source: str | Path,
     data: str,
     out: str | Path,
     rules: Mapping[str, Any] | None = None,
-    batch: int = 32,
+    batch_tokens: int | None = None,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+    preset: str | None = None,
+    base: str | None = None,
 ) -> dict[str, Any]:
-    """Hard negatives for `data` by the model in `folder`, written to `out`; counts of what was done.
+    """Hard negatives for `data` by the model in `source`, written to `out`; counts of what was done.
 
     Args:
         data: a table, a dataset of the hub, PDFs, or a source as in a recipe: `{source: pairs, path: …}`.
@@ -130,15 +132,17 @@ def mine(
         UserError: the model or the data cannot be read; `out` is there already.
     """
     from collotype.families.retriever import mine as retriever
+    from collotype.families.retriever.batches import BATCH_TOKENS
     from collotype.families.retriever.data import open_source
     from collotype.families.retriever.data.pairs import RefPairs
 
     pairs = open_source(parse_source(data))
     if not isinstance(pairs, RefPairs):
         raise UserError("Pages that are drawn on demand (sheets) cannot be named in a file of negatives; give a table.")
-    model = load(folder).to(pick_device(World()))
-    digest = retriever.digest_of_model(Path(folder))
-    return retriever.mine(model, digest, pairs, Path(out), retriever.Rules(**rules or {}), batch, progress)
+    model = load(source, preset, base).to(pick_device(World()))
+    return retriever.mine(
+        model, pairs, Path(out), retriever.Rules(**rules or {}), batch_tokens or BATCH_TOKENS, progress
+    )
 
 
 def known(kind: Literal["models", "presets", "suites"]) -> list[str]:

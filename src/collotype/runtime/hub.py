@@ -7,33 +7,33 @@ from typing import Literal
 
 from collotype.runtime.errors import UserError
 
-REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+"""How the hub names one: org/name."""
 
 
-def local_folder(
-    source: str | Path, files: Sequence[str], kind: Literal["model", "dataset"] = "model", revision: str | None = None
+def fetch(
+    repository: str,
+    files: Sequence[str],
+    kind: Literal["model", "dataset"],
+    instead: str,
+    revision: str | None = None,
 ) -> Path:
-    """The folder `source` itself, or the hub's repository of that name, downloaded once.
+    """The folder with the repository's files, downloaded unless the hub's cache has them.
 
     Args:
-        files: patterns of the files of a repository that are needed, for example `*.json`.
+        files: patterns, for example `*.json`.
+        instead: what to do with a copy of the files, for a user whom the hub refuses.
 
     Raises:
-        UserError: there is neither, or the hub cannot be reached.
+        UserError: the hub cannot be reached, has no such repository, or refuses.
     """
-    if Path(source).is_dir():
-        return Path(source)
-    if not REPOSITORY.fullmatch(str(source)):
-        raise UserError(f"{source} is no folder, and no repository of the hub (org/name) either; give one of them.")
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        found = snapshot_download(str(source), repo_type=kind, revision=revision, allow_patterns=list(files))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return Path(snapshot_download(repository, repo_type=kind, revision=revision, allow_patterns=list(files)))
+    except Exception as error:  # the hub's client raises its own, httpx' and the system's errors
+        why = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
         raise UserError(
-            f"The {kind} {source} is not here and cannot be had from the hub ({reason}); copy its "
-            f"{', '.join(files)} into a folder and give that folder's path instead of {source}."
+            f"The {kind} {repository} is not here and cannot be fetched from the Hugging Face hub ({why}); check the "
+            f"name and the network, or {instead}."
         ) from error
-    return Path(found)

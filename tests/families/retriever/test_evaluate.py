@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from collotype.families.retriever.checkpoint import load, save_model
 from PIL import Image
 from tests.families.retriever.benchmarks.parquet_sets import sheets_as_qa
 from tests.training.processes import launch
 
 from collotype.evaluation.exchange import write_all
-from collotype.families import task_for
+from collotype.families import load, task_for
 from collotype.families.retriever.batches import BLOCK
 from collotype.families.retriever.benchmarks import find_suite
 from collotype.families.retriever.benchmarks.qa import read_qa
 from collotype.families.retriever.cache import Cache
 from collotype.families.retriever.evaluate import VectorSearch, evaluate, retrieve
+from collotype.families.retriever.layouts import ours
 from collotype.families.retriever.model import Retriever
 from collotype.recipe import load_recipe
 from collotype.recipe.load import load_evaluation
@@ -118,7 +118,7 @@ folder, model, data = map(Path, sys.argv[1:4])
 rank, pages, seen = World.from_environment().rank, Processor.pages, []
 Processor.pages = lambda self, images: (seen.append(len(images)), pages(self, images))[1]
 queries, asked = Processor.queries, []
-Processor.queries = lambda self, texts: (asked.extend(texts), queries(self, texts))[1]
+Processor.queries = lambda self, texts, cut: (asked.extend(texts), queries(self, texts, cut))[1]
 (measured,) = families.evaluate([model], load_evaluation(suite=f"qa:{data}"), folder / "cache")[str(model)]
 facts = {"metrics": measured.metrics, "pages": sum(seen), "queries": asked, "peaks": measured.facts["peak_memory_mib"]}
 (folder / f"rank-{rank}.json").write_text(json.dumps(facts))
@@ -126,7 +126,7 @@ facts = {"metrics": measured.metrics, "pages": sum(seen), "queries": asked, "pea
 
 
 def test_two_processes_share_the_work_and_find_the_same(model: Retriever, folder: Path, tmp_path: Path) -> None:
-    save_model(model, tmp_path / "model")
+    ours.write(model, tmp_path / "model")
     done = launch(2, SHARDED, tmp_path / "out", str(tmp_path / "model"), str(folder))
     assert done.returncode == 0, done.stderr
     ranks = [json.loads((tmp_path / "out" / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
@@ -143,7 +143,7 @@ def test_a_page_that_cannot_be_read_stops_all_processes(model: Retriever, folder
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    save_model(model, tmp_path / "model")
+    ours.write(model, tmp_path / "model")
     rows = [row for file in sorted((folder / "data").iterdir()) for row in pq.read_table(file).to_pylist()]
     content = rows[-1]["image"]["bytes"]
     rows[-1]["image"]["bytes"] = content[: len(content) // 2]

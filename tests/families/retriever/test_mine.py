@@ -1,5 +1,6 @@
 """Hard negatives: which pages they are, and that a killed command goes on."""
 
+import copy
 import io
 import json
 import re
@@ -9,7 +10,6 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 import torch
-from collotype.families.retriever.checkpoint import save_model
 from pyarrow.parquet import write_table
 from typer.testing import CliRunner
 
@@ -20,6 +20,7 @@ from collotype.families.retriever import mine as module
 from collotype.families.retriever.data import open_source
 from collotype.families.retriever.data.sheets import Pictures, training_sheet
 from collotype.families.retriever.data.table_pairs import TablePairs
+from collotype.families.retriever.layouts import ours
 from collotype.families.retriever.mine import Rules, mine
 from collotype.families.retriever.model import Retriever
 from collotype.recipe import load_recipe
@@ -65,7 +66,7 @@ def read(out: Path) -> list[dict]:
 
 def test_negatives_are_the_best_scored_pages_below_the_bound(data: Path, model: Retriever, tmp_path: Path) -> None:
     rules = Rules(top_k=15, negatives=4, max_score_ratio=0.999, margin=0.001)
-    done = mine(model, "abc", pairs(data), tmp_path / "mined.jsonl", rules)
+    done = mine(model, pairs(data), tmp_path / "mined.jsonl", rules)
     found, table = read(tmp_path / "mined.jsonl"), pairs(data)
     scores = model.score(
         model.encode_queries(table.queries), model.encode_pages([table.example(row, 0).page for row in range(ROWS)])
@@ -84,7 +85,10 @@ def test_negatives_are_the_best_scored_pages_below_the_bound(data: Path, model: 
         dropped += sum(bool(scores[row, page] > bound) for page in ranked)
         for one in line["negatives"]:
             assert one["score"] == pytest.approx(float(scores[row, one["row"]]), abs=2e-3)
-            assert one["positive_score"] == pytest.approx(float(positive), abs=2e-3) and one["model"] == "abc"
+            assert (
+                one["positive_score"] == pytest.approx(float(positive), abs=2e-3)
+                and one["model"] == model.digest()[:16]
+            )
     assert done["likely_right"] == dropped and 0 < dropped
     assert done["negatives"] == sum(len(line["negatives"]) for line in found) > 0
     assert (done["rows"], done["pages"], done["different_pages"]) == (ROWS, ROWS, ROWS - 1)
@@ -94,7 +98,7 @@ def test_negatives_are_the_best_scored_pages_below_the_bound(data: Path, model: 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
 def test_what_is_written_is_a_source_of_pairs(ending: str, data: Path, model: Retriever, tmp_path: Path) -> None:
     out = tmp_path / "there" / f"mined.{ending}"
-    mine(model, "abc", pairs(data), out, Rules(negatives=3, max_score_ratio=1.0))
+    mine(model, pairs(data), out, Rules(negatives=3, max_score_ratio=1.0))
     mined, before = pairs(out, negatives=3), pairs(data)
     assert mined.queries == before.queries
     for row in (0, 7, ROWS - 1):
@@ -116,19 +120,21 @@ def test_a_killed_command_goes_on_where_it_was(data: Path, model: Retriever, tmp
             raise KeyboardInterrupt
 
     whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
-    mine(model, "abc", pairs(data), whole)
+    mine(model, pairs(data), whole)
     assert encoded == [5, 5, 5, 5, 3]
     encoded.clear()
     with pytest.raises(KeyboardInterrupt):
-        mine(model, "abc", pairs(data), out, progress=stop_after_two_chunks)
+        mine(model, pairs(data), out, progress=stop_after_two_chunks)
     assert not out.exists() and encoded == [5, 5]
     (tmp_path / "out.jsonl.vectors/.pages-000002.x.partial").write_bytes(b"half")
     shutil.copytree(tmp_path / "out.jsonl.vectors", tmp_path / "other.jsonl.vectors")
     encoded.clear()
-    mine(model, "abc", pairs(data), out)
+    mine(model, pairs(data), out)
     assert encoded == [5, 5, 3] and read(out) == read(whole)
     encoded.clear()
-    mine(model, "another model", pairs(data), tmp_path / "other.jsonl")
+    another = copy.deepcopy(model)
+    another.custom_text_proj.bias.data.add_(0.1)
+    mine(another, pairs(data), tmp_path / "other.jsonl")
     assert encoded == [5, 5, 5, 5, 3]
 
 
@@ -142,15 +148,15 @@ def test_files_that_are_there_and_pages_without_a_name_are_refused(
 ) -> None:
     (tmp_path / "m.jsonl").write_text("mine")
     with pytest.raises(UserError, match=r"m.jsonl is there already"):
-        mine(model, "abc", pairs(data), tmp_path / "m.jsonl")
+        mine(model, pairs(data), tmp_path / "m.jsonl")
     with pytest.raises(UserError, match=r"neither .jsonl nor .parquet"):
-        mine(model, "abc", pairs(data), tmp_path / "m.csv")
+        mine(model, pairs(data), tmp_path / "m.csv")
     with pytest.raises(UserError, match="drawn on demand"):
         mine_with(tmp_path, "{source: sheets, queries: 10}", tmp_path / "new.jsonl")
 
 
 def test_the_command(data: Path, model: Retriever, tmp_path: Path) -> None:
-    save_model(model, tmp_path / "model")
+    ours.write(model, tmp_path / "model")
     out = tmp_path / "mined.jsonl"
     source = f"{{source: pairs, path: {data}, limit: 20}}"
     arguments = ["mine", str(tmp_path / "model"), "--data", source, "--out", str(out), "--max-score-ratio", "1"]

@@ -121,7 +121,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no retriever in a layout we know"):
         collotype.load(tmp_path)
     (tmp_path / "collotype.json").write_text(json.dumps({"family": "poet"}))
-    with pytest.raises(UserError, match="known family"):
+    with pytest.raises(UserError, match="holds a poet of the backbone None"):
         collotype.load(tmp_path)
 
 
@@ -129,5 +129,5 @@ def test_a_model_of_a_later_version_is_refused(trained: Path, tmp_path: Path) ->
     folder = shutil.copytree(trained / "model", tmp_path / "model")
     description = json.loads((folder / "collotype.json").read_text())
     (folder / "collotype.json").write_text(json.dumps({**description, "backbone": "paligemma9"}))
-    with pytest.raises(UserError, match="backbone 'paligemma9'; known are paligemma"):
+    with pytest.raises(UserError, match="backbone 'paligemma9'; a retriever's is one of paligemma"):
         collotype.load(folder)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from collotype.families.retriever.batches import over_blocks
-from collotype.families.retriever.benchmarks.benchmark import Pages
+from collotype.families.retriever.benchmarks.benchmark import Event, Pages
 from collotype.families.retriever.cache import Cache, key_of
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import World
@@ -55,6 +55,9 @@ class Bm25:
 
     def facts(self) -> dict[str, object]:
         return {"method": METHOD, "k1": K1, "b": B}
+
+    def events(self, queries: Sequence[str]) -> tuple[Event, ...]:
+        return ()
 
     def looks_at(self, pages: Pages) -> str:
         return pages.text_from if pages.text is not None else self.reader.version

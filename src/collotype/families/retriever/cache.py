@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from collotype.runtime.files import atomic_file, write_json
 
@@ -23,15 +23,6 @@ def default_cache() -> Path:
 
 def key_of(facts: Any) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def model_digest(model: nn.Module, description: dict[str, Any], tokenizer: str) -> str:
-    """Of architecture and preset (`description`), tokenizer and weights."""
-    digest = hashlib.sha256(json.dumps([description, tokenizer], sort_keys=True).encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 class Cache:

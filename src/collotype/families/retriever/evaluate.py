@@ -14,8 +14,8 @@ from collotype.evaluation.ranking import mean_metrics, query_metrics, rank
 from collotype.evaluation.results import ExampleWriter, Measured, Picture
 from collotype.families.retriever.batches import BATCH_TOKENS, over_blocks
 from collotype.families.retriever.benchmarks import Benchmark, averaged_names
-from collotype.families.retriever.benchmarks.benchmark import Event, Pages, differing_sizes
-from collotype.families.retriever.cache import Cache, key_of, model_digest
+from collotype.families.retriever.benchmarks.benchmark import Event, Pages, differing_sizes, event
+from collotype.families.retriever.cache import Cache, key_of
 from collotype.families.retriever.heatmap import enlarge, light_up, similarity_map
 from collotype.families.retriever.model import Retriever
 from collotype.runtime.device import peak_memory, reset_peak_memory
@@ -38,6 +38,9 @@ class Searcher(Protocol):
     def looks_at(self, pages: Pages) -> str:
         """What of a page it searches."""
 
+    def events(self, queries: Sequence[str]) -> tuple[Event, ...]:
+        """What it did to queries that a reader of its results should know."""
+
     def scores(self, queries: Sequence[str], pages: Pages, world: World) -> Tensor:
         """float32 [num_queries, num_pages], the same on every process."""
 
@@ -50,7 +53,7 @@ class VectorSearch:
 
     def __init__(self, model: Retriever, cache: Cache | None = None, batch_tokens: int = BATCH_TOKENS):
         self.model, self.cache, self.batch_tokens = model, cache or Cache(), batch_tokens
-        self.digest = model_digest(model, model.config.to_dict(), model.processor.tokenizer.to_str())
+        self.digest = model.digest()
 
     def facts(self) -> dict[str, Any]:
         config = self.model.config
@@ -59,6 +62,11 @@ class VectorSearch:
     def looks_at(self, pages: Pages) -> str:
         return "the page's picture"
 
+    def events(self, queries: Sequence[str]) -> tuple[Event, ...]:
+        processor = self.model.processor
+        long = [text for text in queries if processor.is_too_long(text)]
+        return event("queries cut", len(long), f"they have more than {processor.max_query_tokens} tokens")
+
     def scores(self, queries: Sequence[str], pages: Pages, world: World) -> Tensor:
         model, device = self.model, self.model.device.type
         query_key = key_of([self.digest, device, list(queries)])
@@ -66,7 +74,7 @@ class VectorSearch:
 
         def encoded_queries(block: range) -> list[Tensor]:
             own = [queries[place] for place in block]
-            make = lambda: model.encode_queries(own, self.batch_tokens)  # noqa: E731
+            make = lambda: model.encode_queries(own, self.batch_tokens, cut=True)  # noqa: E731
             return self.cache.vectors("queries", query_key, block.start, make)
 
         vectors = [*chain.from_iterable(over_blocks(len(queries), world, encoded_queries))]
@@ -158,7 +166,7 @@ def evaluate(
             "data": {one.subset: sizes_of(one) for one in subsets},
             "timing": {"total_s": seconds, "processes": world.size},
             "peak_memory_mib": peaks,
-            "events": [event for one in subsets for event in events_of(one)],
+            "events": [happened for one in subsets for happened in events_of(one, searcher)],
         }
         by_subset = {retrieval.benchmark.subset: retrieval.metrics for retrieval in found}
         mean = mean_metrics(list(by_subset.values()))
@@ -175,9 +183,10 @@ def sizes_of(benchmark: Benchmark) -> dict[str, Any]:
     return {"queries": len(benchmark.queries), "pages": benchmark.num_pages, "sha256": benchmark.fingerprint}
 
 
-def events_of(benchmark: Benchmark) -> list[Event]:
-    found = (*benchmark.events, *differing_sizes(benchmark))
-    return [event if benchmark.subset == "default" else {"subset": benchmark.subset, **event} for event in found]
+def events_of(benchmark: Benchmark, searcher: Searcher) -> list[Event]:
+    of_queries = searcher.events(list(benchmark.queries.values()))
+    found = (*benchmark.events, *differing_sizes(benchmark), *of_queries)
+    return [one if benchmark.subset == "default" else {"subset": benchmark.subset, **one} for one in found]
 
 
 def averages(measured: Sequence[Measured]) -> list[Measured]:

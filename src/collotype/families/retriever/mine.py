@@ -8,7 +8,6 @@ colpali-engine's `compute_hardnegs.py`.
 D vector width.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -19,13 +18,14 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from collotype.families.retriever.batches import BATCH_TOKENS
 from collotype.families.retriever.data.pages import PageRef, digest
 from collotype.families.retriever.data.pairs import RefPairs
 from collotype.families.retriever.model import Retriever
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import remove, sweep_partial, write_bytes, write_json, write_text
 
-PAGES_PER_CHUNK = 128
+PAGES_PER_CHUNK, READ_AT_ONCE = 128, 32
 QUERIES_PER_BLOCK = 256
 Progress = Callable[[str, int, int], None]
 """(what, how many are done, of how many)."""
@@ -78,13 +78,13 @@ class PageVectors:
     def chunk(self, number: int) -> Path:
         return self.folder / f"pages-{number:06d}.safetensors"
 
-    def encode(self, model: Retriever, pages: list[PageRef], batch: int, progress: Progress) -> list[str]:
+    def encode(self, model: Retriever, pages: list[PageRef], batch_tokens: int, progress: Progress) -> list[str]:
         """Encodes what is missing; the digest of every page's picture."""
         digests: list[str] = []
         for number, start in enumerate(range(0, len(pages), PAGES_PER_CHUNK)):
             refs = pages[start : start + PAGES_PER_CHUNK]
             if not self.chunk(number).is_file():
-                vectors, names = encode(model, refs, batch)
+                vectors, names = encode(model, refs, batch_tokens)
                 lengths = torch.tensor([len(page) for page in vectors])
                 # unit vectors: half precision is off by 5e-4 at most, and a large corpus is half as large
                 tensors = {"vectors": torch.cat(vectors).half(), "lengths": lengths, "digests": as_bytes(names)}
@@ -99,12 +99,12 @@ class PageVectors:
         return list(tensors["vectors"].float().split(tensors["lengths"].tolist()))
 
 
-def encode(model: Retriever, refs: list[PageRef], batch: int) -> tuple[list[Tensor], list[str]]:
+def encode(model: Retriever, refs: list[PageRef], batch_tokens: int) -> tuple[list[Tensor], list[str]]:
     vectors, names = [], []
-    for start in range(0, len(refs), batch):
-        images = [ref.read() for ref in refs[start : start + batch]]
+    for start in range(0, len(refs), READ_AT_ONCE):
+        images = [ref.read() for ref in refs[start : start + READ_AT_ONCE]]
         names += [digest(image) for image in images]
-        vectors += model.encode_pages(images, batch)
+        vectors += model.encode_pages(images, batch_tokens)
     return vectors, names
 
 
@@ -114,11 +114,10 @@ def as_bytes(digests: list[str]) -> Tensor:
 
 def mine(
     model: Retriever,
-    model_digest: str,
     pairs: RefPairs,
     out: Path,
     rules: Rules = Rules(),
-    batch: int = 32,
+    batch_tokens: int = BATCH_TOKENS,
     progress: Progress = lambda what, done, total: None,
 ) -> dict[str, Any]:
     """Writes the rows of `pairs` with mined negatives to `out` (.jsonl or .parquet), readable as `source: pairs`.
@@ -136,13 +135,13 @@ def mine(
         raise UserError(f"{out} is neither .jsonl nor .parquet; give the file one of these endings.")
     if out.exists():
         raise UserError(f"{out} is there already; delete it or choose another file with --out.")
-    rows = [pairs.pages(row) for row in range(len(pairs))]
+    rows, model_digest = [pairs.pages(row) for row in range(len(pairs))], model.digest()
     numbers = {ref: number for number, ref in enumerate(dict.fromkeys(ref for row in rows for ref in row))}
     cache = PageVectors(
         out.with_name(f"{out.name}.vectors"),
         {"model": model_digest, "data": pairs.fingerprint(), "pages": len(numbers), "chunk": PAGES_PER_CHUNK},
     )
-    digests = cache.encode(model, list(numbers), batch, progress)
+    digests = cache.encode(model, list(numbers), batch_tokens, progress)
     first = {name: number for number, name in reversed(list(enumerate(digests)))}
     same = [first[name] for name in digests]
     """For each page the first page that shows the same picture."""
@@ -232,13 +231,3 @@ def write_rows(out: Path, rows: list[dict[str, Any]]) -> None:
     content = pa.BufferOutputStream()
     write_table(pa.Table.from_pylist(rows), content)
     write_bytes(out, content.getvalue().to_pybytes())
-
-
-def digest_of_model(folder: Path) -> str:
-    """Of all files of a model folder."""
-    content = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        content.update(f"{file.relative_to(folder).as_posix()} {file.stat().st_size}\n".encode())
-        with file.open("rb") as stream:
-            content.update(hashlib.file_digest(stream, "sha256").digest())
-    return content.hexdigest()

@@ -3,6 +3,8 @@
 Shapes: B queries or pages, T tokens, H hidden width, D vector width.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -18,6 +20,7 @@ from collotype.families.retriever.lora import Lora
 from collotype.families.retriever.preset import Preset
 from collotype.families.retriever.processor import Processor
 from collotype.losses.contrastive import Vectors, score_all
+from collotype.runtime.digest import state_digest
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,11 @@ class Retriever(nn.Module):
             mask = mask.any(1, keepdim=True)
         vectors = self.custom_text_proj(hidden) if self.custom_text_proj is not None else hidden
         return functional.normalize(vectors, dim=-1) * mask[..., None], mask
+
+    def digest(self) -> str:
+        """Of architecture, preset, tokenizer and weights: what decides an embedding."""
+        facts = json.dumps([self.config.to_dict(), self.processor.tokenizer.to_str()], sort_keys=True)
+        return hashlib.sha256((facts + state_digest(self)).encode()).hexdigest()
 
     def blocks(self) -> list[nn.Module]:
         """The layers of the vision tower and of the language model, from the input on."""

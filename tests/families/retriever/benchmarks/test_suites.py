@@ -71,7 +71,7 @@ def test_what_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise ConnectionError("no route to host")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-    with pytest.raises(UserError, match=r"docvqa_test_subsampled_beir cannot be fetched .*no route.*--data-dir DIR"):
+    with pytest.raises(UserError, match=r"docvqa_test_subsampled_beir is not here .*no route.*--data-dir DIR"):
         find_suite(load_evaluation(suite="vidore-v1", only=["docvqa"]))
 
 

@@ -13,6 +13,7 @@ from collotype.families.retriever.benchmarks.benchmark import Benchmark, Countin
 from collotype.families.retriever.benchmarks.qa import read_qa
 from collotype.recipe.schema import Evaluate
 from collotype.runtime.errors import UserError
+from collotype.runtime.hub import fetch
 
 TABLE = Path(__file__).parents[3] / "assets" / "vidore.yaml"
 
@@ -61,7 +62,10 @@ def place_of(facts: Mapping[str, Any], choice: Evaluate) -> tuple[str, Path]:
     """The layout and the folder of a dataset: below `choice.data_dir` if there is one, else fetched from the hub."""
     layouts = preferred(facts, choice.counting)
     if choice.data_dir is None:
-        return layouts[0], fetch(facts[layouts[0]], facts["revision"] if layouts[0] == "beir" else None)
+        repository, revision = facts[layouts[0]], facts["revision"] if layouts[0] == "beir" else None
+        below = f"DIR/{repository.split('/')[1]}"
+        instead = f"put its parquet files into {below} and give --data-dir DIR (in a recipe evaluate.data_dir)"
+        return layouts[0], fetch(repository, ["*.parquet"], "dataset", instead, revision)
     for layout in layouts:
         repository = facts[layout]
         for folder in (Path(choice.data_dir) / repository, Path(choice.data_dir) / repository.split("/")[1]):
@@ -78,22 +82,3 @@ def preferred(facts: Mapping[str, Any], counting: Counting) -> list[str]:
     """The layouts a dataset is published in; vidore-benchmark counts from the rows of the qa layout, where it can."""
     layouts = [layout for layout in ("beir", "qa") if layout in facts]
     return ["qa"] if counting == "vidore-benchmark" and "qa" in layouts else layouts
-
-
-def fetch(repository: str, revision: str | None) -> Path:
-    """The folder with the repository's parquet files, downloaded unless the hub's cache has them.
-
-    Raises:
-        UserError: the hub cannot be reached, or refuses.
-    """
-    from huggingface_hub import snapshot_download
-
-    try:
-        folder = snapshot_download(repository, repo_type="dataset", revision=revision, allow_patterns=["*.parquet"])
-    except Exception as error:  # the hub's client raises its own, requests', httpx' and the system's errors
-        problem = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"The dataset {repository} cannot be fetched from the hub ({problem}); put a copy of its parquet files "
-            f"into DIR/{repository.split('/')[1]} and give --data-dir DIR (in a recipe evaluate.data_dir)."
-        ) from error
-    return Path(folder)

@@ -1,11 +1,11 @@
-"""Tables of the Hugging Face hub, and which files of a folder make a table."""
+"""Which files of a folder, or of a repository of the hub, make a table."""
 
 import re
 from pathlib import Path
 
 from collotype.runtime.errors import UserError
+from collotype.runtime.hub import REPOSITORY, fetch
 
-HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 RENAMED = {
     "vidore/colpali_train_set_detailed": "vidore/colpali_train_set",
     "manu/colpali-data-ir": "manu/colpali-queries (with corpus: manu/colpali-corpus)",
@@ -26,10 +26,12 @@ def find_table(path: str, split: str, subset: str | None) -> list[Path]:
         raise UserError(f"The dataset {path} is now {RENAMED[path]}; set `path` to that name.")
     place = Path(path).expanduser()
     if not place.exists():
-        if not HUB_NAME.fullmatch(path) or place.suffix in (".parquet", ".jsonl"):
+        if not REPOSITORY.fullmatch(path) or place.suffix in (".parquet", ".jsonl"):
             hint = "; on the hub it is vidore/colpali_train_set" if place.name == "colpali_train_set" else ""
             raise UserError(f"There is no table {path}{hint}; give a .parquet or .jsonl file, a folder, or a hub name.")
-        place = fetch(path, split, subset)
+        start = f"{subset}/" if subset else ""
+        instead = "put its parquet files into a folder and set `path` to that"
+        place = fetch(path, [f"{start}*{split}*.parquet"], "dataset", instead)
     if place.is_file():
         if place.suffix not in (".parquet", ".jsonl"):
             raise UserError(f"{path} is neither .parquet nor .jsonl; write the table in one of these formats.")
@@ -65,19 +67,3 @@ def split_of(path: Path) -> str | None:
         if name in SPLITS:
             return name
     return None
-
-
-def fetch(name: str, split: str, subset: str | None) -> Path:
-    """The folder of the hub's cache with the dataset's parquet files of that split."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    start = f"{subset}/" if subset else ""
-    try:
-        return Path(snapshot_download(name, repo_type="dataset", allow_patterns=[f"{start}*{split}*.parquet"]))
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        why = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
-        raise UserError(
-            f"There is no {name} here, and the dataset {name} of the Hugging Face hub cannot be fetched ({why}); check "
-            "the name and the network, or put its parquet files into a folder and set `path` to that."
-        ) from error

@@ -11,7 +11,7 @@ from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import PRESETS, TRAINED_WITH, find_preset
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_folder, write_text
-from collotype.runtime.hub import local_folder
+from collotype.runtime.hub import REPOSITORY, fetch
 
 FILES = ("*.json", "*.jinja", "*.safetensors")
 
@@ -28,7 +28,12 @@ def read(source: str | Path, preset: str | None = None, base: str | None = None,
         UserError: no layout we know, another kind of model, weights missing or left over, an adapter without its base,
             a preset that is not known, or another than the folder says.
     """
-    named, folder = find_preset(preset) if preset else None, local_folder(source, FILES)
+    named, folder = find_preset(preset) if preset else None, Path(source)
+    if not folder.is_dir():
+        if not REPOSITORY.fullmatch(str(source)):
+            raise UserError(f"There is no folder {source}; give a model's folder, or a hub repository (org/name).")
+        instead = f"copy {', '.join(FILES)} of it into a folder and give that folder's path"
+        folder = fetch(str(source), FILES, "model", instead)
     if adapter.recognises(folder):
         trained_with = named or PRESETS.get(TRAINED_WITH.get(str(source), ""))
         where = base or adapter.base_of(folder)

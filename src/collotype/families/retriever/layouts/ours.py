@@ -27,13 +27,17 @@ def write(model: Retriever, folder: Path) -> None:
 
 def read(folder: Path) -> Contents:
     values = read_json(folder / DESCRIPTION)
+    family, backbone = values.get("family"), values.get("backbone")
+    if family != "retriever" or backbone not in BACKBONES:
+        raise UserError(
+            f"{folder} holds a {family} of the backbone {backbone!r}; a retriever's is one of {', '.join(BACKBONES)}."
+        )
     try:
         config = RetrieverConfig.from_dict(values)
-        row = BACKBONES[config.backbone]
     except (TypeError, KeyError, AttributeError) as error:
         raise UserError(
-            f"{folder / DESCRIPTION} does not describe a retriever ({error!r}; backbones are {', '.join(BACKBONES)}); "
-            "copy or train the model again."
+            f"{folder / DESCRIPTION} does not describe a retriever ({error!r}); copy or train the model again."
         ) from error
+    row = BACKBONES[backbone]
     origin = str(folder / "model.safetensors")
     return Contents(config, read_tokenizer(folder), canonical(row, read_tensors(folder), origin), origin)
