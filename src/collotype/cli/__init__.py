@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from collotype.cli import check, compare, evaluate, list_, report, run, train
+from collotype.cli import check, compare, compress, evaluate, list_, report, run, train
 from collotype.runtime.errors import PeerError, UserError
 from collotype.runtime.leave import leave
 
@@ -51,6 +51,7 @@ for name, command in {
     "evaluate": evaluate.evaluate,
     "report": report.report,
     "compare": compare.compare,
+    "compress": compress.compress,
     "list": list_.list_,
 }.items():
     app.command(name)(in_a_sentence(command))

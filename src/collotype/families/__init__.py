@@ -1,6 +1,8 @@
 """The model families, and the one place that knows all of them."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,6 +54,22 @@ def evaluate(folder: str | Path, suite: str) -> Results:
 
     benchmarks, model = find_suite(suite), load(folder)
     return evaluate_retriever(model.to(pick_device(World())), benchmarks)
+
+
+def compress(folder: str | Path, suite: str, factors: Sequence[int], methods: Sequence[str]) -> list[dict[str, Any]]:
+    """Size and quality of the page vectors of the model in `folder` under token pooling: `Compressed` as dicts.
+
+    Raises:
+        UserError: no such model, suite or method, a factor below 1, or a model of one vector a page.
+    """
+    from collotype.families.retriever.benchmarks import find_suite
+    from collotype.families.retriever.compress import compress as compress_retriever
+    from collotype.families.retriever.token_pooling import Pooling
+
+    poolings = [Pooling(factor=factor, method=method) for method in methods for factor in factors]
+    benchmarks, model = find_suite(suite), load(folder)
+    rows = compress_retriever(model.to(pick_device(World())), benchmarks, poolings)
+    return [asdict(row) for row in rows]
 
 
 def known(kind: Literal["models", "suites"]) -> list[str]:

@@ -10,6 +10,7 @@ from collotype.evaluation.results import ExampleWriter, Picture, Results
 from collotype.families.retriever.benchmarks import Benchmark
 from collotype.families.retriever.heatmap import enlarge, light_up, similarity_map
 from collotype.families.retriever.model import Retriever
+from collotype.families.retriever.token_pooling import Pooling
 
 SHOWN_QUERIES, SHOWN_PAGES = 4, 3
 
@@ -25,13 +26,26 @@ class Retrieval:
     page_vectors: list[Tensor]
 
 
-def retrieve(model: Retriever, benchmark: Benchmark, batch_size: int = 32) -> Retrieval:
-    """Metrics of `model` on `benchmark`, page images made and dropped `batch_size` at a time."""
+def retrieve(model: Retriever, benchmark: Benchmark, batch_size: int = 32, pooling: Pooling | None = None) -> Retrieval:
+    """Metrics of `model` on `benchmark`; `pooling` is applied to the page vectors before they are scored."""
+    query_vectors = model.encode_queries(list(benchmark.queries.values()))
+    page_vectors = encode_pages(model, benchmark, batch_size)
+    return search(model, benchmark, query_vectors, pooling(page_vectors) if pooling else page_vectors)
+
+
+def encode_pages(model: Retriever, benchmark: Benchmark, batch_size: int = 32) -> list[Tensor]:
+    """The vectors of all pages, page images made and dropped `batch_size` at a time."""
     page_vectors: list[Tensor] = []
     for start in range(0, benchmark.num_pages, batch_size):
         images = [benchmark.page(page) for page in range(start, min(start + batch_size, benchmark.num_pages))]
         page_vectors += model.encode_pages(images, batch_size)
-    query_vectors = model.encode_queries(list(benchmark.queries.values()))
+    return page_vectors
+
+
+def search(
+    model: Retriever, benchmark: Benchmark, query_vectors: list[Tensor], page_vectors: list[Tensor]
+) -> Retrieval:
+    """Scores all pairs of the benchmark's queries and pages, and measures the ranking."""
     scores = model.score(query_vectors, page_vectors).tolist()
     run = {
         query: {f"p{page:03d}": score for page, score in enumerate(row)}
