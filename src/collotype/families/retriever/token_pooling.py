@@ -114,7 +114,7 @@ def distances(vectors: np.ndarray) -> np.ndarray:
     condensed, place = np.empty(len(vectors) * (len(vectors) - 1) // 2), 0
     for first in range(0, len(vectors), BLOCK_ROWS):
         squared = 2 - 2 * similarities(vectors[first : first + BLOCK_ROWS], vectors[first:])
-        squared[squared < SAME] = 0
+        squared *= squared >= SAME
         for row, line in enumerate(np.sqrt(squared, out=squared), start=1):
             condensed[place : place + len(line) - row] = line[row:]
             place += len(line) - row
