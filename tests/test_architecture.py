@@ -13,6 +13,7 @@ FLOORS = [
     {"training", "report"},
     {"families", "check"},
     {"search"},
+    {"integrations"},
     {"pipeline"},
     {"cli"},
 ]

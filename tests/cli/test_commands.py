@@ -10,9 +10,11 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from tests.conftest import SMALL, as_flags
 from tests.families.retriever.benchmarks.parquet_sets import as_png, write_table
 
+from collotype.cli.terminal import compression_tables
 from collotype.families.retriever.data.sheets import ASSETS, Pictures, held_out_sheets
 
 FLAGS = as_flags({**SMALL, "train.steps": 2})
@@ -40,6 +42,22 @@ def test_a_met_expectation_is_exit_status_0_and_json_is_only_json(cli, tmp_path:
     assert (
         json.loads((tmp_path / "e" / "sheets" / "held-out.json").read_text())["metrics"] == measured["sheets/held-out"]
     )
+
+
+def test_compress_shows_what_pooling_saves_and_costs(cli, trained: Path, tmp_path: Path) -> None:
+    flags = ["--factors", "3", "--methods", "fast", "--out", tmp_path / "rows.json"]
+    rows = json.loads(cli("compress", trained / "model", "--json", *flags).stdout)
+    assert rows == json.loads((tmp_path / "rows.json").read_text())
+    assert [(row["dataset"], row["method"], row["factor"], row["bytes_per_page"]) for row in rows] == [
+        (dataset, method, factor, size)
+        for dataset in ("sheets/held-out", "sheets/held-out-second-hand")
+        for method, factor, size in ((None, 1, 10752), ("fast", 3, 3584))
+    ]
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(compression_tables(rows)[0])
+    _, first, second, *_ = [line.split() for line in console.export_text().splitlines()[3:]]
+    assert first[:4] == ["none", "1", "42.0", "10,752"] and second[:4] == ["fast", "3", "14.0", "3,584"]
+    assert float(second[4]) - float(first[4]) == pytest.approx(float(second[5]), abs=2e-3)
 
 
 def test_check_shows_the_plan_and_writes_nothing(cli, tmp_path: Path) -> None:
@@ -79,10 +97,14 @@ def test_list_names_what_there_is(cli) -> None:
         (["run", "desk-colpali", "--set", "train.steps=x"], "found 'x'"),
         (["run", "desk-colpali", "--set", "train.micro_batch=5"], "does not divide"),
         (["check", "desk-colpali", "--set", "train.micro_batch=5"], "does not divide"),
-        (["evaluate", "nowhere"], "nowhere holds no collotype model"),
+        (["evaluate", "nowhere"], "There is no folder nowhere"),
         (["evaluate", "nowhere", "--suite", "vidore"], "No suite 'vidore'"),
         (["evaluate", "bm25", "--suite", "sheets", "--path", "x"], "path does nothing to the suite sheets"),
         (["evaluate", "bm25", "--suite", "qa:nowhere"], "there is no nowhere; check the path"),
+        (["compress", "nowhere"], "There is no folder nowhere"),
+        (["compress", "nowhere", "--factors", "2,0"], "The pool factor is 0"),
+        (["compress", "nowhere", "--factors", "2;3"], "--factors is '2;3'"),
+        (["compress", "nowhere", "--methods", "slow"], "No pooling method 'slow'"),
         (["report", "nowhere"], "has no readable record.json"),
         (["compare", "nowhere", "nowhere"], "has no readable record.json"),
         (["run", "desk-colpali", "--out", "x" * 300], "File name too long"),

@@ -15,6 +15,7 @@ from collotype.families.retriever.backbones import BACKBONES
 from collotype.families.retriever.layouts.weights import canonical, load_strictly
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import PRESETS
+from collotype.families.retriever.token_pooling import pool_tokens
 from collotype.losses.contrastive import Vectors
 from collotype.losses.maxsim import maxsim
 from collotype.losses.named import make_loss
@@ -135,12 +136,25 @@ def check_clip_loss(case: dict, folder: Path) -> None:
         torch.testing.assert_close(leaf.grad, expected, atol=case["tolerance"]["grad"], rtol=0)
 
 
+def check_token_pooling(case: dict, folder: Path) -> None:
+    tensors = load_file(folder / "tensors.safetensors")
+    for name, wanted in tensors.items():
+        if name.startswith("pooled_"):
+            found = pool_tokens(tensors["embeddings"], int(name.removeprefix("pooled_")), "hierarchical")
+            assert found.shape == wanted.shape
+            # as sets of rows: each has its own nearest in the other
+            nearest = torch.cdist(found, wanted).argmin(1)
+            assert sorted(nearest.tolist()) == list(range(len(wanted)))
+            torch.testing.assert_close(found, wanted[nearest], atol=case["tolerance"]["embeddings"], rtol=0)
+
+
 CHECKS: dict[str, Callable[[dict, Path], None]] = {
     "ranking_metrics": check_ranking_metrics,
     "maxsim": check_maxsim,
     "loss": check_loss,
     "clip_loss": check_clip_loss,
     "retriever": check_retriever,
+    "token_pooling": check_token_pooling,
 }
 
 

@@ -6,25 +6,23 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from collotype.cli.options import Base, BatchTokens, Json, Preset
+from collotype.cli.options import Base, BatchTokens, CacheFolder, DataDir, DataPath, Json, Preset, Suite
 
 
 def evaluate(
     models: Annotated[
         list[str], typer.Argument(metavar="MODEL...", help="Model folders, e.g. runs/desk-colpali/model, or bm25.")
     ],
-    suite: Annotated[str, typer.Option(help="What to evaluate on (`collotype list suites`).")] = "sheets",
-    path: Annotated[Path | None, typer.Option(help="The dataset's folder, of the suites qa and beir.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Local copies of ViDoRe's datasets, a folder each.")] = None,
+    suite: Suite = "sheets",
+    path: DataPath = None,
+    data_dir: DataDir = None,
     only: Annotated[list[str], typer.Option(metavar="DATASET", help="ViDoRe: this dataset; repeatable.")] = [],  # noqa: B006
     split: Annotated[str, typer.Option(help="The split, of parquet datasets.")] = "test",
     counting: Annotated[
         Literal["mteb", "vidore-benchmark"], typer.Option(help="How duplicates are merged and pages ranked.")
     ] = "mteb",
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the result files.")] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder that keeps embeddings [default: ~/.cache/collotype].")
-    ] = None,
+    cache: CacheFolder = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no embeddings, and use none.")] = False,
     batch_tokens: BatchTokens = None,
     preset: Preset = None,

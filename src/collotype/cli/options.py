@@ -28,4 +28,10 @@ Track = Annotated[
 BatchTokens = Annotated[
     int | None, typer.Option(min=1, help="Tokens of a forward pass, padding included [default: 16384].")
 ]
+Suite = Annotated[str, typer.Option(help="What to evaluate on (`collotype list suites`).")]
+DataPath = Annotated[Path | None, typer.Option("--path", help="The dataset's folder, of the suites qa and beir.")]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Local copies of ViDoRe's datasets, a folder each.")]
+CacheFolder = Annotated[
+    Path | None, typer.Option("--cache", help="Folder that keeps embeddings [default: ~/.cache/collotype].")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON and nothing else.")]

@@ -150,6 +150,22 @@ def evaluation_table(measured: dict[str, list[Measured]]) -> Table:
     return table
 
 
+def compression_tables(rows: list[dict[str, Any]]) -> list[Table]:
+    """Size and quality of pooled pages by method and factor, a table a dataset."""
+    tables: dict[str, Table] = {}
+    for row in rows:
+        if row["dataset"] not in tables:
+            table = tables[row["dataset"]] = Table(
+                "pooling", title=row["dataset"], title_justify="left", box=box.SIMPLE_HEAD
+            )
+            for name in ("factor", "vectors a page", "bytes a page, fp16", display_name(row["headline"]), "difference"):
+                table.add_column(name, justify="right")
+        size = (f"{row['vectors_per_page']:.1f}", f"{row['bytes_per_page']:,.0f}")
+        quality = (f"{row['metrics'][row['headline']]:.3f}", f"{row['difference']:+.3f}" if row["method"] else "")
+        tables[row["dataset"]].add_row(row["method"] or "none", str(row["factor"]), *size, *quality)
+    return list(tables.values())
+
+
 def comparison_tables(found: dict[str, Any]) -> list[Table]:
     """What differs between two runs, and their results, a column a run."""
     one, other = found["names"]

@@ -1,6 +1,7 @@
 """The model families, and the one place that knows all of them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -143,6 +144,31 @@ def mine(
     return retriever.mine(
         model, pairs, Path(out), retriever.Rules(**rules or {}), batch_tokens or BATCH_TOKENS, progress
     )
+
+
+def compress(
+    source: str | Path,
+    choice: Evaluate,
+    factors: Sequence[int],
+    methods: Sequence[str],
+    cache: Path | None = None,
+    preset: str | None = None,
+    base: str | None = None,
+) -> list[dict[str, Any]]:
+    """Size and quality of the page vectors of the model in `source` under token pooling: `Compressed` as dicts.
+
+    Raises:
+        UserError: no such model, suite or method, a factor below 1, or a model of one vector a page.
+    """
+    from collotype.families.retriever.benchmarks import find_suite
+    from collotype.families.retriever.cache import Cache
+    from collotype.families.retriever.compress import compress as compress_retriever
+    from collotype.families.retriever.token_pooling import Pooling
+
+    poolings = [Pooling(factor=factor, method=method) for method in methods for factor in factors]
+    benchmarks, model = find_suite(choice), load(source, preset, base)
+    rows = compress_retriever(model.to(pick_device(World())), benchmarks, poolings, Cache(cache))
+    return [asdict(row) for row in rows]
 
 
 def known(kind: Literal["models", "presets", "suites"]) -> list[str]:

@@ -18,6 +18,7 @@ from collotype.families.retriever.benchmarks.benchmark import Event, Pages, diff
 from collotype.families.retriever.cache import Cache, key_of
 from collotype.families.retriever.heatmap import enlarge, light_up, similarity_map
 from collotype.families.retriever.model import Retriever
+from collotype.families.retriever.token_pooling import Pooling
 from collotype.runtime.device import peak_memory, reset_peak_memory
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import World, gather_objects
@@ -51,13 +52,22 @@ class VectorSearch:
     Pages are encoded, scored and let go a block at a time, so memory does not grow with their number.
     """
 
-    def __init__(self, model: Retriever, cache: Cache | None = None, batch_tokens: int = BATCH_TOKENS):
-        self.model, self.cache, self.batch_tokens = model, cache or Cache(), batch_tokens
+    def __init__(
+        self,
+        model: Retriever,
+        cache: Cache | None = None,
+        batch_tokens: int = BATCH_TOKENS,
+        pooling: Pooling | None = None,
+    ):
+        self.model, self.cache, self.batch_tokens, self.pooling = model, cache or Cache(), batch_tokens, pooling
         self.digest = model.digest()
+        self.vectors_per_page: list[int] = []
+        """Of the pages this process has searched, pooled."""
 
     def facts(self) -> dict[str, Any]:
-        config = self.model.config
-        return {"backbone": config.backbone, "interaction": config.interaction, "preset": asdict(config.preset)}
+        config, pooling = self.model.config, self.pooling and asdict(self.pooling)
+        facts = {"backbone": config.backbone, "interaction": config.interaction, "preset": asdict(config.preset)}
+        return facts | ({"pooling": pooling} if pooling else {})
 
     def looks_at(self, pages: Pages) -> str:
         return "the page's picture"
@@ -82,7 +92,10 @@ class VectorSearch:
         def scores_of(block: range) -> Tensor:
             sizes = [pages.size(page) for page in block]
             make = lambda: model.encode_pages_from(sizes, lambda k: pages.image(block[k]), self.batch_tokens)  # noqa: E731
-            return model.score(vectors, self.cache.vectors("pages", page_key, block.start, make))
+            found = self.cache.vectors("pages", page_key, block.start, make)
+            found = self.pooling(found) if self.pooling else found
+            self.vectors_per_page += map(len, found)
+            return model.score(vectors, found)
 
         return torch.cat(over_blocks(len(pages), world, scores_of), dim=1)
 

@@ -77,6 +77,11 @@ class Retriever(nn.Module):
         vectors = self.custom_text_proj(hidden) if self.custom_text_proj is not None else hidden
         return functional.normalize(vectors, dim=-1) * mask[..., None], mask
 
+    @property
+    def width(self) -> int:
+        """D, the numbers of a vector."""
+        return self.config.dim or self.row.hidden_size(self.config.backbone_config)
+
     def digest(self) -> str:
         """Of architecture, preset, tokenizer and weights: what decides an embedding."""
         facts = json.dumps([self.config.to_dict(), self.processor.tokenizer.to_str()], sort_keys=True)

@@ -1,0 +1,57 @@
+"""`collotype compress`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from collotype.cli.options import Base, CacheFolder, DataDir, DataPath, Json, ModelSource, Preset, Suite
+
+
+def compress(
+    model: ModelSource,
+    suite: Suite = "sheets",
+    path: DataPath = None,
+    data_dir: DataDir = None,
+    factors: Annotated[str, typer.Option(help="How many vectors become one: whole numbers, by commas.")] = "2,3,4,6",
+    methods: Annotated[str, typer.Option(help="Ways of pooling, by commas.")] = "hierarchical,fast",
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write the rows as JSON.")] = None,
+    cache: CacheFolder = None,
+    preset: Preset = None,
+    base: Base = None,
+    as_json: Json = False,
+) -> None:
+    """Show what pooling a model's page vectors saves and costs: size and quality by factor and method."""
+    from rich.console import Console
+
+    from collotype import families
+    from collotype.cli.terminal import compression_tables
+    from collotype.recipe.load import load_evaluation
+    from collotype.runtime.files import write_json
+
+    place = {"path": path and str(path), "data_dir": data_dir and str(data_dir)}
+    ways = whole_numbers(factors), methods.split(",")
+    choice = load_evaluation(suite=suite, **place)
+    rows = families.compress(model, choice, *ways, cache or families.default_cache(), preset, base)
+    if out:
+        write_json(out, rows)
+    if as_json:
+        print(json.dumps(rows))
+    else:
+        for table in compression_tables(rows):
+            Console().print(table)
+
+
+def whole_numbers(text: str) -> list[int]:
+    """ "2,3" as [2, 3].
+
+    Raises:
+        UserError: something in it is no whole number.
+    """
+    from collotype.runtime.errors import UserError
+
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError:
+        raise UserError(f"--factors is {text!r}; give whole numbers by commas, such as 2,3,4.") from None
