@@ -51,7 +51,7 @@ class RetrieverTask:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        texts = [*Pictures().texts(), self.preset.query_prefix, self.preset.page_prompt]
+        texts = [*Pictures().texts(), self.preset.query(""), self.preset.page_prompt]
         return word_tokenizer(texts, self.row.special_tokens)
 
     @cached_property

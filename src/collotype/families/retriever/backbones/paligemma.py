@@ -68,6 +68,7 @@ def forward(backbone: nn.Module, inputs: Mapping[str, Tensor], causal: bool) -> 
 
 ROW = Backbone(
     name="paligemma",
+    model_type="paligemma",
     sizes={"tiny": TINY},
     special_tokens=("<pad>", "<eos>", "<bos>", "<unk>", "<image>", "<unused0>", "\n"),
     configure=configure,
@@ -78,8 +79,9 @@ ROW = Backbone(
     image_token="<image>",
     pad_token="<pad>",
     key_rules=(
-        (r"^(base_model\.model\.)?custom_text_proj\.", "custom_text_proj."),
-        (r"^(model\.|backbone\.)+", "backbone."),
+        (r"^base_model\.model\.", ""),
+        (r"^embedding_proj_layer\.", "custom_text_proj."),
+        (r"^(vlm\.|model\.|backbone\.)*(?=vision_tower|multi_modal_projector|language_model)", "backbone."),
         (r"^backbone\.language_model\.model\.", "backbone.language_model."),
         (r"^backbone\.vision_tower\.vision_model\.", "backbone.vision_tower."),
     ),

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from collotype.families.retriever.backbones.row import Backbone
+from collotype.families.retriever.backbones.row import TINY_TEXT, Backbone
 from collotype.families.retriever.pixels import Dynamic
 
 IMAGE_TOKEN = "<|image_pad|>"
@@ -29,11 +29,7 @@ TINY = {
     },
     "text_config": {
         "model_type": "qwen2_vl_text",
-        "hidden_size": 128,
-        "intermediate_size": 256,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
+        **TINY_TEXT,
         "rope_scaling": {"type": "mrope", "mrope_section": [4, 6, 6], "rope_theta": 1e6, "rope_type": "default"},
     },
 }
@@ -73,6 +69,7 @@ def layout(config: Mapping[str, Any], budget: int | None) -> Dynamic:
 
 ROW = Backbone(
     name="qwen2-vl",
+    model_type="qwen2_vl",
     sizes={"tiny": TINY},
     special_tokens=("<|endoftext|>", "<|im_start|>", "<|im_end|>", *TOKEN_IDS.values(), "<unk>", "\n"),
     configure=configure,
@@ -84,9 +81,9 @@ ROW = Backbone(
     pad_token="<|endoftext|>",
     key_rules=(
         (r"^base_model\.model\.", ""),
-        (r"^(vlm|backbone)\.", ""),
+        (r"^(vlm\.|backbone\.)", ""),
         (r"^(model\.)?(visual|language_model)\.", r"backbone.\2."),
-        (r"^model\.(layers|embed_tokens|norm)\.", r"backbone.language_model.\1."),
+        (r"^(model\.)?(layers|embed_tokens|norm)\.", r"backbone.language_model.\2."),
         (r"^embedding_proj_layer\.", "custom_text_proj."),
     ),
 )

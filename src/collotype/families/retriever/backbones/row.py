@@ -9,6 +9,17 @@ from torch import Tensor, nn
 
 from collotype.families.retriever.pixels import Layout
 
+TINY_TEXT = {
+    "hidden_size": 128,
+    "intermediate_size": 256,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+"""A language model for tests and desks."""
+TINY_VISION = {"hidden_size": 96, "intermediate_size": 192}
+"""A vision tower for them, without its depth and heads, which have several names; two and four are enough."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
@@ -18,6 +29,8 @@ class Backbone:
     """
 
     name: str
+    model_type: str
+    """What transformers calls it in config.json."""
     sizes: Mapping[str, Mapping[str, Any]]
     """Named configurations with random weights, without `vocab_size` and token ids."""
     special_tokens: tuple[str, ...]
@@ -41,3 +54,8 @@ class Backbone:
         for pattern, replacement in self.key_rules:
             key = re.sub(pattern, replacement, key)
         return key
+
+
+def positions(mask: Tensor) -> Tensor:
+    """The place [B, T] of every token, counted from the first of its row that is there: padding shifts none."""
+    return (mask.cumsum(1) - 1).clamp(min=0)
