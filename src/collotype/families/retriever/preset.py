@@ -110,12 +110,12 @@ PRESETS = {
         paligemma("colpali-engine-0.3.13-transformers-5", page_prompt=f"{IMAGE}<bos><bos>Describe the image.\n"),
         paligemma("colpali-transformers", query_prefix="Question: ", query_end="\n"),
         qwen("colqwen2-engine-0.2", query_prefix="Query: ", page_prompt=f"{QWEN_PAGE}\n"),
-        # this and what follows of Qwen: for Qwen2.5-VL (since 0.3.9) and Qwen3-VL (since 0.3.14), too
+        # these are also Qwen2.5-VL's (since 0.3.9) and Qwen3-VL's (since 0.3.14), and from 0.3.11 on BiQwen's
         qwen("colqwen2-engine-0.3.4", query_prefix="Query: "),
         qwen("biqwen2-engine-0.3.4", query_prefix="Query: ", augmentation_count=1),
         qwen("colqwen2-engine-0.3.13"),
         qwen("colqwen2-transformers", query_prefix="Query: ", query_end="\n"),
-        # ColSmol's own generation, 0.3.5 to 0.3.8
+        # the generation of the first ColSmol, on the chat template of SmolVLM
         idefics3(
             "colidefics3-engine-0.3.5",
             query_prefix="Query: ",
