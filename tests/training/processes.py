@@ -14,7 +14,7 @@ def launch(processes: int, script: str, folder: Path, *arguments: str) -> subpro
     file = folder / f"script-{processes}.py"
     file.write_text(script)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}/src:{ROOT}", "OMP_NUM_THREADS": "1"}
     command = [*launcher, file, folder, *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 
@@ -36,7 +36,7 @@ with process_group(World.from_environment(), torch.device("cpu")) as world:
     try:
         training = train(task, recipe, folder, world, torch.device("cpu"), resume, stop_at(stop))
     except InterruptedRunError:
-        sys.stdout.write("stopped\n")
+        sys.stdout.write("stopped\\n")
     else:
         if world.is_main or recipe.train.shard == "none":
             torch.save(training.model.state_dict(), folder / f"rank-{world.rank}.pt")
