@@ -65,7 +65,7 @@ def test_a_report_can_be_written_again(cli, trained: Path) -> None:
 def test_list_names_what_there_is(cli) -> None:
     assert [line.split()[0] for line in cli("list").stdout.splitlines()] == ["desk-bipali", "desk-colpali"]
     assert {"infonce", "pairwise", "ColbertLoss", "BiSigmoidLoss"} < set(cli("list", "losses").stdout.split())
-    assert cli("list", "models").stdout.split() == ["paligemma"]
+    assert {"paligemma", "qwen2-vl", "idefics3"} < set(cli("list", "models").stdout.split())
     assert cli("list", "suites").stdout.split() == ["sheets"]
 
 

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from PIL.Image import Resampling
 from torch import Tensor, nn
 
@@ -18,8 +17,6 @@ TINY = {
     "vision_config": {
         "model_type": "siglip_vision_model",
         **TINY_VISION,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
         "image_size": 96,
         "patch_size": 8,
         "vision_use_head": False,
@@ -55,14 +52,10 @@ def build(config: Mapping[str, Any]) -> nn.Module:
 def forward(backbone: nn.Module, inputs: Mapping[str, Tensor], causal: bool) -> Tensor:
     """Causal, but for a picture's own tokens, which see each other."""
     ids, mask = inputs["input_ids"], inputs["attention_mask"].long()
-    return backbone(
-        input_ids=ids,
-        attention_mask=mask,
-        position_ids=positions(mask),
-        token_type_ids=(ids == backbone.config.image_token_id).to(torch.int64),
-        pixel_values=inputs.get("pixel_values"),
-        use_cache=False,
-    ).last_hidden_state
+    text = {"input_ids": ids, "attention_mask": mask, "position_ids": positions(mask)}
+    kinds = (ids == backbone.config.image_token_id).long()
+    pixels = inputs.get("pixel_values")
+    return backbone(**text, token_type_ids=kinds, pixel_values=pixels, use_cache=False).last_hidden_state
 
 
 def layout(config: Mapping[str, Any], budget: int | None) -> Square:

@@ -16,14 +16,7 @@ TILE_TOKENS = ("<fake_token_around_image>", "<image>", "<global-img>", *TILE_NAM
 PUBLISHED_TILES = 4
 """Tiles along the longer side of a page in every published preprocessor_config.json."""
 TINY = {
-    "vision_config": {
-        "model_type": "idefics3_vision",
-        **TINY_VISION,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "image_size": 32,
-        "patch_size": 8,
-    },
+    "vision_config": {"model_type": "idefics3_vision", **TINY_VISION, "image_size": 32, "patch_size": 8},
     "text_config": {"model_type": "llama", **TINY_TEXT},
     "scale_factor": 2,
 }
@@ -47,13 +40,8 @@ def forward(backbone: nn.Module, inputs: Mapping[str, Tensor], causal: bool) -> 
     is padding."""
     mask = inputs["attention_mask"].long()
     pictures = {"pixel_values": inputs["pixel_values"][None]} if "pixel_values" in inputs else {}
-    return backbone(
-        input_ids=inputs["input_ids"],
-        attention_mask=mask,
-        position_ids=positions(mask),
-        use_cache=False,
-        **pictures,
-    ).last_hidden_state
+    text = {"input_ids": inputs["input_ids"], "attention_mask": mask, "position_ids": positions(mask)}
+    return backbone(**text, **pictures, use_cache=False).last_hidden_state
 
 
 def layout(config: Mapping[str, Any], budget: int | None) -> Split:

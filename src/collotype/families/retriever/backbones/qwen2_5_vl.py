@@ -11,9 +11,7 @@ from collotype.families.retriever.backbones.row import TINY_VISION
 
 TINY = {
     "vision_config": {
-        "depth": 2,
         **TINY_VISION,
-        "num_heads": 4,
         "out_hidden_size": 128,
         "patch_size": 14,
         "spatial_merge_size": 2,

@@ -14,9 +14,7 @@ LEAST_TOKENS = 64
 """Smaller pages are enlarged: 65,536 pixels in the published preprocessor_config.json."""
 TINY = {
     "vision_config": {
-        "depth": 2,
         **TINY_VISION,
-        "num_heads": 4,
         "out_hidden_size": 128,
         "patch_size": 16,
         "spatial_merge_size": 2,

@@ -17,8 +17,8 @@ TINY_TEXT = {
     "num_key_value_heads": 2,
 }
 """A language model for tests and desks."""
-TINY_VISION = {"hidden_size": 96, "intermediate_size": 192}
-"""A vision tower for them, without its depth and heads, which have several names; two and four are enough."""
+TINY_VISION = {"hidden_size": 96, "intermediate_size": 192, "num_hidden_layers": 2, "num_attention_heads": 4}
+"""A vision tower for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
