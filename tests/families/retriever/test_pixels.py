@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from collotype.families.retriever import pixels
-from collotype.families.retriever.pixels import Dynamic, Square, resized
+from collotype.families.retriever.backbones import BACKBONES
+from collotype.families.retriever.pixels import Dynamic, Split, Square, opaque
 from collotype.runtime.errors import UserError
 
 QWEN2 = Dynamic(patch_px=14, merge=2, temporal=2, max_tokens=24)
@@ -43,7 +44,8 @@ def test_a_page_in_its_own_proportions_is_what_transformers_makes_of_it(size: tu
 
 
 @settings(deadline=None)
-@given(st.integers(1, 3000), st.integers(1, 3000), st.integers(4, 1280))
+# from 8 tokens on: the smallest page is enlarged to 4 tokens and more, rounded up on both sides
+@given(st.integers(1, 3000), st.integers(1, 3000), st.integers(8, 1280))
 def test_the_visual_budget_is_kept_and_the_size_is_transformers(width: int, height: int, budget: int) -> None:
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
@@ -68,6 +70,47 @@ def test_a_visual_token_looks_where_its_place_says() -> None:
     assert dark.nonzero().tolist() == [[1, 2]]
 
 
+def tiles_of_transformers(image: Image.Image, tile_px: int, tiles: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """Idefics3's pixels [tiles, 3, tile, tile] of a page, and its (rows, columns), none for a page left whole."""
+    from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+
+    sizes = {"size": {"longest_edge": tiles * tile_px}, "max_image_size": {"longest_edge": tile_px}}
+    found = Idefics3ImageProcessorPil(**sizes)(images=[[image]], return_row_col_info=True, return_tensors="np")
+    return found["pixel_values"][0], (found["rows"][0][0], found["cols"][0][0])
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 250), st.integers(1, 250), st.integers(1, 5))
+def test_a_page_is_cut_into_the_tiles_that_transformers_cuts(width: int, height: int, tiles: int) -> None:
+    image, layout = noise(width, height), Split(tile_px=16, tile_tokens=2, tiles=tiles)
+    expected, (rows, columns) = tiles_of_transformers(image, 16, tiles)
+    assert layout.cut(image.size) == (rows or 1, columns or 1)
+    scaled = layout.scaled(layout.batch([image])["pixel_values"])
+    torch.testing.assert_close(scaled, torch.as_tensor(expected), atol=1e-6, rtol=0)
+    assert layout.text(image.size, "@").count("@") == 4 * len(expected)
+
+
+def test_tiles_are_named_line_by_line_and_the_whole_page_comes_last() -> None:
+    layout = Split(tile_px=16, tile_tokens=1, tiles=2)
+    edge, tile = "<fake_token_around_image>", "<fake_token_around_image><row_{}_col_{}>@"
+    lines = [tile.format(row, 1) + tile.format(row, 2) + "\n" for row in (1, 2)]
+    assert layout.text((32, 32), "@") == "".join(lines) + f"\n{edge}<global-img>@{edge}"
+    assert Split(16, 1, 1).text((32, 32), "@") == f"{edge}<global-img>@{edge}"
+
+
+def test_visual_tokens_of_tiles_are_put_in_their_places() -> None:
+    order = Split(tile_px=16, tile_tokens=2, tiles=2).order((32, 32))
+    assert order.tolist() == [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
+
+
+@pytest.mark.parametrize(("budget", "tiles"), [(None, 4), (1088, 4), (1087, 3), (320, 2), (319, 1), (64, 1), (9999, 6)])
+def test_a_budget_decides_the_number_of_tiles(budget: int | None, tiles: int) -> None:
+    config = {"vision_config": {"image_size": 512, "patch_size": 16}, "scale_factor": 4}
+    layout = BACKBONES["idefics3"].layout(config, budget)
+    assert layout == Split(tile_px=512, tile_tokens=8, tiles=tiles)
+    assert not budget or layout.text((900, 900), "@").count("@") <= budget
+
+
 def test_an_image_bomb_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     content = io.BytesIO()
     Image.new("1", (5000, 5000)).save(content, "png")
@@ -75,4 +118,4 @@ def test_an_image_bomb_is_refused_before_it_is_decoded(monkeypatch: pytest.Monke
     monkeypatch.setattr(pixels, "MAX_PIXELS", 10**6)
     monkeypatch.setattr(image, "load", lambda: pytest.fail("decoded"))
     with pytest.raises(UserError, match="5000 x 5000 pixels, more than the 1,000,000 a page may have"):
-        resized(image, (96, 96))
+        opaque(image)

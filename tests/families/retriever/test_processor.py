@@ -34,10 +34,12 @@ def test_a_query_stands_in_the_papers_frame(processor: Processor) -> None:
 def test_a_page_is_its_patches_and_the_prompt(processor: Processor) -> None:
     tokens = [processor.tokenizer.id_to_token(number) for number in processor.page_ids((96, 96))]
     assert tokens == ["<image>"] * 36 + ["<bos>", "describe", "the", "image", ".", "\n"]
-    assert processor.visual_tokens((96, 96)) == (slice(0, 36), (6, 6))
+    looking, grid = processor.visual_tokens((96, 96))
+    assert (looking.tolist(), grid) == (list(range(36)), (6, 6))
 
 
 END = "<|endoftext|>"
+TURN = "<bos><bos><start_of_turn>user\n"
 
 
 @pytest.mark.parametrize(
@@ -46,25 +48,50 @@ END = "<|endoftext|>"
         ("colpali-paper", "<bos>Question: ?<unused0><unused0><unused0><unused0><unused0>\n"),
         ("colpali-engine-0.2", "<bos>Question: ?" + "<pad>" * 10 + "\n"),
         ("colpali-engine-0.3.4", "<bos>Query: ?" + "<pad>" * 10 + "\n"),
-        ("colpali-engine-0.3.11", "<bos>?" + "<pad>" * 10),
+        ("colpali-engine-0.3.11", "<bos>Query: ?" + "<pad>" * 10),
+        ("colpali-engine-0.3.13", "<bos>?" + "<pad>" * 10),
         ("colpali-transformers", "<bos>Question: ?" + "<pad>" * 10 + "\n"),
         ("colqwen2-engine-0.2", "Query: ?" + END * 10),
         ("colqwen2-engine-0.3.4", "Query: ?" + END * 10),
         ("biqwen2-engine-0.3.4", "Query: ?" + END),
-        ("colqwen2-engine-0.3.11", "?" + END * 10),
+        ("colqwen2-engine-0.3.13", "?" + END * 10),
         ("colqwen2-transformers", "Query: ?" + END * 10 + "\n"),
+        ("colidefics3-engine-0.3.5", "Query: ?" + "<end_of_utterance>" * 10 + "\n"),
+        ("colidefics3-engine-0.3.9", "Query: ?" + "<end_of_utterance>" * 10 + "\n"),
+        ("colidefics3-engine-0.3.11", "Query: ?" + "<end_of_utterance>" * 10),
+        ("colidefics3-engine-0.3.13", "?" + "<end_of_utterance>" * 10),
+        ("colgemma3-engine-0.3.14", f"{TURN}Query: ?" + "<eos>" * 10 + "<end_of_turn>\n"),
+        ("colgemma3-engine-0.3.14-inference", f"{TURN}Query: ?<end_of_turn>\n"),
     ],
 )
 def test_every_generation_has_its_own_query(preset: str, query: str) -> None:
     assert PRESETS[preset].query("?") == query
 
 
+@pytest.mark.parametrize(
+    ("preset", "page"),
+    [
+        ("colidefics3-engine-0.3.5", "<|im_start|>User: Describe the image.@<end_of_utterance>"),
+        ("colidefics3-engine-0.3.9", "<|im_start|>user\n@Describe the image.<end_of_utterance>"),
+        ("colidefics3-engine-0.3.11", "<|im_start|>User:@Describe the image.<end_of_utterance>\nAssistant:"),
+        ("colidefics3-engine-0.3.13", "<|im_start|>User:@Describe the image.<end_of_utterance>\nAssistant:"),
+        (
+            "colgemma3-engine-0.3.14",
+            f"{TURN}\n\n<start_of_image>@<end_of_image>\n\nDescribe this image<end_of_turn>\n",
+        ),
+    ],
+)
+def test_every_generation_has_its_own_page(preset: str, page: str) -> None:
+    assert PRESETS[preset].page("@") == page
+
+
 def test_a_page_of_qwen2_stands_in_a_chat() -> None:
-    processor = of_qwen2("colqwen2-engine-0.3.11")
+    processor = of_qwen2("colqwen2-engine-0.3.13")
     tokens = [processor.tokenizer.id_to_token(number) for number in processor.page_ids((112, 84))]
     head, tail = ["<|im_start|>", "user", "\n", "<|vision_start|>"], ["<|vision_end|>", "describe", "the", "image", "."]
     assert tokens == [*head, *["<|image_pad|>"] * 12, *tail, "<|im_end|>", END]
-    assert processor.visual_tokens((112, 84)) == (slice(4, 16), (3, 4))
+    looking, grid = processor.visual_tokens((112, 84))
+    assert (looking.tolist(), grid) == (list(range(4, 16)), (3, 4))
 
 
 def test_qwen2_is_padded_on_the_left() -> None:

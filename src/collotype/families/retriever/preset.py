@@ -20,8 +20,10 @@ class Preset:
     query_prefix: str = ""
     augmentation_token: str
     augmentation_count: int = 10
-    query_newline: bool = False
+    query_end: str = ""
+    """What follows the augmentation tokens."""
     query_bos: str = ""
+    """What stands before the prefix."""
     page_prompt: str
     """The whole text of a page, IMAGE in it."""
     padding_side: Literal["left", "right"]
@@ -31,8 +33,8 @@ class Preset:
 
     def query(self, text: str) -> str:
         """The query in its frame, as it is tokenized."""
-        end = self.augmentation_token * self.augmentation_count + "\n" * self.query_newline
-        return f"{self.query_bos}{self.query_prefix}{text}{end}"
+        augmentation = self.augmentation_token * self.augmentation_count
+        return f"{self.query_bos}{self.query_prefix}{text}{augmentation}{self.query_end}"
 
     def page(self, visual_tokens: str) -> str:
         return self.page_prompt.replace(IMAGE, visual_tokens)
@@ -49,18 +51,43 @@ def paligemma(name: str, **differences: object) -> Preset:
     return Preset(name=name, **{**common, **differences})
 
 
-def qwen2(name: str, **differences: object) -> Preset:
-    page = f"<|im_start|>user\n<|vision_start|>{IMAGE}<|vision_end|>Describe the image.<|im_end|>"
+def qwen(name: str, **differences: object) -> Preset:
     common = {
         "augmentation_token": "<|endoftext|>",
-        "page_prompt": f"{page}<|endoftext|>",
+        "page_prompt": f"{QWEN_PAGE}<|endoftext|>",
         "padding_side": "left",
         "query_attention": "causal",
         "max_visual_tokens": 768,
     }
-    if differences.pop("page_newline", False):
-        common["page_prompt"] = f"{page}\n"
     return Preset(name=name, **{**common, **differences})
+
+
+def idefics3(name: str, **differences: object) -> Preset:
+    common = {
+        "augmentation_token": "<end_of_utterance>",
+        "page_prompt": f"<|im_start|>User:{IMAGE}Describe the image.<end_of_utterance>\nAssistant:",
+        "padding_side": "left",
+        "query_attention": "causal",
+    }
+    return Preset(name=name, **{**common, **differences})
+
+
+def gemma3(name: str, **differences: object) -> Preset:
+    # the chat template gives one <bos>, the tokenizer, as the engine calls it, another
+    turn = "<bos><bos><start_of_turn>user\n"
+    common = {
+        "query_bos": turn,
+        "query_prefix": "Query: ",
+        "augmentation_token": "<eos>",
+        "query_end": "<end_of_turn>\n",
+        "page_prompt": f"{turn}\n\n<start_of_image>{IMAGE}<end_of_image>\n\nDescribe this image<end_of_turn>\n",
+        "padding_side": "left",
+        "query_attention": "causal",
+    }
+    return Preset(name=name, **{**common, **differences})
+
+
+QWEN_PAGE = f"<|im_start|>user\n<|vision_start|>{IMAGE}<|vision_end|>Describe the image.<|im_end|>"
 
 
 PRESETS = {
@@ -72,20 +99,40 @@ PRESETS = {
             query_prefix="Question: ",
             augmentation_token="<unused0>",
             augmentation_count=5,
-            query_newline=True,
+            query_end="\n",
             query_attention="causal",
         ),
-        paligemma("colpali-engine-0.2", query_prefix="Question: ", query_newline=True),
-        paligemma("colpali-engine-0.3.4", query_prefix="Query: ", query_newline=True),
-        paligemma("colpali-engine-0.3.11"),
+        paligemma("colpali-engine-0.2", query_prefix="Question: ", query_end="\n"),
+        paligemma("colpali-engine-0.3.4", query_prefix="Query: ", query_end="\n"),
+        paligemma("colpali-engine-0.3.11", query_prefix="Query: "),
+        paligemma("colpali-engine-0.3.13"),
         # the same under transformers 5, whose processor puts a second <bos> before the prompt
-        paligemma("colpali-engine-0.3.11-transformers-5", page_prompt=f"{IMAGE}<bos><bos>Describe the image.\n"),
-        paligemma("colpali-transformers", query_prefix="Question: ", query_newline=True),
-        qwen2("colqwen2-engine-0.2", query_prefix="Query: ", page_newline=True),
-        qwen2("colqwen2-engine-0.3.4", query_prefix="Query: "),
-        qwen2("biqwen2-engine-0.3.4", query_prefix="Query: ", augmentation_count=1),
-        qwen2("colqwen2-engine-0.3.11"),
-        qwen2("colqwen2-transformers", query_prefix="Query: ", query_newline=True),
+        paligemma("colpali-engine-0.3.13-transformers-5", page_prompt=f"{IMAGE}<bos><bos>Describe the image.\n"),
+        paligemma("colpali-transformers", query_prefix="Question: ", query_end="\n"),
+        qwen("colqwen2-engine-0.2", query_prefix="Query: ", page_prompt=f"{QWEN_PAGE}\n"),
+        # these are also Qwen2.5-VL's (since 0.3.9) and Qwen3-VL's (since 0.3.14), and from 0.3.11 on BiQwen's
+        qwen("colqwen2-engine-0.3.4", query_prefix="Query: "),
+        qwen("biqwen2-engine-0.3.4", query_prefix="Query: ", augmentation_count=1),
+        qwen("colqwen2-engine-0.3.13"),
+        qwen("colqwen2-transformers", query_prefix="Query: ", query_end="\n"),
+        # the generation of the first ColSmol, on the chat template of SmolVLM
+        idefics3(
+            "colidefics3-engine-0.3.5",
+            query_prefix="Query: ",
+            query_end="\n",
+            page_prompt=f"<|im_start|>User: Describe the image.{IMAGE}<end_of_utterance>",
+        ),
+        idefics3(
+            "colidefics3-engine-0.3.9",
+            query_prefix="Query: ",
+            query_end="\n",
+            page_prompt=f"<|im_start|>user\n{IMAGE}Describe the image.<end_of_utterance>",
+        ),
+        idefics3("colidefics3-engine-0.3.11", query_prefix="Query: "),
+        idefics3("colidefics3-engine-0.3.13"),
+        gemma3("colgemma3-engine-0.3.14"),
+        # its process_queries, unlike its training, adds no augmentation
+        gemma3("colgemma3-engine-0.3.14-inference", augmentation_count=0),
     )
 }
 
@@ -97,6 +144,8 @@ TRAINED_WITH = {
     "vidore/colpali-v1.3": "colpali-engine-0.2",
     "vidore/colqwen2-v0.1": "colqwen2-engine-0.2",
     "vidore/colqwen2-v1.0": "colqwen2-engine-0.3.4",
+    "vidore/colqwen2.5-v0.1": "colqwen2-engine-0.3.4",
+    "vidore/colqwen2.5-v0.2": "colqwen2-engine-0.3.4",
 }
 """Published checkpoints and the preset their model cards say they were trained with."""
 

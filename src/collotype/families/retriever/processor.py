@@ -139,8 +139,7 @@ class Processor:
 
     def page_ids(self, size: tuple[int, int]) -> list[int]:
         """Token ids of a page of that (width, height) in pixels."""
-        rows, columns = self.layout.grid(size)
-        text = self.preset.page(self.image_token * (rows * columns))
+        text = self.preset.page(self.layout.text(size, self.image_token))
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def page_length(self, size: tuple[int, int]) -> int:
@@ -150,11 +149,10 @@ class Processor:
             self._page_lengths[grid] = len(self.page_ids(size))
         return self._page_lengths[grid]
 
-    def visual_tokens(self, size: tuple[int, int]) -> tuple[slice, tuple[int, int]]:
-        """Which vectors of a page of that (width, height) look at the picture, and their (rows, columns) on it."""
-        rows, columns = self.layout.grid(size)
-        start = self.page_ids(size).index(self.image_id)
-        return slice(start, start + rows * columns), (rows, columns)
+    def visual_tokens(self, size: tuple[int, int]) -> tuple[torch.Tensor, tuple[int, int]]:
+        """Which vectors of a page of that (width, height) look at its places, line by line, and the (rows, columns)."""
+        places = (torch.tensor(self.page_ids(size)) == self.image_id).nonzero()[:, 0]
+        return places[self.layout.order(size).ravel()], self.layout.grid(size)
 
     def queries(self, queries: Sequence[str], cut: bool = False) -> dict[str, torch.Tensor]:
         """`input_ids` int64 and `attention_mask` bool, [B, T], padded on the preset's side; `cut` as of `query_ids`."""

@@ -81,7 +81,7 @@ class RetrieverTask:
         if self.contents:
             return self.contents.tokenizer
         texts = [text for source in self.sources for text in source.texts()]
-        frame = [self.preset.query_prefix, self.preset.page_prompt]
+        frame = [self.preset.query(""), self.preset.page_prompt]
         if all(source.closed_vocabulary for source in self.sources):
             return word_tokenizer([*texts, *frame], self.row.special_tokens)
         return spelling_tokenizer(texts, frame, self.row.special_tokens)

@@ -1,10 +1,12 @@
 """Vision–language backbones, one row each."""
 
-from collotype.families.retriever.backbones import paligemma, qwen2_vl
+from collotype.families.retriever.backbones import gemma3, idefics3, paligemma, qwen2_5_vl, qwen2_vl, qwen3_vl
 from collotype.families.retriever.backbones.row import Backbone
 from collotype.runtime.errors import UserError
 
-BACKBONES: dict[str, Backbone] = {row.name: row for row in (paligemma.ROW, qwen2_vl.ROW)}
+BACKBONES: dict[str, Backbone] = {
+    module.ROW.name: module.ROW for module in (paligemma, qwen2_vl, qwen2_5_vl, qwen3_vl, idefics3, gemma3)
+}
 
 
 def find_backbone(name: str, size: str | None = None) -> Backbone:

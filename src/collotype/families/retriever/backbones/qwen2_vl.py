@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from collotype.families.retriever.backbones.row import Backbone
+from collotype.families.retriever.backbones.row import TINY_TEXT, Backbone
 from collotype.families.retriever.pixels import Dynamic
 
 IMAGE_TOKEN = "<|image_pad|>"
@@ -29,11 +29,7 @@ TINY = {
     },
     "text_config": {
         "model_type": "qwen2_vl_text",
-        "hidden_size": 128,
-        "intermediate_size": 256,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
+        **TINY_TEXT,
         "rope_scaling": {"type": "mrope", "mrope_section": [4, 6, 6], "rope_theta": 1e6, "rope_type": "default"},
     },
 }

@@ -9,6 +9,17 @@ from torch import Tensor, nn
 
 from collotype.families.retriever.pixels import Layout
 
+TINY_TEXT = {
+    "hidden_size": 128,
+    "intermediate_size": 256,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+"""A language model for tests and desks."""
+TINY_VISION = {"hidden_size": 96, "intermediate_size": 192, "num_hidden_layers": 2, "num_attention_heads": 4}
+"""A vision tower for them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
@@ -33,15 +44,21 @@ class Backbone:
     hidden_size: Callable[[Mapping[str, Any]], int]
     layout: Callable[[Mapping[str, Any], int | None], Layout]
     """(config, visual budget of a page) -> how it looks at pages."""
-    processor: str
-    """Its processor's class in transformers."""
     image_token: str
     pad_token: str
     key_rules: tuple[tuple[str, str], ...]
     """(pattern, replacement) pairs, applied in turn, that give a key of any published layout or transformers version
     its canonical name."""
+    processor: str | None = None
+    """Its processor's class in transformers, where that can be set to any preset; else there is no export to what
+    builds one."""
 
     def canonical(self, key: str) -> str:
         for pattern, replacement in self.key_rules:
             key = re.sub(pattern, replacement, key)
         return key
+
+
+def positions(mask: Tensor) -> Tensor:
+    """The place [B, T] of every token, counted from the first of its row that is there: padding shifts none."""
+    return (mask.cumsum(1) - 1).clamp(min=0)

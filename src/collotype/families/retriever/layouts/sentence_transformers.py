@@ -175,6 +175,11 @@ def module_config(name: str, model: Retriever) -> dict[str, Any]:
 
 def write_backbone(model: Retriever, folder: Path) -> None:
     """The backbone as transformers saves it, and its processor with a chat template that frames as the preset does."""
+    if model.row.processor is None:
+        raise UserError(
+            f"transformers' processor of {model.row.name} cannot be set to a preset, so what sentence-transformers "
+            "would embed is not what the model was trained on; export to engine instead."
+        )
     model.backbone.save_pretrained(folder)
     image_processor(model).save_pretrained(folder)
     describe_tokenizer(model).save_pretrained(folder)
