@@ -99,18 +99,20 @@ def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task, P
     return task, plan, data
 
 
-def check(recipe: str | Path | Recipe, overrides: Mapping[str, Any] | None = None) -> tuple[Recipe, Plan]:
+def check(
+    recipe: str | Path | Recipe, overrides: Mapping[str, Any] | None = None, smoke: bool = False
+) -> tuple[Recipe, Plan]:
     """The resolved recipe and its plan on this machine; nothing is trained or written."""
-    recipe, world = resolve(recipe, overrides), World.from_environment()
+    recipe, world = resolve(recipe, overrides, smoke), World.from_environment()
     return recipe, prepare(recipe, world, pick_device(world))[1]
 
 
-def resolve(recipe: str | Path | Recipe, overrides: Mapping[str, Any] | None) -> Recipe:
+def resolve(recipe: str | Path | Recipe, overrides: Mapping[str, Any] | None, smoke: bool = False) -> Recipe:
     if isinstance(recipe, Recipe):
-        if overrides:
+        if overrides or smoke:
             raise UserError("Overrides go with a recipe's name or file; change the Recipe object itself instead.")
         return recipe
-    return load_recipe(recipe, overrides)
+    return load_recipe(recipe, overrides, smoke)
 
 
 def run(
@@ -121,6 +123,7 @@ def run(
     overwrite: bool = False,
     listener: Listener | None = None,
     track: Sequence[str] = (),
+    smoke: bool = False,
 ) -> Run:
     """Checks, trains, evaluates and reports a recipe.
 
@@ -131,6 +134,7 @@ def run(
         resume: go on from the last whole checkpoint in `out`, if there is one.
         overwrite: delete the run that is in `out` first.
         track: dashboards that are told the metrics, too (tensorboard, wandb, trackio).
+        smoke: run the recipe's smoke form: tiny random weights, a few local rows.
 
     Raises:
         UserError: whatever the user can fix, in a sentence; what was written before is kept.
@@ -139,7 +143,7 @@ def run(
     if resume and overwrite:
         raise UserError("--resume goes on with a run and --overwrite deletes it; give one of them.")
     folder = choose_folder(recipe, out, resume)
-    recipe, device = resolve(recipe, overrides), pick_device(world)
+    recipe, device = resolve(recipe, overrides, smoke), pick_device(world)
     folder = folder or Path("runs") / recipe.name
     task, plan, data = prepare(recipe, world, device)
     tracking = Tracking(track)
@@ -318,7 +322,8 @@ def run_seeds(
         the folder, with `seeds.json` (mean, spread and the tolerance that follows from it) and `report.html`; and what
         `seeds.json` holds. The verdict is on the mean.
     """
-    first, world = resolve(recipe, settings.pop("overrides", None)), World.from_environment()
+    first = resolve(recipe, settings.pop("overrides", None), settings.pop("smoke", False))
+    world = World.from_environment()
     folder = Path(out or Path("runs") / f"{first.name}-seeds")
     numbers = list(range(first.train.seed, first.train.seed + seeds))
     with process_group(world, pick_device(world)):

@@ -2,10 +2,15 @@
 
 import json
 
-from collotype.cli.options import Json, RecipeName, Set
+from collotype.cli.options import Json, RecipeName, Set, Smoke
 
 
-def check(recipe: RecipeName, set_: Set = [], as_json: Json = False) -> None:  # noqa: B006 - typer makes a fresh list
+def check(
+    recipe: RecipeName,
+    set_: Set = [],  # noqa: B006 - typer makes a fresh list
+    smoke: Smoke = False,
+    as_json: Json = False,
+) -> None:
     """Show what a run will do: the resolved recipe and its plan. Nothing is trained or written."""
     from rich.console import Console
 
@@ -14,7 +19,7 @@ def check(recipe: RecipeName, set_: Set = [], as_json: Json = False) -> None:  #
     from collotype.recipe import recipe_text
     from collotype.recipe.load import parse_overrides
 
-    resolved, plan = pipeline.check(recipe, parse_overrides(set_))
+    resolved, plan = pipeline.check(recipe, parse_overrides(set_), smoke)
     if as_json:
         print(json.dumps({"recipe": resolved.model_dump(), "plan": plan}))
         return

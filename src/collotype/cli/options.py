@@ -19,6 +19,7 @@ Out = Annotated[Path | None, typer.Option("--out", help="Run directory [default:
 Set = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. train.steps=8; repeatable.")
 ]
+Smoke = Annotated[bool, typer.Option("--smoke", help="Its smoke form: tiny random weights, a few local rows.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the run directory.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete the run that is in the run directory first.")]
 Track = Annotated[

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from collotype.cli.options import Json, Out, Overwrite, RecipeName, Resume, Set, Track
+from collotype.cli.options import Json, Out, Overwrite, RecipeName, Resume, Set, Smoke, Track
 
 
 def run(
@@ -13,6 +13,7 @@ def run(
     out: Out = None,
     set_: Set = [],  # noqa: B006 - typer makes a fresh list
     seeds: Annotated[int, typer.Option(min=1, help="Repeat with this many seeds; report mean and spread.")] = 1,
+    smoke: Smoke = False,
     resume: Resume = False,
     overwrite: Overwrite = False,
     track: Track = [],  # noqa: B006 - typer makes a fresh list
@@ -26,7 +27,7 @@ def run(
     from collotype.recipe.load import parse_overrides
 
     terminal = Terminal(quiet=as_json)
-    how = {"resume": resume, "overwrite": overwrite, "track": track}
+    how = {"smoke": smoke, "resume": resume, "overwrite": overwrite, "track": track}
     settings = {"overrides": parse_overrides(set_), "listener": terminal, **how}
     try:
         if seeds == 1:

@@ -1,12 +1,13 @@
 """`collotype train`."""
 
-from collotype.cli.options import Out, Overwrite, RecipeName, Resume, Set, Track
+from collotype.cli.options import Out, Overwrite, RecipeName, Resume, Set, Smoke, Track
 
 
 def train(
     recipe: RecipeName,
     out: Out = None,
     set_: Set = [],  # noqa: B006 - typer makes a fresh list
+    smoke: Smoke = False,
     resume: Resume = False,
     overwrite: Overwrite = False,
     track: Track = [],  # noqa: B006 - typer makes a fresh list
@@ -19,6 +20,6 @@ def train(
     terminal = Terminal()
     overrides = {**parse_overrides(set_), "evaluate": [], "expect": []}
     try:
-        pipeline.run(recipe, out, overrides, resume, overwrite, terminal, track)
+        pipeline.run(recipe, out, overrides, resume, overwrite, terminal, track, smoke)
     finally:
         terminal.close()

@@ -10,6 +10,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from collotype.recipe.schema import SOURCES, Evaluate, Recipe, TrainSource
+from collotype.recipe.smoke import smoke_form
 from collotype.runtime.errors import UserError
 
 BUILTIN = Path(__file__).parent / "builtin"
@@ -127,8 +128,11 @@ def explain(error: ValidationError, origin: str) -> str:
     return f"{origin}, at {place}: {problem}{more}."
 
 
-def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
+def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = None, smoke: bool = False) -> Recipe:
     """The recipe of that built-in name, file or run directory, with `overrides` ({"train.steps": 8}) applied.
+
+    Args:
+        smoke: take its smoke form, before the overrides.
 
     Raises:
         UserError: no such recipe, an unknown key (with the nearest known one), a wrong type, an impossible value.
@@ -141,6 +145,8 @@ def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = 
     values = parse_yaml(text, str(path))
     if not isinstance(values, dict):
         raise UserError(f"{path} is no recipe: it holds {type(values).__name__}, not keys and values.")
+    if smoke:
+        values = smoke_form(values)
     for key, value in (overrides or {}).items():
         set_key(values, key, value)
     try:

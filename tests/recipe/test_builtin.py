@@ -1,0 +1,60 @@
+"""The built-in recipes: each is sound, says how it is run, and its smoke form runs on any machine."""
+
+from pathlib import Path
+
+import pytest
+
+import collotype
+from collotype.check.plan import make_plan
+from collotype.recipe import builtin_names, load_recipe
+from collotype.recipe.load import BUILTIN
+
+PUBLISHED = [name for name in builtin_names() if not name.startswith("desk-")]
+
+
+@pytest.mark.parametrize("name", builtin_names())
+def test_a_recipe_is_sound_and_its_header_says_its_command(name: str) -> None:
+    recipe, header = load_recipe(name), (BUILTIN / f"{name}.yaml").read_text().split("\nname:")[0]
+    assert recipe.name == name and header.startswith(f"# {name}: ")
+    assert f"collotype run {name}" in header
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_smoke_form_runs_and_keeps_the_science(name: str, tmp_path: Path) -> None:
+    run = collotype.run(name, out=tmp_path / "run", overrides={"evaluate": []}, smoke=True)
+    published, smoke = load_recipe(name), run.record["recipe"]
+    kept = ("backbone", "interaction", "dim", "pooling", "preset", "lora")
+    assert {key: smoke["model"][key] for key in kept} == {key: published.model.model_dump()[key] for key in kept}
+    assert smoke["loss"] == published.loss.model_dump()
+    assert run.record["plan"]["trainable_parameters"] < run.record["plan"]["parameters"]
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 4
+    assert run.model().config.lora.rank == published.model.lora.rank
+
+
+@pytest.mark.parametrize(
+    ("name", "batch", "negatives", "epochs", "warmup_steps"),
+    [
+        ("colpali-paper", 32, 31, 1.0, 93),
+        ("bipali-paper", 32, 31, 1.0, 93),
+        ("bipali-256", 256, 255, 3.0, 100),
+        ("colpali-v1.3", 256, 255, 3.0, 100),
+        ("colqwen2-v1.0", 256, 255, 5.0, 100),
+        ("colqwen2-v100", 32, 31, 1.0, 500),
+    ],
+)
+def test_steps_are_the_published_epochs(
+    name: str, batch: int, negatives: int, epochs: float, warmup_steps: int
+) -> None:
+    recipe = load_recipe(name, {"expect": []})
+    plan = make_plan(
+        recipe,
+        processes=1,
+        device="a GPU",
+        precision="bf16",
+        model={},
+        negatives_per_query=batch // recipe.negatives.processes - 1,
+        queries=118_695,
+        datasets=[],
+    )
+    found = plan["batch"], plan["negatives_per_query"], plan["epochs"], plan["warmup_steps"]
+    assert found == (batch, negatives, epochs, warmup_steps)
