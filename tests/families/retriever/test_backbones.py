@@ -164,9 +164,9 @@ def test_vectors_are_those_of_transformers_model_on_its_own_inputs(model: Retrie
 
 
 def test_batch_mates_change_no_vector(model: Retriever) -> None:
-    together, alone = model.encode_pages(pages()), model.encode_pages(pages(), batch_size=1)
+    together, alone = model.encode_pages(pages()), model.encode_pages(pages(), batch_tokens=1)
     together += model.encode_queries(QUERIES)
-    alone += model.encode_queries(QUERIES, batch_size=1)
+    alone += model.encode_queries(QUERIES, batch_tokens=1)
     for one, other in zip(together, alone, strict=True):
         torch.testing.assert_close(one, other, atol=1e-6, rtol=0)
 

@@ -42,7 +42,7 @@ def count_encoded(model: Retriever, monkeypatch: pytest.MonkeyPatch) -> list[int
 
 
 def test_pages_of_mixed_sizes_come_back_in_order_and_unchanged() -> None:
-    changes = {"model.backbone": "qwen2-vl", "model.preset": "colqwen2-engine-0.3.11", "train.steps": 1}
+    changes = {"model.backbone": "qwen2-vl", "model.preset": "colqwen2-engine-0.3.4", "train.steps": 1}
     model, rng = task_for(load_recipe("desk-colpali", changes)).build(), random.Random(1)
     sizes = [(rng.randrange(60, 260), rng.randrange(60, 260)) for _ in range(9)]
     images = [Image.effect_noise(size, 90).convert("RGB") for size in sizes]

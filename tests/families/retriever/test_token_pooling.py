@@ -1,16 +1,17 @@
 """Token pooling: counts, norms, what is kept, and the peer's own clusters (those in tests/parity)."""
 
-from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from tests.families.retriever.benchmarks.parquet_sets import sheets_as_qa
 from torch import Tensor
 from torch.nn import functional
 
 from collotype.families import task_for
-from collotype.families.retriever.benchmarks import find_suite
+from collotype.families.retriever.benchmarks.qa import read_qa
 from collotype.families.retriever.compress import compress
-from collotype.families.retriever.evaluate import retrieve
+from collotype.families.retriever.evaluate import VectorSearch, retrieve
 from collotype.families.retriever.token_pooling import Pooling, pool_tokens
 from collotype.recipe import load_recipe
 from collotype.runtime.errors import UserError
@@ -93,15 +94,14 @@ def test_a_factor_that_cannot_be_is_named(factor: float) -> None:
         Pooling(factor=2, method="kmeans")
 
 
-def test_the_table_counts_vectors_and_bytes_and_measures_as_evaluation_does() -> None:
-    model, whole_suite = task_for(load_recipe("desk-colpali")).build(), find_suite("sheets")[0]
-    queries = {query: whole_suite.queries[query] for query in list(whole_suite.queries)[:12]}
-    benchmark = replace(whole_suite, queries=queries, num_pages=12)
+def test_the_table_counts_vectors_and_bytes_and_measures_as_evaluation_does(tmp_path: Path) -> None:
+    model = task_for(load_recipe("desk-colpali")).build()
+    benchmark = read_qa("qa/sheets", sheets_as_qa(tmp_path, 12))
     poolings = [Pooling(factor=1), Pooling(factor=4, method="fast")]
     whole, same, fewer = compress(model, [benchmark], poolings)
-    assert whole.metrics == same.metrics == retrieve(model, benchmark).metrics
+    assert whole.metrics == same.metrics == retrieve(VectorSearch(model), [benchmark])[0].metrics
     assert (whole.method, whole.difference, same.difference) == (None, 0.0, 0.0)
     assert (whole.vectors_per_page, whole.bytes_per_page) == (42, 42 * 128 * 2)
     assert (fewer.vectors_per_page, fewer.bytes_per_page) == (10, 10 * 128 * 2)
-    assert fewer.metrics == retrieve(model, benchmark, pooling=poolings[1]).metrics
+    assert fewer.metrics == retrieve(VectorSearch(model, pooling=poolings[1]), [benchmark])[0].metrics
     assert fewer.difference == fewer.metrics["ndcg_at_5"] - whole.metrics["ndcg_at_5"]

@@ -29,6 +29,9 @@ class Fixed:
     def looks_at(self, pages) -> str:
         return "nothing"
 
+    def events(self, queries) -> tuple:
+        return ()
+
     def scores(self, queries, pages, world) -> torch.Tensor:
         self.searches.append(len(queries))
         return torch.tensor([3.0, 2.0, 1.0]).expand(len(queries), 3)
