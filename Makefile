@@ -23,7 +23,7 @@ demo: install
 	exit $$status
 
 test: install lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 bench: install
 	$(BIN)/python benchmarks/run.py

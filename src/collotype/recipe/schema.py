@@ -61,6 +61,8 @@ class Model(Section):
     """Where the base of an adapter in `weights` lies, if not where the adapter says."""
     lora: Lora | None = None
     """Train low-rank updates only; none trains every weight. An adapter in `weights` is merged first."""
+    quantize: Literal["none", "nf4"] = "none"
+    """nf4: the backbone's frozen weights in 4 bits (QLoRA, arXiv 2305.14314); needs the extra `bitsandbytes`."""
     interaction: Literal["late", "single"]
     dim: PositiveInt | None = None
     """Width of the projection; none leaves the backbone's own vectors (BiPali)."""
@@ -77,6 +79,8 @@ class Model(Section):
         if (self.size is None) == (self.weights is None):
             found = "neither" if self.size is None else "both"
             raise ValueError(f"found {found} of size (random weights) and weights (where they lie); give one of them")
+        if self.quantize != "none" and self.lora is None:
+            raise ValueError(f"quantize is {self.quantize}, and such weights cannot be trained; give lora, too")
         return self
 
 
@@ -338,6 +342,15 @@ class Recipe(Section):
     train: Train
     evaluate: list[Evaluate] = []
     expect: list[Expect] = []
+
+    @model_validator(mode="after")
+    def shard_what_can_be(self) -> "Recipe":
+        if self.model.quantize != "none" and self.train.shard != "none":
+            raise ValueError(
+                f"model.quantize is {self.model.quantize} and train.shard {self.train.shard}, which do not go together "
+                "(weights in 4 bits are not divided among processes); leave one of them out"
+            )
+        return self
 
     @property
     def warmup_steps(self) -> int:

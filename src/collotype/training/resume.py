@@ -17,7 +17,8 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_
 from collotype.runtime.files import atomic_folder, remove, write_json
 from collotype.runtime.process import World, on_main
 
-FLAT = StateDictOptions(flatten_optimizer_state_dict=True)
+FLAT = StateDictOptions(flatten_optimizer_state_dict=True, ignore_frozen_params=True, strict=False)
+"""Frozen weights are left out: they are a function of the recipe."""
 
 
 class Checkpoints:

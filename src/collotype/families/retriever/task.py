@@ -21,6 +21,7 @@ from collotype.families.retriever.lora import PROJECTION, Lora, add_lora, find_t
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import find_preset
 from collotype.families.retriever.processor import Processor, spelling_tokenizer, word_tokenizer
+from collotype.families.retriever.quantize import quantize
 from collotype.losses.contrastive import ContrastiveLoss, Vectors
 from collotype.losses.named import OBJECTIVES, make_loss
 from collotype.recipe import Recipe
@@ -114,17 +115,19 @@ class RetrieverTask:
         return self.recipe.train.seed if seed is None else seed
 
     def build(self) -> Retriever:
-        if self.contents:
-            model = self.start()
-        else:
-            seed_torch(self.init_seed, "init")
-            model = Retriever(self.config, self.processor)
+        model = self.start()
+        if self.recipe.model.quantize == "nf4":
+            quantize(model)
         seed_torch(self.init_seed, "lora")
         return self.adapt(model)
 
     def start(self) -> Retriever:
-        """The model in `model.weights`, an adapter merged, with the recipe's own projection where it has none."""
+        """Before it is adapted: random, or the model in `model.weights`, an adapter merged, with the recipe's own
+        projection where it has none."""
         found = self.contents
+        if found is None:
+            seed_torch(self.init_seed, "init")
+            return Retriever(self.config, self.processor)
         tensors = dict(found.tensors)
         if found.config.lora:
             tensors = canonical(self.row, merge_lora(found.model(None)).state_dict(), found.origin)
@@ -230,6 +233,11 @@ class RetrieverTask:
         return self._benchmarks[asked]
 
     def save(self, model: Retriever, folder: Path) -> None:
+        """Of quantised weights, what they were made of is saved, with the adapter: a folder that any machine reads."""
+        if self.recipe.model.quantize == "nf4":
+            trained = {name: value.data for name, value in model.named_parameters() if value.requires_grad}
+            model = self.adapt(self.start())
+            model.load_state_dict(trained, strict=False)
         ours.write(model, folder)
 
     def negatives_per_query(self) -> int:

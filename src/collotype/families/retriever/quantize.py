@@ -1,0 +1,32 @@
+"""Frozen weights in 4 bits (NF4, QLoRA, arXiv 2305.14314), through bitsandbytes."""
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from collotype.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from collotype.families.retriever.model import Retriever
+
+
+def quantize(model: "Retriever") -> "Retriever":
+    """Gives the backbone's linear layers weights in 4 bits, in place; they are computed with in the input's type.
+
+    Raises:
+        UserError: bitsandbytes cannot be imported.
+    """
+    try:
+        from bitsandbytes.nn import Linear4bit, Params4bit
+    except ImportError as error:
+        raise UserError(
+            f"model.quantize is nf4, and bitsandbytes cannot be imported ({error}); install it with "
+            "`pip install 'collotype[bitsandbytes]'`, or take --set model.quantize=none."
+        ) from error
+    for name, layer in list(model.backbone.named_modules()):
+        if type(layer) is nn.Linear:
+            small = Linear4bit(layer.in_features, layer.out_features, layer.bias is not None, quant_type="nf4")
+            small.weight = Params4bit(layer.weight.data, requires_grad=False, quant_type="nf4", module=small)
+            small.bias = layer.bias
+            model.backbone.set_submodule(name, small.to(layer.weight.device))
+    return model
