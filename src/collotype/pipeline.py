@@ -196,6 +196,7 @@ CUT_BY_HARDWARE = {
     f"train.{key}"
     for key in (
         "micro_batch",
+        "micro_batch_tokens",
         "shard",
         "gradient_checkpointing",
         "workers",

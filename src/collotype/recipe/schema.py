@@ -258,6 +258,8 @@ class Train(Section):
     """Queries per optimiser step over all processes."""
     micro_batch: PositiveInt | Literal["auto"] | None = None
     """Queries per forward pass of one process; auto: the most that fit into memory; none: a process's whole share."""
+    micro_batch_tokens: PositiveInt | None = None
+    """Instead of micro_batch, for pages of many sizes: tokens per forward pass, padding included."""
     steps: PositiveInt
     seed: int = 42
     precision: Literal["auto", "fp32", "bf16", "fp16", "fp64"] = "auto"
@@ -276,6 +278,15 @@ class Train(Section):
     """Keep the checkpoint with the best first metric of the evaluations during training, too."""
     workers: NotNegativeInt = 0
     """Loader processes beside each training process."""
+
+    @model_validator(mode="after")
+    def cut_one_way(self) -> "Train":
+        if self.micro_batch_tokens and (self.micro_batch is not None or self.shard != "none"):
+            raise ValueError(
+                f"micro_batch_tokens is {self.micro_batch_tokens} with micro_batch {self.micro_batch} and shard "
+                f"{self.shard}; it stands for micro_batch, and sharded processes must cut alike: leave one of them out"
+            )
+        return self
 
 
 class Evaluate(Section):

@@ -118,7 +118,7 @@ def train(
         )
 
     cut = MicroBatches(order, world.rank, world.size, micro_batch, done + 1, settings.steps)
-    batches = load(task, datasets, cut, settings.workers)
+    batches = load(task, datasets, cut, settings.workers, settings.micro_batch_tokens)
     with stop_requests() as stop:
         for step in cut.steps:
             began, last = time.perf_counter(), step == settings.steps
@@ -283,9 +283,12 @@ class Engine:
         """The model's outputs on one of this process's micro-batches.
 
         The random state of micro-batch k (counted over all processes) is seeded by (seed, step, k): the second pass,
-        and any other cut into processes, draw the same dropout masks.
+        and any other cut into processes, draw the same dropout masks. Micro-batches by tokens are as many as it takes,
+        on each process others, so there k leaves room for as many as there may be.
         """
-        seed_torch(self.recipe.train.seed, "step", step, self.world.rank * len(micro_batches) + index)
+        share = self.recipe.train.batch // self.world.size
+        before = self.world.rank * (share if self.recipe.train.micro_batch_tokens else len(micro_batches))
+        seed_torch(self.recipe.train.seed, "step", step, before + index)
         with torch.set_grad_enabled(graph), self.context():
             return self.task.outputs(self.model, to_device(micro_batches[index], self.device))
 

@@ -27,23 +27,43 @@ class Examples(Dataset):
 
 
 class Collate:
-    """`task.collate`, with a user's error in place of the batch where an example or the batch has one."""
+    """`task.collate` of one micro-batch, or of several whose tokens stay within `budget`; a user's error in their place
+    where an example or a batch has one."""
 
-    def __init__(self, task: Task):
-        self.task = task
+    def __init__(self, task: Task, budget: int | None = None):
+        self.task, self.budget = task, budget
 
-    def __call__(self, examples: list[Any]) -> Batch | UserError:
+    def __call__(self, examples: list[Any]) -> list[Batch] | UserError:
         for example in examples:
             if isinstance(example, UserError):
                 return example
         try:
-            return self.task.collate(examples)
+            return [self.task.collate(group) for group in self.groups(examples)]
         except UserError as error:
             return error
 
+    def groups(self, examples: list[Any]) -> list[list[Any]]:
+        """Neighbours together: the order of a batch's outputs is that of its examples."""
+        if self.budget is None:
+            return [examples]
+        groups, longest = [], 0
+        for example, tokens in zip(examples, self.task.tokens(examples), strict=True):
+            longest = max(longest, tokens)
+            if groups and longest * (len(groups[-1]) + 1) <= self.budget:
+                groups[-1].append(example)
+            else:
+                groups.append([example])
+                longest = tokens
+        return groups
 
-def load(task: Task, datasets: Sequence[MapDataset], cut: MicroBatches, workers: int) -> Iterator[list[Batch]]:
+
+def load(
+    task: Task, datasets: Sequence[MapDataset], cut: MicroBatches, workers: int, budget: int | None = None
+) -> Iterator[list[Batch]]:
     """This process's micro-batches, a step at a time.
+
+    Args:
+        budget: tokens of a micro-batch, padding included; none: as many examples as `cut` says.
 
     Raises:
         UserError: an example of this process cannot be read.
@@ -51,16 +71,17 @@ def load(task: Task, datasets: Sequence[MapDataset], cut: MicroBatches, workers:
     loader = DataLoader(
         Examples(datasets),
         batch_sampler=cut,
-        collate_fn=Collate(task),
+        collate_fn=Collate(task, budget),
         num_workers=workers,
         generator=torch.Generator(),
     )
     batches = iter(loader)
     for _ in cut.steps:
-        micro_batches = list(itertools.islice(batches, cut.per_step))
-        for batch in micro_batches:
-            if isinstance(batch, UserError):
-                raise batch
+        micro_batches: list[Batch] = []
+        for found in itertools.islice(batches, cut.per_step):
+            if isinstance(found, UserError):
+                raise found
+            micro_batches += found
         yield micro_batches
 
 

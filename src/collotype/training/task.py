@@ -61,6 +61,9 @@ class Task(Protocol):
 
     def collate(self, examples: list[Any]) -> Batch: ...
 
+    def tokens(self, examples: list[Any]) -> list[int]:
+        """What each example costs the model, in tokens of its longest input."""
+
     def outputs(self, model: nn.Module, batch: Batch) -> Outputs:
         """What the loss needs of the model: embeddings or logits."""
 

@@ -194,6 +194,10 @@ class RetrieverTask:
         batch["negatives"] = self.processor.pages(pages or [examples[0].page])
         return batch
 
+    def tokens(self, examples: list[Pair]) -> list[int]:
+        pages = ((example.page, *example.negatives) for example in examples)
+        return [max(self.processor.page_length(page.size) for page in several) for several in pages]
+
     def outputs(self, model: nn.Module, batch: Batch) -> Outputs:
         query_vectors, query_mask = model(batch["queries"])
         page_vectors, page_mask = model(batch["pages"])
