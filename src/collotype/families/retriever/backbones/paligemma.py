@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from collotype.families.retriever.backbones.row import Backbone
+from collotype.families.retriever.backbones.row import Backbone, draw_patches
 from collotype.families.retriever.pixels import Square
 
 TINY = {
@@ -44,9 +44,7 @@ def build(config: Mapping[str, Any]) -> nn.Module:
     from transformers import PaliGemmaConfig, PaliGemmaModel
 
     backbone = PaliGemmaModel(PaliGemmaConfig(**config))
-    # transformers leaves it at a scale meant for pre-trained weights, from which training from scratch hardly starts
-    patches = backbone.get_submodule("vision_tower").get_input_embeddings()
-    nn.init.normal_(patches.weight, std=patches.weight[0].numel() ** -0.5)
+    draw_patches(backbone.get_submodule("vision_tower").get_input_embeddings().weight)
     return backbone
 
 

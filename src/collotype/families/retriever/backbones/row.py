@@ -59,6 +59,12 @@ class Backbone:
         return key
 
 
+def draw_patches(weight: Tensor) -> None:
+    """Gives a patch embedding, in place, a scale from which training from scratch starts; transformers draws it at one
+    meant for pre-trained weights."""
+    nn.init.normal_(weight, std=weight[0].numel() ** -0.5)
+
+
 def positions(mask: Tensor) -> Tensor:
     """The place [B, T] of every token, counted from the first of its row that is there: padding shifts none."""
     return (mask.cumsum(1) - 1).clamp(min=0)
