@@ -1,4 +1,4 @@
-# install: a .venv with all that demo and tests need    demo: the main job, about five minutes on two cores
+# install: a .venv with all that demo and tests need    demo: the main job, about three minutes on two cores
 # test: lint and tests    bench: docs/benchmarks.md's figures    lint: style only
 PYTHON ?= python3
 BIN := .venv/bin

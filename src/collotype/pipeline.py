@@ -163,7 +163,7 @@ def run(
         tracking.evaluated(recipe.train.steps, results)
         parts = {
             "recipe": recipe.model_dump(),
-            "plan": plan | {"micro_batch": training.micro_batch},
+            "plan": plan | ({} if recipe.train.micro_batch_tokens else {"micro_batch": training.micro_batch}),
             "environment": environment(plan["device"], torch.get_num_threads(), {"processes": world.size}),
             "data": data,
             "model": {**task.describe(), "initial_sha256": training.initial_sha256},

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 import collotype
 from collotype.check.plan import make_plan
 from collotype.recipe import builtin_names, load_recipe
 from collotype.recipe.load import BUILTIN
+from collotype.runtime.errors import UserError
 
 PUBLISHED = [name for name in builtin_names() if not name.startswith("desk-")]
 
@@ -58,3 +60,19 @@ def test_steps_are_the_published_epochs(
     )
     found = plan["batch"], plan["negatives_per_query"], plan["epochs"], plan["warmup_steps"]
     assert found == (batch, negatives, epochs, warmup_steps)
+
+
+@pytest.mark.parametrize("values", [{}, {"model": "paligemma", "data": {"train": "x"}, "train": None}])
+def test_the_smoke_form_of_no_recipe_is_refused_as_a_recipe_is(values: dict, tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(UserError, match=r"Recipe .*r.yaml, at "):
+        load_recipe(tmp_path / "r.yaml", smoke=True)
+
+
+def test_the_smoke_form_swaps_what_would_not_run_everywhere(tmp_path: Path) -> None:
+    values = yaml.safe_load((BUILTIN / "colpali-paper.yaml").read_text())
+    values["train"] |= {"micro_batch": None, "micro_batch_tokens": 100}
+    values["model"]["quantize"], values["negatives"] = "nf4", {"scope": "process", "processes": 3}
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(values))
+    smoke = load_recipe(tmp_path / "r.yaml", smoke=True)
+    assert smoke.train.batch == 9 and smoke.train.micro_batch_tokens is None and smoke.model.quantize == "none"

@@ -45,7 +45,7 @@ def make_plan(
     steps_per_epoch = queries // train.batch
     return {
         "batch": train.batch,
-        "micro_batch": micro_batch,
+        "micro_batch": f"{train.micro_batch_tokens} tokens" if train.micro_batch_tokens else micro_batch,
         "processes": processes,
         "negatives_per_query": negatives_per_query,
         "steps": train.steps,

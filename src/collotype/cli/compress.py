@@ -28,12 +28,12 @@ def compress(
     from collotype import families
     from collotype.cli.terminal import compression_tables
     from collotype.recipe.load import load_evaluation
-    from collotype.runtime.files import write_json
+    from collotype.runtime.files import cache_folder, write_json
 
     place = {"path": path and str(path), "data_dir": data_dir and str(data_dir)}
     ways = whole_numbers(factors), methods.split(",")
     choice = load_evaluation(suite=suite, **place)
-    rows = families.compress(model, choice, *ways, cache or families.default_cache(), preset, base)
+    rows = families.compress(model, choice, *ways, cache or cache_folder(), preset, base)
     if out:
         write_json(out, rows)
     if as_json:

@@ -35,11 +35,12 @@ def evaluate(
     from collotype.evaluation.exchange import write_all
     from collotype.evaluation.results import results_of
     from collotype.recipe.load import load_evaluation
+    from collotype.runtime.files import cache_folder
     from collotype.runtime.process import World
 
     place = {"path": path and str(path), "data_dir": data_dir and str(data_dir)}
     choice = load_evaluation(suite=suite, only=only, split=split, counting=counting, **place)
-    kept = None if no_cache else cache or families.default_cache()
+    kept = None if no_cache else cache or cache_folder()
     measured = families.evaluate(models, choice, kept, batch_tokens, preset, base)
     if not World.from_environment().is_main:
         return
@@ -61,9 +62,13 @@ def show(measured: dict[str, list[Any]]) -> None:
 
     console = Console()
     console.print(evaluation_table(measured))
-    first = next(iter(measured.values()))
-    for one in first:
-        for event in one.facts.get("events", ()):
-            subset = f" ({event['subset']})" if "subset" in event else ""
-            line = f"{one.dataset}{subset}: {event['event']}: {event['count']}, {event['note']}"
-            console.print(line, highlight=False, soft_wrap=True)
+    lines: dict[str, list[str]] = {}
+    for model, found in measured.items():
+        for one in found:
+            for event in one.facts.get("events", ()):
+                subset = f" ({event['subset']})" if "subset" in event else ""
+                line = f"{one.dataset}{subset}: {event['event']}: {event['count']}, {event['note']}"
+                lines.setdefault(line, []).append(model)
+    for line, models in lines.items():
+        of = "" if len(models) == len(measured) else f" ({', '.join(models)})"
+        console.print(line + of, highlight=False, soft_wrap=True)

@@ -106,13 +106,6 @@ def evaluate(
     return measured
 
 
-def default_cache() -> Path:
-    """Where embeddings are kept if nothing else is said."""
-    from collotype.families.retriever import cache
-
-    return cache.default_cache()
-
-
 def mine(
     source: str | Path,
     data: str,

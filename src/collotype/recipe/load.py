@@ -1,5 +1,6 @@
 """From a name or a file, with overrides, to a Recipe; and back to YAML."""
 
+import copy
 import difflib
 import re
 from collections.abc import Mapping
@@ -148,7 +149,8 @@ def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = 
     if smoke:
         values = smoke_form(values)
     for key, value in (overrides or {}).items():
-        set_key(values, key, value)
+        # a later override may reach into this one's value, which is the caller's
+        set_key(values, key, copy.deepcopy(value))
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:

@@ -10,29 +10,34 @@ STEPS, BATCH = 4, 8
 
 
 def smoke_form(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a recipe's values; unsound ones stay as they are, for the schema to refuse."""
-    model, train = dict(values.get("model") or {}), dict(values.get("train") or {})
-    per_process = (values.get("negatives") or {}).get("processes", 1)
-    optimizer, schedule = dict(train.get("optimizer") or {}), dict(train.get("schedule") or {})
-    sources = (values.get("data") or {}).get("train")
-    first = sources[0] if isinstance(sources, list) else sources or {}
-    rows = {"source": "sheets", "queries": STEPS * BATCH, "negatives": first.get("negatives", 0)}
-    return {
-        **values,
-        "name": f"{values.get('name')}-smoke",
-        "model": {**model, "size": "tiny", "weights": None, "base": None},
-        "data": {"train": rows},
+    """Of a recipe's values; what is no section stays as it is, for the schema to refuse."""
+    model, data, train, negatives = (section(values, name) for name in ("model", "data", "train", "negatives"))
+    processes = negatives.get("processes", 1)
+    sources = data.get("train")
+    sources = [one for one in (sources if isinstance(sources, list) else [sources]) if isinstance(one, Mapping)]
+    explicit = max((one.get("negatives", 0) for one in sources), default=0)
+    batch = processes * -(-BATCH // processes) if isinstance(processes, int) and processes > 0 else BATCH
+    changed = {
+        "model": {**model, "size": "tiny", "weights": None, "base": None, "quantize": "none"},
+        "data": {"train": {"source": "sheets", "queries": STEPS * batch, "negatives": explicit}},
         "train": {
             **train,
-            "batch": max(BATCH, per_process),
-            "micro_batch": 2,
+            "batch": batch,
+            "micro_batch": None,
+            "micro_batch_tokens": None,
             "steps": STEPS,
             "precision": "fp32",
-            "optimizer": {**optimizer, "name": "adamw"},
-            "schedule": {**schedule, "warmup_fraction": 0.0, "warmup_steps": 1},
+            "optimizer": {**section(train, "optimizer"), "name": "adamw"},
+            "schedule": {**section(train, "schedule"), "warmup_fraction": 0.0, "warmup_steps": 1},
             "checkpoint_every": STEPS // 2,
             "workers": 0,
         },
-        "evaluate": [{"suite": "sheets"}],
-        "expect": [],
     }
+    sound = {name: value for name, value in changed.items() if isinstance(values.get(name, {}), Mapping)}
+    named = {"name": f"{values['name']}-smoke"} if "name" in values else {}
+    return {**values, **sound, **named, "evaluate": [{"suite": "sheets"}], "expect": []}
+
+
+def section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = values.get(name)
+    return found if isinstance(found, Mapping) else {}

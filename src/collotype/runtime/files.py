@@ -36,6 +36,12 @@ def room_to_write(path: Path) -> Iterator[None]:
         raise
 
 
+def cache_folder() -> Path:
+    """What can be made again and is kept: `COLLOTYPE_CACHE`, else `collotype` in the user's cache folder."""
+    named = os.environ.get("COLLOTYPE_CACHE")
+    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "collotype"
+
+
 def sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -95,7 +95,7 @@ def train(
     metrics = JsonLines(folder / "metrics.jsonl")
     done, facts, events, best = 0, {}, [], None
     if resume:
-        done, facts, events = on_main(world, lambda: resume_point(checkpoints, fingerprint))
+        done, facts, events = on_main(world, lambda: resume_point(checkpoints, fingerprint, engine.initial_sha256))
         if done:
             checkpoints.load(done, engine.model, engine.optimizer, engine.sharded)
             engine.scale = LossScale(**facts["loss_scale"])
@@ -103,7 +103,9 @@ def train(
     on_main(world, lambda: begin(metrics, done, hooks))
     micro_batch = settings.micro_batch
     if micro_batch == "auto":
-        micro_batch = facts.get("micro_batch") or engine.find_micro_batch(order)
+        kept = facts.get("micro_batch")
+        fits = kept and settings.batch // world.size % kept == 0
+        micro_batch = kept if fits else engine.find_micro_batch(order)
 
     def write_down(row: dict[str, Any]) -> None:
         metrics.append(row)
@@ -112,7 +114,7 @@ def train(
     def keep(step: int) -> None:
         on_main(world, metrics.sync)
         state = {"loss_scale": vars(engine.scale), "micro_batch": micro_batch, "best": best}
-        facts = {"data": fingerprint, "events": events, **state}
+        facts = {"data": fingerprint, "initial_sha256": engine.initial_sha256, "events": events, **state}
         checkpoints.save(
             step, engine.model, engine.optimizer, facts, world, engine.sharded, best["step"] if best else None
         )
@@ -164,17 +166,25 @@ def require_agreement(recipe: Recipe, fingerprint: str) -> None:
                 )
 
 
-def resume_point(checkpoints: Checkpoints, fingerprint: str) -> tuple[int, dict[str, Any], list[dict[str, Any]]]:
+def resume_point(
+    checkpoints: Checkpoints, fingerprint: str, initial_sha256: str
+) -> tuple[int, dict[str, Any], list[dict[str, Any]]]:
     """The step to go on from, what its checkpoint says, and the events so far.
 
     Raises:
-        UserError: the checkpoint was written on other data.
+        UserError: the checkpoint was written on other data, or from other weights to start with.
     """
     done, facts, damaged = checkpoints.newest()
     if done and facts["data"] != fingerprint:
         raise UserError(
             f"{checkpoints.path(done)} was written with other training data ({facts['data'][:12]}, now "
             f"{fingerprint[:12]}); resume with the data it was started with, or start anew with --overwrite."
+        )
+    if done and facts["initial_sha256"] != initial_sha256:
+        raise UserError(
+            f"{checkpoints.path(done)} began with other weights ({facts['initial_sha256'][:12]}, now "
+            f"{initial_sha256[:12]}), and holds only those that are trained; resume with the weights it was started "
+            "with, or start anew with --overwrite."
         )
     found = [{"kind": "damaged checkpoint passed over", "step": step} for step in damaged]
     resumed = [{"kind": "resumed", "step": done}] if done else []

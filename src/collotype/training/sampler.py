@@ -122,7 +122,9 @@ class MicroBatches:
     ):
         self.order, self.share = order, order.batch_size // processes
         self.micro_batch = micro_batch or self.share
-        self.per_step = self.share // self.micro_batch
+        self.per_step, left = divmod(self.share, self.micro_batch)
+        if left:
+            raise ValueError(f"micro-batches of {self.micro_batch} do not divide a process's {self.share} examples")
         self.start = rank * self.share
         self.steps = range(first_step, last_step + 1)
 

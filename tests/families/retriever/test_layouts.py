@@ -348,3 +348,18 @@ def test_a_new_projection_is_a_function_of_the_seed(tmp_path: Path) -> None:
 
     (digest, weight), (again, same_weight), (other, _) = projection(1), projection(1), projection(2)
     assert digest == again != other and torch.equal(weight, same_weight)
+
+
+def test_the_visual_budget_is_that_of_the_processor_beside_the_adapter(tmp_path: Path) -> None:
+    model = make("colqwen2", **{"model.lora": LORA})
+    export(model, "engine-adapter", tmp_path / "out", "card")
+    base, beside = tmp_path / "out" / "base", tmp_path / "out" / "adapter"
+    (file,) = (path for path in base.glob("*processor_config.json"))
+    values = json.loads(file.read_text())
+    values["size"]["longest_edge"] = 16384 * 28 * 28
+    file.write_text(json.dumps(values))
+    preset = model.config.preset.name
+    assert collotype.load(beside, preset).config.preset.max_visual_tokens == 768
+    values["size"]["longest_edge"] = 512 * 28 * 28
+    (beside / file.name).write_text(json.dumps(values))
+    assert collotype.load(beside, preset).config.preset.max_visual_tokens == 512

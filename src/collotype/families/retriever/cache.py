@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from collotype.runtime.files import atomic_file, write_json
-
-
-def default_cache() -> Path:
-    """`COLLOTYPE_CACHE`, else `collotype` in the user's cache folder."""
-    named = os.environ.get("COLLOTYPE_CACHE")
-    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "collotype"
 
 
 def key_of(facts: Any) -> str:

@@ -229,9 +229,9 @@ def illustrate(model: Retriever, retrieval: Retrieval, writer: ExampleWriter) ->
             if not late:
                 rows[0].append(picture)
                 continue
-            words = model.processor.query_words(text)
+            words = model.processor.query_words(text, cut=True)
             looking, grid = model.processor.visual_tokens(image.size)
-            vectors, patches = model.encode_queries([text])[0], model.encode_pages([image])[0][looking]
+            vectors, patches = model.encode_queries([text], cut=True)[0], model.encode_pages([image])[0][looking]
             maps = [(word, similarity_map(vectors[place], patches, grid)) for place, word in words]
             rows.append([picture, *(writer.picture(light_up(image, found), word) for word, found in maps)])
         first = next((n for n, page in enumerate(ranking, 1) if page in benchmark.qrels[query]), None)

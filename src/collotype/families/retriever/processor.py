@@ -132,9 +132,9 @@ class Processor:
         """Has the query more than `max_query_tokens`? No token is less than a byte, so most need not be tokenized."""
         return len(query.encode()) > self.max_query_tokens and len(self._in_frame(query)[1]) > self.max_query_tokens
 
-    def query_words(self, query: str) -> list[tuple[int, str]]:
-        """The query's own tokens: (position among its vectors, text)."""
-        ids, positions = self.query_ids(query)
+    def query_words(self, query: str, cut: bool = False) -> list[tuple[int, str]]:
+        """The query's own tokens: (position among its vectors, text); `cut` as of `query_ids`."""
+        ids, positions = self.query_ids(query, cut)
         return [(position, self.tokenizer.decode([ids[position]]).strip()) for position in positions]
 
     def page_ids(self, size: tuple[int, int]) -> list[int]:

@@ -195,8 +195,10 @@ class RetrieverTask:
         return batch
 
     def tokens(self, examples: list[Pair]) -> list[int]:
-        pages = ((example.page, *example.negatives) for example in examples)
-        return [max(self.processor.page_length(page.size) for page in several) for several in pages]
+        several = ((example.page, *example.negatives) for example in examples)
+        # the negatives of a micro-batch go through the model together
+        times = max(1, self.num_negatives)
+        return [times * max(self.processor.page_length(page.size) for page in pages) for pages in several]
 
     def outputs(self, model: nn.Module, batch: Batch) -> Outputs:
         query_vectors, query_mask = model(batch["queries"])
@@ -241,7 +243,7 @@ class RetrieverTask:
         if self.recipe.model.quantize == "nf4":
             trained = {name: value.data for name, value in model.named_parameters() if value.requires_grad}
             model = self.adapt(self.start())
-            model.load_state_dict(trained, strict=False)
+            model.load_state_dict(trained, strict=False, assign=True)
         ours.write(model, folder)
 
     def negatives_per_query(self) -> int:

@@ -9,10 +9,12 @@ from itertools import accumulate, count
 from pathlib import Path
 from typing import Any, ClassVar
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from collotype.runtime.errors import UserError
 
+ORIENTATION = 0x0112
+"""EXIF's tag of how a camera was held."""
 KEPT_BYTES = 2**28
 """Row groups of pictures are kept up to this size in all, one at least."""
 
@@ -171,6 +173,8 @@ class ParquetPictures:
     def _open(self, content: bytes, row: int) -> Image.Image:
         try:
             image = Image.open(io.BytesIO(content))
+            # upright, as training and mteb see it
+            image = ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise UserError(f"{self._place(row)} is no picture ({error}); replace it or leave it out.") from error
         # what a later error names

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collotype.runtime.errors import UserError
-from collotype.runtime.files import PARTIAL, room_to_write, sync
+from collotype.runtime.files import atomic_file, cache_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +23,7 @@ random."""
 ROWS_OF_A_COPIED_GROUP = 32
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def open_parquet(path: Path, process: int | None = None) -> "ParquetFile":
     """The file's footer is read, no rows. `process` keeps a forked process from using its parent's handle.
 
@@ -96,27 +96,16 @@ def copy_in_small_groups(path: Path, copy: Path) -> None:
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile, ParquetWriter
 
-    scratch = copy.with_name(f".{copy.name}.{os.getpid()}{PARTIAL}")
-    with room_to_write(copy):
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with (
-                ParquetFile(path, buffer_size=2**20) as source,
-                ParquetWriter(scratch, source.schema_arrow, use_dictionary=False, compression="none") as target,
-            ):
-                for batch in source.iter_batches(ROWS_OF_A_COPIED_GROUP, use_threads=False):
-                    target.write_batch(batch, row_group_size=ROWS_OF_A_COPIED_GROUP)
-            sync(scratch)
-            os.replace(scratch, copy)
-        finally:
-            scratch.unlink(missing_ok=True)
-            pa.default_memory_pool().release_unused()
-
-
-def cache_folder() -> Path:
-    """`$COLLOTYPE_CACHE`, or `~/.cache/collotype`."""
-    home = os.environ.get("COLLOTYPE_CACHE")
-    return Path(home) if home else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "collotype"
+    try:
+        with (
+            atomic_file(copy) as scratch,
+            ParquetFile(path, buffer_size=2**20) as source,
+            ParquetWriter(scratch, source.schema_arrow, use_dictionary=False, compression="none") as target,
+        ):
+            for batch in source.iter_batches(ROWS_OF_A_COPIED_GROUP, use_threads=False):
+                target.write_batch(batch, row_group_size=ROWS_OF_A_COPIED_GROUP)
+    finally:
+        pa.default_memory_pool().release_unused()
 
 
 def holds_pictures(kind: "pa.DataType") -> bool:

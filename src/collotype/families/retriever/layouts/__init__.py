@@ -37,6 +37,8 @@ def read(source: str | Path, preset: str | None = None, base: str | None = None,
     if adapter.recognises(folder):
         trained_with = named or PRESETS.get(TRAINED_WITH.get(str(source), ""))
         where = base or adapter.base_of(folder)
+        if not Path(where).is_dir() and not REPOSITORY.fullmatch(where):
+            raise UserError(f"The adapter in {folder} names the base {where}, which is not here; give it with --base.")
         found = adapter.read(folder, read(where, trained_with and trained_with.name, to_train=True))
     elif ours.recognises(folder):
         found = ours.read(folder)

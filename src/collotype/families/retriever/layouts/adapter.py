@@ -9,12 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from collotype.families.retriever.backbones import BACKBONES
-from collotype.families.retriever.layouts.contents import Contents, read_json
+from collotype.families.retriever.layouts.contents import Contents, read_json, read_tokenizer
 from collotype.families.retriever.layouts.engine import PROJECTION
+from collotype.families.retriever.layouts.processors import visual_budget
 from collotype.families.retriever.layouts.weights import canonical, name_in_file, read_tensors, write_tensors
 from collotype.families.retriever.lora import PROJECTION as PROJECTION_MODULE
 from collotype.families.retriever.lora import Lora
 from collotype.families.retriever.model import Retriever
+from collotype.families.retriever.preset import PRESETS
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_json
 
@@ -65,6 +67,8 @@ def read(folder: Path, base: Contents) -> Contents:
     if unplaced or not targets:
         which = f"{len(unplaced)} layers ({unplaced[0]}, …) that {base.origin} lacks" if unplaced else "no layer"
         raise UserError(f"The adapter in {folder} adapts {which}; give the base it was trained on with --base.")
+    if not all(isinstance(values.get(key), int | float) for key in ("r", "lora_alpha")):
+        raise UserError(f"{folder / DESCRIPTION} does not say the rank `r` and `lora_alpha`; copy the folder again.")
     lora = Lora(
         rank=values["r"],
         alpha=values["lora_alpha"],
@@ -72,10 +76,13 @@ def read(folder: Path, base: Contents) -> Contents:
         rank_stabilised=values.get("use_rslora", False),
         targets=targets,
     )
-    config = replace(base.config, lora=lora)
+    # the processor an adapter was trained with lies beside it; the base's may allow pages of any size
+    budget = visual_budget(folder, row) or PRESETS.get(base.config.preset.name, base.config.preset).max_visual_tokens
+    config = replace(base.config, lora=lora, preset=replace(base.config.preset, max_visual_tokens=budget))
     if PROJECTION in tensors:
         config = replace(config, dim=len(tensors[PROJECTION]))
-    return Contents(config, base.tokenizer, {**base.tensors, **tensors}, f"{origin} on {base.origin}")
+    tokenizer = read_tokenizer(folder) if (folder / "tokenizer.json").is_file() else base.tokenizer
+    return Contents(config, tokenizer, {**base.tensors, **tensors}, f"{origin} on {base.origin}")
 
 
 def write(model: Retriever, folder: Path, base: str) -> None:

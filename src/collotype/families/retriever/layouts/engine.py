@@ -20,10 +20,9 @@ CLASSES = {
     "qwen3-vl": "Qwen3",
     "idefics3": "Idefics3",
     "gemma3": "Gemma3",
-    "modernvbert": "ModernVBert",
 }
 """The engine calls a backbone's classes Col… (late interaction) and Bi… (a single vector)."""
-MEAN_POOLED = ("paligemma", "modernvbert")
+MEAN_POOLED = ("paligemma",)
 """Backbones whose Bi… classes take the mean of all tokens; the others take the last token."""
 
 
@@ -51,7 +50,7 @@ def read(folder: Path, preset: Preset | None = None, name: str = "", to_train: b
             "a folder of a trained retriever."
         )
     tensors = canonical(row, read_tensors(folder), str(folder))
-    preset = preset or known_preset(name or values.get("_name_or_path", ""), folder)
+    preset = preset or known_preset(name, folder)
     config = RetrieverConfig(
         row.name,
         backbone_config,

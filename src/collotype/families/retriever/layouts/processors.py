@@ -55,6 +55,6 @@ def visual_budget(folder: Path, row: Backbone) -> int | None:
         values = read_json(folder / name)
         values = values.get("image_processor", values)
         most = values.get("max_pixels") or (values.get("size") or {}).get("longest_edge")
-        if most and "merge_size" in values:
+        if most and "merge_size" in values and "patch_size" in values:
             return most // (values["patch_size"] * values["merge_size"]) ** 2
     return None

@@ -68,7 +68,7 @@ def read(folder: Path, named: Preset | None) -> Contents:
             raise UserError(
                 f"{modules['Pooling']} pools by {stated!r}; a retriever's are {', '.join(POOLING.values())}."
             )
-    preset = Preset(**read_json(folder / PRESET)) if (folder / PRESET).is_file() else named
+    preset = read_preset(folder / PRESET) if (folder / PRESET).is_file() else named
     if preset is None:
         raise UserError(
             f"Nothing in {folder} says how it frames queries and pages but its chat template; name the preset it was "
@@ -77,6 +77,13 @@ def read(folder: Path, named: Preset | None) -> Contents:
     dim = len(tensors["custom_text_proj.weight"]) if "Dense" in modules else None
     config = RetrieverConfig(row.name, backbone_config, "late" if late else "single", dim, preset, pooling)
     return Contents(config, read_tokenizer(folder), tensors, str(folder))
+
+
+def read_preset(file: Path) -> Preset:
+    try:
+        return Preset(**read_json(file))
+    except TypeError as error:
+        raise UserError(f"{file} is no preset of ours ({error}); name the preset with --preset.") from error
 
 
 def modules_of(folder: Path) -> dict[str, Path]:

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from collotype.families.retriever.backbones.row import Backbone
 from collotype.runtime.errors import UserError
-from collotype.runtime.files import write_bytes
+from collotype.runtime.files import atomic_file
 
 NOT_RUN = re.compile(r"(^|\.)lm_head\.weight$|\.rotary_emb\.inv_freq$|\.embeddings\.position_ids$")
 """Keys of published files that are no weights of a retriever: the LM head, and tables made on the fly."""
@@ -110,4 +110,5 @@ def parameters_on_meta() -> Iterator[None]:
 def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """One safetensors file, atomically."""
     plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
-    write_bytes(path, save(plain, metadata={"format": "pt"}))
+    with atomic_file(path) as scratch:
+        save_file(plain, scratch, {"format": "pt"})
