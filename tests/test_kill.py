@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.conftest import SMALL, as_flags
 
 DRIVER = """
-import os, shutil, signal, sys
+import json, os, shutil, signal, sys
 from pathlib import Path
 
 from collotype import pipeline
@@ -83,10 +83,13 @@ def child_count(work):
 
 
 def contents(folder):
-    kept = ("model/model.safetensors", "evaluation/curve.jsonl", "evaluation/sheets/held-out.json")
+    kept = ("model/model.safetensors", "evaluation/curve.jsonl")
+    results = json.loads((folder / "evaluation/sheets/held-out.json").read_text())
+    for circumstance in ("timing", "peak_memory_mib"):
+        del results[circumstance]
     rows = files.JsonLines(folder / "metrics.jsonl").read()
     without_times = [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
-    return [(folder / name).read_bytes() for name in kept], without_times, (folder / "report.html").exists()
+    return [(folder / name).read_bytes() for name in kept], results, without_times, (folder / "report.html").exists()
 
 
 assert child(lambda: run(root / "whole")) == 0

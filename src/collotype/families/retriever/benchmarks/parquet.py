@@ -173,8 +173,9 @@ class ParquetPictures:
     def _open(self, content: bytes, row: int) -> Image.Image:
         try:
             image = Image.open(io.BytesIO(content))
-            # upright, as training and mteb see it
-            image = ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
+            # upright, as training and mteb see it; only cameras' formats say so in their header
+            if image.format in ("JPEG", "MPO") and image.getexif().get(ORIENTATION, 1) != 1:
+                image = ImageOps.exif_transpose(image)
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise UserError(f"{self._place(row)} is no picture ({error}); replace it or leave it out.") from error
         # what a later error names
