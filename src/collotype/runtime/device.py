@@ -3,7 +3,8 @@
 import os
 import re
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -27,6 +28,19 @@ def pick_device(world: World) -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda", world.local_rank % torch.cuda.device_count())
     return torch.device("cpu")
+
+
+@contextmanager
+def room_on(device: torch.device, advice: str) -> Iterator[None]:
+    """Turns a full GPU into a UserError with that advice."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(f"{describe_device(device)} has no memory left ({first_line(error)}); {advice}.") from error
+
+
+def first_line(error: Exception) -> str:
+    return str(error).split("\n")[0].split(". ")[0]
 
 
 def describe_device(device: torch.device) -> str:

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from collotype.recipe import Recipe, recipe_text
+from collotype.runtime.device import room_on
 from collotype.runtime.digest import state_digest
 from collotype.runtime.errors import InterruptedRunError, UserError
 from collotype.runtime.files import JsonLines
@@ -235,7 +236,8 @@ class Engine:
             UserError: the loss or its gradient is not finite; the weights are left as they were.
         """
         settings, lr, scale = self.recipe.train, learning_rate(self.recipe, step), self.scale.value
-        loss = self.backward(micro_batches, step)
+        with room_on(self.device, "take --set train.micro_batch=auto, or a smaller one, and go on with --resume"):
+            loss = self.backward(micro_batches, step)
         if not self.sharded:
             sum_gradients(self.parameters)
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]

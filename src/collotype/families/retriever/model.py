@@ -20,6 +20,7 @@ from collotype.families.retriever.lora import Lora
 from collotype.families.retriever.preset import Preset
 from collotype.families.retriever.processor import Processor
 from collotype.losses.contrastive import Vectors, score_all
+from collotype.runtime.device import room_on
 from collotype.runtime.digest import state_digest
 
 
@@ -132,7 +133,8 @@ class Retriever(nn.Module):
 
     def _vectors(self, inputs: dict[str, Tensor]) -> list[Tensor]:
         self.eval()
-        vectors, mask = self({name: tensor.to(self.device) for name, tensor in inputs.items()})
+        with room_on(self.device, "take a smaller --batch-tokens"):
+            vectors, mask = self({name: tensor.to(self.device) for name, tensor in inputs.items()})
         return [row[keep].float().cpu() for row, keep in zip(vectors, mask, strict=True)]
 
     @property

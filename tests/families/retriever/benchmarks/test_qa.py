@@ -1,8 +1,10 @@
 """The qa layout: what is one page, what is one query, and nothing dropped without a word."""
 
+import io
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tests.families.retriever.benchmarks.parquet_sets import png, write_qa, write_table
 
 from collotype.families.retriever.benchmarks.qa import read_qa
@@ -119,3 +121,13 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         write_table(tmp_path / "two" / "data" / f"{split}-00000-of-00001.parquet", {"query": ["a"]})
     with pytest.raises(UserError, match="has the splits train, validation and no 'test'"):
         read_qa("qa/set", tmp_path / "two")
+
+
+def test_a_scan_that_lies_on_its_side_is_searched_upright(tmp_path: Path) -> None:
+    content, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 20), "red").save(content, "jpeg", exif=exif)
+    sideways = {"bytes": content.getvalue(), "path": None}
+    pages = read_qa("qa/set", write_qa(tmp_path, [("red", sideways, "a.jpg"), ("blue", png("blue"), "b.png")])).pages
+    assert [pages.size(place) for place in range(2)] == [(20, 40), (32, 24)]
+    assert pages.image(0).size == (20, 40)
