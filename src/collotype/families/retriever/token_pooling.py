@@ -20,7 +20,7 @@ from collotype.runtime.errors import UserError
 SAME = 1e-6
 """Below this, float32 cannot tell a squared distance of unit vectors, or a difference of similarities, from zero."""
 
-CENTRE_STEPS, BLOCK_ROWS = 8, 128
+CENTRE_STEPS, BLOCK_ROWS = 4, 128
 
 
 def pool_tokens(vectors: Tensor, factor: int, method: str = "hierarchical") -> Tensor:
