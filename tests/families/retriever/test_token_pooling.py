@@ -69,7 +69,7 @@ def test_fast_serves_the_worst_of_a_cluster_better_than_its_mean() -> None:
     fan = torch.stack([angles.cos(), angles.sin()], dim=1)
     centre, mean = pool_tokens(fan, 5, "fast"), functional.normalize(fan.mean(0, keepdim=True), dim=-1)
     assert (fan @ mean.T).min() < (fan @ centre.T).min()
-    assert torch.atan2(*centre[0].flip(0)).item() == pytest.approx(0.25, abs=0.03)
+    assert torch.atan2(*centre[0].flip(0)).item() == pytest.approx(0.25, abs=0.04)
 
 
 @both
