@@ -1,5 +1,6 @@
 """Training examples of the retriever, and datasets whose pages are references."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,25 +21,25 @@ class Pair:
     negatives: tuple[Image.Image, ...] = ()
 
 
-class RefPairs:
-    """Queries with references to their pages; what is not implemented here is the subclass's."""
+class RefPairs(ABC):
+    """Queries with references to their pages, wherever these come from."""
 
     closed_vocabulary = False
     queries: list[str]
     num_negatives = 0
     """Explicit negatives of an example, at most."""
 
+    @abstractmethod
     def pages(self, row: int) -> tuple[PageRef, ...]:
         """The pages that answer the query; one, mostly."""
-        raise NotImplementedError
 
     def negatives(self, row: int) -> tuple[PageRef, ...]:
         """All pages known not to answer it."""
         return ()
 
+    @abstractmethod
     def where(self, row: int) -> str:
         """The row as a user finds it."""
-        raise NotImplementedError
 
     def __len__(self) -> int:
         return len(self.queries)
