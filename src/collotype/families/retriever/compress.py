@@ -47,8 +47,10 @@ def compress(
         )
     rows: list[Compressed] = []
     before: dict[str, float] = {}
+    search = VectorSearch(model, cache)
     for pooling in (None, *poolings):
-        search = VectorSearch(model, cache, pooling=pooling)
+        # one search for all: each would take a digest of every weight
+        search.pooling, search.vectors_per_page = pooling, []
         for one in evaluate(search, benchmarks, device=model.device):
             value = one.metrics[one.headline]
             count = sum(search.vectors_per_page) / len(search.vectors_per_page)

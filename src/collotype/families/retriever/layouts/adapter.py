@@ -10,7 +10,7 @@ from pathlib import Path
 
 from collotype.families.retriever.backbones import BACKBONES
 from collotype.families.retriever.layouts.contents import Contents, read_json, read_tokenizer
-from collotype.families.retriever.layouts.engine import PROJECTION
+from collotype.families.retriever.layouts.engine import PROJECTION, name_in_engine
 from collotype.families.retriever.layouts.processors import visual_budget
 from collotype.families.retriever.layouts.weights import canonical, name_in_file, read_tensors, write_tensors
 from collotype.families.retriever.lora import PROJECTION as PROJECTION_MODULE
@@ -87,11 +87,9 @@ def read(folder: Path, base: Contents) -> Contents:
 
 def write(model: Retriever, folder: Path, base: str) -> None:
     """Writes the model's adapter in peft's layout, whose base lies in `base`, from `folder`."""
-    lora = model.config.lora
-    state = {name_in_file(model.row, key): tensor for key, tensor in model.state_dict().items() if ".lora_" in key}
-    # as the engine's model is nested
-    prefix = "model.model." if model.row.name == "paligemma" else ""
-    tensors = {f"base_model.model.{name.replace('backbone.', prefix, 1)}": tensor for name, tensor in state.items()}
+    lora, row = model.config.lora, model.row
+    state = {name_in_file(row, key): tensor for key, tensor in model.state_dict().items() if ".lora_" in key}
+    tensors = {f"base_model.model.{name_in_engine(row, name)}": tensor for name, tensor in state.items()}
     write_json(
         folder / DESCRIPTION,
         {
@@ -103,7 +101,7 @@ def write(model: Retriever, folder: Path, base: str) -> None:
             "lora_dropout": lora.dropout,
             "use_rslora": lora.rank_stabilised,
             "bias": "none",
-            "target_modules": [name.replace("backbone.", prefix, 1) for name in lora.targets],
+            "target_modules": [name_in_engine(row, name) for name in lora.targets],
             "inference_mode": True,
         },
     )

@@ -1,9 +1,11 @@
 """colpali-engine's full checkpoints ("*-base"): the backbone's config.json with a class of the engine in it, and the
 projection beside the backbone's weights. Also plain vision–language models, which are where training starts."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
+from collotype.families.retriever.backbones.row import Backbone
 from collotype.families.retriever.layouts.contents import Contents, read_backbone, read_json, read_tokenizer
 from collotype.families.retriever.layouts.processors import describe_tokenizer, image_processor, visual_budget
 from collotype.families.retriever.layouts.weights import canonical, read_tensors, write_tensors
@@ -62,6 +64,12 @@ def read(folder: Path, preset: Preset | None = None, name: str = "", to_train: b
     return Contents(config, read_tokenizer(folder), tensors, str(folder))
 
 
+def name_in_engine(row: Backbone, name: str) -> str:
+    """What colpali-engine calls the weight or layer of a canonical name."""
+    # its PaliGemma classes wrap the model twice, the others inherit from it
+    return re.sub(r"^backbone\.", "model.model." if row.name == "paligemma" else "", name)
+
+
 def write(model: Retriever, folder: Path) -> None:
     """Writes what colpali-engine loads with `ColX.from_pretrained(folder)`; its versions frame queries differently, so
     the model card names the one whose frame is the model's."""
@@ -72,12 +80,8 @@ def write(model: Retriever, folder: Path) -> None:
     stem = CLASSES[row.name]
     single = f"Bi{stem}Proj" if config.dim else f"Bi{stem}"
     values["architectures"] = [f"Col{stem}" if config.interaction == "late" else single]
-    # the engine's PaliGemma classes wrap the model twice, the others inherit from it
-    prefix = "model.model." if row.name == "paligemma" else ""
-    tensors = {
-        key.replace("backbone.", prefix, 1) if key.startswith("backbone.") else key: tensor
-        for key, tensor in canonical(row, model.state_dict(), "the model").items()
-    }
+    named = canonical(row, model.state_dict(), "the model").items()
+    tensors = {name_in_engine(row, name): tensor for name, tensor in named}
     write_json(folder / "config.json", values)
     write_tensors(tensors, folder / "model.safetensors")
     describe_tokenizer(model).save_pretrained(folder)
