@@ -30,9 +30,8 @@ def compress(
     from collotype.recipe.load import load_evaluation
     from collotype.runtime.files import cache_folder, write_json
 
-    place = {"path": path and str(path), "data_dir": data_dir and str(data_dir)}
     ways = whole_numbers(factors), methods.split(",")
-    choice = load_evaluation(suite=suite, **place)
+    choice = load_evaluation(suite=suite, path=path, data_dir=data_dir)
     rows = families.compress(model, choice, *ways, cache or cache_folder(), preset, base)
     if out:
         write_json(out, rows)

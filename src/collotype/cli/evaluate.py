@@ -38,8 +38,7 @@ def evaluate(
     from collotype.runtime.files import cache_folder
     from collotype.runtime.process import World
 
-    place = {"path": path and str(path), "data_dir": data_dir and str(data_dir)}
-    choice = load_evaluation(suite=suite, only=only, split=split, counting=counting, **place)
+    choice = load_evaluation(suite=suite, path=path, data_dir=data_dir, only=only, split=split, counting=counting)
     kept = None if no_cache else cache or cache_folder()
     measured = families.evaluate(models, choice, kept, batch_tokens, preset, base)
     if not World.from_environment().is_main:

@@ -164,7 +164,8 @@ def load_evaluation(**values: Any) -> Evaluate:
         UserError: an impossible value or combination.
     """
     try:
-        return Evaluate.model_validate({key: value for key, value in values.items() if value is not None})
+        given = {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
+        return Evaluate.model_validate({key: value for key, value in given.items() if value is not None})
     except ValidationError as error:
         raise UserError(explain(error, "The evaluation")) from None
 
