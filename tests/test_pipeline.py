@@ -130,8 +130,8 @@ def test_several_sources_are_one_training_set(tmp_path: Path) -> None:
     sources = [{"source": "sheets", "queries": n, "seed": n, "weight": w} for n, w in ((40, 1.0), (24, 3.0))]
     mixed = {**SMALL, "data": {"train": sources, "distinct": True}}
     run = collotype.run("desk-colpali", out=tmp_path / "run", overrides=mixed)
-    assert run.record["data"]["train"]["queries"] == 64
-    assert [source["queries"] for source in run.record["data"]["train"]["sources"]] == [40, 24]
+    assert run.record["data"]["train"]["examples"] == 64
+    assert [source["examples"] for source in run.record["data"]["train"]["sources"]] == [40, 24]
     assert collotype.run(run.folder, resume=True).record["plan"]["epochs"] == 0.75
 
 
@@ -169,7 +169,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
         ({"data.train.weight": -1.0}, "greater than 0"),
         ({"data.train": [SOURCE, {**SOURCE, "weight": 1.0}]}, "some sources of data.train have a weight and some have"),
         ({"data.train.negatives": 1, "loss.name": "ColbertLoss"}, "its data has some explicit negatives"),
-        ({"data.train.queries": 7}, "train.batch is 8, but data.train has only 7 queries"),
+        ({"data.train.queries": 7}, "train.batch is 8, but data.train has only 7 examples"),
         ({"model.backbone": "paligemme"}, "No backbone 'paligemme'; known are paligemma"),
         ({"loss.name": "infonse"}, "no loss 'infonse' in the dialect colpali-engine>=0.3.11; it has infonce"),
         ({"negatives": {"scope": "process", "processes": 3}}, "must divide train.batch = 8"),

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from collotype.check.plan import Plan, make_plan
-from collotype.evaluation.results import HEADLINE, Measured, Results, results_of, write_results
+from collotype.evaluation.results import Measured, Results, headline, results_of, write_results
 from collotype.families import load, task_for
 from collotype.recipe import Recipe, load_recipe, recipe_text
 from collotype.recipe.schema import Evaluate
@@ -33,7 +33,7 @@ from collotype.runtime.files import (
     write_text,
 )
 from collotype.runtime.process import World, gather_objects, on_main, process_group
-from collotype.training.engine import Hooks, Training, train
+from collotype.training.engine import Hooks, Training, train, where_whole
 from collotype.training.precision import resolve_precision
 from collotype.training.task import Task
 
@@ -93,8 +93,9 @@ def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task, P
         precision=resolve_precision(recipe.train.precision, device).name,
         model=task.describe(),
         negatives_per_query=negatives,
-        queries=data["train"]["queries"],
+        examples=data["train"]["examples"],
         datasets=[name for name in data if name != "train"],
+        metrics=task.metrics(),
     )
     return task, plan, data
 
@@ -159,7 +160,7 @@ def run(
         except InterruptedRunError as stop:
             raise InterruptedRunError(f"{stop}; go on with `collotype run {folder} --resume`.") from None
         trained = time.perf_counter()
-        results = on_main(world, lambda: finish(task, recipe, folder, training, listener))
+        results = finish(task, recipe, folder, training, listener, world)
         tracking.evaluated(recipe.train.steps, results)
         parts = {
             "recipe": recipe.model_dump(),
@@ -277,31 +278,42 @@ def hooks_for(task: Task, recipe: Recipe, folder: Path, listener: Listener, trac
     def due(step: int) -> list[Evaluate]:
         return [e for e in recipe.evaluate if e.every_steps and step % e.every_steps == 0]
 
-    def evaluate(model: Any, step: int) -> float:
-        results = results_of(measure(task, model, due(step)))
-        curve.append({"step": step, "results": results})
-        tracking.evaluated(step, results)
-        listener.evaluated(step, results)
-        return next(iter(results.values()))[HEADLINE]
+    def evaluate(model: Any, step: int, world: World) -> float:
+        results = results_of(measure(task, model, due(step), world))
+        if world.is_main:
+            curve.append({"step": step, "results": results})
+            tracking.evaluated(step, results)
+            listener.evaluated(step, results)
+        first = next(iter(results.values()))
+        return first[headline(first)]
 
     return Hooks(start, stepped, lambda step: bool(due(step)), evaluate)
 
 
-def measure(task: Task, model: Any, choices: Sequence[Evaluate], examples_below: Path | None = None) -> list[Measured]:
+def measure(
+    task: Task, model: Any, choices: Sequence[Evaluate], world: World, examples_below: Path | None = None
+) -> list[Measured]:
     measured: list[Measured] = []
     for choice in choices:
-        examples_to = examples_below / choice.name / "examples" if examples_below else None
-        measured += task.evaluate(model, choice, examples_to)
+        examples_to = examples_below / choice.name / "examples" if examples_below and world.is_main else None
+        measured += task.evaluate(model, choice, examples_to, world)
     return measured
 
 
-def finish(task: Task, recipe: Recipe, folder: Path, training: Training, listener: Listener) -> Results:
+def finish(task: Task, recipe: Recipe, folder: Path, training: Training, listener: Listener, world: World) -> Results:
     """Saves the trained model and evaluates it on every suite."""
-    task.save(training.model, folder / "model")
-    listener.evaluating([choice.suite for choice in recipe.evaluate])
-    with training.context():
-        measured = measure(task, training.model, recipe.evaluate, folder / "evaluation")
-    write_results(folder / "evaluation", measured)
+
+    def begin() -> None:
+        task.save(training.model, folder / "model")
+        listener.evaluating([choice.suite for choice in recipe.evaluate])
+
+    def work(world: World) -> list[Measured]:
+        with training.context():
+            return measure(task, training.model, recipe.evaluate, world, folder / "evaluation")
+
+    on_main(world, begin)
+    measured = where_whole(training.sharded, world, work)
+    on_main(world, lambda: write_results(folder / "evaluation", measured))
     return results_of(measured)
 
 

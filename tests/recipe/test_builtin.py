@@ -55,8 +55,9 @@ def test_steps_are_the_published_epochs(
         precision="bf16",
         model={},
         negatives_per_query=batch // recipe.negatives.processes - 1,
-        queries=118_695,
+        examples=118_695,
         datasets=[],
+        metrics=[],
     )
     found = plan["batch"], plan["negatives_per_query"], plan["epochs"], plan["warmup_steps"]
     assert found == (batch, negatives, epochs, warmup_steps)

@@ -19,6 +19,11 @@ class Rows:
     def __len__(self) -> int:
         return self.count
 
+    @property
+    def regions(self) -> list[range]:
+        """Shards of five rows."""
+        return [range(first, min(first + 5, self.count)) for first in range(0, self.count, 5)]
+
     def identities(self, row: int) -> tuple[str, ...]:
         return (f"query {self.name} {row}", f"page {row % self.pages}")
 
@@ -106,3 +111,23 @@ def test_what_cannot_fill_a_batch_is_said() -> None:
         Order([Rows(60, pages=7)], 8, 0, distinct=True).batch(1)
     with pytest.raises(UserError, match="does not fill one batch of 8 of one dataset"):
         Order([Rows(6), Rows(7)], 8, 0, one_per_batch=True).batch(1)
+
+
+@given(st.integers(1, 4), st.integers(0, 3))
+def test_a_window_keeps_few_shards_open_and_still_sees_all(window: int, seed: int) -> None:
+    order = Order([Rows(40)], 10, seed, window=window)
+    rows = [row for step in range(1, 5) for _, row, _ in order.batch(step)]
+    assert sorted(rows) == list(range(40))
+    for first in range(0, 40, 5 * window):
+        assert len({row // 5 for row in rows[first : first + 5 * window]}) == min(window, (40 - first) // 5)
+    again = [row for step in range(5, 9) for _, row, _ in order.batch(step)]
+    assert again != rows
+
+
+def test_mixed_datasets_keep_their_own_order() -> None:
+    order = Order([Rows(40), Rows(20)], 10, 0, window=1)
+    keys = [key for step in range(1, 7) for key in order.batch(step)]
+    for number in (0, 1):
+        shards = [row // 5 for dataset, row, _ in keys if dataset == number]
+        assert all(len(set(shards[first : first + 5])) == 1 for first in range(0, len(shards), 5))
+    assert len({dataset for dataset, _, _ in keys[:10]}) == 2

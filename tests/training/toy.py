@@ -26,6 +26,8 @@ def toy_recipe(**train: Any) -> Recipe:
 class ToyDataset:
     """Rows of ragged random vectors: (left [3, 4], right [2 to 5, 4])."""
 
+    regions = ()
+
     def __len__(self) -> int:
         return EXAMPLES
 
@@ -47,6 +49,11 @@ class ToyTask:
     def build(self) -> nn.Module:
         seed_torch(self.recipe.train.seed, "init")
         return nn.Sequential(nn.Linear(4, 6), nn.Dropout(self.dropout), nn.Tanh(), nn.Linear(6, 5))
+
+    batch_norm_group = None
+
+    def after_step(self, model: nn.Module) -> None:
+        pass
 
     def blocks(self, model: nn.Module) -> list[nn.Module]:
         return list(model)[:1]

@@ -4,7 +4,6 @@ import difflib
 from collections.abc import Collection
 from typing import Any
 
-from collotype.evaluation.ranking import METRICS
 from collotype.recipe import Recipe
 from collotype.runtime.errors import UserError
 
@@ -18,15 +17,16 @@ def make_plan(
     precision: str,
     model: dict[str, Any],
     negatives_per_query: int,
-    queries: int,
+    examples: int,
     datasets: Collection[str],
+    metrics: Collection[str],
 ) -> Plan:
     """Everything a run will do.
 
     Args:
         model: the task's own facts (`parameters`, `trainable_parameters`, …).
-        queries: (query, page) pairs to train on.
-        datasets: what the recipe's suites measure ("SUITE/DATASET").
+        examples: there are to train on.
+        datasets: what the recipe's suites measure ("SUITE/DATASET"); metrics: and by which numbers.
 
     Raises:
         UserError: the batch cannot be cut for these processes and micro-batches or is larger than the data; an
@@ -37,12 +37,12 @@ def make_plan(
     micro_batch = train.micro_batch or share
     if micro_batch != "auto":
         divide("the batch of one process", share, "train.micro_batch", micro_batch)
-    if queries < train.batch:
-        raise UserError(f"train.batch is {train.batch}, but data.train has only {queries} queries; lower the batch.")
+    if examples < train.batch:
+        raise UserError(f"train.batch is {train.batch}, but data.train has only {examples} examples; lower the batch.")
     for expected in recipe.expect:
         require("dataset", expected.dataset, datasets)
-        require("metric", expected.metric, METRICS)
-    steps_per_epoch = queries // train.batch
+        require("metric", expected.metric, metrics)
+    steps_per_epoch = examples // train.batch
     return {
         "batch": train.batch,
         "micro_batch": f"{train.micro_batch_tokens} tokens" if train.micro_batch_tokens else micro_batch,
@@ -52,7 +52,7 @@ def make_plan(
         "warmup_steps": recipe.warmup_steps,
         "epochs": round(train.steps / steps_per_epoch, 4),
         "warmup_epochs": round(recipe.warmup_steps / steps_per_epoch, 4),
-        "queries_left_out_per_epoch": queries % train.batch,
+        "examples_left_out_per_epoch": examples % train.batch,
         "precision": precision,
         "shard": train.shard if processes > 1 else "none",
         "device": device,

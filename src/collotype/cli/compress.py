@@ -11,7 +11,7 @@ from collotype.cli.options import Base, CacheFolder, DataDir, DataPath, Json, Mo
 
 def compress(
     model: ModelSource,
-    suite: Suite = "sheets",
+    suite: Suite = None,
     path: DataPath = None,
     data_dir: DataDir = None,
     factors: Annotated[str, typer.Option(help="How many vectors become one: whole numbers, by commas.")] = "2,3,4,6",
@@ -25,14 +25,14 @@ def compress(
     """Show what pooling a model's page vectors saves and costs: size and quality by factor and method."""
     from rich.console import Console
 
-    from collotype import families
     from collotype.cli.terminal import compression_tables
+    from collotype.families.retriever import commands
     from collotype.recipe.load import load_evaluation
     from collotype.runtime.files import cache_folder, write_json
 
     ways = whole_numbers(factors), methods.split(",")
-    choice = load_evaluation(suite=suite, path=path, data_dir=data_dir)
-    rows = families.compress(model, choice, *ways, cache or cache_folder(), preset, base)
+    choice = load_evaluation("retriever", suite=suite or commands.DEFAULT_SUITE, path=path, data_dir=data_dir)
+    rows = commands.compress(model, choice, *ways, cache or cache_folder(), preset, base)
     if out:
         write_json(out, rows)
     if as_json:

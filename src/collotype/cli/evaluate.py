@@ -13,14 +13,15 @@ def evaluate(
     models: Annotated[
         list[str], typer.Argument(metavar="MODEL...", help="Model folders, e.g. runs/desk-colpali/model, or bm25.")
     ],
-    suite: Suite = "sheets",
+    suite: Suite = None,
     path: DataPath = None,
     data_dir: DataDir = None,
     only: Annotated[list[str], typer.Option(metavar="DATASET", help="ViDoRe: this dataset; repeatable.")] = [],  # noqa: B006
-    split: Annotated[str, typer.Option(help="The split, of parquet datasets.")] = "test",
+    split: Annotated[str | None, typer.Option(help="The split, of parquet datasets [default: test].")] = None,
     counting: Annotated[
-        Literal["mteb", "vidore-benchmark"], typer.Option(help="How duplicates are merged and pages ranked.")
-    ] = "mteb",
+        Literal["mteb", "vidore-benchmark"] | None,
+        typer.Option(help="How duplicates are merged and pages ranked [default: mteb]."),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the result files.")] = None,
     cache: CacheFolder = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no embeddings, and use none.")] = False,
@@ -38,9 +39,11 @@ def evaluate(
     from collotype.runtime.files import cache_folder
     from collotype.runtime.process import World
 
-    choice = load_evaluation(suite=suite, path=path, data_dir=data_dir, only=only, split=split, counting=counting)
+    family = families.family_of(models[0])
+    keys = {"path": path, "data_dir": data_dir, "only": only, "split": split, "counting": counting}
+    choice = load_evaluation(family, suite=suite or families.family(family).DEFAULT_SUITE, **keys)
     kept = None if no_cache else cache or cache_folder()
-    measured = families.evaluate(models, choice, kept, batch_tokens, preset, base)
+    measured = families.evaluate(models, choice, kept, batch_tokens, preset=preset, base=base)
     if not World.from_environment().is_main:
         return
     for model, found in measured.items() if out else ():

@@ -15,8 +15,8 @@ def export(
     preset: Preset = None,
     base: Base = None,
 ) -> None:
-    """Write a retriever in another library's layout, with a model card."""
+    """Write a model in another library's layout, with a model card."""
     from collotype import families
 
-    families.export(model, to, out, preset, base)
+    families.export(model, to, out, preset=preset, base=base)
     print(f"{to}: {out}")

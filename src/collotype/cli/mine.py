@@ -28,12 +28,12 @@ def mine(
     as_json: Json = False,
 ) -> None:
     """Mine hard negatives: pages that the model takes for right and that are not. Killed, it goes on where it was."""
-    from collotype import families
     from collotype.cli.terminal import Stages
+    from collotype.families.retriever import commands
 
     rules = {"top_k": top_k, "negatives": negatives, "max_score_ratio": max_score_ratio, "margin": margin}
     with Stages(quiet=as_json) as progress:
-        done = families.mine(model, data, out, rules, batch_tokens, progress, preset, base)
+        done = commands.mine(model, data, out, rules, batch_tokens, progress, preset, base)
     if as_json:
         print(json.dumps({"out": str(out), **done}))
         return

@@ -29,7 +29,9 @@ Track = Annotated[
 BatchTokens = Annotated[
     int | None, typer.Option(min=1, help="Tokens of a forward pass, padding included [default: 16384].")
 ]
-Suite = Annotated[str, typer.Option(help="What to evaluate on (`collotype list suites`).")]
+Suite = Annotated[
+    str | None, typer.Option(help="What to evaluate on (`collotype list suites`) [default: the family's desk suite].")
+]
 DataPath = Annotated[Path | None, typer.Option("--path", help="The dataset's folder, of the suites qa and beir.")]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Local copies of ViDoRe's datasets, a folder each.")]
 CacheFolder = Annotated[

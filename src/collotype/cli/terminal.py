@@ -17,12 +17,10 @@ from rich.progress import (
 from rich.table import Table
 
 from collotype.check.plan import Plan
-from collotype.evaluation.results import HEADLINE, Measured, Results, display_name
+from collotype.evaluation.results import Measured, Results, cells, columns, display_name, headline, results_of
 from collotype.pipeline import Listener, Run
 from collotype.recipe import Recipe
 from collotype.report.verdict import in_words
-
-METRICS = ("ndcg_at_5", "ndcg_at_10", "recall_at_5", "mrr")
 
 
 class Terminal(Listener):
@@ -63,8 +61,11 @@ class Terminal(Listener):
 
     def evaluated(self, step: int, results: Results) -> None:
         if self.live:
-            values = ", ".join(f"{name} {metrics[HEADLINE]:.3f}" for name, metrics in results.items())
-            self.messages.print(f"step {step}: {display_name(HEADLINE)} {values}")
+            values = [
+                f"{display_name(headline(metrics))} of {name} {metrics[headline(metrics)]:.3f}"
+                for name, metrics in results.items()
+            ]
+            self.messages.print(f"step {step}: {', '.join(values)}")
 
     def evaluating(self, suites: list[str]) -> None:
         self.close()
@@ -130,10 +131,10 @@ def plan_table(plan: Plan) -> Table:
 def results_table(title: str, results: dict[str, dict[str, float]]) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("dataset")
-    for metric in METRICS:
+    for metric in columns(results):
         table.add_column(metric, justify="right")
     for dataset, metrics in results.items():
-        table.add_row(dataset, *(f"{metrics[metric]:.3f}" for metric in METRICS))
+        table.add_row(dataset, *cells(metrics, columns(results)))
     return table
 
 
@@ -142,11 +143,12 @@ def evaluation_table(measured: dict[str, list[Measured]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("dataset", "model"):
         table.add_column(name, overflow="fold")
-    for metric in METRICS:
+    shown = columns(results_of(next(iter(measured.values()))))
+    for metric in shown:
         table.add_column(metric, justify="right")
     for row in zip(*measured.values(), strict=True):
         for model, one in zip(measured, row, strict=True):
-            table.add_row(one.dataset, model, *(f"{one.metrics[metric]:.3f}" for metric in METRICS))
+            table.add_row(one.dataset, model, *cells(one.metrics, shown))
     return table
 
 
@@ -178,7 +180,7 @@ def comparison_tables(found: dict[str, Any]) -> list[Table]:
     for name in (*names, "difference"):
         results.add_column(name, justify="right")
     for dataset, metrics in found["results"].items():
-        for metric in METRICS:
+        for metric in columns({dataset: metrics}):
             left, right = metrics[metric]
             results.add_row(dataset, metric, f"{left:.3f}", f"{right:.3f}", f"{right - left:+.3f}")
     return [differs, results]
@@ -186,8 +188,8 @@ def comparison_tables(found: dict[str, Any]) -> list[Table]:
 
 def print_spread(console: Console, results: dict[str, Any], seeds: int) -> None:
     for dataset, metrics in results.items():
-        found = metrics[HEADLINE]
-        line = f"{dataset}: {HEADLINE} {found['mean']:.3f} ± {found['std']:.3f} over {seeds} seeds"
+        found = metrics[headline(metrics)]
+        line = f"{dataset}: {headline(metrics)} {found['mean']:.3f} ± {found['std']:.3f} over {seeds} seeds"
         console.print(f"{line}; one more run: ± {found['tolerance']:.3f} (99 %)", highlight=False, soft_wrap=True)
 
 

@@ -12,15 +12,33 @@ from PIL import Image
 from collotype.runtime.files import atomic_folder, write_bytes, write_json, write_text
 
 Results = dict[str, dict[str, float]]
-"""Metrics by "SUITE/DATASET"."""
+"""Metrics by "SUITE/DATASET"; a dataset's first is its headline, which curves, cards and one-line summaries show."""
 
-HEADLINE = "ndcg_at_5"
-"""The metric that curves, cards and one-line summaries show."""
+SHOWN = ("ndcg_at_5", "ndcg_at_10", "recall_at_1", "recall_at_5", "mrr", "top1", "top5")
+"""The columns of tables, where datasets have them."""
+
+
+def headline(metrics: Mapping[str, Any]) -> str:
+    """The name of the metric that stands for a dataset."""
+    return next(iter(metrics))
+
+
+def columns(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What a table of these datasets' metrics shows."""
+    there = dict.fromkeys(name for metrics in results.values() for name in metrics)
+    return [name for name in SHOWN if name in there] or list(there)
+
+
+def cells(metrics: Mapping[str, float], names: Sequence[str]) -> list[str]:
+    """A table's row: empty where the dataset has no such metric."""
+    return [f"{metrics[name]:.3f}" if name in metrics else "" for name in names]
 
 
 def display_name(metric: str) -> str:
-    """As papers write it: nDCG@5, MRR."""
-    return metric.replace("_at_", "@").replace("ndcg", "nDCG").replace("mrr", "MRR").replace("map", "MAP")
+    """As papers write it: nDCG@5, MRR, top-1."""
+    for written, shown in (("_at_", "@"), ("ndcg", "nDCG"), ("mrr", "MRR"), ("map", "MAP"), ("top", "top-")):
+        metric = metric.replace(written, shown)
+    return metric
 
 
 @dataclass(frozen=True)
@@ -43,7 +61,7 @@ class Measured:
     """SUITE/DATASET."""
     metrics: dict[str, float]
     """The mean over its language subsets."""
-    headline: str = HEADLINE
+    headline: str
     subsets: dict[str, dict[str, float]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     """Sizes, digests, model, times, memory, events."""
@@ -51,7 +69,7 @@ class Measured:
 
 
 def results_of(measured: Sequence[Measured]) -> Results:
-    return {one.dataset: one.metrics for one in measured}
+    return {one.dataset: {one.headline: one.metrics[one.headline], **one.metrics} for one in measured}
 
 
 def write_results(folder: Path, measured: Sequence[Measured]) -> None:

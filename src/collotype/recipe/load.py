@@ -5,16 +5,20 @@ import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from collotype.recipe.schema import SOURCES, Evaluate, Recipe, TrainSource
+from collotype.recipe.retriever import RetrieverRecipe, TrainSource
+from collotype.recipe.schema import Evaluate, Recipe
 from collotype.recipe.smoke import smoke_form
 from collotype.runtime.errors import UserError
 
 BUILTIN = Path(__file__).parent / "builtin"
+
+FAMILIES: dict[str, type[Recipe]] = {"retriever": RetrieverRecipe}
+"""What kind of recipe each family has."""
 
 
 class RecipeLoader(yaml.SafeLoader):
@@ -118,7 +122,10 @@ def explain(error: ValidationError, origin: str) -> str:
     """The first problem of a recipe, as one sentence."""
     first = error.errors()[0]
     # pydantic puts the kind of a source between its number and its keys, where the recipe has nothing
-    place = ".".join(str(part) for part in first["loc"] if part not in SOURCES) or "the top level"
+    parts = [
+        part for before, part in zip((None, *first["loc"]), first["loc"], strict=False) if not is_kind(before, part)
+    ]
+    place = ".".join(map(str, parts)) or "the top level"
     if first["type"] == "value_error":
         problem = str(first["ctx"]["error"])
     elif first["type"] == "missing":
@@ -127,6 +134,10 @@ def explain(error: ValidationError, origin: str) -> str:
         problem = f"{first['msg'][0].lower()}{first['msg'][1:]}, found {first['input']!r}"
     more = f" ({error.error_count() - 1} more after it)" if error.error_count() > 1 else ""
     return f"{origin}, at {place}: {problem}{more}."
+
+
+def is_kind(before: Any, part: Any) -> bool:
+    return isinstance(before, int) and isinstance(part, str)
 
 
 def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = None, smoke: bool = False) -> Recipe:
@@ -151,28 +162,46 @@ def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = 
     for key, value in (overrides or {}).items():
         # a later override may reach into this one's value, which is the caller's
         set_key(values, key, copy.deepcopy(value))
+    return parse_recipe(values, f"Recipe {name_or_file}")
+
+
+def parse_recipe(values: dict[str, Any], origin: str) -> Recipe:
+    """
+    Raises:
+        UserError: no recipe of its family, or of none.
+    """
+    family = values.get("family")
+    if family not in FAMILIES:
+        raise UserError(f"{origin}, at family: found {family!r}; the families are {', '.join(FAMILIES)}.")
     try:
-        return Recipe.model_validate(values)
+        return FAMILIES[family].model_validate(values)
     except ValidationError as error:
-        raise UserError(explain(error, f"Recipe {name_or_file}")) from None
+        raise UserError(explain(error, origin)) from None
 
 
-def load_evaluation(**values: Any) -> Evaluate:
-    """What to evaluate on, from the keys of a recipe's `evaluate` entry; a value of none is the key's default.
+def load_evaluation(family: str, **values: Any) -> Evaluate:
+    """What to evaluate a model of a family on, from the keys of a recipe's `evaluate` entry; a value of none is the
+    key's default.
 
     Raises:
-        UserError: an impossible value or combination.
+        UserError: an impossible value or combination, or a key that the family has not.
     """
+    given = {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
+    given = {key: value for key, value in given.items() if value not in (None, [])}
+    kind = get_args(FAMILIES[family].model_fields["evaluate"].annotation)[0]
     try:
-        given = {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
-        return Evaluate.model_validate({key: value for key, value in given.items() if value is not None})
+        return kind.model_validate(given)
     except ValidationError as error:
         raise UserError(explain(error, "The evaluation")) from None
 
 
 def recipe_text(recipe: Recipe) -> str:
     """The recipe as YAML, every default written out."""
-    return yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True, width=110)
+    return as_yaml(recipe.model_dump())
+
+
+def as_yaml(values: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110)
 
 
 def first_line(name: str) -> str:

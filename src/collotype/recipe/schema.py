@@ -1,12 +1,13 @@
-"""The recipe's schema: every key, its type, unit and default.
+"""The recipe's schema: the keys that every family has, their types, units and defaults.
 
 A recipe states the science: nothing here depends on the number of processes. Keys the recipe does not know are errors
 that name the nearest known one.
 """
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -34,124 +35,12 @@ class Section(BaseModel):
         return values
 
 
-class Lora(Section):
-    """Low-rank updates of a frozen model (arXiv 2106.09685)."""
+class Source(Section):
+    """A source of training data."""
 
-    rank: PositiveInt
-    alpha: PositiveFloat
-    dropout: Fraction = 0.0
-    targets: str = "language-model"
-    """language-model, all, or a regular expression on whole names of linear layers of the backbone."""
-    init: Literal["gaussian", "kaiming"] = "gaussian"
-    """Of the first of the two matrices; the second is zero."""
-    projection: Literal["lora", "full", "frozen"] = "lora"
-    """How the projection to vectors is trained."""
-    rank_stabilised: bool = False
-
-
-class Model(Section):
-    """The retriever's architecture."""
-
-    backbone: str
-    size: str | None = None
-    """A named configuration with random weights."""
-    weights: str | None = None
-    """A folder, or a repository of the hub, to start from: a retriever in any published layout, or a plain model."""
-    base: str | None = None
-    """Where the base of an adapter in `weights` lies, if not where the adapter says."""
-    lora: Lora | None = None
-    """Train low-rank updates only; none trains every weight. An adapter in `weights` is merged first."""
-    quantize: Literal["none", "nf4"] = "none"
-    """nf4: the backbone's frozen weights in 4 bits (QLoRA, arXiv 2305.14314); needs the extra `bitsandbytes`."""
-    interaction: Literal["late", "single"]
-    dim: PositiveInt | None = None
-    """Width of the projection; none leaves the backbone's own vectors (BiPali)."""
-    pooling: Literal["mean", "last"] = "mean"
-    """What a single vector is made of: all tokens, or the last one (BiQwen2)."""
-    preset: str
-    init_seed: int | None = None
-    """Seed of the random initialisation; none takes train.seed."""
-    max_query_tokens: Annotated[int, Field(ge=16)] = 512
-    """Tokens of a query's own text; training cuts a longer one and records it, encoding refuses it."""
-
-    @model_validator(mode="after")
-    def start_somewhere(self) -> "Model":
-        if (self.size is None) == (self.weights is None):
-            found = "neither" if self.size is None else "both"
-            raise ValueError(f"found {found} of size (random weights) and weights (where they lie); give one of them")
-        if self.quantize != "none" and self.lora is None:
-            raise ValueError(f"quantize is {self.quantize}, and such weights cannot be trained; give lora, too")
-        return self
-
-
-class SheetSource(Section):
-    """Pages of 3 x 3 small pictures, drawn on demand."""
-
-    source: Literal["sheets"]
-    queries: PositiveInt
-    """Number of (query, page) pairs."""
-    negatives: NotNegativeInt = 0
-    """Explicit (hard) negatives of each query."""
-    seed: int = 0
-    pictures: str | None = None
-    """Folder with twitter.tar and google.tar; none takes the pictures that come with the package."""
+    source: str
     weight: PositiveFloat | None = None
     """Part of the examples that come from this source, relative to the other sources' weights; none: its size."""
-
-
-class PairSource(Section):
-    """A table of queries and pages: parquet, JSON lines, or a dataset of the Hugging Face hub."""
-
-    source: Literal["pairs"]
-    path: str
-    """A .parquet or .jsonl file, a folder of either, or a dataset of the hub (`vidore/colpali_train_set`)."""
-    split: str = "train"
-    """Which files of a folder, where they are named by split."""
-    subset: str | None = None
-    """A folder of the dataset to stay in, as `en` of llamaindex/vdr-multilingual-train."""
-    query_column: str = "query"
-    image_column: str = "image"
-    negatives_column: str = "negatives"
-    negatives: NotNegativeInt = 0
-    """Explicit negatives of each query: this many of its list, others in every epoch."""
-    corpus: str | None = None
-    """A table as `path`, whose rows the image and negatives columns name by id instead of holding pictures."""
-    corpus_id_column: str | None = None
-    """The corpus's column of ids; none: ids are row numbers, from 0."""
-    corpus_image_column: str = "image"
-    limit: PositiveInt | None = None
-    """Take the first rows only."""
-    page_px: PositiveInt = 1536
-    """Longest edge of a rendered PDF page."""
-    weight: PositiveFloat | None = None
-    """As of sheets."""
-
-
-class PdfOutlineSource(Section):
-    """Weak labels from PDFs themselves: outline entries and captions, each with its page."""
-
-    source: Literal["pdf-outline"]
-    path: str
-    """A PDF, or a folder of them."""
-    outline: bool = True
-    """Take the bookmarks' titles as queries."""
-    captions: bool = True
-    """Take the captions of figures and tables as queries."""
-    min_chars: PositiveInt = 6
-    """Leave shorter titles and captions out."""
-    limit: PositiveInt | None = None
-    """Take the first rows only."""
-    page_px: PositiveInt = 1536
-    """Longest edge of a rendered page."""
-    weight: PositiveFloat | None = None
-    """As of sheets."""
-
-    @property
-    def negatives(self) -> int:
-        return 0
-
-
-SOURCES = {"sheets": SheetSource, "pairs": PairSource, "pdf-outline": PdfOutlineSource}
 
 
 def several(value: Any) -> Any:
@@ -159,59 +48,43 @@ def several(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
-def name_the_nearest_source(value: Any) -> Any:
-    known = ", ".join(SOURCES)
-    if isinstance(value, Section):
+def nearest_source(*kinds: type[Source]) -> BeforeValidator:
+    """Refuses what is no source of these kinds, and names the one that is meant."""
+    known = [get_args(kind.model_fields["source"].annotation)[0] for kind in kinds]
+    names = ", ".join(known)
+
+    def look(value: Any) -> Any:
+        if isinstance(value, Section):
+            return value
+        if not isinstance(value, dict) or "source" not in value:
+            raise ValueError(f"expected keys with a `source` among them ({names}), found {value!r}")
+        if str(value["source"]) not in known:
+            near = difflib.get_close_matches(str(value["source"]), known, n=1, cutoff=0.0)[0]
+            raise ValueError(
+                f"unknown source {value['source']!r}; the nearest known source is {near!r} (known: {names})"
+            )
         return value
-    if not isinstance(value, dict) or "source" not in value:
-        raise ValueError(f"expected keys with a `source` among them ({known}), found {value!r}")
-    if str(value["source"]) not in SOURCES:
-        near = difflib.get_close_matches(str(value["source"]), SOURCES, n=1, cutoff=0.0)[0]
-        raise ValueError(f"unknown source {value['source']!r}; the nearest known source is {near!r} (known: {known})")
-    return value
 
-
-TrainSource = Annotated[
-    SheetSource | PairSource | PdfOutlineSource,
-    Field(discriminator="source"),
-    BeforeValidator(name_the_nearest_source),
-]
+    return BeforeValidator(look)
 
 
 class Data(Section):
-    train: Annotated[list[TrainSource], BeforeValidator(several), Field(min_length=1)]
+    train: Annotated[list[Source], BeforeValidator(several), Field(min_length=1)]
     """One source, or a list of them."""
     mixing: Literal["by-example", "one-per-batch"] = "by-example"
     """How several sources share the batches: each batch holds all of them, or every batch one."""
     distinct: bool = False
-    """Keep a query or page from standing twice in a batch, where its double would count as a negative."""
+    """Keep an input from standing twice in a batch, where its double would count as a negative."""
+    shuffle_window: PositiveInt | None = None
+    """Shards whose examples are mixed at a time, so that few of them need be at hand; none mixes all."""
+    max_bad_examples: Fraction = 0.0
+    """Part of the examples that may be unreadable: others take their places, and the record counts them."""
 
     @model_validator(mode="after")
     def weigh_all_or_none(self) -> "Data":
         if len({source.weight is None for source in self.train}) > 1:
             raise ValueError("some sources of data.train have a weight and some have none; give all of them one")
         return self
-
-
-class Loss(Section):
-    """The objective on the scores; what is none keeps the named loss's own default."""
-
-    name: str
-    """infonce, symmetric-infonce, pairwise, sigmoid, or a class of colpali-engine (`collotype list losses`)."""
-    dialect: str | None = None
-    """For a class of colpali-engine: whose defaults (paper, colpali-engine<=0.3.10, colpali-engine>=0.3.11)."""
-    temperature: PositiveFloat | None = None
-    normalize: bool | None = None
-    """Divide a late-interaction score by the number of query vectors."""
-    smooth_max: PositiveFloat | None = None
-    """tau of a smooth maximum in MaxSim; none takes the maximum."""
-    filter_threshold: PositiveFloat | None = None
-    """Damp in-batch negatives that score above this part of the positive's score."""
-    filter_factor: PositiveFloat | None = None
-    in_batch_weight: Fraction | None = None
-    """With explicit negatives: the weight of the in-batch objective; theirs is one minus it."""
-    share_negatives: bool | None = None
-    """Push every query from all queries' explicit negatives, not from its own only."""
 
 
 class Negatives(Section):
@@ -291,24 +164,20 @@ class Train(Section):
 
 class Evaluate(Section):
     suite: str
-    """A suite's name (`collotype list suites`); `qa:PATH` and `beir:PATH` stand for the suite and its path."""
+    """A suite's name (`collotype list suites`); `SUITE:PATH` stands for the suite and its path."""
     path: str | None = None
-    """The suites qa and beir: the folder of parquet files that holds the dataset."""
-    data_dir: str | None = None
-    """ViDoRe: the folder with local copies of the datasets, each in a folder of its own; none asks the hub."""
-    only: list[str] = []
-    """ViDoRe: leave out the suite's other datasets."""
-    split: str = "test"
-    counting: Literal["mteb", "vidore-benchmark"] = "mteb"
-    """How duplicates are merged and pages ranked; published tables are of one or the other."""
+    """Of the suites that measure the user's own data: where it lies."""
     every_steps: PositiveInt | None = None
     """Also evaluate during training; none evaluates at the end only."""
+
+    OF_PATHS: ClassVar[tuple[str, ...]] = ()
+    """The suites whose data is the user's own."""
 
     @model_validator(mode="before")
     @classmethod
     def take_the_path_out(cls, values: Any) -> Any:
         suite, colon, path = str(values.get("suite") if isinstance(values, dict) else "").partition(":")
-        if not colon or suite not in SUITES_OF_PATHS:
+        if not colon or suite not in cls.OF_PATHS:
             return values
         if values.get("path") is not None:
             raise ValueError(f"the suite {suite}:{path} names a path, and path is {values['path']!r}; give one of them")
@@ -319,18 +188,16 @@ class Evaluate(Section):
         """Of the folder for its examples."""
         return self.suite if self.path is None else f"{self.suite}-{Path(self.path).stem}"
 
-    @model_validator(mode="after")
-    def ask_nothing_in_vain(self) -> "Evaluate":
-        own, vidore = self.suite in SUITES_OF_PATHS, self.suite.startswith("vidore-")
-        given = {"path": not own, "data_dir": not vidore, "only": not vidore, "counting": not (own or vidore)}
-        for key, in_vain in given.items():
-            if in_vain and getattr(self, key) != type(self).model_fields[key].default:
+    def require_use(self, **of_use: bool) -> None:
+        """
+        Raises:
+            ValueError: a key is given that does nothing to the suite.
+        """
+        for key, does_something in of_use.items():
+            if not does_something and getattr(self, key) != type(self).model_fields[key].get_default(
+                call_default_factory=True
+            ):
                 raise ValueError(f"{key} does nothing to the suite {self.suite}; leave it out")
-        return self
-
-
-SUITES_OF_PATHS = ("qa", "beir")
-"""The suites whose data is the user's own."""
 
 
 class Expect(Section):
@@ -342,26 +209,17 @@ class Expect(Section):
 
 
 class Recipe(Section):
-    """One run: model, data, loss, schedule, evaluation, and what is expected of it."""
+    """One run: model, data, loss, schedule, evaluation, and what is expected of it. Each family has its own kind."""
 
     name: str
-    family: Literal["retriever"]
-    model: Model
+    family: str
+    model: Section
     data: Data
-    loss: Loss
+    loss: Section
     negatives: Negatives = Negatives()
     train: Train
-    evaluate: list[Evaluate] = []
+    evaluate: Sequence[Evaluate] = []
     expect: list[Expect] = []
-
-    @model_validator(mode="after")
-    def shard_what_can_be(self) -> "Recipe":
-        if self.model.quantize != "none" and self.train.shard != "none":
-            raise ValueError(
-                f"model.quantize is {self.model.quantize} and train.shard {self.train.shard}, which do not go together "
-                "(weights in 4 bits are not divided among processes); leave one of them out"
-            )
-        return self
 
     @property
     def warmup_steps(self) -> int:

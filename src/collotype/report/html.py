@@ -8,8 +8,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from collotype.evaluation.results import HEADLINE, display_name, read_examples
-from collotype.recipe import Recipe, recipe_text
+from collotype.evaluation.results import columns, display_name, headline, read_examples
+from collotype.recipe.load import as_yaml
 from collotype.report import plots
 from collotype.report.record import read_record
 from collotype.report.verdict import in_words
@@ -17,7 +17,6 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.files import JsonLines, write_text
 
 HERE = Path(__file__).parent
-SHOWN = ("ndcg_at_5", "ndcg_at_10", "recall_at_1", "recall_at_5", "map_at_10", "mrr")
 
 
 def render(template: str, **values: Any) -> str:
@@ -25,6 +24,7 @@ def render(template: str, **values: Any) -> str:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["metric"] = display_name
+    environment.filters["headline"] = headline
     environment.filters["words"] = in_words
     return environment.get_template(template).render(style=Markup((HERE / "report.css").read_text()), **values)
 
@@ -41,15 +41,14 @@ def write_report(folder: Path) -> Path:
         (plots.loss_curve(steps), "Training loss. The grey line is each step, the red one the mean of the last 20."),
         (plots.learning_rate_curve(steps), "Learning rate of every step."),
     ]
-    points = [
-        (row["step"], headline(row["results"])) for row in JsonLines(folder / "evaluation" / "curve.jsonl").read()
-    ]
-    points.append((record["plan"]["steps"], headline(record["results"])))
-    if record["results"]:
+    points = [(row["step"], row["results"]) for row in JsonLines(folder / "evaluation" / "curve.jsonl").read()]
+    points.append((record["plan"]["steps"], record["results"]))
+    for metric, datasets in by_headline(record["results"]).items():
         caption = (
-            "nDCG@5 on the evaluation sets during training; the bands are the expected values with their tolerance."
+            f"{display_name(metric)} on the evaluation sets during training; the bands are the expected values with "
+            "their tolerance."
         )
-        figures.insert(0, (plots.metric_curve(points, HEADLINE, comparisons), caption))
+        figures.insert(0, (plots.metric_curve(points, metric, datasets, comparisons), caption))
     examples = []
     for place in sorted((folder / "evaluation").glob("*/examples")):
         for example in read_examples(place):
@@ -61,17 +60,21 @@ def write_report(folder: Path) -> Path:
         "report.html.j2",
         record=record,
         comparisons=comparisons,
-        shown=SHOWN,
+        shown=columns(record["results"]),
         figures=[(Markup(svg), caption) for svg, caption in figures],
         examples=examples,
-        recipe=recipe_text(Recipe.model_validate(record["recipe"])),
+        recipe=as_yaml(record["recipe"]),
     )
     write_text(folder / "report.html", page)
     return folder / "report.html"
 
 
-def headline(results: dict[str, dict[str, float]]) -> dict[str, float]:
-    return {dataset: metrics[HEADLINE] for dataset, metrics in results.items()}
+def by_headline(results: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
+    """The datasets that share a headline, and so a figure."""
+    found: dict[str, list[str]] = {}
+    for dataset, metrics in results.items():
+        found.setdefault(headline(metrics), []).append(dataset)
+    return found
 
 
 def write_seeds_report(folder: Path) -> Path:
@@ -81,14 +84,16 @@ def write_seeds_report(folder: Path) -> Path:
     except ValueError as error:
         raise UserError(f"{folder / 'seeds.json'} is damaged ({error}); run the seeds again with --resume.") from error
     comparisons = summary["verdict"]["comparisons"] if summary["verdict"] else []
-    expected = {c["dataset"]: (c["expected"], c["tolerance"]) for c in comparisons if c["metric"] == HEADLINE}
     page = render(
         "seeds.html.j2",
         summary=summary,
         comparisons=comparisons,
-        shown=SHOWN,
-        figure=Markup(plots.seed_dots(summary["results"], HEADLINE, expected)),
-        recipe=recipe_text(Recipe.model_validate(summary["recipe"])),
+        shown=columns(summary["results"]),
+        figures=[
+            Markup(plots.seed_dots({dataset: summary["results"][dataset] for dataset in datasets}, metric, comparisons))
+            for metric, datasets in by_headline(summary["results"]).items()
+        ],
+        recipe=as_yaml(summary["recipe"]),
     )
     write_text(folder / "report.html", page)
     return folder / "report.html"

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from collotype.evaluation.results import display_name
+from collotype.evaluation.results import Results, display_name
 
 INK, ACCENT, SECOND, SOFT = "#1d2433", "#b8431f", "#2b5f8a", "#c9ced8"
 STYLE = {
@@ -65,16 +65,16 @@ def learning_rate_curve(steps: Sequence[dict[str, Any]]) -> str:
 
 
 def metric_curve(
-    points: Sequence[tuple[int, dict[str, float]]], metric: str, comparisons: Sequence[dict[str, Any]]
+    points: Sequence[tuple[int, Results]], metric: str, datasets: Sequence[str], comparisons: Sequence[dict[str, Any]]
 ) -> str:
     """A metric over steps, a line a dataset, with the expected values as bands."""
-    datasets = list(points[-1][1])
 
     def paint(axes: Any) -> None:
         for dataset, colour in zip(datasets, (ACCENT, SECOND, INK), strict=False):
+            there = [(step, results[dataset][metric]) for step, results in points if dataset in results]
             axes.plot(
-                [step for step, _ in points],
-                [values[dataset] for _, values in points],
+                [step for step, _ in there],
+                [value for _, value in there],
                 color=colour,
                 marker="o",
                 markersize=3.5,
@@ -90,9 +90,10 @@ def metric_curve(
     return draw(paint)
 
 
-def seed_dots(results: dict[str, dict[str, Any]], metric: str, expected: dict[str, tuple[float, float]]) -> str:
+def seed_dots(results: dict[str, dict[str, Any]], metric: str, comparisons: Sequence[dict[str, Any]]) -> str:
     """Each seed's value as a dot, mean and spread as a bar, expectations as bands; a row a dataset."""
     datasets = list(results)
+    expected = {c["dataset"]: (c["expected"], c["tolerance"]) for c in comparisons if c["metric"] == metric}
 
     def paint(axes: Any) -> None:
         for place, dataset in enumerate(datasets):

@@ -52,6 +52,10 @@ class World:
         return World()
 
 
+ALONE = World()
+"""One process."""
+
+
 class Launcher(NamedTuple):
     """The environment variables by which a launcher tells a process its place."""
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -25,9 +25,11 @@ from collotype.runtime.device import room_on
 from collotype.runtime.digest import state_digest
 from collotype.runtime.errors import InterruptedRunError, UserError
 from collotype.runtime.files import JsonLines
-from collotype.runtime.process import World, agree, gather_objects, on_main
+from collotype.runtime.process import ALONE, World, agree, gather_objects, on_main
 from collotype.runtime.seeds import seed_torch
-from collotype.training.loader import load, to_device
+from collotype.training.batch_norm import forget_statistics, move_running_statistics
+from collotype.training.faults import Fault, Faults
+from collotype.training.loader import Examples, load, to_device
 from collotype.training.micro_batch import largest_that_fits
 from collotype.training.negatives import backward_through, sum_gradients, sum_of_parts, whole_batch_loss
 from collotype.training.optim import learning_rate, make_optimizer
@@ -36,6 +38,8 @@ from collotype.training.resume import Checkpoints
 from collotype.training.sampler import MicroBatches, Order
 from collotype.training.shard import checkpoint_activations, shard, whole_model
 from collotype.training.task import Batch, Loss, MapDataset, Outputs, Task
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -49,19 +53,21 @@ class Training:
     """Digest of the weights before the first step."""
     context: Callable[[], AbstractContextManager]
     """The model computes within it as it did in training."""
+    sharded: bool = False
     events: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Hooks:
     """How the main process's outside listens: `on_start(steps already done)`, `on_step(row of metrics.jsonl)`, and,
-    after each step but the last that is `due`, `evaluate(model, step)`, which gives a number that is to grow, or none.
+    after each step but the last that is `due`, `evaluate(model, step, world)`, which gives a number that is to grow, or
+    none. It is called on every process of `world`, those that have the whole model.
     Evaluation comes before the step's checkpoint, so a resumed run misses none."""
 
     on_start: Callable[[int], None] = lambda done: None
     on_step: Callable[[dict[str, Any]], None] = lambda row: None
     due: Callable[[int], bool] = lambda step: False
-    evaluate: Callable[[nn.Module, int], float | None] = lambda model, step: None
+    evaluate: Callable[[nn.Module, int, World], float | None] = lambda model, step, world: None
 
 
 def train(
@@ -91,6 +97,7 @@ def train(
         None if recipe.data.train[0].weight is None else [source.weight for source in recipe.data.train],
         one_per_batch=recipe.data.mixing == "one-per-batch",
         distinct=recipe.data.distinct,
+        window=recipe.data.shuffle_window,
     )
     checkpoints = Checkpoints(folder / "checkpoints", settings.keep_checkpoints)
     metrics = JsonLines(folder / "metrics.jsonl")
@@ -101,6 +108,8 @@ def train(
             checkpoints.load(done, engine.model, engine.optimizer, engine.sharded)
             engine.scale = LossScale(**facts["loss_scale"])
             best = facts["best"]
+    limit = int(recipe.data.max_bad_examples * sum(map(len, datasets)))
+    faults = Faults(limit, {Fault(*fault) for fault in facts.get("faults", ())})
     on_main(world, lambda: begin(metrics, done, hooks))
     micro_batch = settings.micro_batch
     if micro_batch == "auto":
@@ -116,17 +125,26 @@ def train(
         on_main(world, metrics.sync)
         state = {"loss_scale": vars(engine.scale), "micro_batch": micro_batch, "best": best}
         facts = {"data": fingerprint, "initial_sha256": engine.initial_sha256, "events": events, **state}
+        facts["faults"] = faults.saved()
         checkpoints.save(
             step, engine.model, engine.optimizer, facts, world, engine.sharded, best["step"] if best else None
         )
 
     cut = MicroBatches(order, world.rank, world.size, micro_batch, done + 1, settings.steps)
-    batches = load(task, datasets, cut, settings.workers, settings.micro_batch_tokens)
+    batches = load(
+        task,
+        datasets,
+        cut,
+        settings.workers,
+        settings.micro_batch_tokens,
+        tolerant=limit > 0,
+        pin=device.type == "cuda",
+    )
     with stop_requests() as stop:
         for step in cut.steps:
             began, last = time.perf_counter(), step == settings.steps
-            micro_batches = agree(functools.partial(next, batches))
-            row = engine.take_step(micro_batches, step, functools.partial(in_words, order, step))
+            loaded = agree(functools.partial(next, batches))
+            row = engine.take_step(loaded.micro_batches, step, functools.partial(in_words, order, step))
             row["seconds"] = round(time.perf_counter() - began, 4)
             on_main(world, functools.partial(write_down, row))
             if row.get("skipped"):
@@ -136,14 +154,19 @@ def train(
                 value = engine.evaluate(hooks, step)
                 improved = settings.keep_best and value is not None and (best is None or value > best["value"])
                 best = {"step": step, "value": value} if improved else best
-            stopping = any(gather_objects(stop()))
+            told = gather_objects((stop(), loaded.faults))
+            faults.add(fault for _, found in told for fault in found)
+            stopping = any(asked for asked, _ in told)
             if stopping or improved or last or step % settings.checkpoint_every == 0:
                 keep(step)
             if stopping:
                 raise InterruptedRunError(f"Stopped after step {step} of {settings.steps}, the checkpoint is kept")
     if best:
         events.append({"kind": "best checkpoint during training", **best})
-    return Training(engine.whole_model(), cut.micro_batch, engine.initial_sha256, engine.context, events)
+    events += faults.events()
+    return Training(
+        engine.whole_model(), cut.micro_batch, engine.initial_sha256, engine.context, engine.sharded, events
+    )
 
 
 def fingerprint_of(datasets: list[MapDataset]) -> str:
@@ -251,9 +274,12 @@ class Engine:
             row["loss_scale"] = scale
         if math.isfinite(value) and math.isfinite(norm):
             self.update(total, lr)
+            move_running_statistics(self.model)
+            self.task.after_step(self.model)
             self.scale.hold()
         elif self.scale.can_fall():
             self.scale.fall()
+            forget_statistics(self.model)
             row |= {"loss": finite(value), "grad_norm": finite(norm), "skipped": True}
         else:
             rows = name_rows(loss.unsound)
@@ -308,23 +334,27 @@ class Engine:
         """The most examples of one pass that fit into memory, tried on the first step's."""
         share = self.recipe.train.batch // self.world.size
         keys = MicroBatches(order, self.world.rank, self.world.size, share, 1, 1).of_step(1)[0]
-        examples = agree(lambda: [order.datasets[dataset].example(row, epoch) for dataset, row, epoch in keys])
+        source = Examples(order.datasets, tolerant=self.recipe.data.max_bad_examples > 0)
+        examples = agree(lambda: [source.read(key).example for key in keys])
 
         def attempt(count: int) -> None:
             outputs = self.outputs([self.task.collate(examples[:count])], 0, 1, graph=True)
             backward_through(outputs, {name: torch.zeros_like(tensor) for name, tensor in outputs.items()}, 1.0)
 
         self.model.train()
-        return largest_that_fits(attempt, share, self.model, self.device, self.sharded)
+        group = self.task.batch_norm_group or 1
+        found = largest_that_fits(attempt, share, self.model, self.device, self.sharded, group)
+        forget_statistics(self.model)
+        return found
 
     def evaluate(self, hooks: Hooks, step: int) -> float | None:
         model = self.whole_model()
 
-        def work() -> float | None:
+        def work(world: World) -> float | None:
             with self.context():
-                return hooks.evaluate(model, step)
+                return hooks.evaluate(model, step, world)
 
-        return on_main(self.world, work)
+        return where_whole(self.sharded, self.world, work)
 
     def whole_model(self) -> nn.Module:
         """The model; of a sharded one a whole copy on the main process, and every process must call this."""
@@ -332,6 +362,11 @@ class Engine:
             return self.model
         whole = whole_model(self.task, self.model, self.world)
         return self.model if whole is None else whole.to(self.device)
+
+
+def where_whole(sharded: bool, world: World, work: Callable[[World], T]) -> T:
+    """Runs `work` on the processes that have the whole model: all of them, or, of a sharded one, the main."""
+    return on_main(world, lambda: work(ALONE)) if sharded else work(world)
 
 
 def finite(number: float) -> float | None:

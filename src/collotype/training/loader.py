@@ -2,28 +2,61 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from collotype.runtime.errors import UserError
+from collotype.runtime.seeds import derive_seed
+from collotype.training.faults import BadExampleError, Fault
 from collotype.training.sampler import Key, MicroBatches
 from collotype.training.task import Batch, MapDataset, Task
 
+TRIES = 100
+"""Examples looked at in the place of a bad one, at most."""
+
+
+class Read(NamedTuple):
+    example: Any
+    faults: list[Fault]
+    """The examples it stands for."""
+
+
+class Loaded(NamedTuple):
+    """One step's micro-batches, and what could not be read for them."""
+
+    micro_batches: list[Batch]
+    faults: list[Fault]
+
 
 class Examples(Dataset):
-    """MapDatasets as torch's DataLoader wants them; a user's error travels back from a worker as a value."""
+    """MapDatasets as torch's DataLoader wants them; a user's error travels back from a worker as a value.
 
-    def __init__(self, datasets: Sequence[MapDataset]):
-        self.datasets = datasets
+    Args:
+        tolerant: take another example, a function of the bad one's key, where one cannot be read.
+    """
 
-    def __getitem__(self, key: Key) -> Any:
-        dataset, row, epoch = key
+    def __init__(self, datasets: Sequence[MapDataset], tolerant: bool = False):
+        self.datasets, self.tolerant = datasets, tolerant
+
+    def __getitem__(self, key: Key) -> Read | UserError:
         try:
-            return self.datasets[dataset].example(row, epoch)
+            return self.read(key)
         except UserError as error:
             return error
+
+    def read(self, key: Key) -> Read:
+        number, row, epoch = key
+        dataset, faults = self.datasets[number], []
+        while True:
+            try:
+                return Read(dataset.example(row, epoch), faults)
+            except BadExampleError as error:
+                faults.append(Fault(number, row, error.cause, error.place))
+                if not self.tolerant or len(faults) > TRIES:
+                    raise
+                row = derive_seed("instead", row, epoch) % len(dataset)
 
 
 class Collate:
@@ -33,12 +66,13 @@ class Collate:
     def __init__(self, task: Task, budget: int | None = None):
         self.task, self.budget = task, budget
 
-    def __call__(self, examples: list[Any]) -> list[Batch] | UserError:
-        for example in examples:
-            if isinstance(example, UserError):
-                return example
+    def __call__(self, found: list[Read | UserError]) -> Loaded | UserError:
+        for read in found:
+            if isinstance(read, UserError):
+                return read
+        faults = [fault for read in found for fault in read.faults]
         try:
-            return [self.task.collate(group) for group in self.groups(examples)]
+            return Loaded([self.task.collate(group) for group in self.groups([read.example for read in found])], faults)
         except UserError as error:
             return error
 
@@ -58,31 +92,41 @@ class Collate:
 
 
 def load(
-    task: Task, datasets: Sequence[MapDataset], cut: MicroBatches, workers: int, budget: int | None = None
-) -> Iterator[list[Batch]]:
+    task: Task,
+    datasets: Sequence[MapDataset],
+    cut: MicroBatches,
+    workers: int,
+    budget: int | None = None,
+    tolerant: bool = False,
+    pin: bool = False,
+) -> Iterator[Loaded]:
     """This process's micro-batches, a step at a time.
 
     Args:
         budget: tokens of a micro-batch, padding included; none: as many examples as `cut` says.
+        tolerant: others stand for examples that cannot be read.
+        pin: into memory from which a GPU copies without waiting.
 
     Raises:
         UserError: an example of this process cannot be read.
     """
     loader = DataLoader(
-        Examples(datasets),
+        Examples(datasets, tolerant),
         batch_sampler=cut,
         collate_fn=Collate(task, budget),
         num_workers=workers,
         generator=torch.Generator(),
+        pin_memory=pin,
     )
     batches = iter(loader)
     for _ in cut.steps:
-        micro_batches: list[Batch] = []
+        step = Loaded([], [])
         for found in itertools.islice(batches, cut.per_step):
             if isinstance(found, UserError):
                 raise found
-            micro_batches += found
-        yield micro_batches
+            step.micro_batches.extend(found.micro_batches)
+            step.faults.extend(found.faults)
+        yield step
 
 
 def to_device(value: Any, device: torch.device) -> Any:

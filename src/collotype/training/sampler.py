@@ -27,6 +27,7 @@ class Order:
         weights: relative shares of the datasets; none: their sizes.
         one_per_batch: every batch is of one dataset.
         distinct: an example whose query or page its batch already has waits for the next batch that has not.
+        window: of datasets with `regions` (shards), mix the rows of this many at a time; none mixes all.
 
     Raises:
         UserError: an epoch does not fill a single batch.
@@ -40,8 +41,9 @@ class Order:
         weights: Sequence[float] | None = None,
         one_per_batch: bool = False,
         distinct: bool = False,
+        window: int | None = None,
     ):
-        self.datasets, self.batch_size, self.seed = datasets, batch, seed
+        self.datasets, self.batch_size, self.seed, self.window = datasets, batch, seed, window
         self.one_per_batch, self.distinct = one_per_batch, distinct
         sizes = [len(dataset) for dataset in datasets]
         parts = weights or sizes
@@ -69,8 +71,7 @@ class Order:
             batches = torch.cat([self._cut(keys) for keys in drawn])
             batches = batches[self._permutation(len(batches), "batches", epoch)]
         else:
-            keys = torch.cat(drawn)
-            batches = self._cut(keys if len(drawn) == 1 else keys[self._permutation(len(keys), "epoch", epoch)])
+            batches = self._cut(self._merge(drawn, epoch))
         if not len(batches):
             distinct = " of distinct queries and pages" if self.distinct else ""
             one = " of one dataset" if self.one_per_batch else ""
@@ -84,8 +85,30 @@ class Order:
         rounds, rows = places // size, places % size
         for turn in rounds.unique().tolist():
             here = rounds == turn
-            rows[here] = self._permutation(size, "rows", dataset, turn)[rows[here]]
+            rows[here] = self._rows(dataset, turn)[rows[here]]
         return torch.stack([torch.full_like(rows, dataset), rows, rounds], dim=1)
+
+    def _rows(self, dataset: int, turn: int) -> Tensor:
+        """A dataset's rows in the order of its turn: all mixed, or those of a window of shards after another."""
+        size = len(self.datasets[dataset])
+        if self.window is None or not (regions := self.datasets[dataset].regions):
+            return self._permutation(size, "rows", dataset, turn)
+        shards = [regions[place] for place in self._permutation(len(regions), "shards", dataset, turn).tolist()]
+        windows = [shards[first : first + self.window] for first in range(0, len(shards), self.window)]
+        rows = [torch.cat([torch.arange(shard.start, shard.stop) for shard in window]) for window in windows]
+        mixed = [part[self._permutation(len(part), "window", dataset, turn, place)] for place, part in enumerate(rows)]
+        return torch.cat(mixed)
+
+    def _merge(self, drawn: list[Tensor], epoch: int) -> Tensor:
+        """The datasets' keys, well mixed, each dataset's in its own order."""
+        if len(drawn) == 1:
+            return drawn[0]
+        labels = torch.cat([torch.full((len(keys),), number) for number, keys in enumerate(drawn)])
+        labels = labels[self._permutation(len(labels), "epoch", epoch)]
+        merged = torch.empty(len(labels), 3, dtype=torch.long)
+        for number, keys in enumerate(drawn):
+            merged[labels == number] = keys
+        return merged
 
     def _cut(self, keys: Tensor) -> Tensor:
         if self.distinct:

@@ -1,6 +1,6 @@
 """The seam between the engine and the families: the engine knows of tasks only."""
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from collotype.evaluation.results import Measured
 from collotype.recipe.schema import Evaluate
+from collotype.runtime.process import ALONE, World
 
 Outputs = dict[str, Tensor]
 """What a model gives for a micro-batch: tensors with the examples in dimension 0. Further dimensions may differ between
@@ -32,10 +33,18 @@ class MapDataset(Protocol):
     def __len__(self) -> int: ...
 
     def example(self, row: int, epoch: int) -> Any:
-        """Example `row`, augmented (if at all) as a function of (row, epoch)."""
+        """Example `row`, augmented (if at all) as a function of (row, epoch).
+
+        Raises:
+            BadExampleError: this one cannot be read; another may stand for it.
+        """
 
     def identities(self, row: int) -> tuple[Hashable, ...]:
         """What must not stand twice in a batch if batches are to be distinct: say, the row's query and its page."""
+
+    @property
+    def regions(self) -> Sequence[range]:
+        """The rows of each shard, where it takes time to go from one to another; else none."""
 
     def fingerprint(self) -> str:
         """A digest of everything that decides what the examples are."""
@@ -46,6 +55,9 @@ class Task(Protocol):
 
     couples_examples: bool
     """Does the loss need the whole batch at once?"""
+
+    batch_norm_group: int | None
+    """Examples that share the statistics of BatchNorm; none: the whole batch, or a model without."""
 
     def build(self) -> nn.Module:
         """The model before the first step; a function of the recipe alone."""
@@ -70,8 +82,20 @@ class Task(Protocol):
     def loss(self, outputs: Outputs) -> Loss:
         """On the outputs of the whole batch (of a micro-batch, if examples are not coupled); a mean over examples."""
 
-    def evaluate(self, model: nn.Module, choice: Evaluate, examples_to: Path | None = None) -> list[Measured]:
-        """The datasets of the chosen suite, measured; a few illustrated examples into the folder `examples_to`."""
+    def after_step(self, model: nn.Module) -> None:
+        """What an optimiser step does beside the optimiser: say, keep a weight within its bounds."""
+
+    def evaluate(
+        self, model: nn.Module, choice: Evaluate, examples_to: Path | None = None, world: World = ALONE
+    ) -> list[Measured]:
+        """The datasets of the chosen suite, measured; a few illustrated examples into the folder `examples_to`.
+
+        Args:
+            world: the processes that share the work; all of them call this, and all get the result.
+        """
+
+    def metrics(self) -> Collection[str]:
+        """The names of what its evaluations measure."""
 
     def save(self, model: nn.Module, folder: Path) -> None:
         """Everything `collotype.load(folder)` needs."""

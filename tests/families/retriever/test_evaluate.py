@@ -119,7 +119,7 @@ rank, pages, seen = World.from_environment().rank, Processor.pages, []
 Processor.pages = lambda self, images: (seen.append(len(images)), pages(self, images))[1]
 queries, asked = Processor.queries, []
 Processor.queries = lambda self, texts, cut: (asked.extend(texts), queries(self, texts, cut))[1]
-(measured,) = families.evaluate([model], load_evaluation(suite=f"qa:{data}"), folder / "cache")[str(model)]
+(measured,) = families.evaluate([model], load_evaluation("retriever", suite=f"qa:{data}"), folder / "cache")[str(model)]
 facts = {"metrics": measured.metrics, "pages": sum(seen), "queries": asked, "peaks": measured.facts["peak_memory_mib"]}
 (folder / f"rank-{rank}.json").write_text(json.dumps(facts))
 """
@@ -153,7 +153,7 @@ def test_a_page_that_cannot_be_read_stops_all_processes(model: Retriever, folder
 
 
 def test_result_files_carry_their_circumstances(model: Retriever, folder: Path, tmp_path: Path) -> None:
-    measured = evaluate(VectorSearch(model), find_suite(load_evaluation(suite=f"qa:{folder}")))
+    measured = evaluate(VectorSearch(model), find_suite(load_evaluation("retriever", suite=f"qa:{folder}")))
     write_all(tmp_path, "runs/x/model", "0.1.0", measured)
     found = json.loads((tmp_path / "qa" / "set.json").read_text())
     assert found["metrics"] == measured[0].metrics and found["headline"] == "ndcg_at_5"

@@ -64,7 +64,7 @@ def test_a_published_retriever_becomes_ones_own(layout: str, tmp_path: Path) -> 
     preset = PRESET if layout in ("engine", "adapter") else None
     qa, beir = sheets_as_qa(tmp_path / "qa", PAGES), beir_set(tmp_path / "beir")
     for suite in (f"qa:{qa}", f"beir:{beir}"):
-        (measured,) = families.evaluate([start], load_evaluation(suite=suite), preset=preset)[str(start)]
+        (measured,) = families.evaluate([start], load_evaluation("retriever", suite=suite), preset=preset)[str(start)]
         assert 0 <= measured.metrics["ndcg_at_5"] <= 1 and not measured.facts["events"]
 
     changes = {

@@ -14,9 +14,9 @@ from pyarrow.parquet import write_table
 from typer.testing import CliRunner
 
 from collotype.cli import app
-from collotype.families import mine as mine_with
 from collotype.families import task_for
 from collotype.families.retriever import mine as module
+from collotype.families.retriever.commands import mine as mine_with
 from collotype.families.retriever.data import open_source
 from collotype.families.retriever.data.sheets import Pictures, training_sheet
 from collotype.families.retriever.data.table_pairs import TablePairs
@@ -24,7 +24,7 @@ from collotype.families.retriever.layouts import ours
 from collotype.families.retriever.mine import Rules, mine
 from collotype.families.retriever.model import Retriever
 from collotype.recipe import load_recipe
-from collotype.recipe.schema import PairSource
+from collotype.recipe.retriever import PairSource
 from collotype.runtime.errors import UserError
 
 ROWS = 23

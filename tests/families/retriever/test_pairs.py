@@ -20,7 +20,7 @@ from collotype.families import task_for
 from collotype.families.retriever.data import open_source, parquet
 from collotype.families.retriever.data.table_pairs import TablePairs
 from collotype.recipe import load_recipe
-from collotype.recipe.schema import PairSource
+from collotype.recipe.retriever import PairSource
 from collotype.runtime.errors import UserError
 from collotype.training.loader import load
 from collotype.training.sampler import MicroBatches, Order
@@ -143,7 +143,7 @@ def test_a_run_on_several_kinds_of_sources(shards: Path, tmp_path: Path) -> None
     run = collotype.run(recipe, out=tmp_path / "run")
     event = {"kind": "queries cut to 512 tokens", "source": 2, "count": 1, "first row": 1}
     assert event in run.record["events"]
-    assert [source["queries"] for source in run.record["data"]["train"]["sources"]] == [12, 12, 2, 2]
+    assert [source["examples"] for source in run.record["data"]["train"]["sources"]] == [12, 12, 2, 2]
     assert run.record["plan"]["negatives_per_query"] == 14
     model = run.model()
     assert len(model.encode_queries(["Zebras, 猫 and moonwalks"])) == 1

@@ -67,7 +67,7 @@ def write_card(name: str, config: RetrieverConfig, layout: str, record: Mapping[
         "| --- | --- |",
         f"| recipe | {recipe['name']} |",
         f"| started from | {recipe['model']['weights'] or 'random weights'} |",
-        f"| data | {data['queries']} (query, page) pairs |",
+        f"| data | {data['examples']} (query, page) pairs |",
         f"| loss | {recipe['loss']['name']}, {plan['negatives_per_query']} negatives per query |",
         f"| steps × batch | {train['steps']} × {train['batch']} |",
         f"| optimiser | {train['optimizer']['name']}, learning rate {train['optimizer']['lr']} |",

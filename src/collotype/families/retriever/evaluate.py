@@ -21,10 +21,9 @@ from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.token_pooling import Pooling
 from collotype.runtime.device import peak_memory, reset_peak_memory
 from collotype.runtime.errors import UserError
-from collotype.runtime.process import World, gather_objects
+from collotype.runtime.process import ALONE, World, gather_objects
 
 SHOWN_QUERIES, SHOWN_PAGES = 4, 3
-ALONE = World()
 
 
 class Searcher(Protocol):

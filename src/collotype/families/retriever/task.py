@@ -9,6 +9,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from collotype.evaluation.ranking import METRICS
 from collotype.evaluation.results import Measured
 from collotype.families.retriever.backbones import find_backbone
 from collotype.families.retriever.benchmarks import Benchmark, averaged_names, find_suite
@@ -24,11 +25,10 @@ from collotype.families.retriever.processor import Processor, spelling_tokenizer
 from collotype.families.retriever.quantize import quantize
 from collotype.losses.contrastive import ContrastiveLoss, Vectors
 from collotype.losses.named import OBJECTIVES, make_loss
-from collotype.recipe import Recipe
-from collotype.recipe.schema import Evaluate
-from collotype.recipe.schema import Loss as LossSection
+from collotype.recipe.retriever import RetrieverEvaluate, RetrieverLoss, RetrieverRecipe
 from collotype.runtime.digest import state_digest
 from collotype.runtime.errors import UserError
+from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
 from collotype.training.task import Batch, Loss, Outputs
 
@@ -37,8 +37,9 @@ class RetrieverTask:
     """Queries and pages, late interaction or single vector, contrasted over the whole batch."""
 
     couples_examples = True
+    batch_norm_group = None
 
-    def __init__(self, recipe: Recipe):
+    def __init__(self, recipe: RetrieverRecipe):
         self.recipe = recipe
         self._benchmarks: dict[str, list[Benchmark]] = {}
         self.preset = find_preset(recipe.model.preset)
@@ -228,10 +229,18 @@ class RetrieverTask:
             hits.append(scores.detach().argmax(1) == torch.arange(len(scores), device=scores.device))
         return Loss(torch.stack(losses).mean(), {"batch_accuracy": float(torch.cat(hits).float().mean())})
 
-    def evaluate(self, model: Retriever, choice: Evaluate, examples_to: Path | None = None) -> list[Measured]:
-        return evaluate(VectorSearch(model), self.benchmarks(choice), examples_to, device=model.device)
+    def after_step(self, model: Retriever) -> None:
+        """Nothing beside the optimiser."""
 
-    def benchmarks(self, choice: Evaluate) -> list[Benchmark]:
+    def evaluate(
+        self, model: Retriever, choice: RetrieverEvaluate, examples_to: Path | None = None, world: World = ALONE
+    ) -> list[Measured]:
+        return evaluate(VectorSearch(model), self.benchmarks(choice), examples_to, world, model.device)
+
+    def metrics(self) -> tuple[str, ...]:
+        return METRICS
+
+    def benchmarks(self, choice: RetrieverEvaluate) -> list[Benchmark]:
         """The suite's benchmarks, read once for all evaluations of a run."""
         asked = choice.model_dump_json(exclude={"every_steps"})
         if asked not in self._benchmarks:
@@ -258,10 +267,10 @@ class RetrieverTask:
 
     def data_facts(self) -> dict[str, Any]:
         sources = [
-            {"source": source.source, "queries": len(pairs), "sha256": pairs.fingerprint()}
+            {"source": source.source, "examples": len(pairs), "sha256": pairs.fingerprint()}
             for source, pairs in zip(self.recipe.data.train, self.sources, strict=True)
         ]
-        facts = {"train": {"queries": sum(source["queries"] for source in sources), "sources": sources}}
+        facts = {"train": {"examples": sum(source["examples"] for source in sources), "sources": sources}}
         for choice in self.recipe.evaluate:
             for name, subsets in groupby(self.benchmarks(choice), key=lambda benchmark: benchmark.name):
                 by_subset = {benchmark.subset: sizes_of(benchmark) for benchmark in subsets}
@@ -320,7 +329,7 @@ def spread(vectors: Tensor, mask: Tensor, there: Tensor) -> tuple[Tensor, Tensor
     return by_query, mask_by_query
 
 
-def find_loss(settings: LossSection, explicit_negatives: bool) -> ContrastiveLoss:
+def find_loss(settings: RetrieverLoss, explicit_negatives: bool) -> ContrastiveLoss:
     """The recipe's loss.
 
     Raises:

@@ -38,7 +38,7 @@ def test_the_published_suites_are_whole() -> None:
 
 @pytest.mark.parametrize(("suite", "headline"), [("vidore-v1", "ndcg_at_5"), ("vidore-v3", "ndcg_at_10")])
 def test_a_whole_suite_has_an_average_and_says_what_differs(tmp_path: Path, suite: str, headline: str) -> None:
-    benchmarks = find_suite(load_evaluation(suite=suite, data_dir=str(copies(tmp_path, suite))))
+    benchmarks = find_suite(load_evaluation("retriever", suite=suite, data_dir=str(copies(tmp_path, suite))))
     measured = evaluate(Fixed(), benchmarks)
     assert [one.dataset for one in measured] == [*averaged_names(suite), f"{suite}/average"]
     assert {one.headline for one in measured} == {headline}
@@ -48,23 +48,27 @@ def test_a_whole_suite_has_an_average_and_says_what_differs(tmp_path: Path, suit
 
 
 def test_part_of_a_suite_has_no_average(tmp_path: Path) -> None:
-    choice = load_evaluation(suite="vidore-v1", only=["docvqa"], data_dir=str(copies(tmp_path, "vidore-v1")))
+    choice = load_evaluation(
+        "retriever", suite="vidore-v1", only=["docvqa"], data_dir=str(copies(tmp_path, "vidore-v1"))
+    )
     assert [one.dataset for one in evaluate(Fixed(), find_suite(choice))] == ["vidore-v1/docvqa"]
 
 
 def test_counting_chooses_the_copy(tmp_path: Path) -> None:
     write_qa(tmp_path / "docvqa_test_subsampled", [*ROWS, ("red?", png("red"), "d")])
     for counting, pages in (("mteb", 3), ("vidore-benchmark", 4)):
-        choice = load_evaluation(suite="vidore-v1", only=["docvqa"], data_dir=str(tmp_path), counting=counting)
+        choice = load_evaluation(
+            "retriever", suite="vidore-v1", only=["docvqa"], data_dir=str(tmp_path), counting=counting
+        )
         (found,) = find_suite(choice)
         assert found.num_pages == pages and found.counting == counting
 
 
 def test_what_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"has no folder arxivqa_test_subsampled_beir or arxivqa_test_subsampled; put"):
-        find_suite(load_evaluation(suite="vidore-v1", data_dir=str(tmp_path)))
+        find_suite(load_evaluation("retriever", suite="vidore-v1", data_dir=str(tmp_path)))
     with pytest.raises(UserError, match="vidore-v1 has no dataset 'docs'"):
-        find_suite(load_evaluation(suite="vidore-v1", only=["docs"]))
+        find_suite(load_evaluation("retriever", suite="vidore-v1", only=["docs"]))
     import huggingface_hub
 
     def refuse(*arguments, **settings):
@@ -72,7 +76,7 @@ def test_what_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
     with pytest.raises(UserError, match=r"docvqa_test_subsampled_beir is not here .*no route.*--data-dir DIR"):
-        find_suite(load_evaluation(suite="vidore-v1", only=["docvqa"]))
+        find_suite(load_evaluation("retriever", suite="vidore-v1", only=["docvqa"]))
 
 
 def test_the_hub_is_asked_for_the_pinned_parquet_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +89,7 @@ def test_the_hub_is_asked_for_the_pinned_parquet_files(tmp_path: Path, monkeypat
         return str(write_beir(tmp_path, PAGES, {0: "red?"}, [(0, 1, 1)]))
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
-    (found,) = find_suite(load_evaluation(suite="vidore-v1", only=["docvqa"]))
+    (found,) = find_suite(load_evaluation("retriever", suite="vidore-v1", only=["docvqa"]))
     assert asked == {
         "repository": "mteb/docvqa_test_subsampled_beir",
         "repo_type": "dataset",
@@ -108,17 +112,17 @@ def test_the_hub_is_asked_for_the_pinned_parquet_files(tmp_path: Path, monkeypat
 )
 def test_a_choice_that_cannot_be_is_refused(values: dict, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        find_suite(load_evaluation(**values))
+        find_suite(load_evaluation("retriever", **values))
 
 
 def test_ones_own_folder_names_the_dataset(tmp_path: Path) -> None:
     write_qa(tmp_path / "my-set", ROWS)
-    (found,) = find_suite(load_evaluation(suite=f"qa:{tmp_path / 'my-set'}"))
+    (found,) = find_suite(load_evaluation("retriever", suite=f"qa:{tmp_path / 'my-set'}"))
     assert found.name == "qa/my-set" and len(found.queries) == 3
 
 
 def test_slides_ask_for_titles_and_answer_with_the_slides_that_bear_them() -> None:
-    found = {(one.name, one.subset): one for one in find_suite(load_evaluation(suite="slides"))}
+    found = {(one.name, one.subset): one for one in find_suite(load_evaluation("retriever", suite="slides"))}
     assert {key: (len(one.queries), one.num_pages) for key, one in found.items()} == {
         ("slides/titles", "en"): (34, 89),
         ("slides/titles", "de"): (34, 89),
@@ -142,7 +146,7 @@ def test_slides_ask_for_titles_and_answer_with_the_slides_that_bear_them() -> No
 
 
 def test_bm25_finds_titles_and_hardly_translations() -> None:
-    titles, translated = evaluate(Bm25(), find_suite(load_evaluation(suite="slides")))
+    titles, translated = evaluate(Bm25(), find_suite(load_evaluation("retriever", suite="slides")))
     assert titles.metrics["ndcg_at_5"] == pytest.approx(0.828, abs=0.005)
     assert translated.metrics["ndcg_at_5"] == pytest.approx(0.318, abs=0.005)
     assert all(metrics["recall_at_5"] > 0.75 for metrics in titles.subsets.values()), "Japanese, too"

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from collotype.families.retriever.backbones.row import TINY_TEXT, Backbone, draw_patches
+from collotype.families.retriever.backbones.row import TINY_TEXT, Backbone, draw_patches, draw_words
 from collotype.families.retriever.pixels import Dynamic
 
 IMAGE_TOKEN = "<|image_pad|>"
@@ -26,13 +26,12 @@ TINY = {
         "patch_size": 14,
         "spatial_merge_size": 2,
         "temporal_patch_size": 2,
-        "initializer_range": 0.1,
+        "initializer_range": 0.05,
     },
     "text_config": {
         "model_type": "qwen2_vl_text",
         **TINY_TEXT,
-        # the published 0.02 is one over the square root of a width of 2,500: at this one, training collapses
-        "initializer_range": 0.09,
+        "initializer_range": 0.04,
         "rope_scaling": {"type": "mrope", "mrope_section": [4, 6, 6], "rope_theta": 1e6, "rope_type": "default"},
     },
 }
@@ -50,6 +49,7 @@ def build(config: Mapping[str, Any]) -> nn.Module:
 
     backbone = Qwen2VLModel(Qwen2VLConfig(**config))
     draw_patches(backbone.get_parameter("visual.patch_embed.proj.weight"))
+    draw_words(backbone.get_parameter("language_model.embed_tokens.weight"))
     return backbone
 
 

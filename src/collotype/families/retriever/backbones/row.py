@@ -65,6 +65,13 @@ def draw_patches(weight: Tensor) -> None:
     nn.init.normal_(weight, std=weight[0].numel() ** -0.5)
 
 
+def draw_words(weight: Tensor) -> None:
+    """Gives a table of word embeddings, in place, rows of unit scale. Rows as small as the layers' weights drown in
+    what the layers add to them: every vector is then alike, and training from scratch may never leave that point.
+    (Gemma scales its embeddings itself.)"""
+    nn.init.normal_(weight)
+
+
 def positions(mask: Tensor) -> Tensor:
     """The place [B, T] of every token, counted from the first of its row that is there: padding shifts none."""
     return (mask.cumsum(1) - 1).clamp(min=0)

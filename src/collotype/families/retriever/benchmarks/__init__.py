@@ -9,11 +9,11 @@ from collotype.families.retriever.benchmarks.qa import read_qa
 from collotype.families.retriever.benchmarks.sheets import sheet_benchmarks
 from collotype.families.retriever.benchmarks.slides import slide_benchmarks
 from collotype.families.retriever.benchmarks.vidore import vidore_benchmarks, vidore_names
-from collotype.recipe.schema import Evaluate
+from collotype.recipe.retriever import RetrieverEvaluate
 from collotype.runtime.errors import UserError
 
 
-def own_data(choice: Evaluate) -> list[Benchmark]:
+def own_data(choice: RetrieverEvaluate) -> list[Benchmark]:
     """A dataset in a folder (or, in the qa layout, a file) of the user's."""
     place = Path(choice.path or "")
     if choice.path is None or not place.exists():
@@ -25,7 +25,7 @@ def own_data(choice: Evaluate) -> list[Benchmark]:
     return [read_qa(*where)] if choice.suite == "qa" else read_beir(*where)
 
 
-SUITES: dict[str, Callable[[Evaluate], list[Benchmark]]] = {
+SUITES: dict[str, Callable[[RetrieverEvaluate], list[Benchmark]]] = {
     "sheets": lambda choice: sheet_benchmarks(),
     "slides": lambda choice: slide_benchmarks(),
     "vidore-v1": vidore_benchmarks,
@@ -37,7 +37,7 @@ SUITES: dict[str, Callable[[Evaluate], list[Benchmark]]] = {
 """Suites by name."""
 
 
-def find_suite(choice: Evaluate) -> list[Benchmark]:
+def find_suite(choice: RetrieverEvaluate) -> list[Benchmark]:
     """The benchmarks of a suite: a dataset each, or one of its language subsets.
 
     Raises:

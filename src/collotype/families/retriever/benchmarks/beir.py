@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-from collotype.evaluation.results import HEADLINE, MtebTask
-from collotype.families.retriever.benchmarks.benchmark import Benchmark, Counting, Event, event
+from collotype.evaluation.results import MtebTask
+from collotype.families.retriever.benchmarks.benchmark import HEADLINE, Benchmark, Counting, Event, event
 from collotype.families.retriever.benchmarks.parquet import ParquetPictures, ParquetTable, find_tables
 from collotype.families.retriever.benchmarks.qa import picture_pages
 from collotype.runtime.errors import UserError

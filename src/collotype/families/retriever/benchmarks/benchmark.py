@@ -10,8 +10,10 @@ from typing import Any, Literal
 from PIL import Image
 
 from collotype.evaluation.ranking import Qrels
-from collotype.evaluation.results import HEADLINE, MtebTask
+from collotype.evaluation.results import MtebTask
 
+HEADLINE = "ndcg_at_5"
+"""The metric most publications report."""
 Counting = Literal["mteb", "vidore-benchmark"]
 """Whose way of merging duplicates is followed."""
 

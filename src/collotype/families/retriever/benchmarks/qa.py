@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from collotype.evaluation.results import HEADLINE, MtebTask
-from collotype.families.retriever.benchmarks.benchmark import Benchmark, Counting, Pages, event
+from collotype.evaluation.results import MtebTask
+from collotype.families.retriever.benchmarks.benchmark import HEADLINE, Benchmark, Counting, Pages, event
 from collotype.families.retriever.benchmarks.parquet import ParquetPictures, ParquetTable, find_tables
 from collotype.runtime.errors import UserError
 

@@ -11,7 +11,7 @@ from collotype.evaluation.results import MtebTask
 from collotype.families.retriever.benchmarks.beir import read_beir
 from collotype.families.retriever.benchmarks.benchmark import Benchmark, Counting
 from collotype.families.retriever.benchmarks.qa import read_qa
-from collotype.recipe.schema import Evaluate
+from collotype.recipe.retriever import RetrieverEvaluate
 from collotype.runtime.errors import UserError
 from collotype.runtime.hub import fetch
 
@@ -29,7 +29,7 @@ def vidore_names(suite: str) -> list[str]:
     return [f"{suite}/{dataset}" for dataset in published()[suite]["datasets"]]
 
 
-def vidore_benchmarks(choice: Evaluate) -> list[Benchmark]:
+def vidore_benchmarks(choice: RetrieverEvaluate) -> list[Benchmark]:
     """The chosen suite's datasets (those of `choice.only`, if it names some).
 
     Raises:
@@ -58,7 +58,7 @@ def vidore_benchmarks(choice: Evaluate) -> list[Benchmark]:
     return found
 
 
-def place_of(facts: Mapping[str, Any], choice: Evaluate) -> tuple[str, Path]:
+def place_of(facts: Mapping[str, Any], choice: RetrieverEvaluate) -> tuple[str, Path]:
     """The layout and the folder of a dataset: below `choice.data_dir` if there is one, else fetched from the hub."""
     layouts = preferred(facts, choice.counting)
     if choice.data_dir is None:

@@ -6,7 +6,7 @@ from collotype.families.retriever.data.outline import OutlinePairs
 from collotype.families.retriever.data.pairs import Pair
 from collotype.families.retriever.data.sheets import Pictures, SheetPairs
 from collotype.families.retriever.data.table_pairs import TablePairs
-from collotype.recipe.schema import PairSource, PdfOutlineSource, SheetSource
+from collotype.recipe.retriever import PairSource, PdfOutlineSource, SheetSource
 from collotype.training.task import MapDataset
 
 

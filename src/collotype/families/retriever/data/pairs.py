@@ -10,6 +10,7 @@ from PIL import Image
 from collotype.families.retriever.data.pages import PageRef
 from collotype.runtime.errors import UserError
 from collotype.runtime.seeds import derive_seed
+from collotype.training.faults import BadExampleError
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class RefPairs(ABC):
     queries: list[str]
     num_negatives = 0
     """Explicit negatives of an example, at most."""
+    regions = ()
 
     @abstractmethod
     def pages(self, row: int) -> tuple[PageRef, ...]:
@@ -51,7 +53,8 @@ class RefPairs(ABC):
         try:
             page, *others = (ref.read() for ref in chosen)
         except UserError as error:
-            raise UserError(f"Training row {row} ({self.where(row)}): {error}") from error
+            detail = f"Training row {row} ({self.where(row)}): {error}"
+            raise BadExampleError("page cannot be read", self.where(row).rpartition(",")[0], detail) from error
         return Pair(self.queries[row], page, tuple(others))
 
     def _some(self, refs: tuple[PageRef, ...], row: int, epoch: int) -> list[PageRef]:

@@ -7,7 +7,7 @@ from functools import cached_property
 from collotype.families.retriever.data.pages import PageRef
 from collotype.families.retriever.data.pairs import RefPairs
 from collotype.families.retriever.data.tables import Corpus, open_table, require_columns
-from collotype.recipe.schema import PairSource
+from collotype.recipe.retriever import PairSource
 from collotype.runtime.errors import UserError
 
 

@@ -1,0 +1,126 @@
+"""What a page retriever does for the commands."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from collotype.evaluation.results import Measured
+from collotype.families.retriever import mine as mining
+from collotype.families.retriever.backbones import BACKBONES
+from collotype.families.retriever.batches import BATCH_TOKENS
+from collotype.families.retriever.benchmarks import SUITES, find_suite
+from collotype.families.retriever.bm25 import Bm25
+from collotype.families.retriever.cache import Cache
+from collotype.families.retriever.card import find_record, write_card
+from collotype.families.retriever.compress import compress as compress_pages
+from collotype.families.retriever.data import open_source
+from collotype.families.retriever.data.pairs import RefPairs
+from collotype.families.retriever.evaluate import VectorSearch
+from collotype.families.retriever.evaluate import evaluate as evaluate_searcher
+from collotype.families.retriever.layouts import LAYOUTS, read
+from collotype.families.retriever.layouts import export as write_layout
+from collotype.families.retriever.model import Retriever
+from collotype.families.retriever.preset import PRESETS
+from collotype.families.retriever.task import RetrieverTask
+from collotype.families.retriever.token_pooling import Pooling
+from collotype.recipe.load import parse_source
+from collotype.recipe.retriever import RetrieverEvaluate
+from collotype.runtime.device import pick_device
+from collotype.runtime.errors import UserError
+from collotype.runtime.process import World
+
+BM25 = "bm25"
+"""The name by which the baseline is evaluated in a model's place."""
+DEFAULT_SUITE = "sheets"
+KNOWN = {"models": BACKBONES, "presets": PRESETS, "suites": SUITES, "layouts": [*LAYOUTS, "engine-adapter"]}
+
+task = RetrieverTask
+
+
+def recognises(source: str) -> bool:
+    """Is this a retriever in a layout of other libraries, or the baseline?"""
+    names = ("config.json", "modules.json", "adapter_config.json")
+    return source == BM25 or any((Path(source) / name).is_file() for name in names)
+
+
+def load(source: str | Path, preset: str | None = None, base: str | None = None) -> Retriever:
+    """The retriever in a folder or a repository of the hub.
+
+    Args:
+        preset: the preset it was trained with, where its folder does not say.
+        base: where the base of an adapter lies, if not where the adapter says.
+    """
+    return read(source, preset, base).model()
+
+
+def export(source: str | Path, layout: str, out: Path, **options: Any) -> None:
+    model, record = load(source, **options), find_record(Path(source))
+    card = write_card(record.get("recipe", {}).get("name", Path(source).name), model.config, layout, record)
+    write_layout(model, layout, out, card)
+
+
+def evaluate(
+    model: str,
+    choice: RetrieverEvaluate,
+    world: World,
+    cache: Path | None = None,
+    batch_tokens: int | None = None,
+    **options: Any,
+) -> list[Measured]:
+    """
+    Args:
+        cache: a folder that keeps embeddings and read texts; none keeps nothing.
+        batch_tokens: tokens of a forward pass, padding included; none takes the default.
+    """
+    device, benchmarks, kept = pick_device(world), find_suite(choice), Cache(cache)
+    if model == BM25:
+        return evaluate_searcher(Bm25(kept), benchmarks, world=world, device=device)
+    searcher = VectorSearch(load(model, **options).to(device), kept, batch_tokens or BATCH_TOKENS)
+    return evaluate_searcher(searcher, benchmarks, world=world, device=device)
+
+
+def mine(
+    source: str | Path,
+    data: str,
+    out: str | Path,
+    rules: Mapping[str, Any] | None = None,
+    batch_tokens: int | None = None,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+    preset: str | None = None,
+    base: str | None = None,
+) -> dict[str, Any]:
+    """Hard negatives for `data` by the model in `source`, written to `out`; counts of what was done.
+
+    Args:
+        data: a table, a dataset of the hub, PDFs, or a source as in a recipe: `{source: pairs, path: …}`.
+        rules: fields of `retriever.mine.Rules`.
+
+    Raises:
+        UserError: the model or the data cannot be read; `out` is there already.
+    """
+    pairs = open_source(parse_source(data))
+    if not isinstance(pairs, RefPairs):
+        raise UserError("Pages that are drawn on demand (sheets) cannot be named in a file of negatives; give a table.")
+    model = load(source, preset, base).to(pick_device(World()))
+    return mining.mine(model, pairs, Path(out), mining.Rules(**rules or {}), batch_tokens or BATCH_TOKENS, progress)
+
+
+def compress(
+    source: str | Path,
+    choice: RetrieverEvaluate,
+    factors: Sequence[int],
+    methods: Sequence[str],
+    cache: Path | None = None,
+    preset: str | None = None,
+    base: str | None = None,
+) -> list[dict[str, Any]]:
+    """Size and quality of the page vectors of the model in `source` under token pooling: `Compressed` as dicts.
+
+    Raises:
+        UserError: no such model, suite or method, a factor below 1, or a model of one vector a page.
+    """
+    poolings = [Pooling(factor=factor, method=method) for method in methods for factor in factors]
+    benchmarks, model = find_suite(choice), load(source, preset, base)
+    rows = compress_pages(model.to(pick_device(World())), benchmarks, poolings, Cache(cache))
+    return [asdict(row) for row in rows]

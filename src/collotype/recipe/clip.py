@@ -1,0 +1,144 @@
+"""The recipe of a CLIP dual encoder."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from collotype.recipe.schema import (
+    Data,
+    Evaluate,
+    Fraction,
+    NotNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Recipe,
+    Section,
+    Source,
+    nearest_source,
+    several,
+)
+
+
+class ClipModel(Section):
+    """Two towers and what joins them."""
+
+    size: str | None = None
+    """A named configuration with random weights (`collotype list models`)."""
+    weights: str | None = None
+    """A folder, a checkpoint's file or a repository of the hub to start from."""
+    activation: Literal["gelu", "quick_gelu"] | None = None
+    """Of the transformers; weights do not tell it, and the wrong one costs accuracy. Needed with `size`; with `weights`
+    where these do not say."""
+    vocabulary: Literal["clip", "words"] = "clip"
+    """With `size`: CLIP's byte pairs, or the words of the training captions and of the class names that are evaluated."""
+    image_size: PositiveInt | None = None
+    """With `size`: side of a picture in pixels; none takes the size's own."""
+    batch_norm_group: PositiveInt | None = None
+    """Examples that share their statistics, on any hardware; none: the whole batch, summed over the processes. Open_clip
+    without --use-bn-sync: the batch of one GPU."""
+    init_seed: int | None = None
+    """Seed of the random initialisation; none takes train.seed."""
+
+    @model_validator(mode="after")
+    def start_somewhere(self) -> "ClipModel":
+        if (self.size is None) == (self.weights is None):
+            found = "neither" if self.size is None else "both"
+            raise ValueError(f"found {found} of size (random weights) and weights (where they lie); give one of them")
+        if self.size is not None and self.activation is None:
+            raise ValueError(
+                "activation is missing: gelu, or quick_gelu as OpenAI's models and the first of open_clip's"
+            )
+        if self.weights is not None and (self.vocabulary != "clip" or self.image_size is not None):
+            raise ValueError("vocabulary and image_size go with size; weights bring their own: leave them out")
+        return self
+
+
+class ShardSource(Source):
+    """Tar shards in webdataset layout: KEY.jpg and KEY.txt next to each other."""
+
+    source: Literal["shards"]
+    path: str
+    """Shards, several joined by `::`: `cc3m-train-{0000..0575}.tar`, a folder, `s3://…` or any other store of fsspec's,
+    `collotype:pictures/…` for those that come with the package."""
+    caption: str = "txt"
+    """The member that holds the caption; `json:KEY` takes a key of KEY.json."""
+
+
+class CaptionSource(Source):
+    """A table of pictures and captions: CSV, TSV, JSON lines, parquet, or a dataset of the hub."""
+
+    source: Literal["captions"]
+    path: str
+    split: str = "train"
+    """Which files of a folder, where they are named by split."""
+    image_column: str = "filepath"
+    caption_column: str = "title"
+    separator: str | None = None
+    """Between the columns of a CSV; none: a tab in .tsv files, a comma in .csv files."""
+    limit: PositiveInt | None = None
+    """Take the first rows only."""
+
+
+ClipSource = Annotated[
+    ShardSource | CaptionSource, Field(discriminator="source"), nearest_source(ShardSource, CaptionSource)
+]
+
+Strengths = Annotated[list[float], Field(min_length=4, max_length=4)]
+Interval = Annotated[list[PositiveFloat], Field(min_length=2, max_length=2)]
+
+
+class Augmentation(Section):
+    """How training pictures are varied; the keys of open_clip's --aug-cfg."""
+
+    scale: Interval = Field(default_factory=lambda: [0.9, 1.0])
+    """Share of the picture's area that is cut out."""
+    ratio: Interval = Field(default_factory=lambda: [3 / 4, 4 / 3])
+    """Width / height of what is cut out."""
+    color_jitter: Strengths | None = None
+    """Strength of changes to brightness, contrast, saturation and hue."""
+    color_jitter_prob: Fraction = 1.0
+    gray_scale_prob: Fraction = 0.0
+    re_prob: Fraction = 0.0
+    """How often rectangles are erased."""
+    re_count: PositiveInt = 1
+
+
+class ClipData(Data):
+    train: Annotated[list[ClipSource], BeforeValidator(several), Field(min_length=1)]
+    augmentation: Augmentation = Augmentation()
+    max_bad_examples: Fraction = 0.01
+
+
+class ClipLoss(Section):
+    name: Literal["symmetric-infonce", "sigmoid"] = "symmetric-infonce"
+    """CLIP's, or SigLIP's with its bias; the scale is learned and kept within 1 and 100."""
+
+
+class ClipEvaluate(Evaluate):
+    names: str | None = None
+    """labelled: a file of class names, one a line; none takes those of the data."""
+    templates: Literal["openai", "simple", "none"] | None = None
+    """labelled: the sentences that class names are put into: CLIP's 80 for ImageNet, seven of them, or the bare name."""
+    split: str = "validation"
+    """captions: which files of a folder, where they are named by split."""
+    limit: NotNegativeInt | None = None
+    """Take the first rows only."""
+
+    OF_PATHS: ClassVar[tuple[str, ...]] = ("imagenet", "labelled", "captions")
+
+    @model_validator(mode="after")
+    def ask_nothing_in_vain(self) -> "ClipEvaluate":
+        own = self.suite in self.OF_PATHS
+        labelled = self.suite == "labelled"
+        self.require_use(path=own, names=labelled, templates=labelled, split=self.suite == "captions", limit=own)
+        return self
+
+
+class ClipRecipe(Recipe):
+    """One run of a CLIP."""
+
+    family: Literal["clip"]
+    model: ClipModel
+    data: ClipData
+    loss: ClipLoss = ClipLoss()
+    evaluate: list[ClipEvaluate] = Field(default_factory=list)

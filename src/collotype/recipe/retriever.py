@@ -1,0 +1,199 @@
+"""The recipe of a page retriever."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from collotype.recipe.schema import (
+    Data,
+    Evaluate,
+    Fraction,
+    NotNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Recipe,
+    Section,
+    Source,
+    nearest_source,
+    several,
+)
+
+
+class Lora(Section):
+    """Low-rank updates of a frozen model (arXiv 2106.09685)."""
+
+    rank: PositiveInt
+    alpha: PositiveFloat
+    dropout: Fraction = 0.0
+    targets: str = "language-model"
+    """language-model, all, or a regular expression on whole names of linear layers of the backbone."""
+    init: Literal["gaussian", "kaiming"] = "gaussian"
+    """Of the first of the two matrices; the second is zero."""
+    projection: Literal["lora", "full", "frozen"] = "lora"
+    """How the projection to vectors is trained."""
+    rank_stabilised: bool = False
+
+
+class RetrieverModel(Section):
+    """The retriever's architecture."""
+
+    backbone: str
+    size: str | None = None
+    """A named configuration with random weights."""
+    weights: str | None = None
+    """A folder, or a repository of the hub, to start from: a retriever in any published layout, or a plain model."""
+    base: str | None = None
+    """Where the base of an adapter in `weights` lies, if not where the adapter says."""
+    lora: Lora | None = None
+    """Train low-rank updates only; none trains every weight. An adapter in `weights` is merged first."""
+    quantize: Literal["none", "nf4"] = "none"
+    """nf4: the backbone's frozen weights in 4 bits (QLoRA, arXiv 2305.14314); needs the extra `bitsandbytes`."""
+    interaction: Literal["late", "single"]
+    dim: PositiveInt | None = None
+    """Width of the projection; none leaves the backbone's own vectors (BiPali)."""
+    pooling: Literal["mean", "last"] = "mean"
+    """What a single vector is made of: all tokens, or the last one (BiQwen2)."""
+    preset: str
+    init_seed: int | None = None
+    """Seed of the random initialisation; none takes train.seed."""
+    max_query_tokens: Annotated[int, Field(ge=16)] = 512
+    """Tokens of a query's own text; training cuts a longer one and records it, encoding refuses it."""
+
+    @model_validator(mode="after")
+    def start_somewhere(self) -> "RetrieverModel":
+        if (self.size is None) == (self.weights is None):
+            found = "neither" if self.size is None else "both"
+            raise ValueError(f"found {found} of size (random weights) and weights (where they lie); give one of them")
+        if self.quantize != "none" and self.lora is None:
+            raise ValueError(f"quantize is {self.quantize}, and such weights cannot be trained; give lora, too")
+        return self
+
+
+class SheetSource(Source):
+    """Pages of 3 x 3 small pictures, drawn on demand."""
+
+    source: Literal["sheets"]
+    queries: PositiveInt
+    """Number of (query, page) pairs."""
+    negatives: NotNegativeInt = 0
+    """Explicit (hard) negatives of each query."""
+    seed: int = 0
+    pictures: str | None = None
+    """Folder with twitter.tar and google.tar; none takes the pictures that come with the package."""
+
+
+class PairSource(Source):
+    """A table of queries and pages: parquet, JSON lines, or a dataset of the Hugging Face hub."""
+
+    source: Literal["pairs"]
+    path: str
+    """A .parquet or .jsonl file, a folder of either, or a dataset of the hub (`vidore/colpali_train_set`)."""
+    split: str = "train"
+    """Which files of a folder, where they are named by split."""
+    subset: str | None = None
+    """A folder of the dataset to stay in, as `en` of llamaindex/vdr-multilingual-train."""
+    query_column: str = "query"
+    image_column: str = "image"
+    negatives_column: str = "negatives"
+    negatives: NotNegativeInt = 0
+    """Explicit negatives of each query: this many of its list, others in every epoch."""
+    corpus: str | None = None
+    """A table as `path`, whose rows the image and negatives columns name by id instead of holding pictures."""
+    corpus_id_column: str | None = None
+    """The corpus's column of ids; none: ids are row numbers, from 0."""
+    corpus_image_column: str = "image"
+    limit: PositiveInt | None = None
+    """Take the first rows only."""
+    page_px: PositiveInt = 1536
+    """Longest edge of a rendered PDF page."""
+
+
+class PdfOutlineSource(Source):
+    """Weak labels from PDFs themselves: outline entries and captions, each with its page."""
+
+    source: Literal["pdf-outline"]
+    path: str
+    """A PDF, or a folder of them."""
+    outline: bool = True
+    """Take the bookmarks' titles as queries."""
+    captions: bool = True
+    """Take the captions of figures and tables as queries."""
+    min_chars: PositiveInt = 6
+    """Leave shorter titles and captions out."""
+    limit: PositiveInt | None = None
+    """Take the first rows only."""
+    page_px: PositiveInt = 1536
+    """Longest edge of a rendered page."""
+
+    @property
+    def negatives(self) -> int:
+        return 0
+
+
+TrainSource = Annotated[
+    SheetSource | PairSource | PdfOutlineSource,
+    Field(discriminator="source"),
+    nearest_source(SheetSource, PairSource, PdfOutlineSource),
+]
+
+
+class RetrieverData(Data):
+    train: Annotated[list[TrainSource], BeforeValidator(several), Field(min_length=1)]
+
+
+class RetrieverLoss(Section):
+    """The objective on the scores; what is none keeps the named loss's own default."""
+
+    name: str
+    """infonce, symmetric-infonce, pairwise, sigmoid, or a class of colpali-engine (`collotype list losses`)."""
+    dialect: str | None = None
+    """For a class of colpali-engine: whose defaults (paper, colpali-engine<=0.3.10, colpali-engine>=0.3.11)."""
+    temperature: PositiveFloat | None = None
+    normalize: bool | None = None
+    """Divide a late-interaction score by the number of query vectors."""
+    smooth_max: PositiveFloat | None = None
+    """tau of a smooth maximum in MaxSim; none takes the maximum."""
+    filter_threshold: PositiveFloat | None = None
+    """Damp in-batch negatives that score above this part of the positive's score."""
+    filter_factor: PositiveFloat | None = None
+    in_batch_weight: Fraction | None = None
+    """With explicit negatives: the weight of the in-batch objective; theirs is one minus it."""
+    share_negatives: bool | None = None
+    """Push every query from all queries' explicit negatives, not from its own only."""
+
+
+class RetrieverEvaluate(Evaluate):
+    data_dir: str | None = None
+    """ViDoRe: the folder with local copies of the datasets, each in a folder of its own; none asks the hub."""
+    only: list[str] = Field(default_factory=list)
+    """ViDoRe: leave out the suite's other datasets."""
+    split: str = "test"
+    counting: Literal["mteb", "vidore-benchmark"] = "mteb"
+    """How duplicates are merged and pages ranked; published tables are of one or the other."""
+
+    OF_PATHS: ClassVar[tuple[str, ...]] = ("qa", "beir")
+
+    @model_validator(mode="after")
+    def ask_nothing_in_vain(self) -> "RetrieverEvaluate":
+        own, vidore = self.suite in self.OF_PATHS, self.suite.startswith("vidore-")
+        self.require_use(path=own, data_dir=vidore, only=vidore, counting=own or vidore)
+        return self
+
+
+class RetrieverRecipe(Recipe):
+    """One run of a page retriever."""
+
+    family: Literal["retriever"]
+    model: RetrieverModel
+    data: RetrieverData
+    loss: RetrieverLoss
+    evaluate: list[RetrieverEvaluate] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def shard_what_can_be(self) -> "RetrieverRecipe":
+        if self.model.quantize != "none" and self.train.shard != "none":
+            raise ValueError(
+                f"model.quantize is {self.model.quantize} and train.shard {self.train.shard}, which do not go together "
+                "(weights in 4 bits are not divided among processes); leave one of them out"
+            )
+        return self
