@@ -188,7 +188,7 @@ def resized(image: Image.Image, size: tuple[int, int], resample: Resampling) -> 
 
 
 def shortest_to(size: tuple[int, int], shortest: int) -> tuple[int, int]:
-    """The (height, width) of a picture of (width, height) with its shorter side made `shortest`; torchvision's rounding."""
+    """(height, width) of a picture of (width, height) once its shorter side is `shortest`; torchvision's rounding."""
     longest = int(shortest * max(size) / min(size))
     return (longest, shortest) if size[0] <= size[1] else (shortest, longest)
 
