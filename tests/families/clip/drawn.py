@@ -1,5 +1,7 @@
 """A picture that every machine draws alike, in every mode a file may have."""
 
+import io
+
 import numpy as np
 from PIL import Image
 
@@ -19,3 +21,9 @@ def drawn(width: int, height: int, mode: str = "RGB") -> Image.Image:
         if mode == "P"
         else image.convert(mode)
     )
+
+
+def encoded(image: Image.Image, form: str = "JPEG") -> bytes:
+    content = io.BytesIO()
+    image.save(content, form)
+    return content.getvalue()

@@ -12,8 +12,8 @@ from tests.runtime.shards.made_shards import sample, write_shard, write_tar
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.shards import index as index_module
-from collotype.runtime.shards.index import Fault, Shards, counts
-from collotype.runtime.shards.samples import ENTRY, Layout
+from collotype.runtime.shards.index import Shards, counts
+from collotype.runtime.shards.samples import ENTRY, Fault, Layout
 
 
 @pytest.fixture

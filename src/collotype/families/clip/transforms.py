@@ -49,7 +49,8 @@ class EvaluationTransform:
     resize_mode: Literal["shortest", "longest", "squash"] = "shortest"
     fill: int = 0
 
-    def __call__(self, image: Image.Image) -> Tensor:
+    def __call__(self, image: Image.Image, rng: random.Random | None = None) -> Tensor:
+        """Nothing is drawn: `rng` is there for who calls either transform."""
         height, width = sides(self.size)
         resample = RESAMPLINGS[self.interpolation]
         if self.resize_mode == "squash":

@@ -20,7 +20,7 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_file, cache_folder, in_turn
 from collotype.runtime.shards.names import is_remote, shard_names, some
 from collotype.runtime.shards.remote import FetchedShards, Told, tell
-from collotype.runtime.shards.samples import ENTRY, OTHER_COUNT, Indexed, Layout, index_shard
+from collotype.runtime.shards.samples import ENTRY, OTHER_COUNT, Fault, Indexed, Layout, index_shard
 from collotype.runtime.shards.tar import BLOCK
 
 VERSION = 1
@@ -40,14 +40,6 @@ class Shard(NamedTuple):
 
     name: str
     told: Told
-
-
-class Fault(NamedTuple):
-    """What kept `count` samples of a shard from being used (or was doubtful about them)."""
-
-    cause: str
-    place: str
-    count: int
 
 
 class Shards:
@@ -105,6 +97,10 @@ class Shards:
     def place(self, row: int) -> str:
         """The shard of a row, as a user knows it."""
         return self.shards[self.shard(row)].name
+
+    def picture_key(self, row: int) -> tuple[str, int]:
+        """Where the picture is."""
+        return self.place(row), self.entries["picture"][row].item()
 
     def read(self, row: int) -> tuple[bytes, tuple[str, ...]]:
         """The picture's file, and its texts."""

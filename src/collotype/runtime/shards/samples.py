@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,14 @@ NOT_TEXT, SEVERAL, CUT_OFF = "caption is no text", "several pictures", "shard is
 OTHER_COUNT = "sizes.json tells of another number of samples"
 COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
 """How gzip, zstd, bzip2 and xz begin."""
+
+
+class Fault(NamedTuple):
+    """What kept `count` samples of a shard from being used (or was doubtful about them)."""
+
+    cause: str
+    place: str
+    count: int
 
 
 @dataclass(frozen=True)
