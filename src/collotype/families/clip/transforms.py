@@ -145,7 +145,7 @@ class TrainingTransform:
     def __call__(self, image: Image.Image, rng: random.Random) -> Tensor:
         wanted = self.augmentation
         image = image.crop(draw_crop(image.size, wanted.scale, wanted.ratio, rng))
-        image = resized(image, sides(self.size), Resampling.BICUBIC).convert("RGB")
+        image = rgb(resized(image, sides(self.size), Resampling.BICUBIC))
         if wanted.color_jitter and rng.random() < wanted.color_jitter_prob:
             image = jittered(image, wanted.color_jitter, rng)
         if wanted.gray_scale_prob and rng.random() < wanted.gray_scale_prob:
@@ -167,8 +167,13 @@ def normalised(pixels: Tensor, mean: Channels, std: Channels) -> Tensor:
     return (pixels / 255 - centre) / spread
 
 
+def rgb(image: Image.Image) -> Image.Image:
+    """Without the copy that Pillow makes of what is RGB already."""
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
 def to_bytes(image: Image.Image) -> Tensor:
-    return torch.from_numpy(np.array(image.convert("RGB")).transpose(2, 0, 1).copy())
+    return torch.from_numpy(np.asarray(rgb(image)).transpose(2, 0, 1).copy())
 
 
 def sides(size: Size) -> tuple[int, int]:

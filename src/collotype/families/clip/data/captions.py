@@ -11,6 +11,7 @@ from typing import Protocol
 from PIL import Image
 from torch import Tensor
 
+from collotype.families.clip.transforms import rgb
 from collotype.runtime.seeds import derive_seed
 from collotype.runtime.shards.samples import Fault
 from collotype.training.faults import BadExampleError
@@ -119,7 +120,8 @@ def decode(content: bytes, place: str, max_pixels: int = MAX_PIXELS) -> Image.Im
             image = Image.open(io.BytesIO(content))
             if image.width * image.height > max_pixels:
                 raise BadExampleError(TOO_LARGE, place, f"{place}: a picture of {image.width} x {image.height} pixels.")
-            return image.convert("RGB")
+            image.load()
+            return rgb(image)
     except UNREADABLE as error:
         cause = TOO_LARGE if isinstance(error, Image.DecompressionBombError) else UNDECODABLE
         raise BadExampleError(cause, place, f"{place}: {cause} ({error}).") from error
