@@ -51,7 +51,7 @@ def drawn(rng: np.random.Generator, width: int, height: int) -> bytes:
 def ours(folder: Path, epoch: int) -> Iterator[Any]:
     from collotype.families.clip.data.captions import CaptionDataset
     from collotype.families.clip.transforms import TrainingTransform
-    from collotype.runtime.shards.index import Shards
+    from collotype.runtime.shards.reader import Shards
 
     dataset = CaptionDataset(Shards(str(folder)), TrainingTransform(224), seed=0)
     for row in random.Random(epoch).sample(range(len(dataset)), len(dataset)):
@@ -77,7 +77,7 @@ def webdatasets(folder: Path, epoch: int) -> Iterator[Any]:
 
 
 def ours_read(folder: Path, epoch: int) -> Iterator[Any]:
-    from collotype.runtime.shards.index import Shards
+    from collotype.runtime.shards.reader import Shards
 
     shards = Shards(str(folder))
     for row in random.Random(epoch).sample(range(len(shards)), len(shards)):

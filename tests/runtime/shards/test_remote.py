@@ -12,8 +12,8 @@ from tests.runtime.shards.made_shards import write_shard
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.shards import remote
-from collotype.runtime.shards.index import Shards, opened
 from collotype.runtime.shards.names import shard_names
+from collotype.runtime.shards.reader import Shards, opened
 from collotype.runtime.shards.remote import FetchedShards, tell
 
 
@@ -118,7 +118,7 @@ def test_a_fetch_that_fails_is_tried_again(memory, monkeypatch: pytest.MonkeyPat
 
 
 def test_what_cannot_be_reached_is_a_sentence() -> None:
-    with pytest.raises(UserError, match=r"memory://nowhere/0\.tar cannot be read"):
+    with pytest.raises(UserError, match=r"memory://nowhere/0\.tar cannot be read \(there is no such file\)"):
         Shards("memory://nowhere/0.tar")
     with pytest.raises(UserError, match=r"nonsense://a\.tar cannot be read"):
         Shards("nonsense://a.tar")

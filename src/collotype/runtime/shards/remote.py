@@ -69,6 +69,7 @@ def tell(address: str) -> Told:
 
 def unreachable(address: str, error: Exception) -> UserError:
     why = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+    why = "there is no such file" if isinstance(error, FileNotFoundError) else why
     return UserError(f"{address} cannot be read ({why}); check the address, the network and your access.")
 
 

@@ -13,7 +13,7 @@ from tests.runtime.shards.made_shards import sample, write_tar
 
 from collotype.families.clip.data.captions import CaptionDataset, decode
 from collotype.families.clip.transforms import Augmentation, EvaluationTransform, TrainingTransform, to_bytes
-from collotype.runtime.shards.index import Shards
+from collotype.runtime.shards.reader import Shards
 from collotype.runtime.shards.samples import Layout
 from collotype.training.faults import BadExampleError
 

@@ -12,15 +12,12 @@ from PIL import Image
 from torch import Tensor
 
 from collotype.families.clip.transforms import rgb
+from collotype.runtime.pictures import MAX_PIXELS, UNREADABLE
 from collotype.runtime.seeds import derive_seed
 from collotype.runtime.shards.samples import Fault
 from collotype.training.faults import BadExampleError
 
-MAX_PIXELS = 2**28
-"""A picture with more (a 40 MB file can hold them) is refused before it is decoded."""
 TOO_LARGE, UNDECODABLE = "too many pixels", "picture cannot be decoded"
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What Pillow raises on damaged files."""
 
 
 class CaptionSource(Protocol):

@@ -1,5 +1,6 @@
 """Labelled pictures for zero-shot classification: class folders, tar shards with `.cls`, a table."""
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,11 +18,15 @@ from collotype.families.clip.data.classes import (
     imagenet_templates,
     read_templates,
 )
+from collotype.families.clip.data.tables import PICTURE_COLUMNS
+from collotype.runtime import pictures
 from collotype.runtime.errors import UserError
-from collotype.runtime.shards.index import Shards
 from collotype.runtime.shards.names import is_remote
+from collotype.runtime.shards.reader import Shards
 from collotype.runtime.shards.samples import Layout
+from collotype.runtime.tables import ParquetTable, Table, need_column, parquet
 
+LABEL_COLUMNS = ("label", "labels", "cls", "fine_label")
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """What torchvision's ImageFolder takes for pictures."""
 
@@ -145,3 +150,53 @@ def templates_beside(*folders: Path) -> list[str]:
         if (folder / FILE_OF_TEMPLATES).is_file():
             return read_templates(folder / FILE_OF_TEMPLATES)
     return imagenet_templates()
+
+
+class TablePictures:
+    """A table with a column of pictures or their paths, and one of labels: numbers, names or keys of classes.
+
+    Args:
+        names: none: those in the parquet file of a `ClassLabel`, else the labels themselves, sorted.
+
+    Raises:
+        UserError: a column is missing, a picture's file cannot be read, or a label means no class.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        picture_column: str | None = None,
+        label_column: str | None = None,
+        names: str | Sequence[str] | None = None,
+    ):
+        self.table = table
+        self.picture = need_column(table, *([picture_column] if picture_column else PICTURE_COLUMNS))
+        column = need_column(table, *([label_column] if label_column else LABEL_COLUMNS))
+        labels, where = table.values(column), str(table.files[0])
+        names = names if names is not None else class_label_names(table, column)
+        if names is None and not all(isinstance(label, str) and not label.isdecimal() for label in labels):
+            raise UserError(f"The labels of {where} are numbers, or missing; give class names.")
+        self.classes = classes_from(names if names is not None else sorted(set(labels)))
+        self.labels = self.classes.numbers(labels, where)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def image(self, row: int) -> Image.Image:
+        (file, _), origin = self.table.place(row), self.table.where(row)
+        return decode(pictures.encoded(self.table.cell(row, self.picture), file.parent, origin), origin)
+
+    def label(self, row: int) -> int:
+        return self.labels[row]
+
+    def templates(self) -> list[str]:
+        return templates_beside(self.table.files[0].parent)
+
+
+def class_label_names(table: Table, column: str) -> list[str] | None:
+    """The names that the datasets library writes into a parquet file's schema."""
+    if not isinstance(table, ParquetTable):
+        return None
+    written = parquet.open_parquet(table.files[0]).handle.schema_arrow.metadata or {}
+    features = json.loads(written.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    return features.get(column, {}).get("names")

@@ -12,7 +12,7 @@ from tests.runtime.shards.made_shards import sample, write_shard, write_tar
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.shards import index as index_module
-from collotype.runtime.shards.index import Shards, counts
+from collotype.runtime.shards.reader import Shards, counts
 from collotype.runtime.shards.samples import ENTRY, Fault, Layout
 
 
@@ -152,6 +152,12 @@ def test_shards_without_samples_or_captions_are_refused(tmp_path: Path) -> None:
     faulty = write_tar(tmp_path / "faulty.tar", [*sample("a", caption=" "), *sample("b", caption=None)])
     with pytest.raises(UserError, match=r"No sample of .*faulty\.tar can be used"):
         Shards(str(faulty))
+
+
+def test_a_shard_whose_samples_all_have_faults_has_no_region(folder: Path) -> None:
+    write_tar(folder / "01.tar", [*sample("a", caption=" "), *sample("b", caption=None)])
+    shards = Shards(str(folder))
+    assert shards.regions == [range(0, 10), range(10, 20)] and shards.read(10)[0] == b"picture 20"
 
 
 def test_sizes_json_is_held_against_the_shards(folder: Path) -> None:
