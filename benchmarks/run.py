@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ALL = ("import_time", "maxsim", "step", "memory", "preprocess", "pooling", "invariance")
+ALL = ("import_time", "maxsim", "step", "memory", "preprocess", "pooling", "invariance", "clip_loader")
 
 
 def main() -> None:

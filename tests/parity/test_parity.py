@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from collotype.evaluation.ranking import ranking_metrics
+from collotype.families.clip.transforms import EvaluationTransform, normalised
 from collotype.families.retriever.backbones import BACKBONES
 from collotype.families.retriever.layouts.weights import canonical, load_strictly
 from collotype.families.retriever.model import Retriever, RetrieverConfig
@@ -148,11 +150,22 @@ def check_token_pooling(case: dict, folder: Path) -> None:
             torch.testing.assert_close(found, wanted[nearest], atol=case["tolerance"]["embeddings"], rtol=0)
 
 
+def check_clip_preprocess(case: dict, folder: Path) -> None:
+    wanted = load_file(folder / "tensors.safetensors")["pixel_values"]
+    options = {name: case[name] for name in ("mean", "std", "interpolation", "resize_mode") if name in case}
+    transform = EvaluationTransform.from_hub(options, case["size"])
+    found = normalised(transform(Image.open(folder / case["image"]))[None], transform.mean, transform.std)
+    wanted = wanted.view_as(found)
+    torch.testing.assert_close(found, wanted, atol=case["tolerance"]["pixels"], rtol=0)
+    assert (found - wanted).abs().mean().item() <= case["tolerance"]["mean"]
+
+
 CHECKS: dict[str, Callable[[dict, Path], None]] = {
     "ranking_metrics": check_ranking_metrics,
     "maxsim": check_maxsim,
     "loss": check_loss,
     "clip_loss": check_clip_loss,
+    "clip_preprocess": check_clip_preprocess,
     "retriever": check_retriever,
     "token_pooling": check_token_pooling,
 }

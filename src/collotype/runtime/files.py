@@ -154,6 +154,21 @@ def held(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextmanager
+def in_turn(path: Path) -> Iterator[None]:
+    """Waits until no other process of this machine is within a block of the same `path`, an empty file."""
+    import fcntl
+
+    with room_to_write(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 class JsonLines:
     """An append-only file of one JSON object a line, each with its `step`."""
 

@@ -19,11 +19,12 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from collotype.families.retriever.batches import BATCH_TOKENS
-from collotype.families.retriever.data.pages import PageRef, digest
+from collotype.families.retriever.data.pages import PageRef
 from collotype.families.retriever.data.pairs import RefPairs
 from collotype.families.retriever.model import Retriever
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import remove, sweep_partial, write_bytes, write_json, write_text
+from collotype.runtime.pictures import digest
 
 PAGES_PER_CHUNK, READ_AT_ONCE = 128, 32
 QUERIES_PER_BLOCK = 256

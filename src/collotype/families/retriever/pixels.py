@@ -15,9 +15,8 @@ from PIL.Image import Resampling
 from torch import Tensor
 
 from collotype.runtime.errors import UserError
+from collotype.runtime.pictures import opaque
 
-MAX_PIXELS = 2**28
-"""A page with more pixels (a 40 MB file can hold them) is refused before it is decoded."""
 Channels = tuple[float, float, float]
 HALF: Channels = (0.5, 0.5, 0.5)
 CLIP_MEAN: Channels = (0.48145466, 0.4578275, 0.40821073)
@@ -240,26 +239,6 @@ def normalised(pixels: Tensor, mean: Channels, std: Channels) -> Tensor:
 def channels_first(pictures: Sequence[np.ndarray]) -> Tensor:
     """Pictures [height, width, 3] of one size as bytes [B, 3, height, width]."""
     return torch.from_numpy(np.stack([picture.transpose(2, 0, 1) for picture in pictures]))
-
-
-def opaque(image: Image.Image) -> Image.Image:
-    """The page in RGB, as it looks on white paper.
-
-    Raises:
-        UserError: it cannot be decoded, or has more than MAX_PIXELS.
-    """
-    name = getattr(image, "filename", "") or "a page image"
-    if image.width * image.height > MAX_PIXELS:
-        raise UserError(
-            f"{name} has {image.width} x {image.height} pixels, more than the {MAX_PIXELS:,} a page may have; make it "
-            "smaller or leave it out."
-        )
-    try:
-        if image.has_transparency_data:
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-        return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{name} cannot be read as a picture ({error}); replace it or leave it out.") from error
 
 
 def resized(image: Image.Image, size: tuple[int, int], resample: Resampling = Resampling.BICUBIC) -> Image.Image:

@@ -81,16 +81,6 @@ def test_texts_and_files_may_stand_in_place_of_picture_bytes(tmp_path: Path) -> 
     assert found.pages.text_from == "the column text_description"
 
 
-def test_row_groups_are_let_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from collotype.families.retriever.benchmarks import parquet
-
-    monkeypatch.setattr(parquet, "KEPT_BYTES", 1)
-    found = read_qa("qa/set", folder)
-    for page in (4, 0, 3, 1, 4):
-        assert found.pages.image(page).size == found.pages.size(page)
-        assert len(parquet.ParquetPictures._kept) == 1
-
-
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
@@ -101,7 +91,7 @@ def test_row_groups_are_let_go(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         ({"query": ["a"], "image": [{"bytes": b"no picture", "path": None}]}, "row 0, column image is no picture"),
         (
             {"query": ["a"], "image": [{"bytes": None, "path": "x.png"}]},
-            "the picture x.png, which cannot be read",
+            r"the picture .*x.png, which cannot be read",
         ),
     ],
 )

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from collotype.evaluation.results import MtebTask
 from collotype.families.retriever.benchmarks.benchmark import HEADLINE, Benchmark, Counting, Event, event
-from collotype.families.retriever.benchmarks.parquet import ParquetPictures, ParquetTable, find_tables
 from collotype.families.retriever.benchmarks.qa import picture_pages
 from collotype.runtime.errors import UserError
+from collotype.runtime.tables import PictureColumn, Table, find_column, find_tables, need_column, open_files
 
 PAGE_ID, QUERY_ID = ("corpus-id", "corpus_id", "_id", "id"), ("query-id", "query_id", "_id", "id")
 """The names of the id columns in the published sets."""
@@ -40,14 +40,14 @@ def read_beir(
     found = []
     for prefix in prefixes:
         parts = {part: part_of(tables, prefix, names, folder) for part, names in PARTS.items()}
-        corpus = Corpus(ParquetTable(parts["corpus"]))
+        corpus = Corpus(open_files(parts["corpus"]))
         # languages mostly search the same pages: they are kept, and then encoded, once
         corpus = read.setdefault(corpus.pages.fingerprint + repr(corpus.pages.ids), corpus)
-        queries, qrels = ParquetTable(parts["queries"]), read_qrels(ParquetTable(parts["qrels"]))
-        column = queries.find("language") if not prefix and (task is None or len(task.languages) > 1) else None
+        queries, qrels = open_files(parts["queries"]), read_qrels(open_files(parts["qrels"]))
+        column = find_column(queries, "language") if not prefix and (task is None or len(task.languages) > 1) else None
         languages = queries.values(column) if column else [prefix.removesuffix("-") or "default"] * len(queries)
-        ids = map(str, queries.values(queries.need(*QUERY_ID)))
-        texts = dict(zip(ids, queries.values(queries.need("query", "text")), strict=True))
+        ids = map(str, queries.values(need_column(queries, *QUERY_ID)))
+        texts = dict(zip(ids, queries.values(need_column(queries, "query", "text")), strict=True))
         for language in dict.fromkeys(languages):
             own = {query: text for (query, text), of in zip(texts.items(), languages, strict=True) if of == language}
             kept, judged, events = judge(own, qrels, set(corpus.pages.ids))
@@ -66,14 +66,14 @@ class Corpus:
         UserError: two pages have one id.
     """
 
-    def __init__(self, table: ParquetTable):
-        ids = [str(page) for page in table.values(table.need(*PAGE_ID))]
+    def __init__(self, table: Table):
+        ids = [str(page) for page in table.values(need_column(table, *PAGE_ID))]
         if len(set(ids)) < len(ids):
             twice = next(page for page in ids if ids.count(page) > 1)
             raise UserError(
-                f"{table.paths[0]} has the page {twice} {ids.count(twice)} times; give each page its own id."
+                f"{table.files[0]} has the page {twice} {ids.count(twice)} times; give each page its own id."
             )
-        self.pages = picture_pages(table, ParquetPictures(table, table.need("image")), range(len(ids)), ids)
+        self.pages = picture_pages(table, PictureColumn(table, need_column(table, "image")), range(len(ids)), ids)
 
 
 def part_of(tables: Mapping[str, list[Path]], prefix: str, names: tuple[str, ...], folder: Path) -> list[Path]:
@@ -86,9 +86,9 @@ def part_of(tables: Mapping[str, list[Path]], prefix: str, names: tuple[str, ...
     )
 
 
-def read_qrels(table: ParquetTable) -> dict[str, dict[str, int]]:
+def read_qrels(table: Table) -> dict[str, dict[str, int]]:
     qrels: dict[str, dict[str, int]] = defaultdict(dict)
-    columns = (table.values(table.need(*names)) for names in (QUERY_ID, PAGE_ID, ("score",)))
+    columns = (table.values(need_column(table, *names)) for names in (QUERY_ID, PAGE_ID, ("score",)))
     for query, page, score in zip(*columns, strict=True):
         qrels[str(query)][str(page)] = int(score)
     return qrels

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from collotype.evaluation.results import MtebTask
 from collotype.families.retriever.benchmarks.benchmark import HEADLINE, Benchmark, Counting, Pages, event
-from collotype.families.retriever.benchmarks.parquet import ParquetPictures, ParquetTable, find_tables
 from collotype.runtime.errors import UserError
+from collotype.runtime.tables import PictureColumn, Table, find_column, find_tables, need_column, open_files
 
 TEXT_COLUMNS = ("text_description", "markdown", "text")
 """Where a page's text may stand, the first that is there."""
@@ -36,10 +36,12 @@ def read_qa(
         raise UserError(
             f"{folder} has the configurations {', '.join(tables)}, so it is not of the qa layout; try beir."
         )
-    table = ParquetTable(tables["default"] if "default" in tables else next(iter(tables.values())))
-    texts = table.values(table.need("query"))
-    pictures = ParquetPictures(table, table.need("image"))
-    filenames = table.values(table.need("image_filename")) if counting == "vidore-benchmark" else [None] * len(table)
+    table = open_files(tables["default"] if "default" in tables else next(iter(tables.values())))
+    texts = table.values(need_column(table, "query"))
+    pictures = PictureColumn(table, need_column(table, "image"))
+    filenames = (
+        table.values(need_column(table, "image_filename")) if counting == "vidore-benchmark" else [None] * len(table)
+    )
     if counting == "vidore-benchmark" and None in filenames:
         raise UserError(
             f"Row {filenames.index(None)} of {folder} has no image_filename, by which {counting} knows a page."
@@ -77,9 +79,9 @@ def first_rows(keys: Sequence[object]) -> list[int]:
     return [seen.setdefault(key, row) for row, key in enumerate(keys)]
 
 
-def picture_pages(table: ParquetTable, pictures: ParquetPictures, rows: Sequence[int], ids: Sequence[str]) -> Pages:
+def picture_pages(table: Table, pictures: PictureColumn, rows: Sequence[int], ids: Sequence[str]) -> Pages:
     """The pages in these rows of a table."""
-    column = table.find(*TEXT_COLUMNS)
+    column = find_column(table, *TEXT_COLUMNS)
     texts = table.values(column) if column else []
     return Pages(
         ids,

@@ -1,21 +1,20 @@
 """Where a page's picture is: a picture file, a page of a PDF, a cell of a parquet file. A reference costs nothing until
-it is read, can be compared, and can be written down in a pairs file."""
+it is read, can be compared, and can be written down in a pairs file. And how the cells of a table name pages."""
 
 import hashlib
-import io
 import os
-import warnings
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from PIL import Image, ImageOps
+from PIL import Image
 
-from collotype.families.retriever.data.parquet import read_cell
-from collotype.families.retriever.pixels import MAX_PIXELS
 from collotype.runtime import pdf
 from collotype.runtime.errors import UserError
+from collotype.runtime.pictures import content_of, decode
+from collotype.runtime.tables import Table
+from collotype.runtime.tables.parquet import read_cell
 
 
 class PageRef(Protocol):
@@ -27,7 +26,7 @@ class PageRef(Protocol):
         """The decoded picture.
 
         Raises:
-            UserError: it is missing, cannot be decoded, or has more than MAX_PIXELS.
+            UserError: it is missing, cannot be decoded, or has more than MAX_PIXELS (runtime/pictures.py).
         """
 
     def key(self) -> Hashable:
@@ -79,18 +78,11 @@ class ParquetCell:
 
     @property
     def origin(self) -> str:
-        return f"{self.path}, row {self.row}, column {self.column!r}"
+        return f"{self.path}, row {self.row}, column {self.column}"
 
     def content(self) -> bytes | Path:
-        value = read_cell(self.path, self.row, self.column)
-        value = value if self.place is None else value[self.place]
-        if isinstance(value, Mapping):
-            if value.get("bytes") is None and value.get("path"):
-                return self.path.parent / value["path"]
-            value = value.get("bytes")
-        if not value:
-            raise UserError(f"{self.origin} holds no picture; remove the row.")
-        return value
+        cell = read_cell(self.path, self.row, self.column)
+        return content_of(cell if self.place is None else cell[self.place], self.path.parent, self.origin)
 
     def read(self) -> Image.Image:
         return decode(self.content(), self.origin)
@@ -135,25 +127,45 @@ def ref_from(value: Any, folder: Path, page_px: int, origin: str) -> PageRef:
     return PictureFile(folder / path)
 
 
-def decode(content: bytes | Path, origin: str) -> Image.Image:
-    """The whole picture, upright as its EXIF data say (as `datasets` does it).
+Lookup = Callable[[Hashable, str], PageRef]
+"""(id, where it stands) -> the page of a corpus."""
+
+
+def refs_in(table: Table, row: int, column: str, page_px: int, lookup: Lookup | None = None) -> tuple[PageRef, ...]:
+    """The pages in a table's cell; none where it is null.
+
+    Args:
+        lookup: finds what a cell names by an id: what is no mapping, or has an `id`.
 
     Raises:
-        UserError: it cannot be decoded, or has more than MAX_PIXELS.
+        UserError: the cell names no page.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(content) if isinstance(content, bytes) else content)
-        if image.width * image.height > MAX_PIXELS:
-            raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,}")
-        image.load()
-        return ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{origin}: the picture cannot be read ({error}); replace it or remove the row.") from error
+    file, number = table.place(row)
+    match table.embeds(column):
+        case "one":
+            return (ParquetCell(file, number, column),)
+        case "list":
+            pictures = table.cell(row, column) or ()
+            return tuple(ParquetCell(file, number, column, place) for place in range(len(pictures)))
+    cell, where = table.cell(row, column), table.where(row)
+
+    def ref(part: Any) -> PageRef:
+        if lookup and not isinstance(part, dict):
+            return lookup(part, where)
+        if lookup and part.get("id") is not None:
+            return lookup(part["id"], where)
+        return ref_from(part, file.parent, page_px, where)
+
+    return tuple(map(ref, cell if isinstance(cell, list) else [] if cell is None else [cell]))
 
 
-def digest(image: Image.Image) -> str:
-    """Of size and RGB pixels: the same for copies of a page in other files or formats."""
-    pixels = image.convert("RGB")
-    return hashlib.blake2b(f"{pixels.size}".encode() + pixels.tobytes(), digest_size=16).hexdigest()
+def document_in(table: Table, row: int, page_px: int) -> tuple[PageRef, ...]:
+    """The page of a PDF that the columns `document` and `page` name; none where `document` is null.
+
+    Raises:
+        UserError: `page` is no number.
+    """
+    cell = {name: table.cell(row, name) for name in ("document", "page")}
+    if cell["document"] is None:
+        return ()
+    return (ref_from(cell, table.place(row)[0].parent, page_px, table.where(row)),)

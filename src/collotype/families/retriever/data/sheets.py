@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from collotype.families.retriever.data.pairs import Pair
 from collotype.runtime.errors import UserError
 from collotype.runtime.seeds import derive_seed
-from collotype.runtime.shards import TarShard
+from collotype.runtime.shards.tar import TarShard
 
 ASSETS = Path(__file__).parents[3] / "assets"
 HANDS = ("twitter", "google")

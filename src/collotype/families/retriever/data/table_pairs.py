@@ -3,12 +3,35 @@
 import hashlib
 import os
 from functools import cached_property
+from pathlib import Path
 
-from collotype.families.retriever.data.pages import PageRef
+from collotype.families.retriever.data.corpus import COLUMNS, Corpus
+from collotype.families.retriever.data.pages import PageRef, document_in, refs_in
 from collotype.families.retriever.data.pairs import RefPairs
-from collotype.families.retriever.data.tables import Corpus, open_table, require_columns
 from collotype.recipe.retriever import PairSource
 from collotype.runtime.errors import UserError
+from collotype.runtime.tables import Table, need_column, open_table
+
+RENAMED = {
+    "vidore/colpali_train_set_detailed": "vidore/colpali_train_set",
+    "manu/colpali-data-ir": "manu/colpali-queries (with corpus: manu/colpali-corpus)",
+    "manu/colpali-data": "manu/colpali-corpus",
+}
+"""Names in configurations of earlier colpali-engine versions, and where that data is."""
+
+
+def open_pairs(path: str, split: str, subset: str | None) -> Table:
+    """The table at a path or of the hub.
+
+    Raises:
+        UserError: there is none, or its files are damaged or of different columns.
+    """
+    if path in RENAMED:
+        raise UserError(f"The dataset {path} is now {RENAMED[path]}; set `path` to that name.")
+    place = Path(path).expanduser()
+    if place.name == "colpali_train_set" and path != "vidore/colpali_train_set" and not place.exists():
+        raise UserError(f"There is no table {path}; on the hub it is vidore/colpali_train_set: set `path` to that.")
+    return open_table(path, split, subset)
 
 
 class TablePairs(RefPairs):
@@ -20,12 +43,14 @@ class TablePairs(RefPairs):
 
     def __init__(self, source: PairSource):
         self.source, self.num_negatives = source, source.negatives
-        self.table, self.corpus = open_table(source.path, source.split, source.subset), None
+        self.table, self.corpus = open_pairs(source.path, source.split, source.subset), None
         self.picture_columns = [source.image_column, *([source.negatives_column] if source.negatives else [])]
-        by_page = source.image_column not in self.table.columns and {"document", "page"} <= set(self.table.columns)
-        require_columns(self.table, [source.query_column, *self.picture_columns[by_page:]])
+        self.names_documents = {"document", "page"} <= set(self.table.columns)
+        by_page = source.image_column not in self.table.columns and self.names_documents
+        for column in (source.query_column, *self.picture_columns[by_page:]):
+            need_column(self.table, column, hint=COLUMNS)
         if source.corpus:
-            pages = open_table(source.corpus, source.split, source.subset)
+            pages = open_pairs(source.corpus, source.split, source.subset)
             self.corpus = Corpus(pages, source.corpus_id_column, source.corpus_image_column, source.page_px)
         self.queries = list(self.table.values(source.query_column)[: source.limit])
         self._require_queries()
@@ -43,6 +68,8 @@ class TablePairs(RefPairs):
 
     def pages(self, row: int) -> tuple[PageRef, ...]:
         refs = self._refs(row, self.source.image_column)
+        if not refs and self.names_documents:
+            refs = document_in(self.table, row, self.source.page_px)
         if not refs:
             raise UserError(f"{self.where(row)} names no page; remove the row.")
         return refs
@@ -51,7 +78,7 @@ class TablePairs(RefPairs):
         return self._refs(row, self.source.negatives_column)
 
     def _refs(self, row: int, column: str) -> tuple[PageRef, ...]:
-        return self.table.refs(row, column, self.source.page_px, self.corpus.page if self.corpus else None)
+        return refs_in(self.table, row, column, self.source.page_px, self.corpus.page if self.corpus else None)
 
     def fingerprint(self) -> str:
         return self._fingerprint
@@ -83,5 +110,5 @@ class TablePairs(RefPairs):
         for path, row in first_rows.items():
             if not path.is_file():
                 raise UserError(f"{self.where(row)} names {path}, which is not there; copy it or correct the row.")
-            named.append(f"{os.path.relpath(path, self.table.folder)} {path.stat().st_size}")
+            named.append(f"{os.path.relpath(path, self.table.files[0].parent)} {path.stat().st_size}")
         return sorted(named)

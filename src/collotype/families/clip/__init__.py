@@ -1,0 +1,1 @@
+"""CLIP: pictures and captions in one space."""

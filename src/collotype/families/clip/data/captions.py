@@ -1,0 +1,124 @@
+"""Pictures with their captions, as training reads them."""
+
+import io
+import random
+import warnings
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Protocol
+
+from PIL import Image
+from torch import Tensor
+
+from collotype.families.clip.transforms import rgb
+from collotype.runtime.pictures import MAX_PIXELS, UNREADABLE
+from collotype.runtime.seeds import derive_seed
+from collotype.runtime.shards.samples import Fault
+from collotype.training.faults import BadExampleError
+
+TOO_LARGE, UNDECODABLE = "too many pixels", "picture cannot be decoded"
+
+
+class CaptionSource(Protocol):
+    """Where pictures and captions are: shards or a table. Random access by row."""
+
+    digest: str
+    """Of what the rows hold, as far as it can be had without reading pictures."""
+    faults: Sequence[Fault]
+    """What is left out, and was known without reading pictures."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def regions(self) -> list[range]:
+        """Rows that are read fast one after the other."""
+
+    def place(self, row: int) -> str:
+        """The file of a row, as a user knows it."""
+
+    def read(self, row: int) -> tuple[bytes, tuple[str, ...]]:
+        """The picture's file, and its captions, one at least."""
+
+    def texts(self, row: int) -> tuple[str, ...]:
+        """The captions alone."""
+
+    def picture_key(self, row: int) -> Hashable:
+        """What tells the row's picture from others, as far as it can be had without reading it."""
+
+
+class Transform(Protocol):
+    """See `transforms.py`."""
+
+    def __call__(self, image: Image.Image, rng: random.Random) -> Tensor: ...
+
+
+@dataclass
+class Captioned:
+    """Pixels [3, height, width]; uint8, unless their transform erases (see `transforms.py`)."""
+
+    pixels: Tensor
+    caption: str
+
+
+class CaptionDataset:
+    """A source's rows as training examples: a function of (seed, row, epoch). A `MapDataset`.
+
+    Args:
+        max_pixels: width x height that a picture may have.
+    """
+
+    def __init__(self, source: CaptionSource, transform: Transform, seed: int, max_pixels: int = MAX_PIXELS):
+        self.source, self.transform, self.seed, self.max_pixels = source, transform, seed, max_pixels
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @property
+    def regions(self) -> list[range]:
+        return self.source.regions
+
+    @property
+    def faults(self) -> Sequence[Fault]:
+        return self.source.faults
+
+    def example(self, row: int, epoch: int) -> Captioned:
+        """Of several captions, epochs take turns.
+
+        Raises:
+            BadExampleError: the picture cannot be decoded, or is too large.
+        """
+        content, captions = self.source.read(row)
+        image = decode(content, self.source.place(row), self.max_pixels)
+        rng = random.Random(derive_seed(self.seed, "augment", row, epoch))
+        first = derive_seed(self.seed, "caption", row) if len(captions) > 1 else 0
+        return Captioned(self.transform(image, rng), captions[(first + epoch) % len(captions)])
+
+    def identities(self, row: int) -> tuple[Hashable, ...]:
+        """The picture, and the captions as a tokenizer sees them."""
+        captions = {" ".join(text.lower().split()) for text in self.source.texts(row)}
+        return ("picture", self.source.picture_key(row)), *sorted(captions)
+
+    def fingerprint(self) -> str:
+        facts = f"{self.source.digest} {len(self)} {self.transform} {self.seed} {self.max_pixels}"
+        return sha256(facts.encode()).hexdigest()
+
+
+def decode(content: bytes, place: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The whole picture in RGB as webdataset and OpenCLIP give it: not turned by its EXIF data, transparency dropped.
+
+    Raises:
+        BadExampleError: it is damaged, no picture, or has more than `max_pixels`.
+    """
+    try:
+        with warnings.catch_warnings():
+            # what Pillow thinks of large pictures and of palettes with transparency
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(content))
+            if image.width * image.height > max_pixels:
+                raise BadExampleError(TOO_LARGE, place, f"{place}: a picture of {image.width} x {image.height} pixels.")
+            image.load()
+            return rgb(image)
+    except UNREADABLE as error:
+        cause = TOO_LARGE if isinstance(error, Image.DecompressionBombError) else UNDECODABLE
+        raise BadExampleError(cause, place, f"{place}: {cause} ({error}).") from error

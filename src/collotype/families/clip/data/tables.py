@@ -1,0 +1,150 @@
+"""Captions, and pictures or their paths, in a table: parquet, JSON lines, CSV."""
+
+from array import array
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from collotype.runtime import pictures
+from collotype.runtime.errors import UserError
+from collotype.runtime.shards.samples import EMPTY_TEXT, NO_PICTURE, NO_TEXT, NOT_TEXT, Fault
+from collotype.runtime.tables import ParquetTable, Table, need_column, parquet
+from collotype.training.faults import BadExampleError
+
+PICTURE_COLUMNS, CAPTION_COLUMNS = ("image", "filepath", "path"), ("caption", "title", "text")
+"""What they are called in CSV files for OpenCLIP, and in datasets of the hub."""
+UNREADABLE_FILE = "picture file cannot be read"
+
+
+class Texts:
+    """Rows of texts, in three pieces of memory: forked loader processes share them, and would copy a Python object a
+    text. 16 bytes a row beside the texts themselves."""
+
+    def __init__(self, rows: Iterable[tuple[str, ...]]):
+        content, ends, firsts = bytearray(), array("Q", [0]), array("Q", [0])
+        for texts in rows:
+            for text in texts:
+                content += text.encode("utf-8", "surrogatepass")
+                ends.append(len(content))
+            firsts.append(len(ends) - 1)
+        self._content, self._ends, self._firsts = bytes(content), np.array(ends), np.array(firsts)
+
+    def __len__(self) -> int:
+        return len(self._firsts) - 1
+
+    def __getitem__(self, row: int) -> tuple[str, ...]:
+        first, last = self._firsts[row : row + 2].tolist()
+        ends = self._ends[first : last + 1].tolist()
+        return tuple(self._content[start:end].decode("utf-8", "surrogatepass") for start, end in pairwise(ends))
+
+
+class TableCaptions:
+    """The rows of a table that have a caption and name or hold a picture, as a `CaptionSource`.
+
+    Paths are relative to the table's folder. A caption may be a list of them.
+
+    Args:
+        picture_column, caption_column: none: the first of PICTURE_COLUMNS and CAPTION_COLUMNS that is there.
+
+    Raises:
+        UserError: a column is missing, or no row can be used.
+    """
+
+    def __init__(self, table: Table, picture_column: str | None = None, caption_column: str | None = None):
+        self.picture = need_column(table, *([picture_column] if picture_column else PICTURE_COLUMNS))
+        self.caption = need_column(table, *([caption_column] if caption_column else CAPTION_COLUMNS))
+        if table.embeds(self.picture) == "list":
+            raise UserError(
+                f"The column {self.picture!r} of {table.files[0]} holds lists; name one of single pictures."
+            )
+        self.files = table.files
+        self._starts = table.starts if isinstance(table, ParquetTable) else [0, len(table)]
+        self._embedding = table if table.embeds(self.picture) else None
+        self._choose(table)
+        facts = f"{self.picture} {self.caption} {table.digest([self.picture, self.caption])}"
+        self.digest = sha256(facts.encode()).hexdigest()
+
+    def _choose(self, table: Table) -> None:
+        """Sets what is known of the usable rows, and the faults of the others."""
+        rows, faults = array("Q"), Counter()
+
+        def usable(captions: Iterable[Any]) -> Iterable[tuple[str, ...]]:
+            for row, cell in enumerate(captions):
+                texts, fault = texts_of(cell)
+                fault = fault or (NO_PICTURE if named is not None and not named[row] else None)
+                if fault:
+                    faults[fault, str(table.place(row)[0])] += 1
+                else:
+                    rows.append(row)
+                    yield texts
+
+        named = None if self._embedding else Texts(map(path_of, table.stream(self.picture)))
+        self._captions = Texts(usable(table.stream(self.caption)))
+        self._rows, self._paths = np.array(rows), named
+        self.faults = [Fault(cause, place, count) for (cause, place), count in faults.items()]
+        if not len(self):
+            raise UserError(f"No row of {table.files[0]} has a picture and a caption; correct the columns' names.")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def regions(self) -> list[range]:
+        """Row groups of parquet files that hold pictures; else all rows are as near as each other."""
+        if not self._embedding:
+            return [range(len(self))]
+        bounds = [0]
+        for file, start in zip(self.files, self._starts, strict=False):
+            bounds += [start + group for group in parquet.in_small_groups(file).starts[1:]]
+        edges = np.searchsorted(self._rows, bounds).tolist()
+        return [range(start, stop) for start, stop in pairwise(edges) if start < stop]
+
+    def _place(self, row: int) -> tuple[Path, int]:
+        number = int(self._rows[row])
+        file = bisect_right(self._starts, number) - 1
+        return self.files[file], number - self._starts[file]
+
+    def place(self, row: int) -> str:
+        return str(self._place(row)[0])
+
+    def texts(self, row: int) -> tuple[str, ...]:
+        return self._captions[row]
+
+    def picture_key(self, row: int) -> Hashable:
+        return self._paths[int(self._rows[row])] if self._paths else self._place(row)
+
+    def read(self, row: int) -> tuple[bytes, tuple[str, ...]]:
+        """
+        Raises:
+            BadExampleError: the cell is empty, or the file that it names cannot be read.
+        """
+        (file, number), table_row = self._place(row), int(self._rows[row])
+        origin = f"{file}, row {number}"
+        cell = self._paths[table_row][0] if self._paths else self._embedding.cell(table_row, self.picture)
+        if not cell:
+            raise BadExampleError(NO_PICTURE, str(file), f"{origin}: {NO_PICTURE}.")
+        try:
+            return pictures.encoded(cell, file.parent, origin), self.texts(row)
+        except UserError as error:
+            raise BadExampleError(UNREADABLE_FILE, str(file), str(error)) from error
+
+
+def texts_of(cell: Any) -> tuple[tuple[str, ...], str | None]:
+    """The captions in a cell, or what is wrong with it."""
+    cells = [] if cell is None else cell if isinstance(cell, list) else [cell]
+    if not all(isinstance(text, str) for text in cells):
+        return (), NOT_TEXT
+    texts = tuple(text for text in cells if text.strip())
+    return texts, None if texts else EMPTY_TEXT if cells else NO_TEXT
+
+
+def path_of(cell: Any) -> tuple[str, ...]:
+    """The path that a cell names, or none."""
+    path = cell.get("path") if isinstance(cell, Mapping) else cell
+    return (path,) if path and isinstance(path, str) else ()

@@ -1,0 +1,286 @@
+"""Pictures to what an image tower takes, as OpenCLIP's transforms make it, without torchvision.
+
+Pixels travel as bytes [3, height, width]: the model scales them on its own device with `normalised`. Only random
+erasing fills with noise that bytes cannot hold; a transform that erases gives float32, scaled already.
+"""
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image, ImageEnhance
+from PIL.Image import Resampling
+from torch import Tensor
+
+from collotype.runtime.errors import UserError
+
+Channels = tuple[float, float, float]
+CLIP_MEAN: Channels = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD: Channels = (0.26862954, 0.26130258, 0.27577711)
+Size = int | tuple[int, int]
+"""A square's side, or (height, width), in pixels."""
+RESAMPLINGS = {"bicubic": Resampling.BICUBIC, "bilinear": Resampling.BILINEAR, "random": Resampling.BICUBIC}
+"""What OpenCLIP evaluates with under each name of its configurations."""
+RESIZE_MODES = ("shortest", "longest", "squash")
+ATTEMPTS = 10
+"""How often torchvision and timm try for a rectangle that fits."""
+ERASED_AREA, ERASED_ASPECT = (0.02, 1 / 3), (0.3, 1 / 0.3)
+"""timm's: share of the picture, and height / width, of what is erased."""
+
+
+@dataclass(frozen=True)
+class EvaluationTransform:
+    """A picture to bytes [3, height, width], pixel for pixel OpenCLIP's evaluation transform.
+
+    Args:
+        resize_mode: `shortest` side to the size and the middle of it cut out; `longest` side, and the rest filled;
+            `squash`: both sides, whatever the proportions.
+        fill: grey value (0 to 255) around a picture that does not fill the square.
+    """
+
+    size: Size
+    mean: Channels = CLIP_MEAN
+    std: Channels = CLIP_STD
+    interpolation: str = "bicubic"
+    resize_mode: Literal["shortest", "longest", "squash"] = "shortest"
+    fill: int = 0
+
+    def __call__(self, image: Image.Image, rng: random.Random | None = None) -> Tensor:
+        """Nothing is drawn: `rng` is there for who calls either transform."""
+        height, width = sides(self.size)
+        resample = RESAMPLINGS[self.interpolation]
+        if self.resize_mode == "squash":
+            image = resized(image, (height, width), resample)
+        elif self.resize_mode == "longest":
+            image = resized(image, keeping_ratio(image.size, (height, width), max), resample)
+            image = centre(image, (height, width), self.fill)
+        elif height == width:
+            image = centre(resized(image, shortest_to(image.size, height), resample), (height, width))
+        else:
+            # the peer hands its interpolation on for squares only
+            image = resized(image, keeping_ratio(image.size, (height, width), min), Resampling.BICUBIC)
+            image = centre(image, (height, width))
+        return to_bytes(image)
+
+    @classmethod
+    def from_hub(cls, preprocess: Mapping[str, Any], size: Size) -> "EvaluationTransform":
+        """The transform that `preprocess_cfg` of a published `open_clip_config.json` describes.
+
+        Args:
+            size: of the model's pictures, where `preprocess` does not say.
+
+        Raises:
+            UserError: a key or value means pixels that we cannot make.
+        """
+        given = {name: value for name, value in preprocess.items() if value is not None}
+        choices = {"mode": ("RGB",), "interpolation": tuple(RESAMPLINGS), "resize_mode": RESIZE_MODES}
+        known = {"size", "mean", "std", "fill_color", *choices}
+        for name, value in given.items():
+            if name not in known:
+                raise UserError(f"preprocess_cfg has {name!r}, which is none of {', '.join(sorted(known))}; remove it.")
+            if name in choices and value not in choices[name]:
+                raise UserError(f"preprocess_cfg has {name}: {value!r}; use one of {', '.join(choices[name])}.")
+        wanted = given.get("size", size)
+        return cls(
+            size=wanted if isinstance(wanted, int) else (wanted[-2], wanted[-1]),
+            mean=channels(given.get("mean", CLIP_MEAN)),
+            std=channels(given.get("std", CLIP_STD)),
+            interpolation=given.get("interpolation", "bicubic"),
+            resize_mode=given.get("resize_mode", "shortest"),
+            fill=given.get("fill_color", 0),
+        )
+
+    def hub(self) -> dict[str, Any]:
+        """`preprocess_cfg` as open_clip writes it."""
+        return {
+            "size": self.size if isinstance(self.size, int) else list(self.size),
+            "mode": "RGB",
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "interpolation": self.interpolation,
+            "resize_mode": self.resize_mode,
+            "fill_color": self.fill,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How training pictures are varied: open_clip's `--aug-cfg`, whose key names these are.
+
+    Args:
+        scale: share of the picture's area that is cut out, drawn evenly.
+        ratio: width / height of what is cut out, drawn evenly on a logarithmic scale.
+        color_jitter: strength of brightness, contrast, saturation (>= 0) and hue (0 to 0.5), applied in random order.
+        color_jitter_prob: how often colours are changed, if `color_jitter` is given.
+        gray_scale_prob: how often a picture loses its colours.
+        re_prob: how often rectangles are erased: filled with normal noise, as timm's `re_mode: pixel`.
+        re_count: most rectangles of a picture.
+    """
+
+    scale: tuple[float, float] = (0.9, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    color_jitter: tuple[float, float, float, float] | None = None
+    color_jitter_prob: float = 1.0
+    gray_scale_prob: float = 0.0
+    re_prob: float = 0.0
+    re_count: int = 1
+
+
+@dataclass(frozen=True)
+class TrainingTransform:
+    """A picture to bytes [3, height, width], varied by the random numbers it is called with; always bicubic.
+
+    Where rectangles may be erased: float32, already scaled by `mean` and `std`.
+    """
+
+    size: Size
+    augmentation: Augmentation = Augmentation()
+    mean: Channels = CLIP_MEAN
+    std: Channels = CLIP_STD
+
+    def __call__(self, image: Image.Image, rng: random.Random) -> Tensor:
+        wanted = self.augmentation
+        image = image.crop(draw_crop(image.size, wanted.scale, wanted.ratio, rng))
+        image = rgb(resized(image, sides(self.size), Resampling.BICUBIC))
+        if wanted.color_jitter and rng.random() < wanted.color_jitter_prob:
+            image = jittered(image, wanted.color_jitter, rng)
+        if wanted.gray_scale_prob and rng.random() < wanted.gray_scale_prob:
+            image = image.convert("L")
+        pixels = to_bytes(image)
+        if not wanted.re_prob:
+            return pixels
+        pixels = normalised(pixels[None], self.mean, self.std)[0]
+        if rng.random() < wanted.re_prob:
+            erase(pixels, wanted.re_count, rng)
+        return pixels
+
+
+def normalised(pixels: Tensor, mean: Channels, std: Channels) -> Tensor:
+    """Bytes [B, 3, height, width] as float32 of that mean and spread by channel; what is no bytes stays."""
+    if pixels.dtype is not torch.uint8:
+        return pixels
+    centre, spread = (torch.tensor(values, device=pixels.device).view(3, 1, 1) for values in (mean, std))
+    return (pixels / 255 - centre) / spread
+
+
+def rgb(image: Image.Image) -> Image.Image:
+    """Without the copy that Pillow makes of what is RGB already."""
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def to_bytes(image: Image.Image) -> Tensor:
+    return torch.from_numpy(np.asarray(rgb(image)).transpose(2, 0, 1).copy())
+
+
+def sides(size: Size) -> tuple[int, int]:
+    """(height, width)."""
+    return (size, size) if isinstance(size, int) else size
+
+
+def channels(values: float | Sequence[float]) -> Channels:
+    """Three values, or one for all three channels."""
+    red, green, blue = (values,) * 3 if isinstance(values, int | float) else values
+    return float(red), float(green), float(blue)
+
+
+def resized(image: Image.Image, size: tuple[int, int], resample: Resampling) -> Image.Image:
+    """`size` is (height, width)."""
+    wanted = size[::-1]
+    return image if image.size == wanted else image.resize(wanted, resample)
+
+
+def shortest_to(size: tuple[int, int], shortest: int) -> tuple[int, int]:
+    """(height, width) of a picture of (width, height) once its shorter side is `shortest`; torchvision's rounding."""
+    longest = int(shortest * max(size) / min(size))
+    return (longest, shortest) if size[0] <= size[1] else (shortest, longest)
+
+
+def keeping_ratio(size: tuple[int, int], wanted: tuple[int, int], side: Any) -> tuple[int, int]:
+    """The (height, width) to which a picture of (width, height) is brought to touch a rectangle; timm's rounding.
+
+    Args:
+        side: `max`: the picture fits inside of `wanted`; `min`: it covers it.
+    """
+    width, height = size
+    ratio = side(height / wanted[0], width / wanted[1])
+    return round(height / ratio), round(width / ratio)
+
+
+def centre(image: Image.Image, size: tuple[int, int], fill: int = 0) -> Image.Image:
+    """The middle (height, width) of a picture, filled up where it is smaller; torchvision's rounding."""
+    height, width = size
+    if image.width < width or image.height < height:
+        around = Image.new(image.mode, (max(width, image.width), max(height, image.height)), colour(image.mode, fill))
+        if image.mode == "P":
+            around.putpalette(image.getpalette())
+        around.paste(image, (max(0, width - image.width) // 2, max(0, height - image.height) // 2))
+        image = around
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    return image.crop((left, top, left + width, top + height))
+
+
+def colour(mode: str, grey: int) -> int | tuple[int, ...]:
+    bands = Image.getmodebands(mode)
+    return grey if bands == 1 else (grey,) * bands
+
+
+def draw_crop(
+    size: tuple[int, int], scale: tuple[float, float], ratio: tuple[float, float], rng: random.Random
+) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of torchvision's RandomResizedCrop for a picture of (width, height)."""
+    width, height = size
+    for _ in range(ATTEMPTS):
+        area = width * height * rng.uniform(*scale)
+        aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        across, down = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < across <= width and 0 < down <= height:
+            top, left = rng.randint(0, height - down), rng.randint(0, width - across)
+            return left, top, left + across, top + down
+    # the middle, as much of it as the ratios allow
+    across, down = width, height
+    if width / height < min(ratio):
+        down = round(width / min(ratio))
+    elif width / height > max(ratio):
+        across = round(height * max(ratio))
+    left, top = (width - across) // 2, (height - down) // 2
+    return left, top, left + across, top + down
+
+
+def jittered(image: Image.Image, strength: Sequence[float], rng: random.Random) -> Image.Image:
+    """torchvision's ColorJitter: brightness, contrast, saturation by a factor around one, hue by a turn around none."""
+    brightness, contrast, saturation, hue = strength
+    around_one = [(max(0.0, 1 - part), 1 + part) for part in (brightness, contrast, saturation)]
+    changes = [ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color]
+    drawn = [(change, rng.uniform(*span)) for change, span in zip(changes, around_one, strict=True) if span != (1, 1)]
+    if hue:
+        drawn.append((None, rng.uniform(-hue, hue)))
+    for change, amount in rng.sample(drawn, len(drawn)):
+        image = change(image).enhance(amount) if change else turned(image, amount)
+    return image
+
+
+def turned(image: Image.Image, hue: float) -> Image.Image:
+    """Every hue moved around the colour wheel by `hue` of a turn."""
+    hues, saturation, value = image.convert("HSV").split()
+    moved = np.array(hues) + np.array(int(hue * 255) % 256, np.uint8)
+    return Image.merge("HSV", (Image.fromarray(moved), saturation, value)).convert("RGB")
+
+
+def erase(pixels: Tensor, most: int, rng: random.Random) -> None:
+    """Fills up to `most` rectangles of pixels [3, height, width] with normal noise: timm's RandomErasing."""
+    _, height, width = pixels.shape
+    count = rng.randint(1, most)
+    for _ in range(count):
+        for _ in range(ATTEMPTS):
+            area = rng.uniform(*ERASED_AREA) * height * width / count
+            aspect = math.exp(rng.uniform(math.log(ERASED_ASPECT[0]), math.log(ERASED_ASPECT[1])))
+            down, across = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            if across < width and down < height:
+                top, left = rng.randint(0, height - down), rng.randint(0, width - across)
+                noise = np.random.default_rng(rng.getrandbits(64)).standard_normal((3, down, across), np.float32)
+                pixels[:, top : top + down, left : left + across] = torch.from_numpy(noise)
+                break

@@ -1,0 +1,126 @@
+"""Pictures: from a cell of a table to upright pixels, or a sentence that says which one cannot be read."""
+
+import hashlib
+import io
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from collotype.runtime.errors import UserError
+
+MAX_PIXELS = 2**28
+"""A picture with more (a 40 MB file can hold them) is refused before it is decoded."""
+ORIENTATION = 0x0112
+"""EXIF's tag of how a camera was held."""
+CAMERAS = ("JPEG", "MPO")
+"""Formats that say so in their header; another's would have to be read whole."""
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises on damaged files."""
+
+
+def content_of(cell: Any, folder: Path, origin: str) -> bytes | Path:
+    """The encoded picture that a cell {bytes, path} or of bytes holds, or the file that it names.
+
+    Args:
+        folder: what names are relative to.
+        origin: where the cell stands, for the error.
+
+    Raises:
+        UserError: it does neither.
+    """
+    if isinstance(cell, Mapping):
+        cell = cell.get("path") if cell.get("bytes") is None else cell["bytes"]
+    if cell and isinstance(cell, bytes | str):
+        return folder / cell if isinstance(cell, str) else cell
+    raise UserError(f"{origin} holds no picture; fill it in or remove the row.")
+
+
+def encoded(cell: Any, folder: Path, origin: str) -> bytes:
+    """As `content_of`, the file read.
+
+    Raises:
+        UserError: the cell holds no picture, or names a file that cannot be read.
+    """
+    content = content_of(cell, folder, origin)
+    if isinstance(content, bytes):
+        return content
+    try:
+        return content.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{origin} names the picture {content}, which cannot be read ({error.strerror}); copy it or remove the row."
+        ) from error
+
+
+def opened(content: bytes | Path, origin: str) -> Image.Image:
+    """The picture, upright as far as its header says how it was taken, and mostly not decoded yet; what a later error
+    names, its `filename`, is `origin`.
+
+    Raises:
+        UserError: it is no picture, or has more than MAX_PIXELS.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(content) if isinstance(content, bytes) else content)
+        require_size(image, origin)
+        if image.format in CAMERAS and image.getexif().get(ORIENTATION, 1) != 1:
+            image = ImageOps.exif_transpose(image)
+    except UnidentifiedImageError as error:
+        raise UserError(f"{origin} is no picture ({error}); replace it or leave it out.") from error
+    except UNREADABLE as error:
+        raise UserError(f"{origin}: the picture cannot be read ({error}); replace it or leave it out.") from error
+    image.filename = origin
+    return image
+
+
+def decode(content: bytes | Path, origin: str) -> Image.Image:
+    """The whole picture, upright as its EXIF data say (as `datasets` does it).
+
+    Raises:
+        UserError: it cannot be decoded, or has more than MAX_PIXELS.
+    """
+    image = opened(content, origin)
+    try:
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+    except UNREADABLE as error:
+        raise UserError(f"{origin}: the picture cannot be read ({error}); replace it or leave it out.") from error
+    return image
+
+
+def require_size(image: Image.Image, name: str) -> None:
+    """
+    Raises:
+        UserError: the picture has more than MAX_PIXELS; none is decoded to know that.
+    """
+    if image.width * image.height > MAX_PIXELS:
+        raise UserError(
+            f"{name} has {image.width} x {image.height} pixels, more than the {MAX_PIXELS:,} a picture may have; make "
+            "it smaller or leave it out."
+        )
+
+
+def opaque(image: Image.Image) -> Image.Image:
+    """The picture in RGB, as it looks on white paper.
+
+    Raises:
+        UserError: it cannot be decoded, or has more than MAX_PIXELS.
+    """
+    name = getattr(image, "filename", "") or "a picture"
+    require_size(image, name)
+    try:
+        if image.has_transparency_data:
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+        return image.convert("RGB")
+    except UNREADABLE as error:
+        raise UserError(f"{name} cannot be read as a picture ({error}); replace it or leave it out.") from error
+
+
+def digest(image: Image.Image) -> str:
+    """Of size and RGB pixels: the same for copies of a picture in other files or formats."""
+    pixels = image.convert("RGB")
+    return hashlib.blake2b(f"{pixels.size}".encode() + pixels.tobytes(), digest_size=16).hexdigest()

@@ -1,0 +1,91 @@
+"""What a recipe says of shards, to shard names: paths, or addresses such as `s3://bucket/train-0000.tar`."""
+
+import re
+from collections.abc import Iterable, Sequence
+from glob import glob
+from pathlib import Path
+
+from collotype.runtime.errors import UserError
+
+ASSETS = Path(__file__).parents[2] / "assets"
+PACKAGED = "collotype:"
+"""How the name of a shard begins that comes with the package."""
+BRACES = re.compile(r"\{([^{}]*)\}")
+RANGE = re.compile(r"(\d+)\.\.(\d+)")
+WILD = re.compile(r"[*?\[]")
+
+
+def is_remote(name: str) -> bool:
+    return "://" in name
+
+
+def shard_names(source: str | Sequence[str]) -> list[str]:
+    """The shards of a source, in order: a pattern (`train-{0000..0575}.tar`, `shards/*.tar`), a folder, several of them
+    joined by `::`, or a list.
+
+    Raises:
+        UserError: a shard is missing, a pattern matches none, or one shard is named twice.
+    """
+    parts = [source] if isinstance(source, str) else source
+    names = [name for part in parts for each in part.split("::") for name in matching(each.strip())]
+    missing = [name for name in names if not is_remote(name) and not Path(name).is_file()]
+    if missing:
+        raise UserError(f"{len(missing)} of {len(names)} shards are missing: {some(missing)}; correct the path.")
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise UserError(f"{some(twice)} is named more than once; weigh the source instead of repeating it.")
+    if not names:
+        raise UserError("The source names no shard; give a path, a pattern or a folder of .tar files.")
+    return names
+
+
+def matching(pattern: str) -> list[str]:
+    """The shards of one pattern or folder."""
+    if pattern.startswith(PACKAGED):
+        return [str(ASSETS / name) for name in expand(pattern.removeprefix(PACKAGED))]
+    if pattern.startswith("pipe:"):
+        raise UserError(f"{pattern!r} is a command, whose output cannot be read at random; give the shards' addresses.")
+    if not is_remote(pattern) and Path(pattern).is_dir():
+        pattern = f"{pattern}/*.tar"
+    elif is_remote(pattern) and pattern.endswith("/"):
+        pattern += "*.tar"
+    return [name for each in expand(pattern) for name in (found(each) if WILD.search(each) else [each])]
+
+
+def expand(pattern: str) -> list[str]:
+    """`{0..3}`, `{000..123}` and `{a,b}`, as a shell expands them."""
+    braces = BRACES.search(pattern)
+    if not braces:
+        return [pattern]
+    before, inside, after = pattern[: braces.start()], braces[1], pattern[braces.end() :]
+    numbers = RANGE.fullmatch(inside)
+    if numbers:
+        first, last = int(numbers[1]), int(numbers[2])
+        padded = any(len(number) > 1 and number[0] == "0" for number in numbers.groups())
+        width = max(map(len, numbers.groups())) if padded else 0
+        step = 1 if first <= last else -1
+        choices = [f"{number:0{width}d}" for number in range(first, last + step, step)]
+    else:
+        choices = inside.split(",")
+    # braces within braces give a name more than once
+    return list(dict.fromkeys(name for choice in choices for name in expand(before + choice + after)))
+
+
+def found(pattern: str) -> list[str]:
+    """What `*` and `?` stand for, sorted."""
+    if is_remote(pattern):
+        from collotype.runtime.shards.remote import remote_glob
+
+        names = remote_glob(pattern)
+    else:
+        names = sorted(glob(pattern, recursive=True))
+    if not names:
+        raise UserError(f"{pattern} matches no shard; correct the path.")
+    return names
+
+
+def some(names: Iterable[str], most: int = 3) -> str:
+    """The first of a list of names, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

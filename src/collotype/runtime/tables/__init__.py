@@ -1,0 +1,41 @@
+"""Tables of texts and pictures, from files, folders and the hub: the one place that reads them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from collotype.runtime.tables.files import find_table, find_tables
+from collotype.runtime.tables.pictures import PictureColumn
+from collotype.runtime.tables.table import CsvTable, JsonLinesTable, ParquetTable, Table, find_column, need_column
+
+
+def open_table(path: str, split: str = "train", subset: str | None = None, separator: str | None = None) -> Table:
+    """The table at a path or of the hub.
+
+    Raises:
+        UserError: there is none, or its files are damaged or of different columns.
+    """
+    return open_files(find_table(path, split, subset), separator)
+
+
+def open_files(files: Sequence[Path], separator: str | None = None) -> Table:
+    """The table in these files; `separator` as of CsvTable."""
+    match files[0].suffix:
+        case ".jsonl":
+            return JsonLinesTable(files[0])
+        case ".csv" | ".tsv":
+            return CsvTable(files[0], separator)
+    return ParquetTable(files)
+
+
+__all__ = [
+    "CsvTable",
+    "JsonLinesTable",
+    "ParquetTable",
+    "PictureColumn",
+    "Table",
+    "find_column",
+    "find_tables",
+    "need_column",
+    "open_files",
+    "open_table",
+]

@@ -1,0 +1,126 @@
+"""Which class a labelled picture is of, for folders and shards as they are published."""
+
+from pathlib import Path
+
+import pytest
+from tests.families.clip.drawn import drawn, encoded
+from tests.runtime.shards.made_shards import write_tar
+
+from collotype.families.clip.data.classes import (
+    Classes,
+    classes_from,
+    imagenet_classes,
+    imagenet_templates,
+    read_templates,
+)
+from collotype.families.clip.data.labelled import FolderPictures, ShardPictures
+from collotype.runtime.errors import UserError
+from collotype.training.faults import BadExampleError
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLLOTYPE_CACHE", str(tmp_path / "cache"))
+
+
+def folders(root: Path, *names: str) -> Path:
+    """Class folders; the picture of the class number n is 20 + n pixels wide."""
+    for number, name in enumerate(names):
+        (root / name / "deeper").mkdir(parents=True)
+        drawn(20 + number, 10).save(root / name / "b.JPEG")
+        drawn(20 + number, 11).save(root / name / "deeper" / "a.png")
+        (root / name / "notes.txt").touch()
+    return root
+
+
+def test_imagenets_classes_are_those_of_its_synsets() -> None:
+    classes = imagenet_classes()
+    assert len(classes) == 1000 and list(classes.keys) == sorted(classes.keys)
+    assert [classes.names[n] for n in (0, 281, 967, 999)] == ["tench", "tabby cat", "espresso", "toilet paper"]
+    assert classes.number("n02123045") == classes.number("tabby cat") == classes.number("281") == 281
+    # two classes have this name
+    assert classes.number("sunglasses") is None and classes.number(-1) is None and classes.number(1000) is None
+
+
+def test_openais_templates_take_a_class() -> None:
+    templates = imagenet_templates()
+    assert len(templates) == 80 and templates[0].format("tench") == "a bad photo of a tench."
+
+
+def test_synset_folders_have_imagenets_names(tmp_path: Path) -> None:
+    pictures = FolderPictures(folders(tmp_path, "n02123045", "n01440764"))
+    assert pictures.classes.names == ("tench", "tabby cat")
+    assert [pictures.label(row) for row in range(len(pictures))] == [0, 0, 1, 1]
+    assert [pictures.image(row).size for row in range(4)] == [(21, 10), (21, 11), (20, 10), (20, 11)]
+    assert pictures.image(0).mode == "RGB" and len(pictures.templates()) == 80
+    all_classes = FolderPictures(tmp_path, "imagenet")
+    assert len(all_classes.classes) == 1000 and all_classes.labels == [0, 0, 281, 281]
+
+
+def test_other_folders_are_their_classes_names(tmp_path: Path) -> None:
+    folders(tmp_path, "dog", "cat")
+    assert FolderPictures(tmp_path).classes.names == ("cat", "dog")
+    named = FolderPictures(tmp_path, ["a small cat", "a dog"])
+    assert named.classes.names[named.label(3)] == "a dog"
+    with pytest.raises(UserError, match="2 class folders, and 3 class names"):
+        FolderPictures(tmp_path, ["a", "b", "c"])
+
+
+def test_numbered_folders_count_into_the_names(tmp_path: Path) -> None:
+    folders(tmp_path, "0", "2", "10")
+    with pytest.raises(UserError, match="are numbers"):
+        FolderPictures(tmp_path)
+    assert FolderPictures(tmp_path, "imagenet").labels == [0, 0, 10, 10, 2, 2]
+    with pytest.raises(UserError, match=r"1 labels that mean none of the 3 classes .*'10'"):
+        FolderPictures(tmp_path, ["a", "b", "c"])
+
+
+def test_folders_without_pictures_are_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no class folders"):
+        FolderPictures(tmp_path)
+    (tmp_path / "cat").mkdir()
+    with pytest.raises(UserError, match="cat holds no picture"):
+        FolderPictures(tmp_path)
+    with pytest.raises(UserError, match="cannot be read"):
+        FolderPictures(tmp_path / "nowhere")
+    (tmp_path / "cat" / "a.jpg").write_bytes(b"none")
+    with pytest.raises(BadExampleError, match=r"a\.jpg: picture cannot be decoded"):
+        FolderPictures(tmp_path).image(0)
+
+
+def labelled_shard(path: Path, *labels: str) -> Path:
+    files = []
+    for number, label in enumerate(labels):
+        files += [(f"s{number}.cls", label.encode()), (f"s{number}.webp", encoded(drawn(20 + number, 10), "WEBP"))]
+    return write_tar(path, files)
+
+
+def test_published_shards_bring_their_names_and_templates(tmp_path: Path) -> None:
+    path = labelled_shard(tmp_path / "set" / "test" / "0.tar", "1", "0", "2")
+    (tmp_path / "set" / "classnames.txt").write_text("cat\ndog\ntoad\n")
+    (tmp_path / "set" / "zeroshot_classification_templates.txt").write_text("a photo of a {c}, a pet.\n")
+    pictures = ShardPictures.open(str(path))
+    assert [pictures.classes.names[pictures.label(row)] for row in range(3)] == ["dog", "cat", "toad"]
+    assert [pictures.image(row).size for row in range(3)] == [(20, 10), (21, 10), (22, 10)]
+    assert pictures.templates() == ["a photo of a {}, a pet."]
+
+
+def test_labels_that_mean_no_class_are_listed(tmp_path: Path) -> None:
+    path = labelled_shard(tmp_path / "0.tar", "dog", "3", "cow", "cat", "cow")
+    with pytest.raises(UserError, match=r"2 labels that mean none of the 2 classes \('cat', 'dog', …\): '3', 'cow'"):
+        ShardPictures.open(str(path), ["cat", "dog"])
+    with pytest.raises(UserError, match=r"no classnames\.txt beside"):
+        ShardPictures.open(str(path))
+
+
+def test_names_and_templates_come_from_files(tmp_path: Path) -> None:
+    names, templates = tmp_path / "names.txt", tmp_path / "templates.txt"
+    names.write_text("cat\n\ndog\n")
+    assert classes_from(str(names)) == classes_from(["cat", "dog"]) == Classes(("cat", "dog"))
+    with pytest.raises(UserError, match="cannot be read"):
+        classes_from(str(tmp_path / "nothing.txt"))
+    with pytest.raises(UserError, match="gives no class names"):
+        classes_from([])
+    templates.write_text("a photo\n")
+    with pytest.raises(UserError, match=r"'a photo' must have one \{\}"):
+        read_templates(templates)

@@ -1,0 +1,99 @@
+"""One face for parquet, JSON lines and separated cells."""
+
+import csv
+import json
+import pickle
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyarrow.parquet import write_table
+
+from collotype.runtime.errors import UserError
+from collotype.runtime.tables import CsvTable, Table, find_column, need_column, open_table
+
+ROWS = [("a.png", "a dog"), ("b.png", 'a "cat", sitting'), ("c d.png", "ein Bär\tmit Hut")]
+
+
+def as_parquet(folder: Path) -> Path:
+    for number, rows in enumerate((ROWS[:2], ROWS[2:])):
+        table = pa.table({"filepath": [row[0] for row in rows], "title": [row[1] for row in rows]})
+        write_table(table, folder / f"train-{number:05d}-of-00002.parquet")
+    return folder
+
+
+def as_lines(folder: Path) -> Path:
+    lines = [{"filepath": name, "title": title} for name, title in ROWS]
+    file = folder / "t.jsonl"
+    file.write_text("\n\n".join(map(json.dumps, lines)))
+    return file
+
+
+def as_csv(folder: Path, separator: str = "\t", name: str = "t.csv") -> Path:
+    """As open_clip's users write captions with pandas."""
+    with (folder / name).open("w", newline="") as file:
+        csv.writer(file, delimiter=separator).writerows([("filepath", "title"), *ROWS])
+    return folder / name
+
+
+@pytest.mark.parametrize("write", [as_parquet, as_lines, as_csv])
+def test_all_kinds_are_read_alike(write, tmp_path: Path) -> None:
+    table: Table = open_table(str(write(tmp_path)))
+    table = pickle.loads(pickle.dumps(table))  # noqa: S301 - our own bytes, as a loader process has them
+    assert table.columns == ["filepath", "title"] and len(table) == 3
+    assert list(table.values("title")) == list(table.stream("title")) == [title for _, title in ROWS]
+    assert [table.cell(row, "filepath") for row in (2, 0)] == ["c d.png", "a.png"]
+    assert table.cell(0, "other") is None and table.embeds("filepath") is None
+    assert table.place(2)[0].parent == tmp_path and str(table.place(2)[0]) in table.where(2)
+    assert find_column(table, "caption", "title") == "title"
+    with pytest.raises(UserError, match="has no column 'caption' or 'text'; it has filepath, title; look again"):
+        need_column(table, "caption", "text", hint="; look again")
+
+
+@pytest.mark.parametrize(("separator", "name"), [(",", "t.csv"), ("\t", "t.tsv"), (";", "t.csv")])
+def test_separators_are_found_or_given(separator: str, name: str, tmp_path: Path) -> None:
+    file = as_csv(tmp_path, separator, name)
+    table = open_table(str(file), separator=separator if separator == ";" else None)
+    assert table.values("title") == [title for _, title in ROWS]
+
+
+def test_cells_are_texts_as_they_stand(tmp_path: Path) -> None:
+    """pandas makes numbers and missing values of some."""
+    (tmp_path / "t.tsv").write_text("\ufefffilepath\ttitle\n007.png\tNA\n1.0\t\n2.png\t'quoted\n", "utf-8")
+    table = CsvTable(tmp_path / "t.tsv")
+    assert table.columns == ["filepath", "title"]
+    assert table.values("filepath") == ["007.png", "1.0", "2.png"] and table.values("title") == ["NA", "", "'quoted"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "cannot be read as cells"),
+        (b"a\tb\n1\t2\n3\n", r"separated by '\\t' \(.*Expected 2 columns, got 1.*; correct it, or name the separator"),
+        (b"a\ta\n1\t2\n", "two columns have one name"),
+        (b"a\tb\n\xff\xfe\t2\n", r"t.tsv cannot be read .*UTF"),
+    ],
+)
+def test_a_damaged_file_is_named(content: bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_bytes(content)
+    with pytest.raises(UserError, match=words):
+        CsvTable(tmp_path / "t.tsv")
+
+
+def test_the_digest_follows_the_content_and_not_the_place(tmp_path: Path) -> None:
+    for write in (as_parquet, as_lines, as_csv):
+        here, there = tmp_path / write.__name__, tmp_path / "elsewhere" / write.__name__
+        here.mkdir()
+        there.mkdir(parents=True)
+        before = open_table(str(write(here))).digest(["title"])
+        assert open_table(str(write(there))).digest(["title"]) == before
+    changed = as_csv(there, name="u.csv")
+    changed.write_text(changed.read_text().replace("dog", "fox"))
+    assert open_table(str(changed)).digest(["title"]) != before
+
+
+def test_files_of_other_columns_do_not_make_one_table(tmp_path: Path) -> None:
+    as_parquet(tmp_path)
+    write_table(pa.table({"url": ["x"]}), tmp_path / "train-00001-of-00002.parquet")
+    with pytest.raises(UserError, match=r"has the columns url, and .* has filepath, title; put them into different"):
+        open_table(str(tmp_path))
