@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from collotype.runtime.errors import UserError
 
 Activation = Literal["gelu", "quick_gelu"]
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 """Of the pixels CLIP was first trained on, red, green and blue, scaled to 0..1; open_clip's default for all models."""
@@ -147,8 +148,8 @@ class ClipConfig:
 
     def __post_init__(self) -> None:
         positive("clip", {"embed_dim": self.embed_dim})
-        if self.activation not in get_args(Activation):
-            raise UserError(f"activation is {self.activation!r}; known are {', '.join(get_args(Activation))}.")
+        if self.activation not in ACTIVATIONS:
+            raise UserError(f"activation is {self.activation!r}; known are {', '.join(ACTIVATIONS)}.")
 
     def to_dict(self) -> dict[str, Any]:
         return {"family": "clip", **asdict(self)}

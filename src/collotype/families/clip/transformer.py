@@ -17,7 +17,7 @@ class QuickGelu(nn.Module):
         return x * torch.sigmoid(1.702 * x)
 
 
-ACTIVATIONS: dict[Activation, type[nn.Module]] = {"gelu": nn.GELU, "quick_gelu": QuickGelu}
+FUNCTIONS: dict[Activation, type[nn.Module]] = {"gelu": nn.GELU, "quick_gelu": QuickGelu}
 
 
 class Attention(nn.Module):
@@ -50,7 +50,7 @@ class Block(nn.Module):
         self.ln_2 = nn.LayerNorm(width)
         inner = int(width * mlp_ratio)
         self.mlp = nn.Sequential(
-            OrderedDict(c_fc=nn.Linear(width, inner), gelu=ACTIVATIONS[activation](), c_proj=nn.Linear(inner, width))
+            OrderedDict(c_fc=nn.Linear(width, inner), gelu=FUNCTIONS[activation](), c_proj=nn.Linear(inner, width))
         )
 
     def forward(self, x: Tensor) -> Tensor:
