@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ALL = ("import_time", "maxsim", "step", "memory", "preprocess", "pooling", "invariance")
+ALL = ("import_time", "maxsim", "step", "clip_step", "memory", "preprocess", "pooling", "invariance")
 
 
 def main() -> None:
