@@ -10,7 +10,7 @@ from collotype.families.clip.data.classes import (
     Classes,
     classes_from,
     imagenet_classes,
-    imagenet_templates,
+    named_templates,
     read_templates,
 )
 from collotype.families.clip.data.labelled import FolderPictures, ShardPictures
@@ -43,8 +43,9 @@ def test_imagenets_classes_are_those_of_its_synsets() -> None:
 
 
 def test_openais_templates_take_a_class() -> None:
-    templates = imagenet_templates()
+    templates = named_templates("openai")
     assert len(templates) == 80 and templates[0].format("tench") == "a bad photo of a tench."
+    assert len(set(named_templates("simple")) & set(templates)) == 7 and named_templates("none") == ["{}"]
 
 
 def test_synset_folders_have_imagenets_names(tmp_path: Path) -> None:

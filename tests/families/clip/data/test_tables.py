@@ -44,7 +44,7 @@ def test_a_csv_file_as_for_open_clip(tmp_path: Path) -> None:
     data = dataset(TableCaptions(open_table(str(tmp_path / "train.csv"))))
     assert [data.example(row, 0).caption for row in range(2)] == ["a cat, asleep", "a dog"]
     assert data.example(1, 0).pixels.equal(EvaluationTransform(8)(drawn(21, 10)))
-    assert data.regions == [range(2)] and not data.faults
+    assert data.regions == [] and not data.faults
 
 
 def test_json_lines_with_several_captions_and_rows_that_lack_something(tmp_path: Path) -> None:
@@ -93,6 +93,15 @@ def test_parquet_files_of_pictures(tmp_path: Path, kind: str) -> None:
     assert [len(region) for region in data.regions] == [3, 3, 2, 3, 1]
     assert data.source.place(len(data) - 1) == str(folder / "train-00001-of-00002.parquet")
     assert sum(fault.count for fault in data.faults) == 4
+
+
+def test_a_limit_takes_the_first_rows(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "set" / "train.parquet", 0, 10)
+    table = open_table(str(tmp_path / "set"))
+    few = dataset(TableCaptions(table, limit=7))
+    assert [few.source.texts(row)[0] for row in range(len(few))] == [f"caption {row}" for row in (1, 2, 3, 4, 6)]
+    assert [len(region) for region in few.regions] == [3, 2]
+    assert few.fingerprint() != dataset(TableCaptions(table)).fingerprint()
 
 
 def test_pictures_shared_by_rows_have_one_identity(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ class CaptionSource(Protocol):
 
     @property
     def regions(self) -> list[range]:
-        """Rows that are read fast one after the other."""
+        """The rows of each shard (or row group), where it takes time to go from one to another; else none."""
 
     def place(self, row: int) -> str:
         """The file of a row, as a user knows it."""

@@ -64,9 +64,10 @@ def imagenet_classes() -> Classes:
     return Classes(names, synsets)
 
 
-def imagenet_templates() -> list[str]:
-    """OpenAI's 80 captions; `{}` stands for the class."""
-    return read_templates(ASSETS / "imagenet-templates.txt")
+def named_templates(name: str) -> list[str]:
+    """`openai`: CLIP's 80 captions for ImageNet; `simple`: seven of them; `none`: the bare name. `{}` stands for it."""
+    files = {"openai": "imagenet-templates.txt", "simple": "imagenet-templates-simple.txt"}
+    return ["{}"] if name == "none" else read_templates(ASSETS / files[name])
 
 
 def read_templates(path: Path) -> list[str]:

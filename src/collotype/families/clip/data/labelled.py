@@ -15,7 +15,7 @@ from collotype.families.clip.data.classes import (
     Classes,
     classes_from,
     classes_of_folders,
-    imagenet_templates,
+    named_templates,
     read_templates,
 )
 from collotype.families.clip.data.tables import PICTURE_COLUMNS
@@ -149,7 +149,7 @@ def templates_beside(*folders: Path) -> list[str]:
     for folder in folders:
         if (folder / FILE_OF_TEMPLATES).is_file():
             return read_templates(folder / FILE_OF_TEMPLATES)
-    return imagenet_templates()
+    return named_templates("openai")
 
 
 class TablePictures:

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from hashlib import sha256
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,19 @@ class TableCaptions:
 
     Args:
         picture_column, caption_column: none: the first of PICTURE_COLUMNS and CAPTION_COLUMNS that is there.
+        limit: of the table's first rows.
 
     Raises:
         UserError: a column is missing, or no row can be used.
     """
 
-    def __init__(self, table: Table, picture_column: str | None = None, caption_column: str | None = None):
+    def __init__(
+        self,
+        table: Table,
+        picture_column: str | None = None,
+        caption_column: str | None = None,
+        limit: int | None = None,
+    ):
         self.picture = need_column(table, *([picture_column] if picture_column else PICTURE_COLUMNS))
         self.caption = need_column(table, *([caption_column] if caption_column else CAPTION_COLUMNS))
         if table.embeds(self.picture) == "list":
@@ -66,11 +73,11 @@ class TableCaptions:
         self.files = table.files
         self._starts = table.starts if isinstance(table, ParquetTable) else [0, len(table)]
         self._embedding = table if table.embeds(self.picture) else None
-        self._choose(table)
-        facts = f"{self.picture} {self.caption} {table.digest([self.picture, self.caption])}"
+        self._choose(table, limit)
+        facts = f"{limit} {self.picture} {self.caption} {table.digest([self.picture, self.caption])}"
         self.digest = sha256(facts.encode()).hexdigest()
 
-    def _choose(self, table: Table) -> None:
+    def _choose(self, table: Table, limit: int | None) -> None:
         """Sets what is known of the usable rows, and the faults of the others."""
         rows, faults = array("Q"), Counter()
 
@@ -84,8 +91,8 @@ class TableCaptions:
                     rows.append(row)
                     yield texts
 
-        named = None if self._embedding else Texts(map(path_of, table.stream(self.picture)))
-        self._captions = Texts(usable(table.stream(self.caption)))
+        named = None if self._embedding else Texts(map(path_of, islice(table.stream(self.picture), limit)))
+        self._captions = Texts(usable(islice(table.stream(self.caption), limit)))
         self._rows, self._paths = np.array(rows), named
         self.faults = [Fault(cause, place, count) for (cause, place), count in faults.items()]
         if not len(self):
@@ -96,9 +103,9 @@ class TableCaptions:
 
     @property
     def regions(self) -> list[range]:
-        """Row groups of parquet files that hold pictures; else all rows are as near as each other."""
+        """Row groups of parquet files that hold pictures; else none: all rows are as near as each other."""
         if not self._embedding:
-            return [range(len(self))]
+            return []
         bounds = [0]
         for file, start in zip(self.files, self._starts, strict=False):
             bounds += [start + group for group in parquet.in_small_groups(file).starts[1:]]
