@@ -162,6 +162,7 @@ def run(
         trained = time.perf_counter()
         results = finish(task, recipe, folder, training, listener, world)
         tracking.evaluated(recipe.train.steps, results)
+        steps = JsonLines(folder / "metrics.jsonl").read()
         parts = {
             "recipe": recipe.model_dump(),
             "plan": plan | ({} if recipe.train.micro_batch_tokens else {"micro_batch": training.micro_batch}),
@@ -169,14 +170,14 @@ def run(
             "data": data,
             "model": {**task.describe(), "initial_sha256": training.initial_sha256},
             "timing": {
-                "steps_s": round(sum(row["seconds"] for row in JsonLines(folder / "metrics.jsonl").read()), 2),
+                "steps_s": round(sum(row["seconds"] for row in steps), 2),
                 "evaluate_s": round(time.perf_counter() - trained, 2),
                 "last_process_s": round(time.perf_counter() - started, 2),
                 "peak_memory_mib": gather_objects(round(peak_memory(device) / 2**20, 1)),
             },
             "results": results,
             "verdict": judge(recipe, results),
-            "events": [*task.events(), *training.events],
+            "events": [*task.events(steps), *training.events],
         }
         on_main(world, lambda: conclude(folder, parts))
         finished = Run(folder, parts)

@@ -105,8 +105,12 @@ class Task(Protocol):
     def data_facts(self) -> dict[str, Any]:
         """Sizes and fingerprints of the training data and of every dataset that is evaluated."""
 
-    def events(self) -> list[dict[str, Any]]:
-        """What the record must tell of the data beside its facts: say, which examples are cut."""
+    def events(self, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What the record must tell of the data beside its facts: say, which examples are cut.
+
+        Args:
+            steps: the rows of metrics.jsonl.
+        """
 
     def describe(self) -> dict[str, Any]:
         """Facts of the model for the plan and the record; no weights are made."""

@@ -12,7 +12,6 @@ from tests.training.processes import launch
 
 from collotype.evaluation.exchange import write_all
 from collotype.families import load, task_for
-from collotype.families.retriever.batches import BLOCK
 from collotype.families.retriever.benchmarks import find_suite
 from collotype.families.retriever.benchmarks.qa import read_qa
 from collotype.families.retriever.cache import Cache
@@ -22,6 +21,7 @@ from collotype.families.retriever.model import Retriever
 from collotype.recipe import load_recipe
 from collotype.recipe.load import load_evaluation
 from collotype.runtime.errors import UserError
+from collotype.runtime.process import BLOCK
 
 
 @pytest.fixture(scope="module")

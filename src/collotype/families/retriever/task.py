@@ -1,5 +1,6 @@
 """The retriever's answers to the engine's questions."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -31,6 +32,8 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
 from collotype.training.task import Batch, Loss, Outputs
+
+INTERACTIONS = {"late": "late interaction", "single": "single vector"}
 
 
 class RetrieverTask:
@@ -280,7 +283,7 @@ class RetrieverTask:
                 facts[f"{choice.suite}/average"] = {"mean_of": averaged}
         return facts
 
-    def events(self) -> list[dict[str, Any]]:
+    def events(self, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Queries that are longer than `max_query_tokens`, and so are cut."""
         kind, found = f"queries cut to {self.processor.max_query_tokens} tokens", []
         for number, source in enumerate(self.sources):
@@ -296,10 +299,18 @@ class RetrieverTask:
         return {
             "parameters": sum(size for size, _ in sizes),
             "trainable_parameters": sum(size for size, trainable in sizes if trainable),
+            "architecture": self.architecture,
             "vectors_per_page": self._vectors_per_page if self.late else 1,
             "preset": self.preset.name,
             **({"projection": self.projection_facts()} if self.config.dim and self.contents else {}),
         }
+
+    @property
+    def architecture(self) -> str:
+        model = self.recipe.model
+        return (
+            f"{model.backbone} ({model.size or model.weights}), {'late interaction' if self.late else 'single vector'}"
+        )
 
     @cached_property
     def _vectors_per_page(self) -> int:
