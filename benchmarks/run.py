@@ -12,7 +12,17 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ALL = ("import_time", "maxsim", "step", "memory", "preprocess", "pooling", "invariance", "clip_loader")
+ALL = (
+    "import_time",
+    "maxsim",
+    "step",
+    "clip_step",
+    "clip_loader",
+    "memory",
+    "preprocess",
+    "pooling",
+    "invariance",
+)
 
 
 def main() -> None:

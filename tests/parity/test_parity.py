@@ -12,6 +12,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from collotype.evaluation.ranking import ranking_metrics
+from collotype.families.clip.layouts.open_clip import from_open_clip
+from collotype.families.clip.model import Clip
+from collotype.families.clip.tokenizer import bpe_tokenizer
 from collotype.families.clip.transforms import EvaluationTransform, normalised
 from collotype.families.retriever.backbones import BACKBONES
 from collotype.families.retriever.layouts.weights import canonical, load_strictly
@@ -21,6 +24,7 @@ from collotype.families.retriever.token_pooling import pool_tokens
 from collotype.losses.contrastive import Vectors
 from collotype.losses.maxsim import maxsim
 from collotype.losses.named import make_loss
+from collotype.runtime import model_folder
 
 FOLDERS = os.environ.get("COLLOTYPE_PARITY", str(Path(__file__).parent / "cases")).split(":")
 BACKBONE_OF = {"colpali": "paligemma", "bipali": "paligemma", "colqwen2": "qwen2-vl", "biqwen2": "qwen2-vl"}
@@ -138,6 +142,33 @@ def check_clip_loss(case: dict, folder: Path) -> None:
         torch.testing.assert_close(leaf.grad, expected, atol=case["tolerance"]["grad"], rtol=0)
 
 
+def check_clip(case: dict, folder: Path) -> None:
+    tensors, weights = load_file(folder / "tensors.safetensors"), load_file(folder / "weights.safetensors")
+    config = from_open_clip({"model_cfg": case["model_cfg"]}, str(folder))
+    model = Clip(config, bpe_tokenizer(config.text_cfg.context_length)).eval()
+    if "token_embedding.rows" in weights:  # only those of the case's captions are kept
+        embedding = model.token_embedding.weight.detach().clone()
+        embedding[weights.pop("token_embedding.rows")] = weights.pop("token_embedding.values")
+        weights["token_embedding.weight"] = embedding
+    model_folder.load_strictly(model, weights, str(folder), {key: key for key in model.state_dict()})
+    close = {"atol": case["tolerance"]["features"], "rtol": 0}
+    ids = model.tokenizer.batch(case["texts"])
+    assert torch.equal(ids, tensors["token_ids"])
+    with torch.no_grad():
+        images, texts = model(tensors["images"], ids)
+        torch.testing.assert_close(images, tensors["image_features"], **close)
+        torch.testing.assert_close(texts, tensors["text_features"], **close)
+        # batch mates change nothing
+        alone = torch.cat([model.text_features(row[None]) for row in ids])
+        torch.testing.assert_close(alone, tensors["text_features"], **close)
+    torch.testing.assert_close(model.logit_scale.detach(), tensors["logit_scale"])
+
+
+def check_clip_tokens(case: dict, folder: Path) -> None:
+    wanted = load_file(folder / "tensors.safetensors")["token_ids"]
+    assert torch.equal(bpe_tokenizer(wanted.shape[1]).batch(case["texts"], cut=True), wanted)
+
+
 def check_token_pooling(case: dict, folder: Path) -> None:
     tensors = load_file(folder / "tensors.safetensors")
     for name, wanted in tensors.items():
@@ -153,7 +184,7 @@ def check_token_pooling(case: dict, folder: Path) -> None:
 def check_clip_preprocess(case: dict, folder: Path) -> None:
     wanted = load_file(folder / "tensors.safetensors")["pixel_values"]
     options = {name: case[name] for name in ("mean", "std", "interpolation", "resize_mode") if name in case}
-    transform = EvaluationTransform.from_hub(options, case["size"])
+    transform = EvaluationTransform(case["size"], **options)
     found = normalised(transform(Image.open(folder / case["image"]))[None], transform.mean, transform.std)
     wanted = wanted.view_as(found)
     torch.testing.assert_close(found, wanted, atol=case["tolerance"]["pixels"], rtol=0)
@@ -166,6 +197,8 @@ CHECKS: dict[str, Callable[[dict, Path], None]] = {
     "loss": check_loss,
     "clip_loss": check_clip_loss,
     "clip_preprocess": check_clip_preprocess,
+    "clip": check_clip,
+    "clip_tokens": check_clip_tokens,
     "retriever": check_retriever,
     "token_pooling": check_token_pooling,
 }

@@ -30,12 +30,12 @@ class ClipModel(Section):
     """Of the transformers; weights do not tell it, and the wrong one costs accuracy. Needed with `size`; with `weights`
     where these do not say."""
     vocabulary: Literal["clip", "words"] = "clip"
-    """With `size`: CLIP's byte pairs, or the words of the training captions and of the class names that are evaluated."""
+    """With `size`: CLIP's byte pairs, or the words of the training captions and of evaluated class names."""
     image_size: PositiveInt | None = None
     """With `size`: side of a picture in pixels; none takes the size's own."""
     batch_norm_group: PositiveInt | None = None
-    """Examples that share their statistics, on any hardware; none: the whole batch, summed over the processes. Open_clip
-    without --use-bn-sync: the batch of one GPU."""
+    """Examples that share their statistics, on any hardware; none: the whole batch, summed over the processes.
+    Open_clip without --use-bn-sync: the batch of one GPU."""
     init_seed: int | None = None
     """Seed of the random initialisation; none takes train.seed."""
 
@@ -118,7 +118,7 @@ class ClipEvaluate(Evaluate):
     names: str | None = None
     """labelled: a file of class names, one a line; none takes those of the data."""
     templates: Literal["openai", "simple", "none"] | None = None
-    """labelled: the sentences that class names are put into: CLIP's 80 for ImageNet, seven of them, or the bare name."""
+    """labelled: the sentences that names are put into: CLIP's 80 for ImageNet, seven of them, or the bare name."""
     split: str = "validation"
     """captions: which files of a folder, where they are named by split."""
     limit: NotNegativeInt | None = None

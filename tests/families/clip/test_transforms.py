@@ -13,9 +13,8 @@ from PIL.Image import Resampling
 from safetensors.torch import load_file
 from tests.families.clip.drawn import drawn
 
+from collotype.families.clip.config import MEAN, STD
 from collotype.families.clip.transforms import (
-    CLIP_MEAN,
-    CLIP_STD,
     Augmentation,
     EvaluationTransform,
     TrainingTransform,
@@ -26,7 +25,6 @@ from collotype.families.clip.transforms import (
     to_bytes,
     turned,
 )
-from collotype.runtime.errors import UserError
 
 GOLDEN = load_file(Path(__file__).parent / "torchvision.safetensors")
 
@@ -37,9 +35,9 @@ def named(kind: str) -> list[str]:
 
 @pytest.mark.parametrize("name", named("evaluate"))
 def test_evaluation_pixels_are_open_clips(name: str) -> None:
-    _, mode, picture, size, resize_mode, interpolation, fill = name.split("/")
+    _, mode, picture, size, resize_mode, interpolation = name.split("/")
     wanted = tuple(map(int, size.split("x"))) if "x" in size else int(size)
-    transform = EvaluationTransform(wanted, (0,) * 3, (1,) * 3, interpolation, resize_mode, int(fill))
+    transform = EvaluationTransform(wanted, (0,) * 3, (1,) * 3, interpolation, resize_mode)
     width, height = map(int, picture.split("x"))
     assert torch.equal(transform(drawn(width, height, mode)), GOLDEN[name])
 
@@ -151,7 +149,7 @@ def test_grey_and_jitter_come_as_often_as_told() -> None:
 def test_erasing_fills_rectangles_with_normal_noise() -> None:
     still = Augmentation(scale=(1, 1), ratio=(1, 1), re_prob=0.75)
     transform = TrainingTransform(64, still)
-    plain = normalised(to_bytes(drawn(64, 64))[None], CLIP_MEAN, CLIP_STD)[0]
+    plain = normalised(to_bytes(drawn(64, 64))[None], MEAN, STD)[0]
     erased, noise = [], []
     for seed in range(400):
         pixels = transform(drawn(64, 64), random.Random(seed))
@@ -171,26 +169,9 @@ def test_erasing_fills_rectangles_with_normal_noise() -> None:
 
 def test_normalised_bytes_are_what_torchvision_gives() -> None:
     pixels = to_bytes(drawn(12, 9))
-    wanted = (pixels.float() / 255 - torch.tensor(CLIP_MEAN)[:, None, None]) / torch.tensor(CLIP_STD)[:, None, None]
-    assert normalised(pixels[None], CLIP_MEAN, CLIP_STD)[0].equal(wanted)
-    assert normalised(wanted[None], CLIP_MEAN, CLIP_STD)[0].equal(wanted), "what is scaled stays"
-
-
-def test_published_preprocessing_is_read_and_written() -> None:
-    published = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"}
-    transform = EvaluationTransform.from_hub(published, 384)
-    assert transform == EvaluationTransform(384, (0.5,) * 3, (0.5,) * 3, resize_mode="squash")
-    written = transform.hub()
-    assert written == {**published, "size": 384, "mode": "RGB", "fill_color": 0}
-    assert EvaluationTransform.from_hub(written, 1) == transform
-    assert EvaluationTransform.from_hub({"mean": 0.5, "size": [12, 20]}, 1).mean == (0.5,) * 3
-    assert EvaluationTransform.from_hub({}, 224) == EvaluationTransform(224)
-
-
-@pytest.mark.parametrize("wrong", [{"resize_mode": "stretch"}, {"interpolation": "nearest"}, {"crop_pct": 0.9}])
-def test_preprocessing_that_we_cannot_make_is_refused(wrong: dict) -> None:
-    with pytest.raises(UserError, match=next(iter(wrong))):
-        EvaluationTransform.from_hub(wrong, 224)
+    wanted = (pixels.float() / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+    assert normalised(pixels[None], MEAN, STD)[0].equal(wanted)
+    assert normalised(wanted[None], MEAN, STD)[0].equal(wanted), "what is scaled stays"
 
 
 def test_any_mode_of_file_gives_three_channels() -> None:

@@ -1,1 +1,1 @@
-"""CLIP: pictures and captions in one space."""
+"""CLIP: a tower for pictures and one for captions, trained to agree (arXiv 2103.00020)."""

@@ -6,7 +6,7 @@ erasing fills with noise that bytes cannot hold; a transform that erases gives f
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,11 +16,9 @@ from PIL import Image, ImageEnhance
 from PIL.Image import Resampling
 from torch import Tensor
 
-from collotype.runtime.errors import UserError
+from collotype.families.clip.config import MEAN, STD
 
 Channels = tuple[float, float, float]
-CLIP_MEAN: Channels = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD: Channels = (0.26862954, 0.26130258, 0.27577711)
 Size = int | tuple[int, int]
 """A square's side, or (height, width), in pixels."""
 RESAMPLINGS = {"bicubic": Resampling.BICUBIC, "bilinear": Resampling.BILINEAR, "random": Resampling.BICUBIC}
@@ -37,17 +35,15 @@ class EvaluationTransform:
     """A picture to bytes [3, height, width], pixel for pixel OpenCLIP's evaluation transform.
 
     Args:
-        resize_mode: `shortest` side to the size and the middle of it cut out; `longest` side, and the rest filled;
+        resize_mode: `shortest` side to the size and the middle of it cut out; `longest` side, and the rest black;
             `squash`: both sides, whatever the proportions.
-        fill: grey value (0 to 255) around a picture that does not fill the square.
     """
 
     size: Size
-    mean: Channels = CLIP_MEAN
-    std: Channels = CLIP_STD
+    mean: Channels = MEAN
+    std: Channels = STD
     interpolation: str = "bicubic"
     resize_mode: Literal["shortest", "longest", "squash"] = "shortest"
-    fill: int = 0
 
     def __call__(self, image: Image.Image, rng: random.Random | None = None) -> Tensor:
         """Nothing is drawn: `rng` is there for who calls either transform."""
@@ -57,7 +53,7 @@ class EvaluationTransform:
             image = resized(image, (height, width), resample)
         elif self.resize_mode == "longest":
             image = resized(image, keeping_ratio(image.size, (height, width), max), resample)
-            image = centre(image, (height, width), self.fill)
+            image = centre(image, (height, width))
         elif height == width:
             image = centre(resized(image, shortest_to(image.size, height), resample), (height, width))
         else:
@@ -65,46 +61,6 @@ class EvaluationTransform:
             image = resized(image, keeping_ratio(image.size, (height, width), min), Resampling.BICUBIC)
             image = centre(image, (height, width))
         return to_bytes(image)
-
-    @classmethod
-    def from_hub(cls, preprocess: Mapping[str, Any], size: Size) -> "EvaluationTransform":
-        """The transform that `preprocess_cfg` of a published `open_clip_config.json` describes.
-
-        Args:
-            size: of the model's pictures, where `preprocess` does not say.
-
-        Raises:
-            UserError: a key or value means pixels that we cannot make.
-        """
-        given = {name: value for name, value in preprocess.items() if value is not None}
-        choices = {"mode": ("RGB",), "interpolation": tuple(RESAMPLINGS), "resize_mode": RESIZE_MODES}
-        known = {"size", "mean", "std", "fill_color", *choices}
-        for name, value in given.items():
-            if name not in known:
-                raise UserError(f"preprocess_cfg has {name!r}, which is none of {', '.join(sorted(known))}; remove it.")
-            if name in choices and value not in choices[name]:
-                raise UserError(f"preprocess_cfg has {name}: {value!r}; use one of {', '.join(choices[name])}.")
-        wanted = given.get("size", size)
-        return cls(
-            size=wanted if isinstance(wanted, int) else (wanted[-2], wanted[-1]),
-            mean=channels(given.get("mean", CLIP_MEAN)),
-            std=channels(given.get("std", CLIP_STD)),
-            interpolation=given.get("interpolation", "bicubic"),
-            resize_mode=given.get("resize_mode", "shortest"),
-            fill=given.get("fill_color", 0),
-        )
-
-    def hub(self) -> dict[str, Any]:
-        """`preprocess_cfg` as open_clip writes it."""
-        return {
-            "size": self.size if isinstance(self.size, int) else list(self.size),
-            "mode": "RGB",
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "interpolation": self.interpolation,
-            "resize_mode": self.resize_mode,
-            "fill_color": self.fill,
-        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,8 +95,8 @@ class TrainingTransform:
 
     size: Size
     augmentation: Augmentation = Augmentation()
-    mean: Channels = CLIP_MEAN
-    std: Channels = CLIP_STD
+    mean: Channels = MEAN
+    std: Channels = STD
 
     def __call__(self, image: Image.Image, rng: random.Random) -> Tensor:
         wanted = self.augmentation
@@ -181,12 +137,6 @@ def sides(size: Size) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
 
 
-def channels(values: float | Sequence[float]) -> Channels:
-    """Three values, or one for all three channels."""
-    red, green, blue = (values,) * 3 if isinstance(values, int | float) else values
-    return float(red), float(green), float(blue)
-
-
 def resized(image: Image.Image, size: tuple[int, int], resample: Resampling) -> Image.Image:
     """`size` is (height, width)."""
     wanted = size[::-1]
@@ -210,22 +160,17 @@ def keeping_ratio(size: tuple[int, int], wanted: tuple[int, int], side: Any) -> 
     return round(height / ratio), round(width / ratio)
 
 
-def centre(image: Image.Image, size: tuple[int, int], fill: int = 0) -> Image.Image:
-    """The middle (height, width) of a picture, filled up where it is smaller; torchvision's rounding."""
+def centre(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The middle (height, width) of a picture, black around it where it is smaller; torchvision's rounding."""
     height, width = size
     if image.width < width or image.height < height:
-        around = Image.new(image.mode, (max(width, image.width), max(height, image.height)), colour(image.mode, fill))
+        around = Image.new(image.mode, (max(width, image.width), max(height, image.height)))
         if image.mode == "P":
             around.putpalette(image.getpalette())
         around.paste(image, (max(0, width - image.width) // 2, max(0, height - image.height) // 2))
         image = around
     left, top = round((image.width - width) / 2), round((image.height - height) / 2)
     return image.crop((left, top, left + width, top + height))
-
-
-def colour(mode: str, grey: int) -> int | tuple[int, ...]:
-    bands = Image.getmodebands(mode)
-    return grey if bands == 1 else (grey,) * bands
 
 
 def draw_crop(

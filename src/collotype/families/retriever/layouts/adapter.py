@@ -9,16 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from collotype.families.retriever.backbones import BACKBONES
-from collotype.families.retriever.layouts.contents import Contents, read_json, read_tokenizer
+from collotype.families.retriever.layouts.contents import Contents
 from collotype.families.retriever.layouts.engine import PROJECTION, name_in_engine
 from collotype.families.retriever.layouts.processors import visual_budget
-from collotype.families.retriever.layouts.weights import canonical, name_in_file, read_tensors, write_tensors
+from collotype.families.retriever.layouts.weights import canonical, name_in_file
 from collotype.families.retriever.lora import PROJECTION as PROJECTION_MODULE
 from collotype.families.retriever.lora import Lora
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import PRESETS
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_json
+from collotype.runtime.model_folder import read_json, read_tensors, read_tokenizer, write_tensors
 
 DESCRIPTION, STEM = "adapter_config.json", "adapter_model"
 A = ".lora_A.weight"

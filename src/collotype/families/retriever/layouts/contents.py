@@ -1,6 +1,5 @@
 """What a published folder holds, in our terms, and the model made of it."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,12 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from collotype.families.retriever.backbones import BACKBONES, Backbone
-from collotype.families.retriever.layouts.weights import load_strictly, parameters_on_meta
+from collotype.families.retriever.layouts.weights import load_strictly
 from collotype.families.retriever.lora import add_lora
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.processor import Processor
 from collotype.runtime.errors import UserError
+from collotype.runtime.model_folder import parameters_on_meta
 
 
 @dataclass(frozen=True)
@@ -46,31 +46,6 @@ def make_processor(config: RetrieverConfig, tokenizer: Tokenizer) -> Processor:
     row = BACKBONES[config.backbone]
     layout = row.layout(config.backbone_config, config.preset.max_visual_tokens)
     return Processor(tokenizer, config.preset, layout, row.image_token, row.pad_token, config.max_query_tokens)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """
-    Raises:
-        UserError: no such file, or no JSON object in it.
-    """
-    try:
-        values = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); copy the model's folder again.") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path} holds no JSON object; copy the model's folder again.")
-    return values
-
-
-def read_tokenizer(folder: Path) -> Tokenizer:
-    """
-    Raises:
-        UserError: there is no readable tokenizer.json.
-    """
-    try:
-        return Tokenizer.from_file(str(folder / "tokenizer.json"))
-    except Exception as error:  # the tokenizers library raises bare Exception for a file it cannot read
-        raise UserError(f"{folder / 'tokenizer.json'} cannot be read ({error}); copy the folder again.") from error
 
 
 def read_backbone(values: dict[str, Any], origin: Path) -> tuple[Backbone, dict[str, Any]]:

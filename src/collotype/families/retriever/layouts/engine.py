@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from collotype.families.retriever.backbones.row import Backbone
-from collotype.families.retriever.layouts.contents import Contents, read_backbone, read_json, read_tokenizer
+from collotype.families.retriever.layouts.contents import Contents, read_backbone
 from collotype.families.retriever.layouts.processors import describe_tokenizer, image_processor, visual_budget
-from collotype.families.retriever.layouts.weights import canonical, read_tensors, write_tensors
+from collotype.families.retriever.layouts.weights import canonical
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import Preset, known_preset
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_json
+from collotype.runtime.model_folder import read_json, read_tensors, read_tokenizer, write_tensors
 
 PROJECTION = "custom_text_proj.weight"
 CLASSES = {

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 from collotype.families.retriever.backbones import BACKBONES
-from collotype.families.retriever.layouts.contents import Contents, read_json, read_tokenizer
-from collotype.families.retriever.layouts.weights import canonical, name_in_file, read_tensors, write_tensors
+from collotype.families.retriever.layouts.contents import Contents
+from collotype.families.retriever.layouts.weights import canonical, name_in_file
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_folder, write_json
-
-DESCRIPTION = "collotype.json"
+from collotype.runtime.model_folder import DESCRIPTION, read_json, read_tensors, read_tokenizer, write_tensors
 
 
 def recognises(folder: Path) -> bool:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from collotype.families.retriever.backbones.row import Backbone
-from collotype.families.retriever.layouts.contents import read_json
 from collotype.families.retriever.model import Retriever
+from collotype.runtime.model_folder import read_json
 
 
 @contextmanager

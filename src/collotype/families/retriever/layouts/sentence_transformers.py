@@ -12,13 +12,14 @@ from typing import Any
 import torch
 
 from collotype.families.retriever.layouts import transformers_native as native
-from collotype.families.retriever.layouts.contents import Contents, read_backbone, read_json, read_tokenizer
+from collotype.families.retriever.layouts.contents import Contents, read_backbone
 from collotype.families.retriever.layouts.processors import describe_tokenizer, image_processor
-from collotype.families.retriever.layouts.weights import canonical, read_tensors, write_tensors
+from collotype.families.retriever.layouts.weights import canonical
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import IMAGE, Preset
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_json, write_text
+from collotype.runtime.model_folder import read_json, read_tensors, read_tokenizer, write_tensors
 
 MODULES, PRESET = "modules.json", "collotype_preset.json"
 TYPES = {

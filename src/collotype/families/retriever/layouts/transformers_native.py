@@ -6,12 +6,13 @@ from pathlib import Path
 import torch
 
 from collotype.families.retriever.backbones.row import Backbone
-from collotype.families.retriever.layouts.contents import Contents, read_backbone, read_json, read_tokenizer
+from collotype.families.retriever.layouts.contents import Contents, read_backbone
 from collotype.families.retriever.layouts.processors import describe_tokenizer, image_processor, visual_budget
-from collotype.families.retriever.layouts.weights import canonical, name_some, read_tensors
+from collotype.families.retriever.layouts.weights import canonical
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import IMAGE, Preset, find_preset
 from collotype.runtime.errors import UserError
+from collotype.runtime.model_folder import name_some, read_json, read_tensors, read_tokenizer
 
 CLASSES = {"paligemma": "ColPali", "qwen2-vl": "ColQwen2"}
 """Backbones that transformers has a late-interaction class of."""

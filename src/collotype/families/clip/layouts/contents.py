@@ -1,0 +1,64 @@
+"""What a folder or a checkpoint holds, in our terms, and the model made of it."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from collotype.families.clip.config import ClipConfig
+from collotype.families.clip.model import Clip
+from collotype.families.clip.tokenizer import ClipTokenizer
+from collotype.runtime.errors import UserError
+from collotype.runtime.model_folder import load_strictly, name_some, parameters_on_meta
+
+WRAPPERS = re.compile(r"^(module\.|_orig_mod\.)+|(?<=\.)_orig_mod\.")
+"""What DDP and torch.compile put before keys."""
+TEXT_PREFIX = re.compile(r"^text\.(?=(transformer|token_embedding|ln_final)\.|(positional_embedding|text_projection)$)")
+"""open_clip's CustomTextCLIP keeps the captions' tower under this prefix, the plain layout beside the other."""
+NOT_RUN = re.compile(r"^(input_resolution|context_length|vocab_size|attn_mask|text\.attn_mask)$")
+"""Keys of published files that are no weights: numbers of OpenAI's first files, and a table made on the fly."""
+SCALARS = ("logit_scale", "logit_bias")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A CLIP as it lies in a folder or file; `tensors` have the plain layout's names and the types of the file."""
+
+    config: ClipConfig
+    tokenizer: ClipTokenizer
+    tensors: Mapping[str, Tensor]
+    origin: str
+
+    def model(self, dtype: torch.dtype | None = torch.float32) -> Clip:
+        """The model in evaluation mode, on the CPU, in `dtype` (none: as in the file).
+
+        Raises:
+            UserError: weights are missing or left over.
+        """
+        with parameters_on_meta():
+            model = Clip(self.config, self.tokenizer)
+        given = {
+            name: tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor
+            for name, tensor in self.tensors.items()
+        }
+        load_strictly(model, given, self.origin, {key: key for key in model.state_dict()})
+        return model.eval()
+
+
+def plain(tensors: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
+    """The tensors that are a CLIP's weights and counts, under the plain layout's names.
+
+    Raises:
+        UserError: two keys mean the same weight.
+    """
+    used = {key: tensor for key, tensor in tensors.items() if not NOT_RUN.match(WRAPPERS.sub("", key))}
+    names = {key: TEXT_PREFIX.sub("", WRAPPERS.sub("", key)) for key in used}
+    twice = [name for name, count in Counter(names.values()).items() if count > 1]
+    if twice:
+        raise UserError(f"{origin} holds {len(twice)} tensors under two names ({name_some(twice)}); remove one.")
+    named = {names[key]: tensor for key, tensor in used.items()}
+    # some publishers keep the scalars as vectors of one
+    return named | {name: named[name].reshape(()) for name in SCALARS if name in named and named[name].numel() == 1}
