@@ -5,6 +5,7 @@ that name the nearest known one.
 """
 
 import difflib
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -294,6 +295,8 @@ class Evaluate(Section):
     """A suite's name (`collotype list suites`); `qa:PATH` and `beir:PATH` stand for the suite and its path."""
     path: str | None = None
     """The suites qa and beir: the folder of parquet files that holds the dataset."""
+    name: str | None = Field(None, pattern=r"^[\w-][\w.-]*$")
+    """The suites qa and beir: what results call the dataset; none: the last part of `path`."""
     data_dir: str | None = None
     """ViDoRe: the folder with local copies of the datasets, each in a folder of its own; none asks the hub."""
     only: list[str] = []
@@ -315,14 +318,34 @@ class Evaluate(Section):
         return {**values, "suite": suite, "path": path}
 
     @property
-    def name(self) -> str:
-        """Of the folder for its examples."""
-        return self.suite if self.path is None else f"{self.suite}-{Path(self.path).stem}"
+    def own_name(self) -> str:
+        """Of the user's own dataset in results."""
+        return self.name or Path(self.path or "").resolve().stem
+
+    @property
+    def folder(self) -> str:
+        """The name of the folder for its examples."""
+        return self.suite if self.path is None else f"{self.suite}-{self.own_name}"
+
+    def contradicts(self, other: "Evaluate") -> bool:
+        """Do both measure different things under one name?"""
+        if self.suite != other.suite or (self.suite in SUITES_OF_PATHS and self.own_name != other.own_name):
+            return False
+        if self.only and other.only and not set(self.only) & set(other.only):
+            return False
+        measured = {"path", "data_dir", "split", "counting"}
+        return self.model_dump(include=measured) != other.model_dump(include=measured)
 
     @model_validator(mode="after")
     def ask_nothing_in_vain(self) -> "Evaluate":
         own, vidore = self.suite in SUITES_OF_PATHS, self.suite.startswith("vidore-")
-        given = {"path": not own, "data_dir": not vidore, "only": not vidore, "counting": not (own or vidore)}
+        given = {
+            "path": not own,
+            "name": not own,
+            "data_dir": not vidore,
+            "only": not vidore,
+            "counting": not (own or vidore),
+        }
         for key, in_vain in given.items():
             if in_vain and getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"{key} does nothing to the suite {self.suite}; leave it out")
@@ -361,6 +384,16 @@ class Recipe(Section):
                 f"model.quantize is {self.model.quantize} and train.shard {self.train.shard}, which do not go together "
                 "(weights in 4 bits are not divided among processes); leave one of them out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def name_results_apart(self) -> "Recipe":
+        for first, second in combinations(self.evaluate, 2):
+            if first.contradicts(second):
+                own, suite = first.suite in SUITES_OF_PATHS, second.suite
+                called = f"{suite}/{first.own_name}" if own else f"the suite {suite}"
+                mend = f"give one a name, {{suite: {suite}, path: {second.path}, name: …}}" if own else "leave one out"
+                raise ValueError(f"two entries of evaluate would both give the results of {called}; {mend}")
         return self
 
     @property
