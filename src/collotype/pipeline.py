@@ -37,6 +37,9 @@ from collotype.training.engine import Hooks, Training, train, where_whole
 from collotype.training.precision import resolve_precision
 from collotype.training.task import Task
 
+WAIT_FOR_LOADERS_S = 7
+"""How long the loader processes of a killed run may go on holding its folder."""
+
 
 class Listener:
     """What may be told of a run while it goes; silent."""
@@ -149,7 +152,11 @@ def run(
     task, plan, data = prepare(recipe, world, device)
     tracking = Tracking(track)
     with process_group(world, device), ExitStack() as hold:
-        on_main(world, lambda: hold.enter_context(held(folder)))
+        busy = (
+            f"Another process is writing the run in {folder}: was the launcher started twice? Wait for it, stop it, or "
+            "choose another folder with --out."
+        )
+        on_main(world, lambda: hold.enter_context(held(folder, busy, WAIT_FOR_LOADERS_S)))
         on_main(world, lambda: open_folder(folder, recipe, resume, overwrite))
         if world.is_main:
             listener.planned(recipe, folder, plan)
@@ -296,7 +303,7 @@ def measure(
 ) -> list[Measured]:
     measured: list[Measured] = []
     for choice in choices:
-        examples_to = examples_below / choice.name / "examples" if examples_below and world.is_main else None
+        examples_to = examples_below / choice.folder / "examples" if examples_below and world.is_main else None
         measured += task.evaluate(model, choice, examples_to, world)
     return measured
 

@@ -132,7 +132,9 @@ class ClipEvaluate(Evaluate):
     def ask_nothing_in_vain(self) -> "ClipEvaluate":
         own = self.suite in self.OF_PATHS
         labelled = self.suite == "labelled"
-        self.require_use(path=own, names=labelled, templates=labelled, split=self.suite == "captions", limit=own)
+        self.require_use(
+            path=own, name=own, names=labelled, templates=labelled, split=self.suite == "captions", limit=own
+        )
         return self
 
 

@@ -71,7 +71,9 @@ class Task(Protocol):
     def datasets(self) -> list[MapDataset]:
         """The training data: a dataset for each source of the recipe."""
 
-    def collate(self, examples: list[Any]) -> Batch: ...
+    def collate(self, examples: list[Any]) -> Batch:
+        """This and `tokens` are sent to loader processes, so both should be functions that hold little: a bound method
+        holds its task."""
 
     def tokens(self, examples: list[Any]) -> list[int]:
         """What each example costs the model, in tokens of its longest input."""

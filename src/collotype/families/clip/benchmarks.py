@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from pathlib import Path
 from typing import Protocol
 
 from PIL import Image
@@ -116,7 +115,7 @@ def drawn_pictures(choice: ClipEvaluate) -> list[Classification]:
 
 def own_labelled(choice: ClipEvaluate) -> list[Classification]:
     labelled = open_labelled(need_path(choice), IMAGENET if choice.suite == IMAGENET else choice.names)
-    name = "imagenet/val" if choice.suite == IMAGENET else f"labelled/{Path(choice.path).name}"
+    name = "imagenet/val" if choice.suite == IMAGENET else f"labelled/{choice.own_name}"
     templates = named_templates(choice.templates) if choice.templates else labelled.templates()
     return [with_templates(name, labelled, templates, choice.limit)]
 
@@ -136,7 +135,7 @@ def own_captions(choice: ClipEvaluate) -> list[Captioned]:
         source = open_captions(ShardSource(source="shards", path=path))
     else:
         source = open_captions(CaptionTableSource(source="captions", path=path, split=choice.split))
-    return [Captioned(f"captions/{Path(path).stem}", source, min(len(source), choice.limit or len(source)))]
+    return [Captioned(f"captions/{choice.own_name}", source, min(len(source), choice.limit or len(source)))]
 
 
 def need_path(choice: ClipEvaluate) -> str:

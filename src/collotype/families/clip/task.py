@@ -1,8 +1,8 @@
 """CLIP's answers to the engine's questions."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,26 @@ from collotype.training.task import Batch, Loss, Outputs
 
 MOST_LOGIT_SCALE = math.log(100)
 """arXiv 2103.00020, section 2.5."""
+
+
+@dataclass
+class CaptionCollate:
+    """Examples to a micro-batch; what loader processes need of a task."""
+
+    tokenizer: ClipTokenizer
+    places: int
+
+    def __call__(self, examples: list[Captioned]) -> Batch:
+        rows = [self.tokenizer(example.caption) for example in examples]
+        return {
+            "pixels": torch.stack([example.pixels for example in examples]),
+            "ids": self.tokenizer.pad([row.ids for row in rows]),
+            "cut": torch.tensor([row.cut for row in rows]),
+        }
+
+    def tokens(self, examples: list[Captioned]) -> list[int]:
+        """Of a picture: all are of one size, and captions are short beside it."""
+        return [self.places] * len(examples)
 
 
 class ClipTask:
@@ -134,17 +154,13 @@ class ClipTask:
     def datasets(self) -> list[CaptionDataset]:
         return self.captioned
 
-    def collate(self, examples: list[Captioned]) -> Batch:
-        rows = [self.tokenizer(example.caption) for example in examples]
-        return {
-            "pixels": torch.stack([example.pixels for example in examples]),
-            "ids": self.tokenizer.pad([row.ids for row in rows]),
-            "cut": torch.tensor([row.cut for row in rows]),
-        }
+    @cached_property
+    def collate(self) -> CaptionCollate:
+        return CaptionCollate(self.tokenizer, self.config.vision_cfg.places)
 
-    def tokens(self, examples: list[Captioned]) -> list[int]:
-        """Of a picture: all are of one size, and captions are short beside it."""
-        return [self.config.vision_cfg.places] * len(examples)
+    @property
+    def tokens(self) -> Callable[[list[Captioned]], list[int]]:
+        return self.collate.tokens
 
     def outputs(self, model: Clip, batch: Batch) -> Outputs:
         """Scale and bias are among them, so that their gradient is that of the whole batch's loss however it is cut."""
