@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 import collotype
+from collotype import pipeline
 from collotype.pipeline import Listener, check, run_seeds
 from collotype.recipe import load_recipe
-from collotype.runtime import files
 from collotype.runtime.errors import UserError
+from collotype.runtime.files import held
 from tests.conftest import SMALL
 
 SOURCE = {"source": "sheets", "queries": 9}
@@ -109,8 +110,8 @@ def test_another_micro_batch_may_go_on_with_a_run(tmp_path: Path) -> None:
 
 
 def test_a_run_that_another_process_writes_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "WAIT_FOR_LOADERS_S", 0.2)
-    with files.held(tmp_path / "run"), pytest.raises(UserError, match="was the launcher started twice"):
+    monkeypatch.setattr(pipeline, "WAIT_FOR_LOADERS_S", 0.2)
+    with held(tmp_path / "run", ""), pytest.raises(UserError, match="was the launcher started twice"):
         collotype.run("desk-colpali", out=tmp_path / "run", overrides=SMALL)
     assert list((tmp_path / "run").iterdir()) == []
 

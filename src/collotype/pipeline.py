@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from collotype.check.findings import find
 from collotype.check.plan import Plan, make_plan
 from collotype.evaluation.results import Measured, Results, headline, results_of, write_results
 from collotype.families import load, task_for
@@ -36,6 +37,9 @@ from collotype.runtime.process import World, gather_objects, on_main, process_gr
 from collotype.training.engine import Hooks, Training, train, where_whole
 from collotype.training.precision import resolve_precision
 from collotype.training.task import Task
+
+WAIT_FOR_LOADERS_S = 7
+"""How long the loader processes of a killed run may go on holding its folder."""
 
 
 class Listener:
@@ -97,7 +101,7 @@ def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task, P
         datasets=[name for name in data if name != "train"],
         metrics=task.metrics(),
     )
-    return task, plan, data
+    return task, {**plan, "findings": find(recipe, plan)}, data
 
 
 def check(
@@ -149,7 +153,11 @@ def run(
     task, plan, data = prepare(recipe, world, device)
     tracking = Tracking(track)
     with process_group(world, device), ExitStack() as hold:
-        on_main(world, lambda: hold.enter_context(held(folder)))
+        busy = (
+            f"Another process is writing the run in {folder}: was the launcher started twice? Wait for it, stop it, or "
+            "choose another folder with --out."
+        )
+        on_main(world, lambda: hold.enter_context(held(folder, busy, WAIT_FOR_LOADERS_S)))
         on_main(world, lambda: open_folder(folder, recipe, resume, overwrite))
         if world.is_main:
             listener.planned(recipe, folder, plan)
@@ -162,6 +170,7 @@ def run(
         trained = time.perf_counter()
         results = finish(task, recipe, folder, training, listener, world)
         tracking.evaluated(recipe.train.steps, results)
+        steps = JsonLines(folder / "metrics.jsonl").read()
         parts = {
             "recipe": recipe.model_dump(),
             "plan": plan | ({} if recipe.train.micro_batch_tokens else {"micro_batch": training.micro_batch}),
@@ -169,14 +178,14 @@ def run(
             "data": data,
             "model": {**task.describe(), "initial_sha256": training.initial_sha256},
             "timing": {
-                "steps_s": round(sum(row["seconds"] for row in JsonLines(folder / "metrics.jsonl").read()), 2),
+                "steps_s": round(sum(row["seconds"] for row in steps), 2),
                 "evaluate_s": round(time.perf_counter() - trained, 2),
                 "last_process_s": round(time.perf_counter() - started, 2),
                 "peak_memory_mib": gather_objects(round(peak_memory(device) / 2**20, 1)),
             },
             "results": results,
             "verdict": judge(recipe, results),
-            "events": [*task.events(), *training.events],
+            "events": [*task.events(steps), *training.events],
         }
         on_main(world, lambda: conclude(folder, parts))
         finished = Run(folder, parts)
@@ -295,7 +304,7 @@ def measure(
 ) -> list[Measured]:
     measured: list[Measured] = []
     for choice in choices:
-        examples_to = examples_below / choice.name / "examples" if examples_below and world.is_main else None
+        examples_to = examples_below / choice.folder / "examples" if examples_below and world.is_main else None
         measured += task.evaluate(model, choice, examples_to, world)
     return measured
 

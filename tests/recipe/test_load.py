@@ -1,5 +1,6 @@
 """Recipes: names, files, overrides, and what is refused with which words."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,30 @@ def test_an_override_needs_a_key_and_a_value() -> None:
         parse_overrides(["train.seed=2024-13-45"])
     with pytest.raises(UserError, match="not of the form"):
         parse_overrides(["train.steps"])
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "words"),
+    [
+        (
+            [{"suite": "qa:en/test"}, {"suite": "qa:fr/test"}],
+            "both give the results of qa/test; give one a name, {suite: qa, path: fr/test, name: …}",
+        ),
+        (
+            [{"suite": "vidore-v1"}, {"suite": "vidore-v1", "counting": "vidore-benchmark"}],
+            "both give the results of the suite vidore-v1; leave one out",
+        ),
+    ],
+)
+def test_two_measurements_of_one_name_are_refused(evaluate: list[dict], words: str) -> None:
+    with pytest.raises(UserError, match=re.escape(words)):
+        load_recipe("desk-colpali", {"evaluate": evaluate})
+
+
+def test_evaluations_of_like_paths_go_together_by_name() -> None:
+    entries = [{"suite": "qa:en/test"}, {"suite": "qa:fr/test", "name": "french"}, {"suite": "beir:de/test"}]
+    recipe = load_recipe("desk-colpali", {"evaluate": entries})
+    assert [entry.folder for entry in recipe.evaluate] == ["qa-test", "qa-french", "beir-test"]
+    parts = [{"suite": "vidore-v1", "only": ["docvqa"], "split": "x"}, {"suite": "vidore-v1", "only": ["tatdqa"]}]
+    again = [{"suite": "sheets"}, {"suite": "sheets", "every_steps": 5}]
+    assert len(load_recipe("desk-colpali", {"evaluate": [*parts, *again]}).evaluate) == 4

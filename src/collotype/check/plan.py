@@ -6,6 +6,7 @@ from typing import Any
 
 from collotype.recipe import Recipe
 from collotype.runtime.errors import UserError
+from collotype.training.batch_norm import require_whole_groups
 
 Plan = dict[str, Any]
 
@@ -39,6 +40,8 @@ def make_plan(
         divide("the batch of one process", share, "train.micro_batch", micro_batch)
     if examples < train.batch:
         raise UserError(f"train.batch is {train.batch}, but data.train has only {examples} examples; lower the batch.")
+    if "batch_norm_group" in model and micro_batch != "auto":
+        require_whole_groups(model["batch_norm_group"], train.batch, processes, micro_batch)
     for expected in recipe.expect:
         require("dataset", expected.dataset, datasets)
         require("metric", expected.metric, metrics)

@@ -15,6 +15,9 @@ def evaluate(
     ],
     suite: Suite = None,
     path: DataPath = None,
+    name: Annotated[
+        str | None, typer.Option(help="What results call the dataset of qa and beir [default: the end of its path].")
+    ] = None,
     data_dir: DataDir = None,
     only: Annotated[list[str], typer.Option(metavar="DATASET", help="ViDoRe: this dataset; repeatable.")] = [],  # noqa: B006
     split: Annotated[str | None, typer.Option(help="The split, of parquet datasets [default: test].")] = None,
@@ -40,7 +43,7 @@ def evaluate(
     from collotype.runtime.process import World
 
     family = families.family_of(models[0])
-    keys = {"path": path, "data_dir": data_dir, "only": only, "split": split, "counting": counting}
+    keys = {"path": path, "name": name, "data_dir": data_dir, "only": only, "split": split, "counting": counting}
     choice = load_evaluation(family, suite=suite or families.family(family).DEFAULT_SUITE, **keys)
     kept = None if no_cache else cache or cache_folder()
     measured = families.evaluate(models, choice, kept, batch_tokens, preset=preset, base=base)
@@ -69,7 +72,7 @@ def show(measured: dict[str, list[Any]]) -> None:
         for one in found:
             for event in one.facts.get("events", ()):
                 subset = f" ({event['subset']})" if "subset" in event else ""
-                line = f"{one.dataset}{subset}: {event['event']}: {event['count']}, {event['note']}"
+                line = f"{one.dataset}{subset}: {event['kind']}: {event['count']}, {event['note']}"
                 lines.setdefault(line, []).append(model)
     for line, models in lines.items():
         of = "" if len(models) == len(measured) else f" ({', '.join(models)})"

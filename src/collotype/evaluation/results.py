@@ -14,7 +14,16 @@ from collotype.runtime.files import atomic_folder, write_bytes, write_json, writ
 Results = dict[str, dict[str, float]]
 """Metrics by "SUITE/DATASET"; a dataset's first is its headline, which curves, cards and one-line summaries show."""
 
-SHOWN = ("ndcg_at_5", "ndcg_at_10", "recall_at_1", "recall_at_5", "mrr", "top1", "top5")
+SHOWN = (
+    *("ndcg_at_5", "ndcg_at_10", "recall_at_5", "mrr"),
+    *("top1", "top5"),
+    *(
+        "image_to_text_recall_at_1",
+        "image_to_text_recall_at_5",
+        "text_to_image_recall_at_1",
+        "text_to_image_recall_at_5",
+    ),
+)
 """The columns of tables, where datasets have them."""
 
 
@@ -34,9 +43,12 @@ def cells(metrics: Mapping[str, float], names: Sequence[str]) -> list[str]:
     return [f"{metrics[name]:.3f}" if name in metrics else "" for name in names]
 
 
+SPELLED = {"_at_": "@", "ndcg": "nDCG", "mrr": "MRR", "map@": "MAP@", "top": "top-", "_to_": " → ", "_": " "}
+
+
 def display_name(metric: str) -> str:
-    """As papers write it: nDCG@5, MRR, top-1."""
-    for written, shown in (("_at_", "@"), ("ndcg", "nDCG"), ("mrr", "MRR"), ("map", "MAP"), ("top", "top-")):
+    """As papers write it: nDCG@5, MRR, top-1, image → text recall@1."""
+    for written, shown in SPELLED.items():
         metric = metric.replace(written, shown)
     return metric
 
@@ -98,11 +110,20 @@ class Example:
     rows: list[list[Picture]] = field(default_factory=list)
 
 
-class ExampleWriter:
+@dataclass
+class Gallery:
+    """Examples under a heading, with a legend of what the pictures show."""
+
+    heading: str
+    legend: str
+    examples: list[Example] = field(default_factory=list)
+
+
+class GalleryWriter:
     """Collects examples and their pictures in a folder that appears whole."""
 
-    def __init__(self, folder: Path):
-        self.folder, self.examples, self.images = folder, [], {}
+    def __init__(self, folder: Path, heading: str, legend: str):
+        self.folder, self.gallery, self.images = folder, Gallery(heading, legend), {}
 
     def picture(self, image: Image.Image, label: str, right: bool | None = None) -> Picture:
         name = f"{len(self.images):03d}.png"
@@ -112,18 +133,19 @@ class ExampleWriter:
         return Picture(label, name, right)
 
     def add(self, title: str, note: str, rows: Sequence[Sequence[Picture]]) -> None:
-        self.examples.append(Example(title, note, [list(row) for row in rows]))
+        self.gallery.examples.append(Example(title, note, [list(row) for row in rows]))
 
     def write(self) -> None:
         with atomic_folder(self.folder) as folder:
             for name, content in self.images.items():
                 write_bytes(folder / name, content)
-            write_text(folder / "examples.json", json.dumps([asdict(example) for example in self.examples], indent=1))
+            write_text(folder / "examples.json", json.dumps(asdict(self.gallery), indent=1))
 
 
-def read_examples(folder: Path) -> list[Example]:
-    """The examples of a folder, pictures' `file` as it is there; none if there is no such folder."""
-    if not (folder / "examples.json").exists():
-        return []
+def read_gallery(folder: Path) -> Gallery:
+    """The examples of a folder that a GalleryWriter wrote, pictures' `file` as it is there."""
     found = json.loads((folder / "examples.json").read_text())
-    return [Example(e["title"], e["note"], [[Picture(**p) for p in row] for row in e["rows"]]) for e in found]
+    examples = [
+        Example(e["title"], e["note"], [[Picture(**p) for p in row] for row in e["rows"]]) for e in found["examples"]
+    ]
+    return Gallery(found["heading"], found["legend"], examples)

@@ -64,15 +64,17 @@ class ShardSource(Source):
     """The member that holds the caption; `json:KEY` takes a key of KEY.json."""
 
 
-class CaptionSource(Source):
+class CaptionTableSource(Source):
     """A table of pictures and captions: CSV, TSV, JSON lines, parquet, or a dataset of the hub."""
 
     source: Literal["captions"]
     path: str
     split: str = "train"
     """Which files of a folder, where they are named by split."""
-    image_column: str = "filepath"
-    caption_column: str = "title"
+    image_column: str | None = None
+    """Of pictures or their paths; none: image, filepath or path."""
+    caption_column: str | None = None
+    """None: caption, title or text."""
     separator: str | None = None
     """Between the columns of a CSV; none: a tab in .tsv files, a comma in .csv files."""
     limit: PositiveInt | None = None
@@ -80,7 +82,7 @@ class CaptionSource(Source):
 
 
 ClipSource = Annotated[
-    ShardSource | CaptionSource, Field(discriminator="source"), nearest_source(ShardSource, CaptionSource)
+    ShardSource | CaptionTableSource, Field(discriminator="source"), nearest_source(ShardSource, CaptionTableSource)
 ]
 
 Strengths = Annotated[list[float], Field(min_length=4, max_length=4)]
@@ -130,7 +132,9 @@ class ClipEvaluate(Evaluate):
     def ask_nothing_in_vain(self) -> "ClipEvaluate":
         own = self.suite in self.OF_PATHS
         labelled = self.suite == "labelled"
-        self.require_use(path=own, names=labelled, templates=labelled, split=self.suite == "captions", limit=own)
+        self.require_use(
+            path=own, name=own, names=labelled, templates=labelled, split=self.suite == "captions", limit=own
+        )
         return self
 
 

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from collotype.recipe.clip import ClipRecipe
 from collotype.recipe.retriever import RetrieverRecipe, TrainSource
 from collotype.recipe.schema import Evaluate, Recipe
 from collotype.recipe.smoke import smoke_form
@@ -17,7 +18,7 @@ from collotype.runtime.errors import UserError
 
 BUILTIN = Path(__file__).parent / "builtin"
 
-FAMILIES: dict[str, type[Recipe]] = {"retriever": RetrieverRecipe}
+FAMILIES: dict[str, type[Recipe]] = {"retriever": RetrieverRecipe, "clip": ClipRecipe}
 """What kind of recipe each family has."""
 
 

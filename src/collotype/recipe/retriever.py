@@ -173,10 +173,16 @@ class RetrieverEvaluate(Evaluate):
 
     OF_PATHS: ClassVar[tuple[str, ...]] = ("qa", "beir")
 
+    def contradicts(self, other: "RetrieverEvaluate") -> bool:
+        parts = bool(self.only and other.only) and not set(self.only) & set(other.only)
+        measured = {"path", "data_dir", "split", "counting"}
+        same = self.model_dump(include=measured) == other.model_dump(include=measured)
+        return not (parts or same) and super().contradicts(other)
+
     @model_validator(mode="after")
     def ask_nothing_in_vain(self) -> "RetrieverEvaluate":
         own, vidore = self.suite in self.OF_PATHS, self.suite.startswith("vidore-")
-        self.require_use(path=own, data_dir=vidore, only=vidore, counting=own or vidore)
+        self.require_use(path=own, name=own, data_dir=vidore, only=vidore, counting=own or vidore)
         return self
 
 

@@ -6,6 +6,7 @@ that name the nearest known one.
 
 import difflib
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
@@ -167,6 +168,8 @@ class Evaluate(Section):
     """A suite's name (`collotype list suites`); `SUITE:PATH` stands for the suite and its path."""
     path: str | None = None
     """Of the suites that measure the user's own data: where it lies."""
+    name: str | None = Field(None, pattern=r"^[\w-][\w.-]*$")
+    """Of these suites: what results call the dataset; none: the last part of `path`."""
     every_steps: PositiveInt | None = None
     """Also evaluate during training; none evaluates at the end only."""
 
@@ -184,9 +187,20 @@ class Evaluate(Section):
         return {**values, "suite": suite, "path": path}
 
     @property
-    def name(self) -> str:
-        """Of the folder for its examples."""
-        return self.suite if self.path is None else f"{self.suite}-{Path(self.path).stem}"
+    def own_name(self) -> str:
+        """Of the user's own dataset in results."""
+        return self.name or Path(self.path or "").resolve().stem
+
+    @property
+    def folder(self) -> str:
+        """The name of the folder for its examples."""
+        return self.suite if self.path is None else f"{self.suite}-{self.own_name}"
+
+    def contradicts(self, other: "Evaluate") -> bool:
+        """Do both measure different things under one name?"""
+        if self.suite != other.suite or (self.suite in self.OF_PATHS and self.own_name != other.own_name):
+            return False
+        return self.model_dump(exclude={"every_steps"}) != other.model_dump(exclude={"every_steps"})
 
     def require_use(self, **of_use: bool) -> None:
         """
@@ -220,6 +234,16 @@ class Recipe(Section):
     train: Train
     evaluate: Sequence[Evaluate] = []
     expect: list[Expect] = []
+
+    @model_validator(mode="after")
+    def name_results_apart(self) -> "Recipe":
+        for first, second in combinations(self.evaluate, 2):
+            if first.contradicts(second):
+                own, suite = first.suite in first.OF_PATHS, second.suite
+                called = f"{suite}/{first.own_name}" if own else f"the suite {suite}"
+                mend = f"give one a name, {{suite: {suite}, path: {second.path}, name: …}}" if own else "leave one out"
+                raise ValueError(f"two entries of evaluate would both give the results of {called}; {mend}")
+        return self
 
     @property
     def warmup_steps(self) -> int:

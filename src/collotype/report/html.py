@@ -2,13 +2,14 @@
 
 import base64
 import json
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from collotype.evaluation.results import columns, display_name, headline, read_examples
+from collotype.evaluation.results import columns, display_name, headline, read_gallery
 from collotype.recipe.load import as_yaml
 from collotype.report import plots
 from collotype.report.record import read_record
@@ -49,20 +50,18 @@ def write_report(folder: Path) -> Path:
             "their tolerance."
         )
         figures.insert(0, (plots.metric_curve(points, metric, datasets, comparisons), caption))
-    examples = []
+    galleries = []
     for place in sorted((folder / "evaluation").glob("*/examples")):
-        for example in read_examples(place):
-            for row in example.rows:
-                for picture in row:
-                    picture.file = as_data(place / picture.file)
-            examples.append(example)
+        galleries.append(read_gallery(place))
+        for picture in chain.from_iterable(row for example in galleries[-1].examples for row in example.rows):
+            picture.file = as_data(place / picture.file)
     page = render(
         "report.html.j2",
         record=record,
         comparisons=comparisons,
         shown=columns(record["results"]),
         figures=[(Markup(svg), caption) for svg, caption in figures],
-        examples=examples,
+        galleries=galleries,
         recipe=as_yaml(record["recipe"]),
     )
     write_text(folder / "report.html", page)

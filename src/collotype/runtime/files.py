@@ -15,7 +15,6 @@ from collotype.runtime.errors import UserError
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
-WAIT_FOR_LOADERS_S = 7
 PARTIAL = ".partial"
 """How the names of files end that are not whole yet, or not wanted any more."""
 
@@ -123,10 +122,11 @@ def sweep_partial(folder: Path) -> None:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path, busy: str, patience_s: float = 0) -> Iterator[None]:
     """Keeps other processes from holding `folder` for the time of the block; a kill lets go of it.
 
-    Waits a few seconds for the loader processes that a killed run leaves behind.
+    Args:
+        busy: what the user is told where another process holds it, after `patience_s` seconds.
 
     Raises:
         UserError: another process holds it.
@@ -136,18 +136,15 @@ def held(folder: Path) -> Iterator[None]:
     with room_to_write(folder):
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
-    give_up = time.monotonic() + WAIT_FOR_LOADERS_S
+    give_up = time.monotonic() + patience_s
     try:
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if time.monotonic() > give_up:
-                    raise UserError(
-                        f"Another process is writing the run in {folder}: was the launcher started twice? Wait for it, "
-                        "stop it, or choose another folder with --out."
-                    ) from None
+                if time.monotonic() >= give_up:
+                    raise UserError(busy) from None
                 time.sleep(0.1)
         yield
     finally:

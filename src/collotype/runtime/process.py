@@ -216,6 +216,25 @@ def agree(work: Callable[[], T]) -> T:
     return value
 
 
+BLOCK = 64
+"""Places of a block: what one process encodes, scores and caches at a time."""
+
+
+def over_blocks(count: int, world: World, work: Callable[[range], T], block: int = BLOCK) -> list[T]:
+    """What `work` gives for each block of `count` places, in order; each block is done by exactly one process.
+
+    Blocks do not depend on the number of processes, so everything is computed in the same batch wherever it is. Every
+    process gets all of it. `work` must not communicate.
+    """
+    blocks = [range(start, min(start + block, count)) for start in range(0, count, block)]
+    if world.size == 1:
+        return [work(places) for places in blocks]
+    own = range(world.rank, len(blocks), world.size)
+    parts = gather_objects(agree(lambda: {number: work(blocks[number]) for number in own}))
+    together = {number: value for part in parts for number, value in part.items()}
+    return [together[number] for number in range(len(blocks))]
+
+
 def on_main(world: World, work: Callable[[], T]) -> T:
     """Runs `work` on the main process alone; every process gets its value, or fails with it."""
     value = agree(lambda: work() if world.is_main else None)

@@ -60,11 +60,12 @@ class Examples(Dataset):
 
 
 class Collate:
-    """`task.collate` of one micro-batch, or of several whose tokens stay within `budget`; a user's error in their place
-    where an example or a batch has one."""
+    """A task's `collate` of one micro-batch, or of several whose tokens stay within `budget`; a user's error in their
+    place where an example or a batch has one. It and the datasets are all that a loader process is sent."""
 
     def __init__(self, task: Task, budget: int | None = None):
-        self.task, self.budget = task, budget
+        self.collate, self.budget = task.collate, budget
+        self.tokens = task.tokens if budget else None
 
     def __call__(self, found: list[Read | UserError]) -> Loaded | UserError:
         for read in found:
@@ -72,7 +73,7 @@ class Collate:
                 return read
         faults = [fault for read in found for fault in read.faults]
         try:
-            return Loaded([self.task.collate(group) for group in self.groups([read.example for read in found])], faults)
+            return Loaded([self.collate(group) for group in self.groups([read.example for read in found])], faults)
         except UserError as error:
             return error
 
@@ -81,7 +82,7 @@ class Collate:
         if self.budget is None:
             return [examples]
         groups, longest = [], 0
-        for example, tokens in zip(examples, self.task.tokens(examples), strict=True):
+        for example, tokens in zip(examples, self.tokens(examples), strict=True):
             longest = max(longest, tokens)
             if groups and longest * (len(groups[-1]) + 1) <= self.budget:
                 groups[-1].append(example)

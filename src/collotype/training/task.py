@@ -71,7 +71,9 @@ class Task(Protocol):
     def datasets(self) -> list[MapDataset]:
         """The training data: a dataset for each source of the recipe."""
 
-    def collate(self, examples: list[Any]) -> Batch: ...
+    def collate(self, examples: list[Any]) -> Batch:
+        """This and `tokens` are sent to loader processes, so both should be functions that hold little: a bound method
+        holds its task."""
 
     def tokens(self, examples: list[Any]) -> list[int]:
         """What each example costs the model, in tokens of its longest input."""
@@ -105,8 +107,12 @@ class Task(Protocol):
     def data_facts(self) -> dict[str, Any]:
         """Sizes and fingerprints of the training data and of every dataset that is evaluated."""
 
-    def events(self) -> list[dict[str, Any]]:
-        """What the record must tell of the data beside its facts: say, which examples are cut."""
+    def events(self, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What the record must tell of the data beside its facts: say, which examples are cut.
+
+        Args:
+            steps: the rows of metrics.jsonl.
+        """
 
     def describe(self) -> dict[str, Any]:
         """Facts of the model for the plan and the record; no weights are made."""

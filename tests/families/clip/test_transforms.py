@@ -11,7 +11,6 @@ import torch
 from PIL import Image, ImageEnhance
 from PIL.Image import Resampling
 from safetensors.torch import load_file
-from tests.families.clip.drawn import drawn
 
 from collotype.families.clip.config import MEAN, STD
 from collotype.families.clip.transforms import (
@@ -25,6 +24,7 @@ from collotype.families.clip.transforms import (
     to_bytes,
     turned,
 )
+from tests.families.clip.drawn import drawn
 
 GOLDEN = load_file(Path(__file__).parent / "torchvision.safetensors")
 

@@ -5,9 +5,9 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collotype.families.retriever.batches import BLOCK, cut_in_batches, in_batches, over_blocks, padding
+from collotype.families.retriever.batches import cut_in_batches, in_batches, padding
 from collotype.families.retriever.pixels import Dynamic
-from collotype.runtime.process import World
+from collotype.runtime.process import BLOCK, World, over_blocks
 
 LENGTHS = st.lists(st.integers(1, 900), max_size=200)
 

@@ -12,7 +12,6 @@ from tests.training.processes import launch
 
 from collotype.evaluation.exchange import write_all
 from collotype.families import load, task_for
-from collotype.families.retriever.batches import BLOCK
 from collotype.families.retriever.benchmarks import find_suite
 from collotype.families.retriever.benchmarks.qa import read_qa
 from collotype.families.retriever.cache import Cache
@@ -22,6 +21,7 @@ from collotype.families.retriever.model import Retriever
 from collotype.recipe import load_recipe
 from collotype.recipe.load import load_evaluation
 from collotype.runtime.errors import UserError
+from collotype.runtime.process import BLOCK
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +160,6 @@ def test_result_files_carry_their_circumstances(model: Retriever, folder: Path, 
     assert found["data"]["default"]["pages"] == BLOCK + 9 and len(found["data"]["default"]["sha256"]) == 64
     assert found["model"]["preset"]["name"] == "colpali-paper" and len(found["model"]["sha256"]) == 64
     assert found["timing"]["total_s"] > 0 and found["peak_memory_mib"][0] > 50
-    assert found["events"] == [{"event": "queries-merged", "count": 3, "note": "rows ask what an earlier row asks"}]
+    assert found["events"] == [{"kind": "queries-merged", "count": 3, "note": "rows ask what an earlier row asks"}]
     merged = json.loads((tmp_path / "vidore-benchmark" / "runs_x_model_metrics.json").read_text())
     assert set(merged) == {"metadata", "metrics"} and "ndcg_at_5" in merged["metrics"]["qa/set"]

@@ -81,7 +81,7 @@ def test_a_published_retriever_becomes_ones_own(layout: str, tmp_path: Path) -> 
     }
     run = collotype.run("desk-colpali", out=tmp_path / "run", overrides=changes)
     assert run.record["model"]["trainable_parameters"] < run.record["model"]["parameters"] / 10
-    tuned, before = run.model(), collotype.load(start, preset)
+    tuned, before = run.model(), collotype.load(start, preset=preset)
     queries, pages = ["umbrella"], [Pictures().draw(held_out_sheets(Pictures())[0], "a test")]
     query, page = tuned.encode_queries(queries)[0], tuned.encode_pages(pages)[0]
     assert not torch.equal(query, before.encode_queries(queries)[0])

@@ -67,7 +67,7 @@ def test_what_is_exported_is_read_again_exactly(name: str, layout: str, pages: l
     model = make(name)
     export(model, layout, tmp_path / "out", "card")
     preset = model.config.preset.name if layout == "engine" else None
-    same(model, collotype.load(tmp_path / "out", preset), pages)
+    same(model, collotype.load(tmp_path / "out", preset=preset), pages)
 
 
 @pytest.mark.parametrize("name", ["colpali-native", "colqwen2-native"])
@@ -179,7 +179,7 @@ def test_an_adapter_peft_wrote_is_read_with_its_base(name: str, dialect: str, pa
     if dialect == "first names":
         for file in (tmp_path / "base" / "model.safetensors", tmp_path / "adapter" / "adapter_model.safetensors"):
             save_file(in_old_names(load_file(file), name), file, {"format": "pt"})
-    found = collotype.load(tmp_path / "adapter", model.config.preset.name, str(tmp_path / "base"))
+    found = collotype.load(tmp_path / "adapter", preset=model.config.preset.name, base=str(tmp_path / "base"))
     # peft replaced the layers of the backbone themselves, so the model computes with the adapter now
     model.custom_text_proj = adapted.base_model.model.custom_text_proj
     assert found.config.lora.rank == 4 and "custom_text_proj" in found.config.lora.targets
@@ -206,7 +206,7 @@ def test_an_adapted_model_is_kept_exactly_and_merged_on_export(adapted, pages: l
     for layout in ("transformers", "sentence-transformers", "engine"):
         export(adapted, layout, tmp_path / layout, "card")
         preset = "colpali-transformers" if layout == "engine" else None
-        merged = collotype.load(tmp_path / layout, preset)
+        merged = collotype.load(tmp_path / layout, preset=preset)
         assert merged.config.lora is None
         same(adapted, merged, pages, atol=1e-5)
 
@@ -359,7 +359,7 @@ def test_the_visual_budget_is_that_of_the_processor_beside_the_adapter(tmp_path:
     values["size"]["longest_edge"] = 16384 * 28 * 28
     file.write_text(json.dumps(values))
     preset = model.config.preset.name
-    assert collotype.load(beside, preset).config.preset.max_visual_tokens == 768
+    assert collotype.load(beside, preset=preset).config.preset.max_visual_tokens == 768
     values["size"]["longest_edge"] = 512 * 28 * 28
     (beside / file.name).write_text(json.dumps(values))
-    assert collotype.load(beside, preset).config.preset.max_visual_tokens == 512
+    assert collotype.load(beside, preset=preset).config.preset.max_visual_tokens == 512

@@ -26,6 +26,7 @@ from collotype.families.retriever.model import Retriever
 from collotype.recipe import load_recipe
 from collotype.recipe.retriever import PairSource
 from collotype.runtime.errors import UserError
+from collotype.runtime.files import held
 
 ROWS = 23
 
@@ -151,6 +152,9 @@ def test_files_that_are_there_and_pages_without_a_name_are_refused(
         mine(model, pairs(data), tmp_path / "m.jsonl")
     with pytest.raises(UserError, match=r"neither .jsonl nor .parquet"):
         mine(model, pairs(data), tmp_path / "m.csv")
+    out = tmp_path / "new.jsonl"
+    with held(tmp_path / "new.jsonl.vectors", "ours"), pytest.raises(UserError, match=r"mining into .*new.jsonl: was"):
+        mine(model, pairs(data), out)
     with pytest.raises(UserError, match="drawn on demand"):
         mine_with(tmp_path, "{source: sheets, queries: 10}", tmp_path / "new.jsonl")
 

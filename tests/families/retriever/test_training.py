@@ -1,17 +1,23 @@
 """Training on pages of many sizes."""
 
 import json
+import multiprocessing
+import pickle
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from tests.families.retriever.benchmarks.parquet_sets import as_png, write_table
 
 import collotype
 from collotype.families import task_for
 from collotype.families.retriever.data.sheets import Pictures, training_sheet
+from collotype.families.retriever.layouts import ours
 from collotype.recipe import load_recipe
 from collotype.runtime.errors import UserError
-from collotype.training.loader import Collate
+from collotype.training.loader import Collate, load
+from collotype.training.sampler import MicroBatches, Order
 
 SIZES = [(96, 96), (168, 96), (96, 224), (140, 140)]
 
@@ -59,3 +65,25 @@ def test_micro_batches_stay_within_the_tokens(changes: dict) -> None:
 def test_two_ways_to_cut_are_one_too_many() -> None:
     with pytest.raises(UserError, match="micro_batch_tokens is 100 with micro_batch 2"):
         load_recipe("desk-colpali", {"train.micro_batch_tokens": 100, "train.micro_batch": 2})
+
+
+@pytest.fixture
+def spawning() -> Iterator[None]:
+    """As on systems where a new process does not start as a copy of its parent."""
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)
+    yield
+    multiprocessing.set_start_method(before, force=True)
+
+
+def test_loader_processes_read_the_same_and_are_sent_no_weights(changes: dict, tmp_path: Path, spawning: None) -> None:
+    ours.write(task_for(load_recipe("desk-colpali", changes)).build(), tmp_path / "model")
+    model = {"backbone": "qwen2-vl", "interaction": "late", "preset": "colqwen2-engine-0.3.4"}
+    model["weights"] = str(tmp_path / "model")
+    task = task_for(load_recipe("desk-colpali", {**changes, "model": model}))
+    weights = sum(tensor.nbytes for tensor in task.contents.tensors.values())
+    assert len(pickle.dumps([task.datasets(), Collate(task, 100)])) < weights / 10
+    cut = MicroBatches(Order(task.datasets(), 8, 42), 0, 1, 8, 1, 2)
+    alone, beside = (list(load(task, task.datasets(), cut, workers, budget=100)) for workers in (0, 2))
+    assert len(alone) == 2 and len(alone[0]) > 1
+    torch.testing.assert_close(alone, beside, rtol=0, atol=0)

@@ -66,6 +66,11 @@ class VisionConfig:
             )
 
     @property
+    def places(self) -> int:
+        """Tokens of a picture: one for the whole, and one for each place or patch."""
+        return (self.image_size // (32 if self.is_resnet else self.patch_size)) ** 2 + 1
+
+    @property
     def is_resnet(self) -> bool:
         return isinstance(self.layers, tuple)
 

@@ -1,17 +1,10 @@
-"""How what is to be encoded is cut: blocks are shared by the processes, batches within a block waste little padding.
-
-Neither depends on the number of processes, so every vector is computed in the same batch wherever it is computed.
-"""
+"""How what is to be encoded is cut into batches that waste little padding."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from collotype.runtime.process import World, agree, gather_objects
-
 T = TypeVar("T")
 
-BLOCK = 64
-"""Queries or pages of a block: what one process encodes, scores and caches at a time."""
 BATCH_TOKENS = 16384
 """Tokens of a forward pass, padding included, if nothing else is asked for."""
 MOST_WASTE = 0.1
@@ -48,17 +41,3 @@ def in_batches(lengths: Sequence[int], batch_tokens: int, encode: Callable[[list
     for batch in cut_in_batches(lengths, batch_tokens):
         found |= zip(batch, encode(batch), strict=True)
     return [found[place] for place in range(len(lengths))]
-
-
-def over_blocks(count: int, world: World, work: Callable[[range], T]) -> list[T]:
-    """What `work` gives for each block of `count` places, in order; each block is done by exactly one process.
-
-    Every process gets all of it. `work` must not communicate.
-    """
-    blocks = [range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
-    if world.size == 1:
-        return [work(block) for block in blocks]
-    own = range(world.rank, len(blocks), world.size)
-    parts = gather_objects(agree(lambda: {number: work(blocks[number]) for number in own}))
-    together = {number: value for part in parts for number, value in part.items()}
-    return [together[number] for number in range(len(blocks))]

@@ -13,11 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from collotype.families.retriever.batches import over_blocks
 from collotype.families.retriever.benchmarks.benchmark import Event, Pages
 from collotype.families.retriever.cache import Cache, key_of
 from collotype.runtime.errors import UserError
-from collotype.runtime.process import World
+from collotype.runtime.process import World, over_blocks
 
 K1, B, METHOD = 1.5, 0.75, "lucene"
 """bm25s' defaults."""

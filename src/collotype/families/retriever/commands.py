@@ -12,7 +12,7 @@ from collotype.families.retriever.batches import BATCH_TOKENS
 from collotype.families.retriever.benchmarks import SUITES, find_suite
 from collotype.families.retriever.bm25 import Bm25
 from collotype.families.retriever.cache import Cache
-from collotype.families.retriever.card import find_record, write_card
+from collotype.families.retriever.card import write_card
 from collotype.families.retriever.compress import compress as compress_pages
 from collotype.families.retriever.data import open_source
 from collotype.families.retriever.data.pairs import RefPairs
@@ -26,6 +26,7 @@ from collotype.families.retriever.task import RetrieverTask
 from collotype.families.retriever.token_pooling import Pooling
 from collotype.recipe.load import parse_source
 from collotype.recipe.retriever import RetrieverEvaluate
+from collotype.report.card import find_record
 from collotype.runtime.device import pick_device
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import World
@@ -56,8 +57,7 @@ def load(source: str | Path, preset: str | None = None, base: str | None = None)
 
 def export(source: str | Path, layout: str, out: Path, **options: Any) -> None:
     model, record = load(source, **options), find_record(Path(source))
-    card = write_card(record.get("recipe", {}).get("name", Path(source).name), model.config, layout, record)
-    write_layout(model, layout, out, card)
+    write_layout(model, layout, out, write_card(Path(source), model.config, layout, record))
 
 
 def evaluate(

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from collotype.evaluation.ranking import mean_metrics, query_metrics, rank
-from collotype.evaluation.results import ExampleWriter, Measured, Picture
-from collotype.families.retriever.batches import BATCH_TOKENS, over_blocks
+from collotype.evaluation.results import GalleryWriter, Measured, Picture
+from collotype.families.retriever.batches import BATCH_TOKENS
 from collotype.families.retriever.benchmarks import Benchmark, averaged_names
 from collotype.families.retriever.benchmarks.benchmark import Event, Pages, differing_sizes, event
 from collotype.families.retriever.cache import Cache, key_of
@@ -21,9 +21,16 @@ from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.token_pooling import Pooling
 from collotype.runtime.device import peak_memory, reset_peak_memory
 from collotype.runtime.errors import UserError
-from collotype.runtime.process import ALONE, World, gather_objects
+from collotype.runtime.process import ALONE, World, gather_objects, over_blocks
 
 SHOWN_QUERIES, SHOWN_PAGES = 4, 3
+LATE_LEGEND = (
+    "Left the page, then the same page lit where each word of the query matched; the frame is its best patch. (MaxSim "
+    "may also take a vector of the page's prompt, which has no place.) A green frame is a right page."
+)
+SINGLE_LEGEND = (
+    "A single vector has no place on the page: it can say which page, not where. A green frame is a right page."
+)
 
 
 class Searcher(Protocol):
@@ -168,7 +175,10 @@ def evaluate(
         seconds = round(time.perf_counter() - started, 2)
         peaks = gathered(round(peak_memory(device) / 2**20, 1), world)
         if examples_to and not measured and isinstance(searcher, VectorSearch):
-            writer = ExampleWriter(examples_to)
+            legend = LATE_LEGEND if searcher.model.config.interaction == "late" else SINGLE_LEGEND
+            writer = GalleryWriter(
+                examples_to, "Queries and their best pages", legend + " A green frame is a right page."
+            )
             illustrate(searcher.model, found[0], writer)
             writer.write()
         facts = {
@@ -212,7 +222,7 @@ def averages(measured: Sequence[Measured]) -> list[Measured]:
     ]
 
 
-def illustrate(model: Retriever, retrieval: Retrieval, writer: ExampleWriter) -> None:
+def illustrate(model: Retriever, retrieval: Retrieval, writer: GalleryWriter) -> None:
     """Adds the first queries with their best pages; with late interaction also where each word was found."""
     benchmark, late = retrieval.benchmark, model.config.interaction == "late"
     numbers = {page: number for number, page in reversed(list(enumerate(benchmark.pages.ids)))}
@@ -235,4 +245,4 @@ def illustrate(model: Retriever, retrieval: Retrieval, writer: ExampleWriter) ->
             rows.append([picture, *(writer.picture(light_up(image, found), word) for word, found in maps)])
         first = next((n for n, page in enumerate(ranking, 1) if page in benchmark.qrels[query]), None)
         note = f"{benchmark.name}, {query}: first right page at rank {first} of {benchmark.num_pages}"
-        writer.add(text, note, rows)
+        writer.add(f"“{text}”", note, rows)

@@ -23,7 +23,7 @@ from collotype.families.retriever.data.pages import PageRef
 from collotype.families.retriever.data.pairs import RefPairs
 from collotype.families.retriever.model import Retriever
 from collotype.runtime.errors import UserError
-from collotype.runtime.files import remove, sweep_partial, write_bytes, write_json, write_text
+from collotype.runtime.files import held, remove, sweep_partial, write_bytes, write_json, write_text
 from collotype.runtime.pictures import digest
 
 PAGES_PER_CHUNK, READ_AT_ONCE = 128, 32
@@ -66,13 +66,16 @@ class PageVectors:
     """The vectors of all pages on disk, in chunks that are whole or absent, so that a killed command goes on.
 
     Args:
+        folder: one that is there.
         key: what the vectors are a function of; chunks of another key are thrown away.
     """
 
     def __init__(self, folder: Path, key: dict[str, Any]):
         self.folder, facts = folder, folder / "key.json"
         if not facts.is_file() or json.loads(facts.read_text()) != key:
-            remove(folder)
+            # the folder itself stays: it is what keeps other processes out
+            for chunk in folder.iterdir():
+                remove(chunk)
             write_json(facts, key)
         sweep_partial(folder)
 
@@ -130,16 +133,35 @@ def mine(
         counts of what was done.
 
     Raises:
-        UserError: `out` is there already or of another format; a page cannot be read.
+        UserError: `out` is there already or of another format, or another process is making it; a page cannot be read.
     """
     if out.suffix not in (".jsonl", ".parquet"):
         raise UserError(f"{out} is neither .jsonl nor .parquet; give the file one of these endings.")
+    vectors = out.with_name(f"{out.name}.vectors")
+    busy = (
+        f"Another process is mining into {out}: was the command started twice? Wait for it, stop it, or choose another "
+        "file with --out."
+    )
+    require_absent(out)
+    with held(vectors, busy):
+        # it may have been written since
+        require_absent(out)
+        return mine_into(out, vectors, model, pairs, rules, batch_tokens, progress)
+
+
+def require_absent(out: Path) -> None:
     if out.exists():
         raise UserError(f"{out} is there already; delete it or choose another file with --out.")
+
+
+def mine_into(
+    out: Path, vectors: Path, model: Retriever, pairs: RefPairs, rules: Rules, batch_tokens: int, progress: Progress
+) -> dict[str, Any]:
+    """As `mine`, with the vectors in a folder of their own that this process holds."""
     rows, model_digest = [pairs.pages(row) for row in range(len(pairs))], model.digest()
     numbers = {ref: number for number, ref in enumerate(dict.fromkeys(ref for row in rows for ref in row))}
     cache = PageVectors(
-        out.with_name(f"{out.name}.vectors"),
+        vectors,
         {"model": model_digest, "data": pairs.fingerprint(), "pages": len(numbers), "chunk": PAGES_PER_CHUNK},
     )
     digests = cache.encode(model, list(numbers), batch_tokens, progress)

@@ -1,5 +1,6 @@
 """The retriever's answers to the engine's questions."""
 
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +14,7 @@ from collotype.evaluation.ranking import METRICS
 from collotype.evaluation.results import Measured
 from collotype.families.retriever.backbones import find_backbone
 from collotype.families.retriever.benchmarks import Benchmark, averaged_names, find_suite
+from collotype.families.retriever.collate import PairCollate
 from collotype.families.retriever.data import Pair, PairDataset, open_source
 from collotype.families.retriever.evaluate import VectorSearch, evaluate, sizes_of
 from collotype.families.retriever.layouts import ours, read
@@ -31,6 +33,8 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
 from collotype.training.task import Batch, Loss, Outputs
+
+INTERACTIONS = {"late": "late interaction", "single": "single vector"}
 
 
 class RetrieverTask:
@@ -181,25 +185,13 @@ class RetrieverTask:
     def datasets(self) -> list[PairDataset]:
         return self.sources
 
-    def collate(self, examples: list[Pair]) -> Batch:
-        batch = {
-            "queries": self.processor.queries([example.query for example in examples], cut=True),
-            "pages": self.processor.pages([example.page for example in examples]),
-        }
-        if not self.num_negatives:
-            return batch
-        counts = torch.tensor([len(example.negatives) for example in examples])
-        batch["has_negative"] = torch.arange(max(1, int(counts.max()))) < counts[:, None]
-        pages = [page for example in examples for page in example.negatives]
-        # a page to no effect where there is none: every process's model takes the same way
-        batch["negatives"] = self.processor.pages(pages or [examples[0].page])
-        return batch
+    @cached_property
+    def collate(self) -> PairCollate:
+        return PairCollate(self.processor, self.num_negatives)
 
-    def tokens(self, examples: list[Pair]) -> list[int]:
-        several = ((example.page, *example.negatives) for example in examples)
-        # the negatives of a micro-batch go through the model together
-        times = max(1, self.num_negatives)
-        return [times * max(self.processor.page_length(page.size) for page in pages) for pages in several]
+    @property
+    def tokens(self) -> Callable[[list[Pair]], list[int]]:
+        return self.collate.tokens
 
     def outputs(self, model: nn.Module, batch: Batch) -> Outputs:
         query_vectors, query_mask = model(batch["queries"])
@@ -280,7 +272,7 @@ class RetrieverTask:
                 facts[f"{choice.suite}/average"] = {"mean_of": averaged}
         return facts
 
-    def events(self) -> list[dict[str, Any]]:
+    def events(self, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Queries that are longer than `max_query_tokens`, and so are cut."""
         kind, found = f"queries cut to {self.processor.max_query_tokens} tokens", []
         for number, source in enumerate(self.sources):
@@ -296,10 +288,18 @@ class RetrieverTask:
         return {
             "parameters": sum(size for size, _ in sizes),
             "trainable_parameters": sum(size for size, trainable in sizes if trainable),
+            "architecture": self.architecture,
             "vectors_per_page": self._vectors_per_page if self.late else 1,
             "preset": self.preset.name,
             **({"projection": self.projection_facts()} if self.config.dim and self.contents else {}),
         }
+
+    @property
+    def architecture(self) -> str:
+        model = self.recipe.model
+        return (
+            f"{model.backbone} ({model.size or model.weights}), {'late interaction' if self.late else 'single vector'}"
+        )
 
     @cached_property
     def _vectors_per_page(self) -> int:

@@ -86,7 +86,7 @@ def test_what_does_not_fit_is_counted(tmp_path: Path) -> None:
     write_beir(tmp_path, PAGES, {0: "red", 1: "nothing", 2: "none"}, [(0, 7, 1), (0, 99, 1), (1, 8, 0)])
     (found,) = read_beir("beir/set", tmp_path, published={"queries": 1, "pages": 4})
     assert list(found.queries) == ["0"]
-    assert {event["event"]: event["count"] for event in found.events} == {
+    assert {event["kind"]: event["count"] for event in found.events} == {
         "queries-without-answer": 2,
         "right-pages-missing": 1,
     }
@@ -94,7 +94,7 @@ def test_what_does_not_fit_is_counted(tmp_path: Path) -> None:
     assert event["note"] == "3 pages, published are 4"
     (measured,) = evaluate(Fixed(), [found])
     assert measured.metrics["recall_at_5"] == 0.5, "a page nobody can find still counts as right"
-    assert [event["event"] for event in measured.facts["events"]][-1] == "size-differs"
+    assert [event["kind"] for event in measured.facts["events"]][-1] == "size-differs"
 
 
 def test_column_names_of_the_other_copies_are_read(tmp_path: Path) -> None:

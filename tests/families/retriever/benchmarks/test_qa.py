@@ -35,7 +35,7 @@ def test_mteb_merges_equal_pictures_and_equal_queries(folder: Path) -> None:
     assert found.pages.size(2) == (40, 60) == found.pages.image(2).size
     answers = {found.queries[query]: set(pages) for query, pages in found.qrels.items()}
     assert answers == {"what is red?": {"0", "3"}, "what is blue?": {"2"}, "what is warm?": {"0"}}
-    events = {event["event"]: event["count"] for event in found.events}
+    events = {event["kind"]: event["count"] for event in found.events}
     assert events == {"pages-merged": 2, "queries-merged": 1, "blank-queries": 1}
 
 

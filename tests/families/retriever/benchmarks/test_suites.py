@@ -43,7 +43,7 @@ def test_a_whole_suite_has_an_average_and_says_what_differs(tmp_path: Path, suit
     assert [one.dataset for one in measured] == [*averaged_names(suite), f"{suite}/average"]
     assert {one.headline for one in measured} == {headline}
     assert measured[-1].metrics["ndcg_at_5"] == 1.0
-    differing = [event for event in measured[0].facts["events"] if event["event"] == "size-differs"]
+    differing = [event for event in measured[0].facts["events"] if event["kind"] == "size-differs"]
     assert differing and "published are" in differing[0]["note"]
 
 
@@ -107,6 +107,8 @@ def test_the_hub_is_asked_for_the_pinned_parquet_files(tmp_path: Path, monkeypat
         ({"suite": "qa:a", "path": "b"}, "give one of them"),
         ({"suite": "sheets", "data_dir": "x"}, "data_dir does nothing to the suite sheets"),
         ({"suite": "vidore-v1", "path": "x"}, "path does nothing to the suite vidore-v1"),
+        ({"suite": "sheets", "name": "x"}, "name does nothing to the suite sheets"),
+        ({"suite": "qa:a", "name": "../x"}, "at name: string should match"),
         ({"suite": "vidore"}, "No suite 'vidore'"),
     ],
 )
@@ -119,6 +121,8 @@ def test_ones_own_folder_names_the_dataset(tmp_path: Path) -> None:
     write_qa(tmp_path / "my-set", ROWS)
     (found,) = find_suite(load_evaluation("retriever", suite=f"qa:{tmp_path / 'my-set'}"))
     assert found.name == "qa/my-set" and len(found.queries) == 3
+    (found,) = find_suite(load_evaluation(suite=f"qa:{tmp_path / 'my-set'}", name="mine"))
+    assert found.name == "qa/mine"
 
 
 def test_slides_ask_for_titles_and_answer_with_the_slides_that_bear_them() -> None:

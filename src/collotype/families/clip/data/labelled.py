@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
@@ -35,6 +36,8 @@ class LabelledPictures(Protocol):
     """Pictures of classes, by row."""
 
     classes: Classes
+    digest: str
+    """Of what the rows are, as far as it can be had without reading pictures."""
 
     def __len__(self) -> int: ...
 
@@ -75,6 +78,8 @@ class FolderPictures:
                 raise UserError(f"{root / folder} holds no picture; remove the folder or copy it again.")
             self.paths += found
             self.labels += [number] * len(found)
+        named = (f"{path.relative_to(root)} {path.stat().st_size}" for path in self.paths)
+        self.digest = sha256("\n".join(named).encode()).hexdigest()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -110,7 +115,7 @@ class ShardPictures:
     """
 
     def __init__(self, shards: Shards, names: str | Sequence[str] | None = None):
-        self.shards = shards
+        self.shards, self.digest = shards, shards.digest
         self.classes = classes_from(names if names is not None else names_beside(shards))
         texts = [shards.texts(row)[0].strip() for row in range(len(shards))]
         self.labels = self.classes.numbers(texts, shards.names[0])
@@ -173,6 +178,7 @@ class TablePictures:
         self.picture = need_column(table, *([picture_column] if picture_column else PICTURE_COLUMNS))
         column = need_column(table, *([label_column] if label_column else LABEL_COLUMNS))
         labels, where = table.values(column), str(table.files[0])
+        self.digest = table.digest([self.picture, column])
         names = names if names is not None else class_label_names(table, column)
         if names is None and not all(isinstance(label, str) and not label.isdecimal() for label in labels):
             raise UserError(f"The labels of {where} are numbers, or missing; give class names.")

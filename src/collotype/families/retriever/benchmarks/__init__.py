@@ -21,7 +21,7 @@ def own_data(choice: RetrieverEvaluate) -> list[Benchmark]:
             f"The suite {choice.suite} reads a folder of parquet files, and "
             + (f"there is no {choice.path}; check the path." if choice.path else "none is given; name it with --path.")
         )
-    where = (f"{choice.suite}/{place.resolve().stem}", place, choice.split, choice.counting)
+    where = (f"{choice.suite}/{choice.own_name}", place, choice.split, choice.counting)
     return [read_qa(*where)] if choice.suite == "qa" else read_beir(*where)
 
 

@@ -18,7 +18,7 @@ Counting = Literal["mteb", "vidore-benchmark"]
 """Whose way of merging duplicates is followed."""
 
 Event = dict[str, Any]
-"""{"event": name, "count": how many, "note": a sentence}: whatever was merged, left out or not as published."""
+"""{"kind": name, "count": how many, "note": a sentence}: whatever was merged, left out or not as published."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +81,16 @@ class Benchmark:
         return best
 
 
-def event(name: str, count: int, note: str) -> tuple[Event, ...]:
+def event(kind: str, count: int, note: str) -> tuple[Event, ...]:
     """One event, or none where there is nothing to count."""
-    return ({"event": name, "count": count, "note": note},) if count else ()
+    return ({"kind": kind, "count": count, "note": note},) if count else ()
 
 
 def differing_sizes(benchmark: Benchmark) -> tuple[Event, ...]:
     """An event for each number that is not as published."""
     found = {"queries": len(benchmark.queries), "pages": benchmark.num_pages}
     return tuple(
-        {"event": "size-differs", "count": found[what], "note": f"{found[what]} {what}, published are {number}"}
+        {"kind": "size-differs", "count": found[what], "note": f"{found[what]} {what}, published are {number}"}
         for what, number in benchmark.published.items()
         if found[what] != number
     )

@@ -1,0 +1,164 @@
+"""What a CLIP is evaluated on: pictures of classes, pictures with their captions."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from typing import Protocol
+
+from PIL import Image
+
+from collotype.families.clip.data import is_shards, open_captions, open_labelled
+from collotype.families.clip.data.captions import CaptionSource, decode
+from collotype.families.clip.data.classes import IMAGENET, named_templates
+from collotype.families.clip.data.labelled import LabelledPictures
+from collotype.recipe.clip import CaptionTableSource, ClipEvaluate, ShardSource
+from collotype.runtime.errors import UserError
+from collotype.runtime.shards.reader import Shards
+from collotype.runtime.shards.samples import Layout
+
+
+class Pictures(Protocol):
+    """Pictures by row."""
+
+    digest: str
+
+    def __len__(self) -> int: ...
+
+    def image(self, row: int) -> Image.Image:
+        """In RGB."""
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Pictures, and classes of which each has one.
+
+    Args:
+        name: SUITE/DATASET.
+        captions: of each class; their embeddings' mean stands for it.
+        labels: the class of each picture.
+    """
+
+    name: str
+    pictures: Pictures
+    classes: Sequence[str]
+    captions: Sequence[Sequence[str]]
+    labels: Sequence[int]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        facts = f"{self.pictures.digest} {list(self.classes)} {self.captions} {list(self.labels)}"
+        return sha256(facts.encode()).hexdigest()
+
+    def sizes(self) -> dict[str, int | str]:
+        return {"pictures": len(self.labels), "classes": len(self.classes), "sha256": self.fingerprint}
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """Pictures with a caption each, to be found by each other.
+
+    Args:
+        name: SUITE/DATASET.
+        rows: how many are used, from the first on.
+    """
+
+    name: str
+    source: CaptionSource
+    rows: int
+
+    def image(self, row: int) -> Image.Image:
+        return decode(self.source.read(row)[0], self.source.place(row))
+
+    def caption(self, row: int) -> str:
+        return self.source.texts(row)[0]
+
+    @property
+    def fingerprint(self) -> str:
+        return sha256(f"{self.source.digest} {self.rows}".encode()).hexdigest()
+
+    def sizes(self) -> dict[str, int | str]:
+        return {"pictures": self.rows, "captions": self.rows, "sha256": self.fingerprint}
+
+
+class ShardRows:
+    """The pictures of tar shards, as they lie there."""
+
+    def __init__(self, shards: Shards):
+        self.shards, self.digest = shards, shards.digest
+
+    def __len__(self) -> int:
+        return len(self.shards)
+
+    def image(self, row: int) -> Image.Image:
+        return decode(self.shards.read(row)[0], self.shards.place(row))
+
+
+SECOND_HAND = "collotype:pictures/google.tar"
+
+
+def drawn_pictures(choice: ClipEvaluate) -> list[Classification]:
+    """The second artist's pictures that come with the package, by name and by subcategory. A subcategory is what the
+    names of its pictures have in common: the mean of theirs stands for it."""
+    shards = Shards(SECOND_HAND)
+    pictures = ShardRows(shards)
+    names = [shards.texts(row)[0] for row in range(len(shards))]
+    kinds = Shards(SECOND_HAND, Layout(text="json:subcategory"))
+    kind_of = [kinds.texts(row)[0] for row in range(len(kinds))]
+    known = sorted(set(kind_of))
+    captions = [[name for name, own in zip(names, kind_of, strict=True) if own == kind] for kind in known]
+    return [
+        Classification("pictures/names", pictures, names, [[name] for name in names], range(len(names))),
+        Classification("pictures/subcategories", pictures, known, captions, [known.index(kind) for kind in kind_of]),
+    ]
+
+
+def own_labelled(choice: ClipEvaluate) -> list[Classification]:
+    labelled = open_labelled(need_path(choice), IMAGENET if choice.suite == IMAGENET else choice.names)
+    name = "imagenet/val" if choice.suite == IMAGENET else f"labelled/{choice.own_name}"
+    templates = named_templates(choice.templates) if choice.templates else labelled.templates()
+    return [with_templates(name, labelled, templates, choice.limit)]
+
+
+def with_templates(
+    name: str, labelled: LabelledPictures, templates: Sequence[str], limit: int | None
+) -> Classification:
+    names = labelled.classes.names
+    captions = [[template.replace("{}", one) for template in templates] for one in names]
+    rows = range(len(labelled))[: limit or None]
+    return Classification(name, labelled, names, captions, [labelled.label(row) for row in rows])
+
+
+def own_captions(choice: ClipEvaluate) -> list[Captioned]:
+    path = need_path(choice)
+    if is_shards(path):
+        source = open_captions(ShardSource(source="shards", path=path))
+    else:
+        source = open_captions(CaptionTableSource(source="captions", path=path, split=choice.split))
+    return [Captioned(f"captions/{choice.own_name}", source, min(len(source), choice.limit or len(source)))]
+
+
+def need_path(choice: ClipEvaluate) -> str:
+    if choice.path is None:
+        raise UserError(f"The suite {choice.suite} reads your own pictures; name where they are with --path.")
+    return choice.path
+
+
+Benchmark = Classification | Captioned
+SUITES: dict[str, Callable[[ClipEvaluate], list[Benchmark]]] = {
+    "pictures": drawn_pictures,
+    "imagenet": own_labelled,
+    "labelled": own_labelled,
+    "captions": own_captions,
+}
+"""Suites by name."""
+
+
+def find_suite(choice: ClipEvaluate) -> list[Benchmark]:
+    """
+    Raises:
+        UserError: no such suite, or its data is not there.
+    """
+    if choice.suite not in SUITES:
+        raise UserError(f"No suite {choice.suite!r}; a CLIP can be evaluated on {', '.join(SUITES)}.")
+    return SUITES[choice.suite](choice)

@@ -1,0 +1,63 @@
+"""What a CLIP does for the commands."""
+
+from pathlib import Path
+from typing import Any
+
+from collotype.evaluation.results import Measured
+from collotype.families.clip.benchmarks import SUITES, find_suite
+from collotype.families.clip.config import SIZES
+from collotype.families.clip.evaluate import evaluate as evaluate_model
+from collotype.families.clip.layouts import LAYOUTS, open_clip, read
+from collotype.families.clip.layouts import export as write_layout
+from collotype.families.clip.model import Clip
+from collotype.families.clip.task import ClipTask
+from collotype.recipe.clip import ClipEvaluate
+from collotype.report.card import card, find_record
+from collotype.runtime.device import pick_device
+from collotype.runtime.process import World
+
+DEFAULT_SUITE = "pictures"
+KNOWN = {"models": SIZES, "suites": SUITES, "layouts": LAYOUTS}
+
+task = ClipTask
+
+
+def recognises(source: str) -> bool:
+    """Is this a CLIP in a layout of other libraries: a folder of open_clip's, or a file of weights?"""
+    return (Path(source) / open_clip.DESCRIPTION).is_file() or Path(source).is_file()
+
+
+def load(source: str | Path, activation: str | None = None) -> Clip:
+    """The CLIP in a folder, a checkpoint's file, or a repository of the hub.
+
+    Args:
+        activation: gelu or quick_gelu, where the file does not say.
+    """
+    return read(source, activation).model()
+
+
+def export(source: str | Path, layout: str, out: Path, **options: Any) -> None:
+    model, record = load(source, **options), find_record(Path(source))
+    config = model.config
+    lines = {
+        "pictures": f"{config.vision_cfg.image_size} pixels, {config.preprocess_cfg.interpolation}",
+        "captions": f"at most {config.text_cfg.context_length} tokens",
+        "activation": config.activation,
+        "embedding": f"{config.embed_dim} numbers",
+    }
+    metadata = {"library_name": "open_clip", "pipeline_tag": "zero-shot-image-classification"}
+    text = card(Path(source), metadata, "A CLIP dual encoder, exported from collotype.", lines, record)
+    write_layout(model, layout, out, text)
+
+
+def evaluate(
+    model: str,
+    choice: ClipEvaluate,
+    world: World,
+    cache: Path | None = None,
+    batch_tokens: int | None = None,
+    **options: Any,
+) -> list[Measured]:
+    """Nothing of a CLIP's is kept (`cache`), and its batches are of fixed size (`batch_tokens`)."""
+    benchmarks = find_suite(choice)
+    return evaluate_model(load(model, **options).to(pick_device(world)), benchmarks, world=world)

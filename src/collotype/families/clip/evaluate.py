@@ -1,0 +1,164 @@
+"""Zero-shot classification, and retrieval between pictures and captions."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from collotype.evaluation.results import GalleryWriter, Measured
+from collotype.families.clip.benchmarks import Benchmark, Captioned, Classification
+from collotype.families.clip.model import Clip
+from collotype.runtime.device import peak_memory, reset_peak_memory
+from collotype.runtime.process import ALONE, World, gather_objects, over_blocks
+
+BLOCK = 256
+"""Pictures that a process reads, encodes and scores at a time; texts, too."""
+TOP = 5
+CUTOFFS = (1, 5, 10)
+DIRECTIONS = ("image_to_text", "text_to_image")
+METRICS = (
+    "top1",
+    "top5",
+    "mean_per_class",
+    *(f"{direction}_recall_at_{k}" for direction in DIRECTIONS for k in CUTOFFS),
+    *(f"{direction}_{mean}_rank" for direction in DIRECTIONS for mean in ("mean", "median")),
+)
+SHOWN_ROWS, SHOWN_COLUMNS, SHOWN_PX = 4, 6, 96
+
+
+def evaluate(
+    model: Clip,
+    benchmarks: Sequence[Benchmark],
+    examples_to: Path | None = None,
+    world: World = ALONE,
+) -> list[Measured]:
+    """Each dataset measured.
+
+    Args:
+        examples_to: a folder for pictures of the first classification and what they were taken for.
+        world: the processes that share the work; all of them call this, and all get the result.
+    """
+    measured, digest = [], model.digest()
+    for benchmark in benchmarks:
+        reset_peak_memory(model.device)
+        started = time.perf_counter()
+        if isinstance(benchmark, Classification):
+            found = classify(model, benchmark, world)
+            metrics, headline = accuracy(found, benchmark), "top1"
+            if examples_to and not any(one.headline == "top1" for one in measured):
+                illustrate(benchmark, found, examples_to)
+        else:
+            metrics, headline = retrieve(model, benchmark, world), "image_to_text_recall_at_1"
+        facts = {
+            "model": {"sha256": digest, "activation": model.config.activation},
+            "data": benchmark.sizes(),
+            "timing": {"total_s": round(time.perf_counter() - started, 2), "processes": world.size},
+            "peak_memory_mib": gather_objects(round(peak_memory(model.device) / 2**20, 1)) if world.size > 1 else None,
+        }
+        measured.append(Measured(benchmark.name, metrics, headline, facts=facts))
+    return measured
+
+
+def classify(model: Clip, benchmark: Classification, world: World = ALONE) -> Tensor:
+    """Each picture's TOP classes, best first: int64 [pictures, TOP]."""
+    weights = classifier(model, benchmark.captions, world)
+    top = min(TOP, len(weights))
+
+    def work(block: range) -> Tensor:
+        features = model.encode_images(read_all(benchmark.pictures.image, block))
+        return similarities(features, weights).topk(top).indices
+
+    return torch.cat(over_blocks(len(benchmark.labels), world, work, BLOCK))
+
+
+def classifier(model: Clip, captions: Sequence[Sequence[str]], world: World = ALONE) -> Tensor:
+    """The embedding of each class, float32 [classes, D]: the mean of its captions', brought to length one (arXiv
+    2103.00020, section 3.1.4)."""
+    texts = [*chain.from_iterable(captions)]
+    blocks = over_blocks(len(texts), world, lambda block: model.encode_texts([texts[at] for at in block]), BLOCK)
+    means = [own.mean(0) for own in torch.cat(blocks).split([len(own) for own in captions])]
+    return functional.normalize(torch.stack(means), dim=-1)
+
+
+def accuracy(found: Tensor, benchmark: Classification) -> dict[str, float]:
+    """Parts of the pictures whose class is the first, or among the first five; and the mean of the first over
+    classes."""
+    labels = torch.tensor(list(benchmark.labels))
+    hits = found == labels[:, None]
+    first = hits[:, 0].float()
+    per_class = torch.zeros(len(benchmark.classes)).index_add(0, labels, first)
+    counts = torch.bincount(labels, minlength=len(benchmark.classes))
+    there = counts > 0
+    return {
+        "top1": float(first.mean()),
+        "top5": float(hits.any(1).float().mean()),
+        "mean_per_class": float((per_class[there] / counts[there]).mean()),
+    }
+
+
+def retrieve(model: Clip, benchmark: Captioned, world: World = ALONE) -> dict[str, float]:
+    """Where a picture's own caption ranks among all captions, and the other way round; a chunk of scores at a time."""
+
+    def work(block: range) -> tuple[Tensor, Tensor]:
+        images = model.encode_images(read_all(benchmark.image, block))
+        return images, model.encode_texts([benchmark.caption(row) for row in block], cut=True)
+
+    images, texts = (torch.cat(parts) for parts in zip(*over_blocks(benchmark.rows, world, work, BLOCK), strict=True))
+    metrics = {}
+    for direction, (queries, answers) in zip(DIRECTIONS, ((images, texts), (texts, images)), strict=True):
+        ranks = torch.cat([*ranks_of_own(queries, answers)])
+        for k in CUTOFFS:
+            metrics[f"{direction}_recall_at_{k}"] = float((ranks <= k).float().mean())
+        metrics[f"{direction}_mean_rank"] = float(ranks.float().mean())
+        metrics[f"{direction}_median_rank"] = float(ranks.float().median())
+    return metrics
+
+
+def ranks_of_own(queries: Tensor, answers: Tensor) -> Iterator[Tensor]:
+    """From 1; answers that score the same as the right one do not come before it."""
+    for start in range(0, len(queries), BLOCK):
+        scores = similarities(queries[start : start + BLOCK], answers)
+        own = scores.diagonal(start)[:, None]
+        yield (scores > own).sum(1) + 1
+
+
+def similarities(queries: Tensor, answers: Tensor) -> Tensor:
+    """Scores are float32, also where the model computes in half precision."""
+    with torch.autocast(queries.device.type, enabled=False):
+        return queries @ answers.T
+
+
+def read_all(read: Callable[[int], Image.Image], rows: Sequence[int]) -> list[Image.Image]:
+    """Decoded by several threads: Pillow leaves the interpreter to others meanwhile."""
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return list(pool.map(read, rows))
+
+
+def illustrate(benchmark: Classification, found: Tensor, folder: Path) -> None:
+    """Some pictures, spread over the set, and what each was taken for."""
+    legend = "Where the first guess is another: right name → guess. A green frame is a hit."
+    writer, count = GalleryWriter(folder, "Pictures and what they were taken for", legend), SHOWN_ROWS * SHOWN_COLUMNS
+    places = [round(place * (len(found) - 1) / (count - 1)) for place in range(count)]
+    shown = []
+    for place in dict.fromkeys(places):
+        image, right = benchmark.pictures.image(place), benchmark.classes[benchmark.labels[place]]
+        image.thumbnail((SHOWN_PX, SHOWN_PX))
+        first = benchmark.classes[int(found[place, 0])]
+        hit = first == right
+        shown.append(writer.picture(image, right if hit else f"{right} → {first}", hit))
+    rows = [list(row) for _, row in groupby(shown, key=lambda picture: shown.index(picture) // SHOWN_COLUMNS)]
+    writer.add(benchmark.name, f"{len(shown)} of {len(found):,} pictures, spread over the set", rows)
+    writer.write()
+
+
+def facts_of(benchmarks: Sequence[Benchmark]) -> dict[str, Any]:
+    """Sizes and digests by dataset."""
+    return {benchmark.name: benchmark.sizes() for benchmark in benchmarks}

@@ -1,0 +1,259 @@
+"""CLIP's answers to the engine's questions."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from collotype.evaluation.results import Measured
+from collotype.families.clip.benchmarks import Benchmark, Classification, find_suite
+from collotype.families.clip.config import ClipConfig, sized
+from collotype.families.clip.data import open_captions
+from collotype.families.clip.data.captions import CaptionDataset, Captioned
+from collotype.families.clip.evaluate import METRICS, evaluate, facts_of
+from collotype.families.clip.layouts import Contents, ours, read
+from collotype.families.clip.model import Clip
+from collotype.families.clip.tokenizer import ClipTokenizer, bpe_tokenizer, word_tokenizer
+from collotype.families.clip.transforms import Augmentation, TrainingTransform
+from collotype.losses.contrastive import ContrastiveLoss
+from collotype.recipe.clip import ClipEvaluate, ClipRecipe
+from collotype.runtime.errors import UserError
+from collotype.runtime.process import ALONE, World
+from collotype.runtime.seeds import seed_torch
+from collotype.training.batch_norm import group_batch_norm
+from collotype.training.task import Batch, Loss, Outputs
+
+MOST_LOGIT_SCALE = math.log(100)
+"""arXiv 2103.00020, section 2.5."""
+
+
+@dataclass
+class CaptionCollate:
+    """Examples to a micro-batch; what loader processes need of a task."""
+
+    tokenizer: ClipTokenizer
+    places: int
+
+    def __call__(self, examples: list[Captioned]) -> Batch:
+        rows = [self.tokenizer(example.caption) for example in examples]
+        return {
+            "pixels": torch.stack([example.pixels for example in examples]),
+            "ids": self.tokenizer.pad([row.ids for row in rows]),
+            "cut": torch.tensor([row.cut for row in rows]),
+        }
+
+    def tokens(self, examples: list[Captioned]) -> list[int]:
+        """Of a picture: all are of one size, and captions are short beside it."""
+        return [self.places] * len(examples)
+
+
+class ClipTask:
+    """Pictures and captions, contrasted over the whole batch."""
+
+    couples_examples = True
+
+    def __init__(self, recipe: ClipRecipe):
+        self.recipe = recipe
+        self.batch_norm_group = recipe.model.batch_norm_group
+        self.sigmoid = recipe.loss.name == "sigmoid"
+        self.objective = ContrastiveLoss(objective=recipe.loss.name, temperature=1.0)
+        self._benchmarks: dict[str, list[Benchmark]] = {}
+
+    @cached_property
+    def contents(self) -> Contents | None:
+        """What training starts from, if not from random weights.
+
+        Raises:
+            UserError: it cannot be read, or has no bias, which a sigmoid loss needs.
+        """
+        model = self.recipe.model
+        if model.weights is None:
+            return None
+        found = read(model.weights, model.activation)
+        if self.sigmoid != (found.config.init_logit_bias is not None):
+            has, name = ("no", "symmetric-infonce") if self.sigmoid else ("a", "sigmoid")
+            raise UserError(
+                f"loss.name is {self.recipe.loss.name}, and {model.weights} has {has} logit_bias, as models trained "
+                f"with {name}; take --set loss.name={name}, or other weights."
+            )
+        return found
+
+    @cached_property
+    def captioned(self) -> list[CaptionDataset]:
+        augmentation = Augmentation(
+            **{
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in self.recipe.data.augmentation.model_dump().items()
+            }
+        )
+        prepare = self.config.preprocess_cfg
+        transform = TrainingTransform(self.config.vision_cfg.image_size, augmentation, prepare.mean, prepare.std)
+        return [CaptionDataset(source, transform, self.recipe.train.seed) for source in self.sources]
+
+    @cached_property
+    def sources(self) -> list[Any]:
+        """
+        Raises:
+            UserError: a source is not there, or more of it than the recipe allows cannot be used.
+        """
+        sources = [open_captions(source) for source in self.recipe.data.train]
+        left_out = sum(fault.count for source in sources for fault in source.faults)
+        allowed = int(self.recipe.data.max_bad_examples * (left_out + sum(map(len, sources))))
+        if left_out > allowed:
+            worst = max((fault for source in sources for fault in source.faults), key=lambda fault: fault.count)
+            raise UserError(
+                f"{left_out} training examples cannot be used, and data.max_bad_examples allows {allowed}; most are of "
+                f"{worst.place} ({worst.cause}): mend it, or allow more."
+            )
+        return sources
+
+    @cached_property
+    def tokenizer(self) -> ClipTokenizer:
+        if self.contents:
+            return self.contents.tokenizer
+        length = sized(self.recipe.model.size).text_cfg.context_length
+        if self.recipe.model.vocabulary == "clip":
+            return bpe_tokenizer(length)
+        texts = [text for source in self.sources for row in range(len(source)) for text in source.texts(row)]
+        for choice in self.recipe.evaluate:
+            for benchmark in self.benchmarks(choice):
+                if isinstance(benchmark, Classification):
+                    texts += [caption for captions in benchmark.captions for caption in captions]
+        return word_tokenizer(texts, length)
+
+    @cached_property
+    def config(self) -> ClipConfig:
+        if self.contents:
+            return self.contents.config
+        model = self.recipe.model
+        config = sized(model.size, model.activation, self.tokenizer.vocab_size, self.sigmoid)
+        side = model.image_size or config.vision_cfg.image_size
+        return replace(config, vision_cfg=replace(config.vision_cfg, image_size=side))
+
+    def build(self) -> Clip:
+        if self.contents:
+            model = self.contents.model(None).train()
+        else:
+            seed = self.recipe.model.init_seed
+            seed_torch(self.recipe.train.seed if seed is None else seed, "init")
+            model = Clip(self.config, self.tokenizer)
+        whole = self.batch_norm_group in (None, self.recipe.train.batch)
+        return group_batch_norm(model, None if whole else self.batch_norm_group)
+
+    def blocks(self, model: Clip) -> list[nn.Module]:
+        return model.blocks()
+
+    def head(self, model: Clip) -> None:
+        """Both towers end in projections of their own, trained as the rest."""
+
+    def datasets(self) -> list[CaptionDataset]:
+        return self.captioned
+
+    @cached_property
+    def collate(self) -> CaptionCollate:
+        return CaptionCollate(self.tokenizer, self.config.vision_cfg.places)
+
+    @property
+    def tokens(self) -> Callable[[list[Captioned]], list[int]]:
+        return self.collate.tokens
+
+    def outputs(self, model: Clip, batch: Batch) -> Outputs:
+        """Scale and bias are among them, so that their gradient is that of the whole batch's loss however it is cut."""
+        images, texts = model(batch["pixels"], batch["ids"])
+        outputs = {"images": images, "texts": texts, "scale": model.logit_scale.expand(len(images))}
+        if model.logit_bias is not None:
+            outputs["bias"] = model.logit_bias.expand(len(images))
+        return {**outputs, "cut": batch["cut"]}
+
+    def loss(self, outputs: Outputs) -> Loss:
+        """The mean over the blocks within which captions are negatives of pictures (one, if the scope is global).
+
+        Of SigLIP's, as published, the sum over pairs divided by the number of pictures.
+        """
+        scale, parts = outputs["scale"][0].exp(), self.recipe.negatives.processes
+        losses, hits = [], []
+        for images, texts in zip(outputs["images"].chunk(parts), outputs["texts"].chunk(parts), strict=True):
+            scores = scale * (images @ texts.T)
+            if self.sigmoid:
+                losses.append(len(scores) * self.objective.in_batch(scores + outputs["bias"][0]))
+            else:
+                losses.append(self.objective.in_batch(scores))
+            hits.append(scores.detach().argmax(1) == torch.arange(len(scores), device=scores.device))
+        metrics = {
+            "batch_accuracy": float(torch.cat(hits).float().mean()),
+            "logit_scale": float(scale.detach()),
+            "captions_cut": float(outputs["cut"].sum()),
+        }
+        return Loss(torch.stack(losses).mean(), metrics)
+
+    @torch.no_grad()
+    def after_step(self, model: Clip) -> None:
+        model.logit_scale.clamp_(0, MOST_LOGIT_SCALE)
+
+    def evaluate(
+        self, model: Clip, choice: ClipEvaluate, examples_to: Path | None = None, world: World = ALONE
+    ) -> list[Measured]:
+        return evaluate(model, self.benchmarks(choice), examples_to, world)
+
+    def metrics(self) -> tuple[str, ...]:
+        return METRICS
+
+    def benchmarks(self, choice: ClipEvaluate) -> list[Benchmark]:
+        """The suite's benchmarks, opened once for all evaluations of a run."""
+        asked = choice.model_dump_json(exclude={"every_steps"})
+        if asked not in self._benchmarks:
+            self._benchmarks[asked] = find_suite(choice)
+        return self._benchmarks[asked]
+
+    def save(self, model: Clip, folder: Path) -> None:
+        ours.write(model, folder)
+
+    def negatives_per_query(self) -> int:
+        return self.recipe.train.batch // self.recipe.negatives.processes - 1
+
+    def data_facts(self) -> dict[str, Any]:
+        sources = [
+            {"source": source.source, "examples": len(data), "sha256": data.fingerprint()}
+            for source, data in zip(self.recipe.data.train, self.captioned, strict=True)
+        ]
+        facts = {"train": {"examples": sum(source["examples"] for source in sources), "sources": sources}}
+        for choice in self.recipe.evaluate:
+            facts |= facts_of(self.benchmarks(choice))
+        return facts
+
+    def events(self, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What was known to be unusable before training, and captions that were longer than the context."""
+        found = [
+            {
+                "kind": "samples left out",
+                "source": number,
+                "cause": fault.cause,
+                "place": fault.place,
+                "count": fault.count,
+            }
+            for number, source in enumerate(self.sources)
+            for fault in source.faults
+        ]
+        cut = int(sum(row.get("captions_cut", 0) for row in steps))
+        length = self.config.text_cfg.context_length
+        return found + ([{"kind": f"captions cut to {length} tokens", "count": cut}] if cut else [])
+
+    def describe(self) -> dict[str, Any]:
+        with torch.device("meta"):
+            model = Clip(self.config, self.tokenizer)
+        total = sum(parameter.numel() for parameter in model.parameters())
+        facts = {
+            "parameters": total,
+            "trainable_parameters": total,
+            "architecture": f"{self.recipe.model.size or self.recipe.model.weights}, {self.config.activation}",
+            "activation": self.config.activation,
+            "image_size": self.config.vision_cfg.image_size,
+        }
+        if self.config.vision_cfg.is_resnet:
+            facts["batch_norm_group"] = self.batch_norm_group or self.recipe.train.batch
+        return facts

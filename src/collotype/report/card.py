@@ -1,0 +1,65 @@
+"""Model cards: what a run's record knows of a model, as Markdown."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from collotype.evaluation.results import cells, columns, display_name
+from collotype.runtime.errors import UserError
+
+
+def find_record(model_folder: Path) -> dict[str, Any]:
+    """The record of the run whose `model` folder this is; empty if it is not a run's."""
+    file = model_folder.parent / "record.json"
+    if not file.is_file():
+        return {}
+    try:
+        return json.loads(file.read_text())
+    except ValueError as error:
+        raise UserError(f"{file} is damaged ({error}); copy the model's folder elsewhere, then export it.") from error
+
+
+def card(
+    source: Path, metadata: Mapping[str, Any], what: str, facts: Mapping[str, str], record: Mapping[str, Any]
+) -> str:
+    """Markdown with the hub's metadata block.
+
+    Args:
+        source: the model's folder, for a name where the record has none.
+        what: a sentence or two, Markdown.
+        facts: a table of what whoever uses the model must know.
+        record: as `find_record` gives it.
+    """
+    name = record.get("recipe", {}).get("name", source.name)
+    lines = ["---", *(f"{key}: {value}" for key, value in metadata.items()), "---", f"# {name}", "", what, ""]
+    lines += table(facts)
+    if record:
+        lines += ["", "## How it was trained", "", *table(training(record))]
+        if record["results"]:
+            lines += ["", "## Results", "", *results(record["results"])]
+    return "\n".join([*lines, ""])
+
+
+def table(facts: Mapping[str, Any]) -> list[str]:
+    return ["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in facts.items())]
+
+
+def training(record: Mapping[str, Any]) -> dict[str, str]:
+    recipe, plan, data = record["recipe"], record["plan"], record["data"]["train"]
+    train = recipe["train"]
+    return {
+        "recipe": recipe["name"],
+        "started from": recipe["model"]["weights"] or "random weights",
+        "data": f"{data['examples']} examples",
+        "loss": f"{recipe['loss']['name']}, {plan['negatives_per_query']} negatives per query",
+        "steps × batch": f"{train['steps']} × {train['batch']}",
+        "optimiser": f"{train['optimizer']['name']}, learning rate {train['optimizer']['lr']}",
+        "precision, seed": f"{plan['precision']}, {train['seed']}",
+    }
+
+
+def results(found: Mapping[str, Mapping[str, float]]) -> list[str]:
+    names = columns(found)
+    head = ["| dataset | " + " | ".join(map(display_name, names)) + " |", "| --- |" + " --- |" * len(names)]
+    return head + [f"| {dataset} | " + " | ".join(cells(metrics, names)) + " |" for dataset, metrics in found.items()]
