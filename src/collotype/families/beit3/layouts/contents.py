@@ -48,8 +48,8 @@ class Contents:
             )
 
     def model(self, dtype: torch.dtype | None = torch.float32) -> Beit3:
-        """The model in evaluation mode, on the CPU, in `dtype` (none: as in the file; a new head in float32). A new head
-        is drawn from torch's random numbers.
+        """The model in evaluation mode, on the CPU, in `dtype` (none: as in the file). A new head is drawn from
+        torch's random numbers, in float32 unless `dtype` says another.
 
         Raises:
             UserError: weights are missing or left over.
