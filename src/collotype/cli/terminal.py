@@ -138,7 +138,7 @@ def results_table(title: str, results: dict[str, dict[str, float]]) -> Table:
 
 
 def evaluation_table(measured: dict[str, list[Measured]]) -> Table:
-    """A row for each dataset and model, models of one dataset below each other."""
+    """A row for each dataset and model, models of one dataset below each other, and what chance scores."""
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("dataset", "model"):
         table.add_column(name, overflow="fold")
@@ -147,6 +147,8 @@ def evaluation_table(measured: dict[str, list[Measured]]) -> Table:
     for row in zip(*measured.values(), strict=True):
         for model, one in zip(measured, row, strict=True):
             table.add_row(one.dataset, model, *(f"{one.metrics[metric]:.3f}" for metric in METRICS))
+        if chance := row[0].facts.get("chance"):
+            table.add_row(row[0].dataset, "chance", *(f"{chance[metric]:.3f}" for metric in METRICS), style="dim")
     return table
 
 

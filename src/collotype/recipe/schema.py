@@ -100,6 +100,20 @@ class SheetSource(Section):
     """Part of the examples that come from this source, relative to the other sources' weights; none: its size."""
 
 
+class SlideSource(Section):
+    """Lines of text on the slides that come with the package, each with its slide in four languages."""
+
+    source: Literal["slides"]
+    page_px: PositiveInt = 448
+    """Longest edge of a rendered slide."""
+    weight: PositiveFloat | None = None
+    """As of sheets."""
+
+    @property
+    def negatives(self) -> int:
+        return 0
+
+
 class PairSource(Section):
     """A table of queries and pages: parquet, JSON lines, or a dataset of the Hugging Face hub."""
 
@@ -152,7 +166,7 @@ class PdfOutlineSource(Section):
         return 0
 
 
-SOURCES = {"sheets": SheetSource, "pairs": PairSource, "pdf-outline": PdfOutlineSource}
+SOURCES = {"sheets": SheetSource, "slides": SlideSource, "pairs": PairSource, "pdf-outline": PdfOutlineSource}
 
 
 def several(value: Any) -> Any:
@@ -173,7 +187,7 @@ def name_the_nearest_source(value: Any) -> Any:
 
 
 TrainSource = Annotated[
-    SheetSource | PairSource | PdfOutlineSource,
+    SheetSource | SlideSource | PairSource | PdfOutlineSource,
     Field(discriminator="source"),
     BeforeValidator(name_the_nearest_source),
 ]
