@@ -123,7 +123,7 @@ def test_ones_own_folder_names_the_dataset(tmp_path: Path) -> None:
     write_qa(tmp_path / "my-set", ROWS)
     (found,) = find_suite(load_evaluation("retriever", suite=f"qa:{tmp_path / 'my-set'}"))
     assert found.name == "qa/my-set" and len(found.queries) == 3
-    (found,) = find_suite(load_evaluation(suite=f"qa:{tmp_path / 'my-set'}", name="mine"))
+    (found,) = find_suite(load_evaluation("retriever", suite=f"qa:{tmp_path / 'my-set'}", name="mine"))
     assert found.name == "qa/mine"
 
 
@@ -154,7 +154,7 @@ def test_slides_ask_for_titles_and_answer_with_the_slides_that_bear_them() -> No
 def test_slides_that_train_are_never_asked_what_the_suite_asks() -> None:
     """Nor any other title; and a line stands on no slide but its own."""
     source = open_source(SlideSource(source="slides"))
-    benchmarks = find_suite(load_evaluation(suite="slides"))
+    benchmarks = find_suite(load_evaluation("retriever", suite="slides"))
     asked = {query.casefold() for one in benchmarks for query in one.queries.values()}
     assert len(source) == len(set(source.queries)) > 2000
     assert not asked & {query.casefold() for query in source.queries}
