@@ -17,8 +17,8 @@ from PIL.Image import Resampling
 from torch import Tensor
 
 from collotype.families.clip.config import MEAN, STD
+from collotype.runtime.pixels import Channels, normalised, rgb, to_bytes
 
-Channels = tuple[float, float, float]
 Size = int | tuple[int, int]
 """A square's side, or (height, width), in pixels."""
 RESAMPLINGS = {"bicubic": Resampling.BICUBIC, "bilinear": Resampling.BILINEAR, "random": Resampling.BICUBIC}
@@ -113,23 +113,6 @@ class TrainingTransform:
         if rng.random() < wanted.re_prob:
             erase(pixels, wanted.re_count, rng)
         return pixels
-
-
-def normalised(pixels: Tensor, mean: Channels, std: Channels) -> Tensor:
-    """Bytes [B, 3, height, width] as float32 of that mean and spread by channel; what is no bytes stays."""
-    if pixels.dtype is not torch.uint8:
-        return pixels
-    centre, spread = (torch.tensor(values, device=pixels.device).view(3, 1, 1) for values in (mean, std))
-    return (pixels / 255 - centre) / spread
-
-
-def rgb(image: Image.Image) -> Image.Image:
-    """Without the copy that Pillow makes of what is RGB already."""
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def to_bytes(image: Image.Image) -> Tensor:
-    return torch.from_numpy(np.asarray(rgb(image)).transpose(2, 0, 1).copy())
 
 
 def sides(size: Size) -> tuple[int, int]:
