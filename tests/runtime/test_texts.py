@@ -1,0 +1,12 @@
+"""Packed texts."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collotype.runtime.texts import Texts
+
+
+@given(st.lists(st.lists(st.text(max_size=9), max_size=4).map(tuple), max_size=9))
+def test_packed_texts_are_the_texts(rows: list[tuple[str, ...]]) -> None:
+    texts = Texts(rows)
+    assert [texts[row] for row in range(len(texts))] == rows
