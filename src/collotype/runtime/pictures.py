@@ -109,7 +109,7 @@ def decode(content: bytes | Path, origin: str) -> Image.Image:
 
 
 def as_stored(content: bytes, origin: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """The whole picture in RGB as torchvision and webdataset give it: not turned by its EXIF data, without transparency.
+    """The whole picture in RGB as torchvision and webdataset give it: not turned by its EXIF data, without alpha.
 
     Raises:
         PictureError: it is damaged, no picture, or has more than `max_pixels`.

@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Iterable
+from hashlib import sha256
 from itertools import pairwise
 
 import numpy as np
@@ -27,3 +28,10 @@ class Texts:
         first, last = self._firsts[row : row + 2].tolist()
         ends = self._ends[first : last + 1].tolist()
         return tuple(self._content[start:end].decode("utf-8", "surrogatepass") for start, end in pairwise(ends))
+
+    @property
+    def nbytes(self) -> int:
+        return len(self._content) + self._ends.nbytes + self._firsts.nbytes
+
+    def digest(self) -> str:
+        return sha256(self._content + self._ends.tobytes() + self._firsts.tobytes()).hexdigest()
