@@ -1,7 +1,7 @@
 """BEiT-3's training pictures: RandAugment's operations beside OpenCV's, and how they are drawn.
 
-The golden pixels are what upstream's formulas give with OpenCV 5.0.0 on the picture of `drawn`, at magnitude 7, to either
-side. Values beyond a byte end there, as in Pillow; upstream's sharpness lets them wrap around.
+The golden pixels are what upstream's formulas give with OpenCV 5.0.0 on the picture of `drawn`, at magnitude 7, to
+either side. Values beyond a byte end there, as in Pillow; upstream's sharpness lets them wrap around.
 """
 
 import random

@@ -93,5 +93,5 @@ OPERATIONS: dict[str, Callable[[Image.Image, float], Image.Image]] = {
     "TranslateY": lambda image, level: moved(image, (1, 0, 0), (0, 1, 10 * level)),
     "Rotate": turned,
 }
-"""Those that BEiT-3 draws from for questions: none that changes a colour into another. A level is from -1 to 1; what has
-no sides takes its size."""
+"""Those that BEiT-3 draws from for questions: none changes a colour into another. A level is from -1 to 1; what has no
+sides takes its size."""

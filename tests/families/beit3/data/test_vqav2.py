@@ -13,8 +13,8 @@ from collotype.evaluation.vqa import vqa_scores
 from collotype.families.beit3.answers import ANSWERS, write_answers
 from collotype.families.beit3.data.answers import common_answers
 from collotype.families.beit3.data.index import read_index
-from collotype.families.beit3.data.questions import QuestionDataset
-from collotype.families.beit3.data.vqav2 import VqaV2, read_vqav2
+from collotype.families.beit3.data.questions import QuestionDataset, Source
+from collotype.families.beit3.data.vqav2 import read_vqav2
 from collotype.families.beit3.transforms import squashed
 from collotype.runtime.errors import UserError
 from collotype.training.faults import BadExampleError
@@ -25,7 +25,7 @@ def root(tmp_path: Path) -> Path:
     return write_vqav2(tmp_path / "data")
 
 
-def read(root: Path, split: str, **settings) -> VqaV2:
+def read(root: Path, split: str, **settings) -> Source:
     return read_vqav2(root, split, root.parent / "held-out.json", **{"num_held_out": 4, **settings})
 
 

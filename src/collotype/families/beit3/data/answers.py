@@ -16,6 +16,9 @@ from collotype.runtime.texts import Texts
 FEWEST_QUESTIONS = 9
 """How often an answer must be the most frequent one of a question to be in the vocabulary, for ViLT and BEiT-3."""
 
+ONLY = 2**16 - 1
+"""The count of an answer where one person was asked: as if all gave it."""
+
 
 class Answered(NamedTuple):
     """What people answered to a question: each different answer and how many gave it, in order of first occurrence."""

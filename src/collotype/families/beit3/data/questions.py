@@ -2,6 +2,7 @@
 
 import random
 from array import array
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from collotype.evaluation.vqa import Question
-from collotype.families.beit3.data.answers import Answers, Targets
+from collotype.families.beit3.data.answers import ONLY, Answers, Targets
 from collotype.families.beit3.data.pictures import Pictures, decoded
 from collotype.runtime.errors import UserError
 from collotype.runtime.pictures import MAX_PIXELS
@@ -140,7 +141,7 @@ class Questions:
                 f"{self.origin} {lack}, and accuracy is over all that people gave; evaluate on files with annotations."
             )
         counts, answer_type, question_type = self.answers[found]
-        spread = [answer for answer, count in counts.items() for _ in range(count)]
+        spread = [answer for answer, count in counts.items() for _ in range(1 if count == ONLY else count)]
         return Question(int(self.ids[row]), spread, answer_type, question_type)
 
     @property
@@ -156,6 +157,15 @@ class Questions:
         for part in (self.ids, self.picture, self.answer_row, self.text_row):
             content.update(part.tobytes())
         return content.hexdigest()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Questions, and what a vocabulary is made of."""
+
+    questions: Questions
+    most_frequent: Counter[str]
+    """How many questions each answer is the most frequent of, in order of first occurrence: see `common_answers`."""
 
 
 class Transform(Protocol):

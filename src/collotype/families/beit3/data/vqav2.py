@@ -9,7 +9,7 @@ import random
 from array import array
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from collotype.families.beit3.data.answers import Answered, Answers
 from collotype.families.beit3.data.pictures import PictureFiles
-from collotype.families.beit3.data.questions import Questions, Row
+from collotype.families.beit3.data.questions import Questions, Row, Source
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_json
 from collotype.runtime.json_arrays import JsonArray
@@ -31,19 +31,9 @@ HELD_OUT = 1000
 """Pictures."""
 
 
-@dataclass(frozen=True)
-class VqaV2:
-    """A split's questions, and what a vocabulary is made of."""
-
-    questions: Questions
-    most_frequent: Counter[str]
-    """The most frequent answers to the questions of its parts, held out or not, in order of first occurrence: of
-    `train`, what upstream's vocabulary is made of (`common_answers`)."""
-
-
-def read_vqav2(root: Path, split: str, held_out: Path, seed: int = 0, num_held_out: int = HELD_OUT) -> VqaV2:
+def read_vqav2(root: Path, split: str, held_out: Path, seed: int = 0, num_held_out: int = HELD_OUT) -> Source:
     """The questions of `train` (train2014 and val2014 without the pictures held out), `val` (theirs), `test` (whose
-    answers nobody has) or `test-dev`.
+    answers nobody has) or `test-dev`. A vocabulary is made of all questions of `train`, the held out ones too.
 
     Args:
         held_out: the file that says which pictures are held out; if it is not there, it is drawn and written.
@@ -71,7 +61,7 @@ def read_vqav2(root: Path, split: str, held_out: Path, seed: int = 0, num_held_o
         questions = questions.take(np.flatnonzero(of_pictures == (split == "val")))
     if split != "train":
         questions.pictures.require(np.unique(questions.picture).tolist())
-    return VqaV2(questions, most_frequent)
+    return Source(questions, most_frequent)
 
 
 class Part:
