@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from collotype.check.findings import find
 from collotype.check.plan import Plan, make_plan
 from collotype.evaluation.results import Measured, Results, headline, results_of, write_results
 from collotype.families import load, task_for
@@ -100,7 +101,7 @@ def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task, P
         datasets=[name for name in data if name != "train"],
         metrics=task.metrics(),
     )
-    return task, plan, data
+    return task, {**plan, "findings": find(recipe, plan)}, data
 
 
 def check(

@@ -11,11 +11,11 @@ def check(
     smoke: Smoke = False,
     as_json: Json = False,
 ) -> None:
-    """Show what a run will do: the resolved recipe and its plan. Nothing is trained or written."""
+    """Show what a run will do and what will make its number differ: recipe, plan, findings. Nothing is trained."""
     from rich.console import Console
 
     from collotype import pipeline
-    from collotype.cli.terminal import plan_table
+    from collotype.cli.terminal import plan_table, print_findings
     from collotype.recipe import recipe_text
     from collotype.recipe.load import parse_overrides
 
@@ -25,3 +25,4 @@ def check(
         return
     print(recipe_text(resolved))
     Console().print(plan_table(plan))
+    print_findings(Console(), plan)

@@ -37,6 +37,8 @@ class Terminal(Listener):
         if self.live:
             self.messages.print(f"[bold]{recipe.name}[/bold] into {folder}")
             self.messages.print(plan_table(plan))
+        if not self.quiet:
+            print_findings(self.messages, plan)
 
     def started(self, done: int) -> None:
         if self.live:
@@ -124,8 +126,21 @@ class Stages:
 def plan_table(plan: Plan) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
     for name, value in plan.items():
+        if name == "findings":
+            continue
         table.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
     return table
+
+
+COLOURS = {"blocks": "red", "will differ": "red", "may differ": "yellow", "note": "cyan"}
+
+
+def print_findings(console: Console, plan: Plan) -> None:
+    for found in plan["findings"]:
+        console.print(f"{found['severity']}: {found['name']}", style=COLOURS[found["severity"]], highlight=False)
+        for line in (f"{found['seen']}; reference: {found['reference']}", found["why"], found["fix"]):
+            console.print(f"  {line}", highlight=False, soft_wrap=True)
+        console.print(f"  source: {found['source']}", highlight=False, soft_wrap=True, style="dim")
 
 
 def results_table(title: str, results: dict[str, dict[str, float]]) -> Table:

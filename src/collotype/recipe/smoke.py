@@ -6,20 +6,16 @@ Architecture, loss, negatives, adapter and schedule stay; what needs a download,
 from collections.abc import Mapping
 from typing import Any
 
-STEPS, BATCH = 4, 8
+STEPS, BATCH, GROUP = 4, 8, 4
 
 
 def smoke_form(values: Mapping[str, Any]) -> dict[str, Any]:
     """Of a recipe's values; what is no section stays as it is, for the schema to refuse."""
-    model, data, train, negatives = (section(values, name) for name in ("model", "data", "train", "negatives"))
+    train, negatives = section(values, "train"), section(values, "negatives")
     processes = negatives.get("processes", 1)
-    sources = data.get("train")
-    sources = [one for one in (sources if isinstance(sources, list) else [sources]) if isinstance(one, Mapping)]
-    explicit = max((one.get("negatives", 0) for one in sources), default=0)
     batch = processes * -(-BATCH // processes) if isinstance(processes, int) and processes > 0 else BATCH
     changed = {
-        "model": {**model, "size": "tiny", "weights": None, "base": None, "quantize": "none"},
-        "data": {"train": {"source": "sheets", "queries": STEPS * batch, "negatives": explicit}},
+        **FAMILIES.get(values.get("family"), retriever)(section(values, "model"), section(values, "data"), batch),
         "train": {
             **train,
             "batch": batch,
@@ -33,9 +29,37 @@ def smoke_form(values: Mapping[str, Any]) -> dict[str, Any]:
             "workers": 0,
         },
     }
-    sound = {name: value for name, value in changed.items() if isinstance(values.get(name, {}), Mapping)}
+    sound = {name: value for name, value in changed.items() if isinstance(values.get(name, {}), Mapping | list | tuple)}
     named = {"name": f"{values['name']}-smoke"} if "name" in values else {}
-    return {**values, **sound, **named, "evaluate": [{"suite": "sheets"}], "expect": []}
+    return {**values, **sound, **named, "expect": []}
+
+
+def retriever(model: Mapping[str, Any], data: Mapping[str, Any], batch: int) -> dict[str, Any]:
+    sources = data.get("train")
+    sources = [one for one in (sources if isinstance(sources, list) else [sources]) if isinstance(one, Mapping)]
+    explicit = max((one.get("negatives", 0) for one in sources), default=0)
+    return {
+        "model": {**model, "size": "tiny", "weights": None, "base": None, "quantize": "none"},
+        "data": {"train": {"source": "sheets", "queries": STEPS * batch, "negatives": explicit}},
+        "evaluate": [{"suite": "sheets"}],
+    }
+
+
+def clip(model: Mapping[str, Any], data: Mapping[str, Any], batch: int) -> dict[str, Any]:
+    resnet = "RN" in str(model.get("size")) or "rn" in str(model.get("size"))
+    return {
+        "model": {
+            **{name: model[name] for name in ("activation", "init_seed") if name in model},
+            "size": "tiny-rn" if resnet else "tiny-vit",
+            "vocabulary": "words",
+            "batch_norm_group": GROUP if resnet else None,
+        },
+        "data": {**data, "train": {"source": "shards", "path": "collotype:pictures/twitter.tar"}},
+        "evaluate": [{"suite": "pictures"}],
+    }
+
+
+FAMILIES = {"retriever": retriever, "clip": clip}
 
 
 def section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:

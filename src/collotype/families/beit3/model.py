@@ -135,8 +135,9 @@ class Beit3(nn.Module):
         Raises:
             UserError: pictures of another size than the model's.
         """
-        patches, _ = self.beit3(self.scaled(pixels), ids, mask, only_first=True)
-        logits = self.head(self.pooler(patches))
+        states = self.beit3(self.scaled(pixels), ids, mask, only_first=True)
+        # joined, though no word is left, so that every weight that is trained has a gradient
+        logits = self.head(self.pooler(torch.cat(states, dim=1)))
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def scaled(self, pixels: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ def read(
         tokenizer: path of `beit3.spm`, if it is not beside a published file.
         answers: names of the answers, where the source has none; with `new_head` those to train for.
         image_size: of the pictures, if another than the source's.
-        new_head: for training: draw pooler and head for `answers` from torch's random numbers, whatever is there.
+        new_head: for training: have pooler and head drawn for `answers` when the model is made, whatever is there.
 
     Raises:
         UserError: no layout we know, another kind of model, weights that are missing or left over, a head that is

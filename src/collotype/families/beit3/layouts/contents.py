@@ -31,6 +31,8 @@ class Contents:
     origin: str
     left_out: tuple[str, ...] = ()
     """Keys of the file that belong to heads of other tasks."""
+    new_head: bool = False
+    """There is none among the tensors: `model` draws one."""
 
     def __post_init__(self) -> None:
         rows, wanted = self.tokenizer.vocab_size, self.config.vocab_size
@@ -46,16 +48,18 @@ class Contents:
             )
 
     def model(self, dtype: torch.dtype | None = torch.float32) -> Beit3:
-        """The model in evaluation mode, on the CPU, in `dtype` (none: as in the file).
+        """The model in evaluation mode, on the CPU, in `dtype` (none: as in the file). A new head is drawn from
+        torch's random numbers, in float32 unless `dtype` says another.
 
         Raises:
             UserError: weights are missing or left over.
         """
         with parameters_on_meta():
             model = Beit3(self.config, self.tokenizer, self.answer_list)
+        tensors = {**self.tensors, **(drawn_head(self.config) if self.new_head else {})}
         given = {
             name: tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor
-            for name, tensor in self.tensors.items()
+            for name, tensor in tensors.items()
         }
         load_strictly(model, given, self.origin, {key: key for key in model.state_dict()})
         return model.eval()
@@ -74,14 +78,10 @@ class Contents:
         return replace(self, answer_list=tuple(answers))
 
     def with_new_head(self, answers: Sequence[str]) -> "Contents":
-        """With a head for these answers, drawn from torch's random numbers, in place of any that is there."""
+        """With pooler and head for these answers, yet to be drawn, in place of any that are there."""
         config = replace(self.config, num_answers=len(answers))
-        drawn = nn.ModuleDict(
-            {"pooler": Pooler(config.hidden_size), "head": answer_head(config.hidden_size, len(answers))}
-        )
-        initialize(drawn)
         kept = {name: tensor for name, tensor in self.tensors.items() if not name.startswith(HEAD)}
-        return replace(self, config=config, answer_list=tuple(answers), tensors=kept | drawn.state_dict())
+        return replace(self, config=config, answer_list=tuple(answers), tensors=kept, new_head=True)
 
     def at(self, image_size: int) -> "Contents":
         """For pictures of another size: the places of patches are interpolated.
@@ -94,6 +94,13 @@ class Contents:
         config = replace(self.config, image_size=image_size)
         places = resampled(self.tensors[PLACES], config.side)
         return replace(self, config=config, tensors={**self.tensors, PLACES: places})
+
+
+def drawn_head(config: Beit3Config) -> dict[str, Tensor]:
+    head = answer_head(config.hidden_size, config.num_answers)
+    drawn = nn.ModuleDict({"pooler": Pooler(config.hidden_size), "head": head})
+    initialize(drawn)
+    return drawn.state_dict()
 
 
 def resampled(places: Tensor, side: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Our own layout: `collotype.json`, `model.safetensors`, the vocabulary, and `answer2label.txt` if answers have names."""
+"""Our layout: `collotype.json`, `model.safetensors`, the vocabulary, and, if answers are named, `answer2label.txt`."""
 
 from pathlib import Path
 
