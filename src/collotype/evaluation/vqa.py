@@ -10,6 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
@@ -78,6 +79,7 @@ def normalised(answer: str) -> str:
     return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in ARTICLES)
 
 
+@lru_cache(2**16)
 def without_punctuation(text: str) -> str:
     """A mark becomes a space, or nothing: if it stands beside a space anywhere in the text, or if a number has a comma
     anywhere in it (then every mark). Periods go, but before a digit."""
