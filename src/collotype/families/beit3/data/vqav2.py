@@ -92,7 +92,7 @@ class Part:
                 people = Counter(each["answer"] for each in row["answers"])
                 yield Answered(people, row["answer_type"], row["question_type"])
             except (KeyError, TypeError) as error:
-                raise lacking(self.annotation_file, row, error) from error
+                raise unlike(self.annotation_file, row, error) from error
 
     def questions(self, names: dict[tuple[str, int], int]) -> Iterator[Row]:
         """
@@ -108,7 +108,7 @@ class Part:
                 picture = names.setdefault((self.folder, int(row["image_id"])), len(names))
                 yield Row(row["question_id"], picture, str(row["question"]))
             except (KeyError, TypeError, ValueError) as error:
-                raise lacking(self.question_file, row, error) from error
+                raise unlike(self.question_file, row, error) from error
 
     def _rows(self, file: Path | None, member: str) -> Iterator[Any]:
         if file is None:
@@ -120,8 +120,9 @@ class Part:
             raise UserError(f"{file} says that it is of {said}, not {self.name}; download it again.")
 
 
-def lacking(file: Path, row: Any, error: Exception) -> UserError:
-    return UserError(f"{file} has an element {str(row)[:60]!r}, which lacks {error}; download the file again.")
+def unlike(file: Path, row: Any, error: Exception) -> UserError:
+    told = f"{type(error).__name__}: {error}"
+    return UserError(f"{file} has {str(row)[:60]!r}, which is not as VQAv2 has it ({told}); download the file again.")
 
 
 def find(root: Path, name: str) -> Path:
