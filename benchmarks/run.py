@@ -17,6 +17,7 @@ ALL = (
     "maxsim",
     "step",
     "clip_step",
+    "beit3_inference",
     "clip_loader",
     "memory",
     "preprocess",

@@ -12,6 +12,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from collotype.evaluation.ranking import ranking_metrics
+from collotype.families.beit3.config import Beit3Config
+from collotype.families.beit3.layouts.contents import PLACES, resampled
+from collotype.families.beit3.model import Beit3
 from collotype.families.clip.layouts.open_clip import from_open_clip
 from collotype.families.clip.model import Clip
 from collotype.families.clip.tokenizer import bpe_tokenizer
@@ -191,7 +194,60 @@ def check_clip_preprocess(case: dict, folder: Path) -> None:
     assert (found - wanted).abs().mean().item() <= case["tolerance"]["mean"]
 
 
+def check_beit3_vqa(case: dict, folder: Path) -> None:
+    tensors, weights = load_file(folder / "tensors.safetensors"), load_file(folder / "weights.safetensors")
+    model = beit3_of(case["config"], len(weights["beit3.encoder.embed_positions.B.weight"]))
+    model_folder.load_strictly(model, weights, str(folder), {key: key for key in model.state_dict()})
+    pixels, ids, mask = tensors["images"], tensors["token_ids"], tensors["padding_mask"] == 0
+    close = {"atol": case["tolerance"]["logits"], "rtol": 0}
+
+    logits = model(pixels, ids, mask)
+    torch.testing.assert_close(logits, tensors["logits"], **close)
+    with torch.no_grad():
+        patches, words = model.beit3(pixels, ids, mask)
+        wanted = tensors["encoder_out"].split([patches.shape[1], ids.shape[1]], dim=1)
+        close_encoder = {"atol": case["tolerance"]["encoder"], "rtol": 0}
+        torch.testing.assert_close(patches, wanted[0], **close_encoder)
+        real = mask[:, : words.shape[1]]
+        torch.testing.assert_close(words[real], wanted[1][:, : words.shape[1]][real], **close_encoder)
+        # batch mates and padding change nothing
+        for row, keep in enumerate(mask):
+            alone = model(pixels[row, None], ids[row, keep][None], mask[row, keep][None])
+            torch.testing.assert_close(alone[0], tensors["logits"][row], **close)
+
+    targets = tensors["soft_labels"]
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets) * targets.shape[1]
+    assert loss.item() == pytest.approx(tensors["loss"].item(), abs=case["tolerance"]["loss"])
+    loss.backward()
+    norms = {name: p.grad.norm().item() for name, p in model.named_parameters() if p.grad is not None}
+    wanted_norms = {name: norm.item() for name, norm in load_file(folder / "grad_norms.safetensors").items()}
+    # the peer leaves out what has no influence on the answer
+    assert all(norms.pop(name, 0) == 0 for name in set(dict(model.named_parameters())) - set(wanted_norms))
+    assert norms == pytest.approx(wanted_norms, abs=case["tolerance"]["grad_norm"], rel=case["tolerance"]["grad_norm"])
+
+    for name, places in tensors.items():
+        if name.startswith("positions_A_at_"):
+            side = int(name.removeprefix("positions_A_at_")) // model.config.patch_size
+            torch.testing.assert_close(resampled(weights[PLACES], side), places, atol=1e-6, rtol=0)
+
+
+def beit3_of(values: dict, text_positions: int) -> Beit3:
+    config = Beit3Config(
+        hidden_size=values["encoder_embed_dim"],
+        layers=values["encoder_layers"],
+        heads=values["encoder_attention_heads"],
+        mlp_ratio=values["encoder_ffn_embed_dim"] / values["encoder_embed_dim"],
+        image_size=values["img_size"],
+        patch_size=values["patch_size"],
+        vocab_size=values["vocab_size"],
+        text_positions=text_positions,
+        num_answers=values["num_labels"],
+    )
+    return Beit3(config).eval()
+
+
 CHECKS: dict[str, Callable[[dict, Path], None]] = {
+    "beit3_vqa": check_beit3_vqa,
     "ranking_metrics": check_ranking_metrics,
     "maxsim": check_maxsim,
     "loss": check_loss,

@@ -1,15 +1,21 @@
 """A model's folder: its JSON, its tokenizer and its weights in safetensors files, read whole and strictly."""
 
 import json
-from collections.abc import Iterator, Mapping
+import pickle
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from collotype.runtime.device import first_line
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_file
 
@@ -18,6 +24,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "collotype.json"
 """What our own layout says of a model, its family first."""
+WRAPPERS = re.compile(r"^(module\.|_orig_mod\.)+|(?<=\.)_orig_mod\.")
+"""What DDP and torch.compile put before keys."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -72,6 +80,56 @@ def read_tensors(folder: Path, stem: str = "model") -> dict[str, Tensor]:
 def pickled(folder: Path) -> str:
     found = next((path.name for path in folder.glob("*.bin")), None)
     return f" ({found} is a pickle, which may run code and is never read: convert it to safetensors)" if found else ""
+
+
+def read_state(file: Path, under: Sequence[str] = ("state_dict",), harmless: Sequence[type] = ()) -> dict[str, Tensor]:
+    """The state dict of a safetensors file, or of a pickle that is read as tensors only and can run no code.
+
+    Args:
+        under: where in a training checkpoint it may be, the first that is there; else the file is a state dict itself.
+        harmless: types beside tensors and numbers that such a checkpoint may hold, which run no code when made.
+
+    Raises:
+        UserError: the file is damaged, or holds something else.
+    """
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        with torch.serialization.safe_globals(list(harmless)):
+            values = torch.load(file, "cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+    except (pickle.UnpicklingError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "TorchScript" not in str(error):
+            raise damaged(file, error) from error
+        raise UserError(
+            f"{file} holds more than tensors, and loading that could run code; save its state dict as safetensors with "
+            "the program that wrote it, and give that file."
+        ) from error
+    except Exception as error:  # whatever the bytes of a damaged file make the reader stumble over
+        raise damaged(file, error) from error
+    found = [name for name in under if isinstance(values, Mapping) and name in values]
+    state = values[found[0]] if found else values
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(
+            f"{file} holds no state dict of tensors; give a checkpoint with `{'` or `'.join(under)}`, or that alone."
+        )
+    return dict(state)
+
+
+def damaged(file: Path, error: Exception) -> UserError:
+    return UserError(f"The weights in {file} cannot be read ({first_line(error)}); copy the file again.")
+
+
+def only_once(named: Mapping[str, str], origin: str) -> None:
+    """
+    Args:
+        named: key of a file -> what it means.
+
+    Raises:
+        UserError: two keys mean the same weight.
+    """
+    twice = [name for name, count in Counter(named.values()).items() if count > 1]
+    if twice:
+        raise UserError(f"{origin} holds {len(twice)} tensors under two names ({name_some(twice)}); remove one.")
 
 
 def load_strictly(model: nn.Module, given: Mapping[str, Tensor], origin: str, names: Mapping[str, str]) -> None:

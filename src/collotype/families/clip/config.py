@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from collotype.runtime.errors import UserError
+from collotype.runtime.fields import make, positive
 
 Activation = Literal["gelu", "quick_gelu"]
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
@@ -15,17 +16,6 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 LOGIT_SCALE = math.log(1 / 0.07)
 SIGLIP_LOGIT_SCALE, SIGLIP_LOGIT_BIAS = math.log(10), -10.0
 """Where a sigmoid loss starts (arXiv 2303.15343)."""
-
-
-def positive(owner: str, values: Mapping[str, Any], kind: type = int) -> None:
-    """
-    Raises:
-        UserError: one of the values is no positive number of that kind.
-    """
-    for name, value in values.items():
-        numbers = (int,) if kind is int else (int, float)
-        if isinstance(value, bool) or not isinstance(value, numbers) or value <= 0:
-            raise UserError(f"{owner}.{name} is {value!r}; it must be a positive {kind.__name__}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,24 +164,6 @@ class ClipConfig:
 
 
 PARTS = {"vision_cfg": VisionConfig, "text_cfg": TextConfig, "preprocess_cfg": PreprocessConfig}
-
-
-def make(kind: type, values: Mapping[str, Any], owner: str) -> Any:
-    """The dataclass of these values.
-
-    Raises:
-        UserError: a field is missing or unknown.
-    """
-    if not isinstance(values, Mapping):
-        raise UserError(f"{owner} is {values!r}; it must be an object with fields.")
-    names = [each.name for each in fields(kind)]
-    unknown = sorted(set(values) - set(names))
-    if unknown:
-        raise UserError(f"{owner} has the unknown fields {', '.join(unknown)}; known are {', '.join(names)}.")
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise UserError(f"{owner} is not complete ({error}); it has the fields {', '.join(names)}.") from error
 
 
 def resnet(embed_dim: int, image_size: int, layers: tuple[int, ...], width: int, text: Mapping[str, int]) -> dict:

@@ -4,17 +4,12 @@ Such a file says neither its activation nor its numbers of heads. Shapes tell th
 sizes; the activation has to be named.
 """
 
-import pickle
 import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from collotype.families.clip.config import (
@@ -27,8 +22,8 @@ from collotype.families.clip.config import (
 )
 from collotype.families.clip.layouts.contents import Contents, plain
 from collotype.families.clip.tokenizer import bpe_tokenizer
-from collotype.runtime.device import first_line
 from collotype.runtime.errors import UserError
+from collotype.runtime.model_folder import read_state
 
 
 def read(file: Path, activation: Activation | None) -> Contents:
@@ -52,35 +47,6 @@ def read(file: Path, activation: Activation | None) -> Contents:
             "give the model's folder, which has its own."
         )
     return Contents(config, tokenizer, tensors, str(file))
-
-
-def read_state(file: Path) -> dict[str, Tensor]:
-    """The state dict of a safetensors file, or of a pickle that is read as tensors only and can run no code.
-
-    Raises:
-        UserError: the file is damaged, or holds something else.
-    """
-    try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        values = torch.load(file, "cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
-    except (pickle.UnpicklingError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "TorchScript" not in str(error):
-            raise damaged(file, error) from error
-        raise UserError(
-            f"{file} holds more than tensors, and loading that could run code; save its state dict as safetensors with "
-            "the program that wrote it, and give that file."
-        ) from error
-    except (OSError, EOFError, ValueError, KeyError, SafetensorError) as error:
-        raise damaged(file, error) from error
-    state = values.get("state_dict", values) if isinstance(values, Mapping) else values
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{file} holds no state dict of tensors; give a checkpoint with `state_dict`, or that alone.")
-    return dict(state)
-
-
-def damaged(file: Path, error: Exception) -> UserError:
-    return UserError(f"The weights in {file} cannot be read ({first_line(error)}); copy the file again.")
 
 
 def recognise(tensors: Mapping[str, Tensor], activation: Activation, origin: str) -> ClipConfig:

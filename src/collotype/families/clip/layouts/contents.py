@@ -1,7 +1,6 @@
 """What a folder or a checkpoint holds, in our terms, and the model made of it."""
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,11 +10,8 @@ from torch import Tensor
 from collotype.families.clip.config import ClipConfig
 from collotype.families.clip.model import Clip
 from collotype.families.clip.tokenizer import ClipTokenizer
-from collotype.runtime.errors import UserError
-from collotype.runtime.model_folder import load_strictly, name_some, parameters_on_meta
+from collotype.runtime.model_folder import WRAPPERS, load_strictly, only_once, parameters_on_meta
 
-WRAPPERS = re.compile(r"^(module\.|_orig_mod\.)+|(?<=\.)_orig_mod\.")
-"""What DDP and torch.compile put before keys."""
 TEXT_PREFIX = re.compile(r"^text\.(?=(transformer|token_embedding|ln_final)\.|(positional_embedding|text_projection)$)")
 """open_clip's CustomTextCLIP keeps the captions' tower under this prefix, the plain layout beside the other."""
 NOT_RUN = re.compile(r"^(input_resolution|context_length|vocab_size|attn_mask|text\.attn_mask)$")
@@ -56,9 +52,7 @@ def plain(tensors: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
     """
     used = {key: tensor for key, tensor in tensors.items() if not NOT_RUN.match(WRAPPERS.sub("", key))}
     names = {key: TEXT_PREFIX.sub("", WRAPPERS.sub("", key)) for key in used}
-    twice = [name for name, count in Counter(names.values()).items() if count > 1]
-    if twice:
-        raise UserError(f"{origin} holds {len(twice)} tensors under two names ({name_some(twice)}); remove one.")
+    only_once(names, origin)
     named = {names[key]: tensor for key, tensor in used.items()}
     # some publishers keep the scalars as vectors of one
     return named | {name: named[name].reshape(()) for name in SCALARS if name in named and named[name].numel() == 1}

@@ -12,13 +12,12 @@ from collotype.families.clip.config import (
     TextConfig,
     VisionConfig,
 )
-from collotype.families.clip.layouts import checkpoint
 from collotype.families.clip.layouts.contents import Contents, plain
 from collotype.families.clip.model import Clip
 from collotype.families.clip.tokenizer import bpe_tokenizer
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_json
-from collotype.runtime.model_folder import read_json, write_tensors
+from collotype.runtime.model_folder import read_json, read_state, write_tensors
 
 DESCRIPTION = "open_clip_config.json"
 SAFETENSORS, PICKLE = "open_clip_model.safetensors", "open_clip_pytorch_model.bin"
@@ -56,7 +55,7 @@ def read(folder: Path) -> Contents:
     weights = next((folder / name for name in (SAFETENSORS, PICKLE) if (folder / name).is_file()), None)
     if weights is None:
         raise UserError(f"{folder} holds neither {SAFETENSORS} nor {PICKLE}; copy the folder again.")
-    tensors = plain(checkpoint.read_state(weights), str(weights))
+    tensors = plain(read_state(weights), str(weights))
     return Contents(config, bpe_tokenizer(config.text_cfg.context_length), tensors, str(weights))
 
 

@@ -1,0 +1,157 @@
+"""BEiT-3's encoder: attention is shared by patches and words, all other weights are one set for each.
+
+Patches and words travel as two tensors, so no module has to be told where one ends: they meet in the attention only.
+
+Shapes: B pairs of picture and question, P = 1 + patches, T words, W width, H heads, d width of a head.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from collotype.families.beit3.config import Beit3Config
+
+UNUSED_ROWS = 2
+"""Places are counted from two on, a habit of fairseq."""
+Streams = tuple[Tensor, Tensor]
+"""Patches [B, P, W] and words [B, T, W]."""
+
+
+class Multiway(nn.Module):
+    """A module for patches, A, and one of the same kind for words, B: the published names."""
+
+    def __init__(self, make: Callable[[], nn.Module]):
+        super().__init__()
+        self.A, self.B = make(), make()
+
+    def forward(self, patches: Tensor, words: Tensor) -> Streams:
+        return self.A(patches), self.B(words)
+
+
+class Attention(nn.Module):
+    """Self-attention of patches and words together, normalised before it is projected (sub-LN)."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.k_proj, self.v_proj, self.q_proj, self.out_proj = (
+            Multiway(lambda: nn.Linear(width, width)) for _ in range(4)
+        )
+        self.inner_attn_ln = Multiway(lambda: nn.LayerNorm(width))
+
+    def forward(self, patches: Tensor, words: Tensor, keys: Tensor | None, asking: Streams) -> Streams:
+        """What the places `asking` find.
+
+        Args:
+            keys: bool [B, 1, 1, P + T], false where there is nothing to attend to; none: it is everywhere true.
+        """
+        query = self.by_head(self.q_proj(*asking))
+        key, value = (self.by_head(project(patches, words)) for project in (self.k_proj, self.v_proj))
+        found = functional.scaled_dot_product_attention(query, key, value, attn_mask=keys)
+        found = found.transpose(1, 2).flatten(2)
+        count = asking[0].shape[1]
+        return self.out_proj(*self.inner_attn_ln(found[:, :count], found[:, count:]))
+
+    def shares(self, patches: Tensor, words: Tensor, keys: Tensor | None) -> Tensor:
+        """How the first place divides its attention: float32 [B, P + T], the mean of all heads, sums of one."""
+        query = self.by_head(self.q_proj(*first(patches, words)))
+        scores = query.float() @ self.by_head(self.k_proj(patches, words)).float().mT * query.shape[-1] ** -0.5
+        if keys is not None:
+            scores = scores.masked_fill(~keys, -torch.inf)
+        return scores.softmax(-1)[:, :, 0].mean(1)
+
+    def by_head(self, streams: Streams) -> Tensor:
+        """[B, H, P + T, d]."""
+        return torch.cat(streams, dim=1).unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+
+def first(patches: Tensor, words: Tensor) -> Streams:
+    """The first place alone, and no word: weights of words then get a gradient, of exactly zero."""
+    return patches[:, :1], words[:, :0]
+
+
+class FeedForward(nn.Module):
+    """Normalised before the second projection (sub-LN)."""
+
+    def __init__(self, width: int, inner: int):
+        super().__init__()
+        self.fc1 = nn.Linear(width, inner)
+        self.fc2 = nn.Linear(inner, width)
+        self.ffn_layernorm = nn.LayerNorm(inner)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.ffn_layernorm(functional.gelu(self.fc1(x))))
+
+
+class Block(nn.Module):
+    """Attention and feed-forward, each on the normalised residual stream.
+
+    Args:
+        drop_path: how often, in training, an example goes around either of them.
+    """
+
+    def __init__(self, width: int, heads: int, inner: int, drop_path: float):
+        super().__init__()
+        self.drop_path = drop_path
+        self.self_attn = Attention(width, heads)
+        self.self_attn_layer_norm = Multiway(lambda: nn.LayerNorm(width))
+        self.ffn = Multiway(lambda: FeedForward(width, inner))
+        self.final_layer_norm = Multiway(lambda: nn.LayerNorm(width))
+
+    def forward(self, patches: Tensor, words: Tensor, keys: Tensor | None, only_first: bool = False) -> Streams:
+        """
+        Args:
+            only_first: compute the first place alone, [B, 1, W], and no word, [B, 0, W].
+        """
+        normed = self.self_attn_layer_norm(patches, words)
+        found = self.self_attn(*normed, keys, first(*normed) if only_first else normed)
+        stream = first(patches, words) if only_first else (patches, words)
+        stream = self.added(stream, found)
+        return self.added(stream, self.ffn(*self.final_layer_norm(*stream)))
+
+    def added(self, stream: Streams, change: Streams) -> Streams:
+        """The sum, for patches and words of an example alike without the change where it is dropped."""
+        if self.training and self.drop_path:
+            kept = 1 - self.drop_path
+            scale = torch.empty(len(stream[0]), 1, 1, device=stream[0].device).bernoulli_(kept) / kept
+            change = (change[0] * scale.to(change[0].dtype), change[1] * scale.to(change[1].dtype))
+        return stream[0] + change[0], stream[1] + change[1]
+
+    def shares(self, patches: Tensor, words: Tensor, keys: Tensor | None) -> Tensor:
+        return self.self_attn.shares(*self.self_attn_layer_norm(patches, words), keys)
+
+
+class Encoder(nn.Module):
+    """A stack of blocks over embedded patches and words, to which it adds their places."""
+
+    def __init__(self, config: Beit3Config):
+        super().__init__()
+        width, rates = config.hidden_size, torch.linspace(0, config.drop_path, config.layers, device="cpu").tolist()
+        patches = nn.Embedding(config.side**2 + 1 + UNUSED_ROWS, width)
+        self.embed_positions = nn.ModuleDict({"A": patches, "B": nn.Embedding(config.text_positions, width)})
+        inner = int(width * config.mlp_ratio)
+        self.layers = nn.ModuleList(Block(width, config.heads, inner, rate) for rate in rates)
+
+    def forward(self, patches: Tensor, words: Tensor, keys: Tensor | None, only_first: bool = False) -> Streams:
+        """
+        Args:
+            keys: as of `Attention`.
+            only_first: what is read is the first place: compute in the last block that one alone.
+        """
+        patches, words = self.before_last(patches, words, keys)
+        return self.layers[-1](patches, words, keys, only_first)
+
+    def shares(self, patches: Tensor, words: Tensor, keys: Tensor | None) -> Tensor:
+        """float32 [B, P + T]: how the first place divides its attention in the last block."""
+        return self.layers[-1].shares(*self.before_last(patches, words, keys), keys)
+
+    def before_last(self, patches: Tensor, words: Tensor, keys: Tensor | None) -> Streams:
+        patches, words = patches + self.places("A", patches), words + self.places("B", words)
+        for block in self.layers[:-1]:
+            patches, words = block(patches, words, keys)
+        return patches, words
+
+    def places(self, name: str, stream: Tensor) -> Tensor:
+        return self.embed_positions[name].weight[UNUSED_ROWS : UNUSED_ROWS + stream.shape[1]]

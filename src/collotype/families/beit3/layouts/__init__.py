@@ -1,0 +1,76 @@
+"""BEiT-3s in folders and files, ours and the published ones; read strictly, whichever it is."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from collotype.families.beit3.layouts import ours, published
+from collotype.families.beit3.layouts.contents import Contents
+from collotype.families.beit3.model import Beit3
+from collotype.runtime.errors import UserError
+from collotype.runtime.files import atomic_folder, write_text
+
+
+def recognises(source: str | Path) -> bool:
+    """Is this a published checkpoint? No file is opened; what is ours says its family itself."""
+    return published.recognises(Path(source))
+
+
+def read(
+    source: str | Path,
+    *,
+    tokenizer: str | Path | None = None,
+    answers: Sequence[str] | None = None,
+    image_size: int | None = None,
+    new_head: bool = False,
+) -> Contents:
+    """What a folder or a published `.pth` file holds.
+
+    Args:
+        tokenizer: path of `beit3.spm`, if it is not beside a published file.
+        answers: names of the answers, where the source has none; with `new_head` those to train for.
+        image_size: of the pictures, if another than the source's.
+        new_head: for training: have pooler and head drawn for `answers` when the model is made, whatever is there.
+
+    Raises:
+        UserError: no layout we know, another kind of model, weights that are missing or left over, a head that is
+            missing or has other answers, or a vocabulary that does not fit.
+    """
+    if new_head and not answers:
+        raise UserError("A new head needs the answers it is to choose from; give their list.")
+    path = Path(source)
+    if not path.exists():
+        raise UserError(f"There is no folder or file {source}; give a model's folder or a checkpoint's .pth file.")
+    if path.is_dir() and ours.recognises(path):
+        if tokenizer is not None:
+            raise UserError(f"{source} has its own vocabulary; leave the tokenizer out.")
+        found = ours.read(path)
+        if answers is not None:
+            found = found.with_new_head(answers) if new_head else found.with_answers(answers)
+    elif recognises(path):
+        found = published.read(path, None if tokenizer is None else Path(tokenizer), answers, new_head)
+    else:
+        raise UserError(
+            f"{source} holds no BEiT-3 in a layout we know; give a folder with collotype.json, or a .pth file with "
+            "beit3.spm beside it."
+        )
+    return found if image_size is None else found.at(image_size)
+
+
+LAYOUTS = {"beit3": published.write}
+"""What a model can be exported to."""
+
+
+def export(model: Beit3, layout: str, folder: Path, card: str) -> None:
+    """Writes the model into `folder` in a published layout, with the text of its model card.
+
+    Raises:
+        UserError: no such layout, or one that cannot express the model.
+    """
+    if layout not in LAYOUTS:
+        raise UserError(f"No layout {layout!r} for a BEiT-3; it can be exported to {', '.join(LAYOUTS)}.")
+    with atomic_folder(folder) as scratch:
+        LAYOUTS[layout](model, scratch)
+        write_text(scratch / "README.md", card)
+
+
+__all__ = ["Contents", "export", "read", "recognises"]
