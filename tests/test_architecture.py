@@ -55,8 +55,9 @@ def test_the_ground_floor_stands_alone(room: str) -> None:
         assert {name.split(".")[1] for name in imports(file)} <= {room}
 
 
-def test_metrics_import_nothing_of_the_project() -> None:
-    assert not imports(SOURCE / "evaluation" / "ranking.py")
+@pytest.mark.parametrize("metrics", ["ranking", "vqa"])
+def test_metrics_import_nothing_of_the_project(metrics: str) -> None:
+    assert not imports(SOURCE / "evaluation" / f"{metrics}.py")
 
 
 def test_families_do_not_import_each_other() -> None:

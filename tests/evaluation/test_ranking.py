@@ -1,11 +1,13 @@
 """Ranking metrics against trec_eval itself, on rankings nobody chose."""
 
+from itertools import permutations
+
 import pytest
 import pytrec_eval
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collotype.evaluation.ranking import CUTOFFS, ranking_metrics
+from collotype.evaluation.ranking import CUTOFFS, chance_metrics, mean_metrics, query_metrics, ranking_metrics
 
 DOCUMENTS = [f"d{number}" for number in range(12)] + ["D1", "é", "z"]
 SCORES = st.sampled_from([-1.5, -0.25, 0.0, 0.25, 0.1, 0.1 + 1e-12, 0.1 + 1e-7, 1.0, 3.0]) | st.floats(-5, 5)
@@ -29,6 +31,16 @@ def test_every_metric_is_trec_evals(queries: list) -> None:
         for name, own in (("ndcg_cut", "ndcg"), ("map_cut", "map"), ("recall", "recall"), ("P", "precision")):
             named |= {f"{name}_{k}": ours[query][f"{own}_at_{k}"] for k in CUTOFFS}
         assert named == pytest.approx(expected, abs=1e-9)
+
+
+@given(QUERY.filter(lambda query: len(query[1]) < 6))
+@settings(max_examples=30, deadline=None)
+def test_chance_is_the_mean_over_all_orders(query: tuple) -> None:
+    judged, documents = query
+    orders = [dict(zip(order, range(len(order)), strict=True)) for order in permutations(documents)]
+    mean = mean_metrics([query_metrics(judged, order) for order in orders])
+    chance = chance_metrics(judged, documents)
+    assert chance == pytest.approx({name: mean[name] for name in chance}, abs=1e-9)
 
 
 def test_queries_without_ranking_do_not_count() -> None:

@@ -41,7 +41,7 @@ def test_overrides_reach_keys_sections_and_list_entries() -> None:
         ({"data.train.source": "pears"}, "unknown source 'pears'; the nearest known source is 'pairs'"),
         (
             {"data.train": {"path": "x"}},
-            "at data.train.0: expected keys with a `source` among them (sheets, pairs, pdf",
+            "at data.train.0: expected keys with a `source` among them (sheets, slides, pairs, pdf",
         ),
         ({"data.train": {"source": "pairs"}}, "at data.train.0.path: this key is required and missing"),
         (

@@ -271,7 +271,8 @@ try:
         task = BrokenTask(recipe, "example" if world.rank == 1 else "nowhere")
         train(task, recipe, Path(sys.argv[1]), world, torch.device("cpu"))
 except UserError as error:
-    print(f"{type(error).__name__}: {error}", flush=True)
+    # a single write: lines of two processes do not mix
+    sys.stdout.write(f"{type(error).__name__}: {error}\\n")
 """
 
 

@@ -49,7 +49,7 @@ def half_precision_in_batch_norm(recipe: Recipe, plan: dict[str, Any]) -> Iterat
 
 def long_warmup(recipe: Recipe, plan: dict[str, Any]) -> Iterator[Finding]:
     part = plan["warmup_steps"] / plan["steps"]
-    if part > 0.05 and plan["warmup_epochs"] > 1:
+    if recipe.family == "clip" and part > 0.05 and plan["warmup_epochs"] > 1:
         yield Finding(
             severity="may differ",
             name="long warm-up",

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from collotype.cli.options import Base, BatchTokens, CacheFolder, DataDir, DataPath, Json, Preset, Suite
+from collotype.cli.options import Activation, Base, BatchTokens, CacheFolder, DataDir, DataPath, Json, Preset, Suite
 
 
 def evaluate(
@@ -16,7 +16,7 @@ def evaluate(
     suite: Suite = None,
     path: DataPath = None,
     name: Annotated[
-        str | None, typer.Option(help="What results call the dataset of qa and beir [default: the end of its path].")
+        str | None, typer.Option(help="What results call one's own dataset [default: the end of its path].")
     ] = None,
     data_dir: DataDir = None,
     only: Annotated[list[str], typer.Option(metavar="DATASET", help="ViDoRe: this dataset; repeatable.")] = [],  # noqa: B006
@@ -25,12 +25,19 @@ def evaluate(
         Literal["mteb", "vidore-benchmark"] | None,
         typer.Option(help="How duplicates are merged and pages ranked [default: mteb]."),
     ] = None,
+    names: Annotated[str | None, typer.Option(help="labelled: a file of class names, one a line.")] = None,
+    templates: Annotated[
+        Literal["openai", "simple", "none"] | None,
+        typer.Option(help="labelled: the sentences that class names are put into [default: the set's, or openai]."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="labelled, captions: take the first rows only.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the result files.")] = None,
     cache: CacheFolder = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no embeddings, and use none.")] = False,
     batch_tokens: BatchTokens = None,
     preset: Preset = None,
     base: Base = None,
+    activation: Activation = None,
     as_json: Json = False,
 ) -> None:
     """Evaluate trained models, or the baseline bm25, on a suite."""
@@ -44,9 +51,10 @@ def evaluate(
 
     family = families.family_of(models[0])
     keys = {"path": path, "name": name, "data_dir": data_dir, "only": only, "split": split, "counting": counting}
+    keys |= {"names": names, "templates": templates, "limit": limit}
     choice = load_evaluation(family, suite=suite or families.family(family).DEFAULT_SUITE, **keys)
     kept = None if no_cache else cache or cache_folder()
-    measured = families.evaluate(models, choice, kept, batch_tokens, preset=preset, base=base)
+    measured = families.evaluate(models, choice, kept, batch_tokens, preset=preset, base=base, activation=activation)
     if not World.from_environment().is_main:
         return
     for model, found in measured.items() if out else ():

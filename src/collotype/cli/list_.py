@@ -14,10 +14,11 @@ class Kind(StrEnum):
     LOSSES = "losses"
     PRESETS = "presets"
     SUITES = "suites"
+    LAYOUTS = "layouts"
 
 
 def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")] = Kind.RECIPES) -> None:
-    """List what there is: recipes, models, losses, presets, suites."""
+    """List what there is: recipes, models, losses, presets, suites, layouts."""
     from collotype import families
     from collotype.losses.named import loss_names
     from collotype.recipe import builtin_names

@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -9,10 +9,17 @@ RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A built-in recipe's name, a file, or a run directory.")
 ]
 ModelSource = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A model's folder, e.g. runs/desk-colpali/model, or a hub repository.")
+    str,
+    typer.Argument(
+        metavar="MODEL", help="A model's folder or file, e.g. runs/desk-colpali/model, or a hub repository."
+    ),
 ]
 Preset = Annotated[
     str | None, typer.Option("--preset", help="The preset it was trained with, where the folder does not say.")
+]
+Activation = Annotated[
+    Literal["gelu", "quick_gelu"] | None,
+    typer.Option("--activation", help="CLIP: which one it was trained with, where the file does not say."),
 ]
 Base = Annotated[str | None, typer.Option("--base", help="Where an adapter's base lies, if not where it says.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Run directory [default: runs/NAME].")]
@@ -32,7 +39,9 @@ BatchTokens = Annotated[
 Suite = Annotated[
     str | None, typer.Option(help="What to evaluate on (`collotype list suites`) [default: the family's desk suite].")
 ]
-DataPath = Annotated[Path | None, typer.Option("--path", help="The dataset's folder, of the suites qa and beir.")]
+DataPath = Annotated[
+    Path | None, typer.Option("--path", help="Where one's own dataset lies: qa, beir, imagenet, labelled, captions.")
+]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Local copies of ViDoRe's datasets, a folder each.")]
 CacheFolder = Annotated[
     Path | None, typer.Option("--cache", help="Folder that keeps embeddings [default: ~/.cache/collotype].")

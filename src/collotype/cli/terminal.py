@@ -154,7 +154,7 @@ def results_table(title: str, results: dict[str, dict[str, float]]) -> Table:
 
 
 def evaluation_table(measured: dict[str, list[Measured]]) -> Table:
-    """A row for each dataset and model, models of one dataset below each other."""
+    """A row for each dataset and model, models of one dataset below each other, and what chance scores."""
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("dataset", "model"):
         table.add_column(name, overflow="fold")
@@ -164,6 +164,8 @@ def evaluation_table(measured: dict[str, list[Measured]]) -> Table:
     for row in zip(*measured.values(), strict=True):
         for model, one in zip(measured, row, strict=True):
             table.add_row(one.dataset, model, *cells(one.metrics, shown))
+        if chance := row[0].facts.get("chance"):
+            table.add_row(row[0].dataset, "chance", *cells(chance, shown), style="dim")
     return table
 
 

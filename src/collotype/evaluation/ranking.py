@@ -4,7 +4,7 @@ A ranking is by score in float32, descending; equal scores by document id, desce
 rule). Gains are linear, the discount of rank r is 1/log2(r + 1).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -44,6 +44,26 @@ def query_metrics(relevance: Mapping[str, int], scores: Mapping[str, float]) -> 
         metrics[f"precision_at_{k}"] = num_hits / k
         metrics[f"mrr_at_{k}"] = 1 / first if first and first <= k else 0.0
     return metrics
+
+
+def chance_metrics(relevance: Mapping[str, int], documents: Collection[str]) -> dict[str, float]:
+    """What one query's metrics are on average over all orders of the documents: what knowing nothing scores; not
+    MAP and the cut MRR, which are close to what is here."""
+    gains = [max(0, relevance.get(document, 0)) for document in documents]
+    ideal = np.sort([float(gain) for gain in relevance.values() if gain > 0])[::-1]
+    count, right = len(gains), sum(gain > 0 for gain in gains)
+    expected, missed = {"mrr": 0.0}, 1.0
+    for place in range(1, count - right + 2 if right else 1):
+        hit = right / (count - place + 1)
+        expected["mrr"] += missed * hit / place
+        missed *= 1 - hit
+    discount = 1 / np.log2(np.arange(2, max(CUTOFFS) + 2))
+    for k in CUTOFFS:
+        best, shown = float(ideal[:k] @ discount[: len(ideal[:k])]), min(k, count)
+        expected[f"ndcg_at_{k}"] = sum(gains) / count * float(discount[:shown].sum()) / best if best else 0.0
+        expected[f"recall_at_{k}"] = right * shown / count / len(ideal) if len(ideal) else 0.0
+        expected[f"precision_at_{k}"] = right * shown / count / k
+    return expected
 
 
 def ranking_metrics(qrels: Qrels, run: Scores) -> tuple[dict[str, float], dict[str, dict[str, float]]]:

@@ -82,6 +82,18 @@ class SheetSource(Source):
     """Folder with twitter.tar and google.tar; none takes the pictures that come with the package."""
 
 
+class SlideSource(Source):
+    """Lines of text on the slides that come with the package, each with its slide in four languages."""
+
+    source: Literal["slides"]
+    page_px: PositiveInt = 448
+    """Longest edge of a rendered slide."""
+
+    @property
+    def negatives(self) -> int:
+        return 0
+
+
 class PairSource(Source):
     """A table of queries and pages: parquet, JSON lines, or a dataset of the Hugging Face hub."""
 
@@ -131,9 +143,9 @@ class PdfOutlineSource(Source):
 
 
 TrainSource = Annotated[
-    SheetSource | PairSource | PdfOutlineSource,
+    SheetSource | SlideSource | PairSource | PdfOutlineSource,
     Field(discriminator="source"),
-    nearest_source(SheetSource, PairSource, PdfOutlineSource),
+    nearest_source(SheetSource, SlideSource, PairSource, PdfOutlineSource),
 ]
 
 

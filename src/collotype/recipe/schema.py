@@ -115,6 +115,8 @@ class Schedule(Section):
     name: Literal["linear", "cosine", "constant"] = "linear"
     warmup_fraction: Fraction = 0.0
     """Part of all steps over which the learning rate rises from zero."""
+    final_lr: Annotated[float, Field(ge=0)] = 0.0
+    """What the learning rate falls to, before multipliers."""
     warmup_steps: NotNegativeInt | None = None
     """The same in optimiser steps; it and warmup_fraction exclude each other."""
 
@@ -145,6 +147,8 @@ class Train(Section):
     optimizer: Optimizer
     schedule: Schedule = Schedule()
     clip_grad_norm: PositiveFloat | None = None
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Also keep an exponential moving average of the weights, evaluate it and save it; none keeps none."""
     checkpoint_every: PositiveInt = 100
     """In optimiser steps."""
     keep_checkpoints: PositiveInt = 2

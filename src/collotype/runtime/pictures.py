@@ -19,6 +19,22 @@ CAMERAS = ("JPEG", "MPO")
 """Formats that say so in their header; another's would have to be read whole."""
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 """What Pillow raises on damaged files."""
+TOO_LARGE, UNDECODABLE = "too many pixels", "picture cannot be decoded"
+
+
+class PictureError(UserError):
+    """A picture that cannot be had.
+
+    Args:
+        cause: TOO_LARGE or UNDECODABLE.
+    """
+
+    def __init__(self, cause: str, message: str):
+        super().__init__(message)
+        self.cause = cause
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PictureError, (self.cause, str(self))
 
 
 def content_of(cell: Any, folder: Path, origin: str) -> bytes | Path:
@@ -90,6 +106,26 @@ def decode(content: bytes | Path, origin: str) -> Image.Image:
     except UNREADABLE as error:
         raise UserError(f"{origin}: the picture cannot be read ({error}); replace it or leave it out.") from error
     return image
+
+
+def as_stored(content: bytes, origin: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The whole picture in RGB as torchvision and webdataset give it: not turned by its EXIF data, without alpha.
+
+    Raises:
+        PictureError: it is damaged, no picture, or has more than `max_pixels`.
+    """
+    try:
+        with warnings.catch_warnings():
+            # what Pillow thinks of large pictures and of palettes with transparency
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(content))
+            if image.width * image.height > max_pixels:
+                raise PictureError(TOO_LARGE, f"{origin}: a picture of {image.width} x {image.height} pixels.")
+            image.load()
+            return image if image.mode == "RGB" else image.convert("RGB")
+    except UNREADABLE as error:
+        cause = TOO_LARGE if isinstance(error, Image.DecompressionBombError) else UNDECODABLE
+        raise PictureError(cause, f"{origin}: {cause} ({error}).") from error
 
 
 def require_size(image: Image.Image, name: str) -> None:

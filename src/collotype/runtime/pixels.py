@@ -1,5 +1,8 @@
 """Pictures as tensors. Pixels travel as bytes; a model scales them on its own device."""
 
+import math
+import random
+
 import numpy as np
 import torch
 from PIL import Image
@@ -7,6 +10,8 @@ from torch import Tensor
 
 Channels = tuple[float, float, float]
 """A number each for red, green and blue."""
+ATTEMPTS = 10
+"""How often torchvision and timm try for a rectangle that fits."""
 
 
 def normalised(pixels: Tensor, mean: Channels, std: Channels) -> Tensor:
@@ -25,3 +30,25 @@ def rgb(image: Image.Image) -> Image.Image:
 def to_bytes(image: Image.Image) -> Tensor:
     """[3, height, width]."""
     return torch.from_numpy(np.asarray(rgb(image)).transpose(2, 0, 1).copy())
+
+
+def draw_crop(
+    size: tuple[int, int], scale: tuple[float, float], ratio: tuple[float, float], rng: random.Random
+) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of torchvision's RandomResizedCrop for a picture of (width, height)."""
+    width, height = size
+    for _ in range(ATTEMPTS):
+        area = width * height * rng.uniform(*scale)
+        aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        across, down = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < across <= width and 0 < down <= height:
+            top, left = rng.randint(0, height - down), rng.randint(0, width - across)
+            return left, top, left + across, top + down
+    # the middle, as much of it as the ratios allow
+    across, down = width, height
+    if width / height < min(ratio):
+        down = round(width / min(ratio))
+    elif width / height > max(ratio):
+        across = round(height * max(ratio))
+    left, top = (width - across) // 2, (height - down) // 2
+    return left, top, left + across, top + down

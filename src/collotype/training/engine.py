@@ -28,6 +28,7 @@ from collotype.runtime.files import JsonLines
 from collotype.runtime.process import ALONE, World, agree, gather_objects, on_main
 from collotype.runtime.seeds import seed_torch
 from collotype.training.batch_norm import forget_statistics, move_running_statistics
+from collotype.training.ema import Ema
 from collotype.training.faults import Fault, Faults
 from collotype.training.loader import Examples, load, to_device
 from collotype.training.micro_batch import largest_that_fits
@@ -105,7 +106,7 @@ def train(
     if resume:
         done, facts, events = on_main(world, lambda: resume_point(checkpoints, fingerprint, engine.initial_sha256))
         if done:
-            checkpoints.load(done, engine.model, engine.optimizer, engine.sharded)
+            checkpoints.load(done, engine.model, engine.optimizer, engine.sharded, engine.beside())
             engine.scale = LossScale(**facts["loss_scale"])
             best = facts["best"]
     limit = int(recipe.data.max_bad_examples * sum(map(len, datasets)))
@@ -127,7 +128,14 @@ def train(
         facts = {"data": fingerprint, "initial_sha256": engine.initial_sha256, "events": events, **state}
         facts["faults"] = faults.saved()
         checkpoints.save(
-            step, engine.model, engine.optimizer, facts, world, engine.sharded, best["step"] if best else None
+            step,
+            engine.model,
+            engine.optimizer,
+            facts,
+            world,
+            engine.sharded,
+            best["step"] if best else None,
+            engine.beside(),
         )
 
     cut = MicroBatches(order, world.rank, world.size, micro_batch, done + 1, settings.steps)
@@ -248,6 +256,7 @@ class Engine:
             shard(self.model, blocks, device)
         self.optimizer = make_optimizer(self.model, recipe, blocks, head)
         self.parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.ema = None if recipe.train.ema_decay is None else Ema(self.model, recipe.train.ema_decay)
 
     def context(self) -> AbstractContextManager:
         return self.precision.context(self.device)
@@ -276,6 +285,8 @@ class Engine:
             self.update(total, lr)
             move_running_statistics(self.model)
             self.task.after_step(self.model)
+            if self.ema:
+                self.ema.update()
             self.scale.hold()
         elif self.scale.can_fall():
             self.scale.fall()
@@ -329,6 +340,10 @@ class Engine:
         seed_torch(self.recipe.train.seed, "step", step, before + index)
         with torch.set_grad_enabled(graph), self.context():
             return self.task.outputs(self.model, to_device(micro_batches[index], self.device))
+
+    def beside(self) -> dict[str, torch.Tensor]:
+        """What a checkpoint holds beside weights and optimiser state."""
+        return self.ema.tensors() if self.ema else {}
 
     def find_micro_batch(self, order: Order) -> int:
         """The most examples of one pass that fit into memory, tried on the first step's."""

@@ -3,9 +3,10 @@
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -19,6 +20,9 @@ from collotype.runtime.process import World, on_main
 
 FLAT = StateDictOptions(flatten_optimizer_state_dict=True, ignore_frozen_params=True, strict=False)
 """Frozen weights are left out: they are a function of the recipe."""
+
+
+NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class Checkpoints:
@@ -48,17 +52,21 @@ class Checkpoints:
         world: World,
         sharded: bool = False,
         best: int | None = None,
+        beside: Mapping[str, Tensor] = NOTHING,
     ) -> None:
         """Writes the checkpoint of `step`, then removes all but the newest `keep` and that of step `best`.
+
+        Args:
+            beside: what else a step changes, by names of its own.
 
         Every process calls this; only where the model is sharded does any but the main one write.
         """
         with ExitStack() as whole_or_absent:
             folder = on_main(world, lambda: whole_or_absent.enter_context(atomic_folder(self.path(step))))
             if sharded:
-                write(state_of(model, optimizer), folder, alone=False)
+                write({**state_of(model, optimizer), **beside}, folder, alone=False)
             else:
-                on_main(world, lambda: write(state_of(model, optimizer), folder, alone=True))
+                on_main(world, lambda: write({**state_of(model, optimizer), **beside}, folder, alone=True))
 
             def finish() -> None:
                 digests = {file.name: digest(file) for file in sorted(folder.glob("*.safetensors"))}
@@ -95,9 +103,17 @@ class Checkpoints:
             remove(self.path(step))
         return 0, {}, damaged
 
-    def load(self, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, sharded: bool = False) -> None:
-        """The weights and the optimiser's state of a checkpoint that `newest` named; every process calls this."""
-        tensors = state_of(model, optimizer)
+    def load(
+        self,
+        step: int,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        sharded: bool = False,
+        beside: Mapping[str, Tensor] = NOTHING,
+    ) -> None:
+        """The weights and the optimiser's state of a checkpoint that `newest` named, and, in place, what was saved
+        beside them; every process calls this."""
+        tensors = {**state_of(model, optimizer), **beside}
         reader = HuggingFaceStorageReader(str(self.path(step)))
         with unheard("torch.distributed is disabled"):
             dcp.load(tensors, storage_reader=reader, no_dist=not sharded)

@@ -213,8 +213,8 @@ def test_an_adapted_model_is_kept_exactly_and_merged_on_export(adapted, pages: l
 
 def test_an_exported_adapter_is_one_for_peft_too(adapted, pages: list, tmp_path: Path) -> None:
     export(adapted, "engine-adapter", tmp_path / "out", "card")
-    same(adapted, collotype.load(tmp_path / "out" / "adapter", "colpali-transformers"), pages)
-    base = collotype.load(tmp_path / "out" / "base", "colpali-transformers")
+    same(adapted, collotype.load(tmp_path / "out" / "adapter", preset="colpali-transformers"), pages)
+    base = collotype.load(tmp_path / "out" / "base", preset="colpali-transformers")
     theirs = peft.PeftModel.from_pretrained(Engine(base), tmp_path / "out" / "adapter")
     assert theirs.peft_config["default"].r == 2
     base.custom_text_proj = theirs.base_model.model.custom_text_proj
@@ -244,7 +244,7 @@ def test_an_adapter_on_a_base_without_its_projection_is_refused(adapted, tmp_pat
     tensors = {key: tensor for key, tensor in load_file(base).items() if not key.startswith("custom_text_proj")}
     save_file(tensors, base, {"format": "pt"})
     with pytest.raises(UserError, match="every embedding would be random"):
-        collotype.load(tmp_path / "out" / "adapter", "colpali-transformers")
+        collotype.load(tmp_path / "out" / "adapter", preset="colpali-transformers")
 
 
 def test_half_an_adapter_is_refused(adapted, tmp_path: Path) -> None:
@@ -254,22 +254,22 @@ def test_half_an_adapter_is_refused(adapted, tmp_path: Path) -> None:
     del tensors[next(key for key in tensors if "lora_B" in key)]
     save_file(tensors, file, {"format": "pt"})
     with pytest.raises(UserError, match=r"1 tensors are missing .*lora_B"):
-        collotype.load(tmp_path / "out" / "adapter", "colpali-transformers")
+        collotype.load(tmp_path / "out" / "adapter", preset="colpali-transformers")
     settings = tmp_path / "out" / "adapter" / "adapter_config.json"
     settings.write_text(json.dumps({**json.loads(settings.read_text()), "use_dora": True}))
     with pytest.raises(UserError, match="use_dora = True"):
-        collotype.load(tmp_path / "out" / "adapter", "colpali-transformers")
+        collotype.load(tmp_path / "out" / "adapter", preset="colpali-transformers")
 
 
 def test_a_checkpoint_that_does_not_say_its_preset_is_refused_until_it_is_named(pages: list, tmp_path: Path) -> None:
     folder = written(tmp_path)
     with pytest.raises(UserError, match="name the preset it was trained with"):
         collotype.load(folder)
-    collotype.load(folder, "colpali-engine-0.3.11")
+    collotype.load(folder, preset="colpali-engine-0.3.11")
     with pytest.raises(UserError, match="No preset 'colpali'"):
-        collotype.load(folder, "colpali")
+        collotype.load(folder, preset="colpali")
     with pytest.raises(UserError, match="says it was trained with the preset colpali-transformers"):
-        collotype.load(written(tmp_path, "colpali-native", "transformers"), "colpali-paper")
+        collotype.load(written(tmp_path, "colpali-native", "transformers"), preset="colpali-paper")
 
 
 @pytest.mark.parametrize("damage", ["truncated", "gone", "pickle", "another kind", "plain", "activation"])
@@ -300,13 +300,13 @@ def test_folders_that_are_no_retriever_are_refused(damage: str, tmp_path: Path) 
         "activation": "Tanh",
     }
     with pytest.raises(UserError, match=words[damage]):
-        collotype.load(folder, "colpali-engine-0.3.11")
+        collotype.load(folder, preset="colpali-engine-0.3.11")
 
 
 def test_shards_are_read_by_their_index(pages: list, tmp_path: Path) -> None:
     folder = written(tmp_path)
     tensors = load_file(folder / "model.safetensors")
-    expected = collotype.load(folder, "colpali-engine-0.3.11")
+    expected = collotype.load(folder, preset="colpali-engine-0.3.11")
     names = sorted(tensors)
     parts = {"model-00001-of-00002.safetensors": names[:20], "model-00002-of-00002.safetensors": names[20:]}
     for file, part in parts.items():
@@ -314,16 +314,16 @@ def test_shards_are_read_by_their_index(pages: list, tmp_path: Path) -> None:
     index = {"metadata": {}, "weight_map": {name: file for file, part in parts.items() for name in part}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     (folder / "model.safetensors").unlink()
-    same(expected, collotype.load(folder, "colpali-engine-0.3.11"), pages)
+    same(expected, collotype.load(folder, preset="colpali-engine-0.3.11"), pages)
     (folder / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(UserError, match="model-00002-of-00002"):
-        collotype.load(folder, "colpali-engine-0.3.11")
+        collotype.load(folder, preset="colpali-engine-0.3.11")
 
 
 def test_a_repository_that_cannot_be_reached_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match="vidore/colpali-v9 is not here and cannot be fetched"):
-        collotype.load("vidore/colpali-v9", "colpali-paper")
+        collotype.load("vidore/colpali-v9", preset="colpali-paper")
 
 
 def test_training_goes_on_from_any_layout(pages: list, tmp_path: Path) -> None:

@@ -102,13 +102,17 @@ def drawn_pictures(choice: ClipEvaluate) -> list[Classification]:
     names of its pictures have in common: the mean of theirs stands for it."""
     shards = Shards(SECOND_HAND)
     pictures = ShardRows(shards)
-    names = [shards.texts(row)[0] for row in range(len(shards))]
+    # two of the pictures have one name
+    name_of = [shards.texts(row)[0] for row in range(len(shards))]
+    names = list(dict.fromkeys(name_of))
     kinds = Shards(SECOND_HAND, Layout(text="json:subcategory"))
     kind_of = [kinds.texts(row)[0] for row in range(len(kinds))]
     known = sorted(set(kind_of))
-    captions = [[name for name, own in zip(names, kind_of, strict=True) if own == kind] for kind in known]
+    captions = [[name for name, own in zip(name_of, kind_of, strict=True) if own == kind] for kind in known]
     return [
-        Classification("pictures/names", pictures, names, [[name] for name in names], range(len(names))),
+        Classification(
+            "pictures/names", pictures, names, [[name] for name in names], [names.index(name) for name in name_of]
+        ),
         Classification("pictures/subcategories", pictures, known, captions, [known.index(kind) for kind in kind_of]),
     ]
 

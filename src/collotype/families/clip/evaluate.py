@@ -93,13 +93,12 @@ def accuracy(found: Tensor, benchmark: Classification) -> dict[str, float]:
     classes."""
     labels = torch.tensor(list(benchmark.labels))
     hits = found == labels[:, None]
-    first = hits[:, 0].float()
-    per_class = torch.zeros(len(benchmark.classes)).index_add(0, labels, first)
-    counts = torch.bincount(labels, minlength=len(benchmark.classes))
+    first = hits[:, 0].double()
+    per_class, counts = (torch.bincount(labels, weights) for weights in (first, None))
     there = counts > 0
     return {
         "top1": float(first.mean()),
-        "top5": float(hits.any(1).float().mean()),
+        "top5": float(hits.any(1).double().mean()),
         "mean_per_class": float((per_class[there] / counts[there]).mean()),
     }
 
@@ -116,9 +115,9 @@ def retrieve(model: Clip, benchmark: Captioned, world: World = ALONE) -> dict[st
     for direction, (queries, answers) in zip(DIRECTIONS, ((images, texts), (texts, images)), strict=True):
         ranks = torch.cat([*ranks_of_own(queries, answers)])
         for k in CUTOFFS:
-            metrics[f"{direction}_recall_at_{k}"] = float((ranks <= k).float().mean())
-        metrics[f"{direction}_mean_rank"] = float(ranks.float().mean())
-        metrics[f"{direction}_median_rank"] = float(ranks.float().median())
+            metrics[f"{direction}_recall_at_{k}"] = float((ranks <= k).double().mean())
+        metrics[f"{direction}_mean_rank"] = float(ranks.double().mean())
+        metrics[f"{direction}_median_rank"] = float(ranks.double().median())
     return metrics
 
 

@@ -17,15 +17,13 @@ from PIL.Image import Resampling
 from torch import Tensor
 
 from collotype.families.clip.config import MEAN, STD
-from collotype.runtime.pixels import Channels, normalised, rgb, to_bytes
+from collotype.runtime.pixels import ATTEMPTS, Channels, draw_crop, normalised, rgb, to_bytes
 
 Size = int | tuple[int, int]
 """A square's side, or (height, width), in pixels."""
 RESAMPLINGS = {"bicubic": Resampling.BICUBIC, "bilinear": Resampling.BILINEAR, "random": Resampling.BICUBIC}
 """What OpenCLIP evaluates with under each name of its configurations."""
 RESIZE_MODES = ("shortest", "longest", "squash")
-ATTEMPTS = 10
-"""How often torchvision and timm try for a rectangle that fits."""
 ERASED_AREA, ERASED_ASPECT = (0.02, 1 / 3), (0.3, 1 / 0.3)
 """timm's: share of the picture, and height / width, of what is erased."""
 
@@ -154,28 +152,6 @@ def centre(image: Image.Image, size: tuple[int, int]) -> Image.Image:
         image = around
     left, top = round((image.width - width) / 2), round((image.height - height) / 2)
     return image.crop((left, top, left + width, top + height))
-
-
-def draw_crop(
-    size: tuple[int, int], scale: tuple[float, float], ratio: tuple[float, float], rng: random.Random
-) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) of torchvision's RandomResizedCrop for a picture of (width, height)."""
-    width, height = size
-    for _ in range(ATTEMPTS):
-        area = width * height * rng.uniform(*scale)
-        aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
-        across, down = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-        if 0 < across <= width and 0 < down <= height:
-            top, left = rng.randint(0, height - down), rng.randint(0, width - across)
-            return left, top, left + across, top + down
-    # the middle, as much of it as the ratios allow
-    across, down = width, height
-    if width / height < min(ratio):
-        down = round(width / min(ratio))
-    elif width / height > max(ratio):
-        across = round(height * max(ratio))
-    left, top = (width - across) // 2, (height - down) // 2
-    return left, top, left + across, top + down
 
 
 def jittered(image: Image.Image, strength: Sequence[float], rng: random.Random) -> Image.Image:

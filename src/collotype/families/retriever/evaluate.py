@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from collotype.evaluation.ranking import mean_metrics, query_metrics, rank
+from collotype.evaluation.ranking import chance_metrics, mean_metrics, query_metrics, rank
 from collotype.evaluation.results import GalleryWriter, Measured, Picture
 from collotype.families.retriever.batches import BATCH_TOKENS
 from collotype.families.retriever.benchmarks import Benchmark, averaged_names
@@ -185,6 +185,7 @@ def evaluate(
             "model": {"sha256": searcher.digest, **searcher.facts()},
             "looks_at": searcher.looks_at(subsets[0].pages),
             "counting": subsets[0].counting,
+            "chance": mean_metrics([chance_of(one) for one in subsets]),
             "data": {one.subset: sizes_of(one) for one in subsets},
             "timing": {"total_s": seconds, "processes": world.size},
             "peak_memory_mib": peaks,
@@ -194,6 +195,12 @@ def evaluate(
         mean = mean_metrics(list(by_subset.values()))
         measured.append(Measured(name, mean, subsets[0].headline, by_subset, facts, subsets[0].task))
     return measured + averages(measured)
+
+
+def chance_of(benchmark: Benchmark) -> dict[str, float]:
+    """What pages in random order score."""
+    pages = set(benchmark.pages.ids)
+    return mean_metrics([chance_metrics(benchmark.qrels[query], pages) for query in benchmark.queries])
 
 
 def gathered(value: Any, world: World) -> list[Any]:

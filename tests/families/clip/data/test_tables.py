@@ -6,13 +6,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.families.clip.drawn import drawn, encoded
 
 from collotype.families.clip.data.captions import CaptionDataset
 from collotype.families.clip.data.labelled import TablePictures
-from collotype.families.clip.data.tables import TableCaptions, Texts
+from collotype.families.clip.data.tables import TableCaptions
 from collotype.families.clip.transforms import EvaluationTransform
 from collotype.runtime.errors import UserError
 from collotype.runtime.shards.samples import Fault
@@ -30,12 +28,6 @@ def pictures(folder: Path, count: int) -> list[str]:
 
 def dataset(source: TableCaptions) -> CaptionDataset:
     return CaptionDataset(source, EvaluationTransform(8), seed=0)
-
-
-@given(st.lists(st.lists(st.text(max_size=9), max_size=4).map(tuple), max_size=9))
-def test_packed_texts_are_the_texts(rows: list[tuple[str, ...]]) -> None:
-    texts = Texts(rows)
-    assert [texts[row] for row in range(len(texts))] == rows
 
 
 def test_a_csv_file_as_for_open_clip(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ from tests.families.retriever.benchmarks.test_beir import Fixed
 from collotype.families.retriever.benchmarks import averaged_names, find_suite
 from collotype.families.retriever.benchmarks.vidore import published
 from collotype.families.retriever.bm25 import Bm25
+from collotype.families.retriever.data import open_source
 from collotype.families.retriever.evaluate import evaluate
 from collotype.recipe.load import load_evaluation
+from collotype.recipe.retriever import SlideSource
 from collotype.runtime.errors import UserError
 
 PAGES = {1: png("red"), 2: png("green"), 3: png("blue")}
@@ -121,7 +123,7 @@ def test_ones_own_folder_names_the_dataset(tmp_path: Path) -> None:
     write_qa(tmp_path / "my-set", ROWS)
     (found,) = find_suite(load_evaluation("retriever", suite=f"qa:{tmp_path / 'my-set'}"))
     assert found.name == "qa/my-set" and len(found.queries) == 3
-    (found,) = find_suite(load_evaluation(suite=f"qa:{tmp_path / 'my-set'}", name="mine"))
+    (found,) = find_suite(load_evaluation("retriever", suite=f"qa:{tmp_path / 'my-set'}", name="mine"))
     assert found.name == "qa/mine"
 
 
@@ -149,8 +151,23 @@ def test_slides_ask_for_titles_and_answer_with_the_slides_that_bear_them() -> No
     assert english.pages.image(6).size == english.pages.size(6) == (1024, 768)
 
 
+def test_slides_that_train_are_never_asked_what_the_suite_asks() -> None:
+    """Nor any other title; and a line stands on no slide but its own."""
+    source = open_source(SlideSource(source="slides"))
+    benchmarks = find_suite(load_evaluation("retriever", suite="slides"))
+    asked = {query.casefold() for one in benchmarks for query in one.queries.values()}
+    assert len(source) == len(set(source.queries)) > 2000
+    assert not asked & {query.casefold() for query in source.queries}
+    row = source.queries.index("Become a Debian power-user")
+    assert [ref.page for ref in source.pages(row)] == [2] * 4
+    shown = {source.example(row, epoch).page.tobytes() for epoch in range(20)}
+    assert len(shown) == 4, "in every language"
+    assert source.fingerprint() == open_source(SlideSource(source="slides")).fingerprint()
+
+
 def test_bm25_finds_titles_and_hardly_translations() -> None:
     titles, translated = evaluate(Bm25(), find_suite(load_evaluation("retriever", suite="slides")))
     assert titles.metrics["ndcg_at_5"] == pytest.approx(0.828, abs=0.005)
     assert translated.metrics["ndcg_at_5"] == pytest.approx(0.318, abs=0.005)
+    assert titles.facts["chance"]["ndcg_at_5"] == pytest.approx(0.034, abs=5e-4)
     assert all(metrics["recall_at_5"] > 0.75 for metrics in titles.subsets.values()), "Japanese, too"

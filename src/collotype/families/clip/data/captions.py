@@ -1,8 +1,6 @@
 """Pictures with their captions, as training reads them."""
 
-import io
 import random
-import warnings
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -11,13 +9,11 @@ from typing import Protocol
 from PIL import Image
 from torch import Tensor
 
-from collotype.families.clip.transforms import rgb
-from collotype.runtime.pictures import MAX_PIXELS, UNREADABLE
+from collotype.runtime import pictures
+from collotype.runtime.pictures import MAX_PIXELS
 from collotype.runtime.seeds import derive_seed
 from collotype.runtime.shards.samples import Fault
 from collotype.training.faults import BadExampleError
-
-TOO_LARGE, UNDECODABLE = "too many pixels", "picture cannot be decoded"
 
 
 class CaptionSource(Protocol):
@@ -105,20 +101,12 @@ class CaptionDataset:
 
 
 def decode(content: bytes, place: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """The whole picture in RGB as webdataset and OpenCLIP give it: not turned by its EXIF data, transparency dropped.
+    """As `pictures.as_stored`.
 
     Raises:
         BadExampleError: it is damaged, no picture, or has more than `max_pixels`.
     """
     try:
-        with warnings.catch_warnings():
-            # what Pillow thinks of large pictures and of palettes with transparency
-            warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(content))
-            if image.width * image.height > max_pixels:
-                raise BadExampleError(TOO_LARGE, place, f"{place}: a picture of {image.width} x {image.height} pixels.")
-            image.load()
-            return rgb(image)
-    except UNREADABLE as error:
-        cause = TOO_LARGE if isinstance(error, Image.DecompressionBombError) else UNDECODABLE
-        raise BadExampleError(cause, place, f"{place}: {cause} ({error}).") from error
+        return pictures.as_stored(content, place, max_pixels)
+    except pictures.PictureError as error:
+        raise BadExampleError(error.cause, place, str(error)) from error

@@ -15,33 +15,12 @@ from collotype.runtime import pictures
 from collotype.runtime.errors import UserError
 from collotype.runtime.shards.samples import EMPTY_TEXT, NO_PICTURE, NO_TEXT, NOT_TEXT, Fault
 from collotype.runtime.tables import ParquetTable, Table, need_column, parquet
+from collotype.runtime.texts import Texts
 from collotype.training.faults import BadExampleError
 
 PICTURE_COLUMNS, CAPTION_COLUMNS = ("image", "filepath", "path"), ("caption", "title", "text")
 """What they are called in CSV files for OpenCLIP, and in datasets of the hub."""
 UNREADABLE_FILE = "picture file cannot be read"
-
-
-class Texts:
-    """Rows of texts, in three pieces of memory: forked loader processes share them, and would copy a Python object a
-    text. 16 bytes a row beside the texts themselves."""
-
-    def __init__(self, rows: Iterable[tuple[str, ...]]):
-        content, ends, firsts = bytearray(), array("Q", [0]), array("Q", [0])
-        for texts in rows:
-            for text in texts:
-                content += text.encode("utf-8", "surrogatepass")
-                ends.append(len(content))
-            firsts.append(len(ends) - 1)
-        self._content, self._ends, self._firsts = bytes(content), np.array(ends), np.array(firsts)
-
-    def __len__(self) -> int:
-        return len(self._firsts) - 1
-
-    def __getitem__(self, row: int) -> tuple[str, ...]:
-        first, last = self._firsts[row : row + 2].tolist()
-        ends = self._ends[first : last + 1].tolist()
-        return tuple(self._content[start:end].decode("utf-8", "surrogatepass") for start, end in pairwise(ends))
 
 
 class TableCaptions:

@@ -33,6 +33,9 @@ TINY = {
     "projection_dim": 128,
 }
 
+LINES = {**TINY, "vision_config": {**TINY["vision_config"], "image_size": 320, "patch_size": 40}}
+"""Tiny, for pages of text: as many pixels as a line needs to be told from another, in few patches."""
+
 
 def configure(size: Mapping[str, Any], vocabulary: Mapping[str, int]) -> dict[str, Any]:
     special = {f"{name}_token_id": vocabulary[f"<{name}>"] for name in ("pad", "bos", "eos")}
@@ -67,7 +70,7 @@ def forward(backbone: nn.Module, inputs: Mapping[str, Tensor], causal: bool) -> 
 ROW = Backbone(
     name="paligemma",
     model_type="paligemma",
-    sizes={"tiny": TINY},
+    sizes={"tiny": TINY, "tiny-lines": LINES},
     special_tokens=("<pad>", "<eos>", "<bos>", "<unk>", "<image>", "<unused0>", "\n"),
     configure=configure,
     build=build,

@@ -5,8 +5,9 @@ from typing import Protocol
 from collotype.families.retriever.data.outline import OutlinePairs
 from collotype.families.retriever.data.pairs import Pair
 from collotype.families.retriever.data.sheets import Pictures, SheetPairs
+from collotype.families.retriever.data.slides import SlidePairs
 from collotype.families.retriever.data.table_pairs import TablePairs
-from collotype.recipe.retriever import PairSource, PdfOutlineSource, SheetSource
+from collotype.recipe.retriever import PairSource, PdfOutlineSource, SheetSource, SlideSource
 from collotype.training.task import MapDataset
 
 
@@ -27,7 +28,7 @@ class PairDataset(MapDataset, Protocol):
         """(width, height) in pixels of the first page, for the plan."""
 
 
-def open_source(source: SheetSource | PairSource | PdfOutlineSource) -> PairDataset:
+def open_source(source: SheetSource | SlideSource | PairSource | PdfOutlineSource) -> PairDataset:
     """The dataset of a source of `data.train`.
 
     Raises:
@@ -36,6 +37,8 @@ def open_source(source: SheetSource | PairSource | PdfOutlineSource) -> PairData
     match source:
         case SheetSource():
             return SheetPairs(Pictures(source.pictures), source.queries, source.seed, source.negatives)
+        case SlideSource():
+            return SlidePairs(source)
         case PairSource():
             return TablePairs(source)
         case PdfOutlineSource():

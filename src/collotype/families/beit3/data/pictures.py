@@ -1,0 +1,150 @@
+"""The pictures that are asked about, by number: files of a folder, cells of a table."""
+
+import os
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from collotype.runtime import pictures
+from collotype.runtime.errors import UserError
+from collotype.runtime.pictures import MAX_PIXELS
+from collotype.runtime.tables import Table
+from collotype.runtime.texts import Texts
+from collotype.training.faults import BadExampleError
+
+UNREADABLE_FILE = "picture file cannot be read"
+SHOWN = 3
+
+
+class Pictures(Protocol):
+    """Random access by number."""
+
+    def __len__(self) -> int: ...
+
+    def name(self, picture: int) -> str:
+        """What tells it from the others."""
+
+    def place(self, picture: int) -> str:
+        """The file or folder it is in, as a user knows it."""
+
+    def read(self, picture: int) -> bytes:
+        """The picture's file.
+
+        Raises:
+            BadExampleError: it cannot be read.
+        """
+
+    def digest(self) -> str:
+        """Of what they are, as far as it can be had without reading them."""
+
+
+class PictureFiles:
+    """Files below a folder.
+
+    Args:
+        names: each picture's path, relative to `root` or not.
+    """
+
+    def __init__(self, root: Path, names: Iterable[str]):
+        self.root, self._names = root, Texts((name,) for name in names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def name(self, picture: int) -> str:
+        return self._names[picture][0]
+
+    def place(self, picture: int) -> str:
+        return str((self.root / self.name(picture)).parent)
+
+    def read(self, picture: int) -> bytes:
+        path = self.root / self.name(picture)
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise BadExampleError(UNREADABLE_FILE, str(path.parent), f"{path}: {error.strerror}.") from error
+
+    def digest(self) -> str:
+        return self._names.digest()
+
+    def require(self, numbers: Iterable[int]) -> None:
+        """
+        Raises:
+            UserError: some of these pictures are not there.
+        """
+        folders: dict[Path, set[str]] = {}
+        missing = []
+        for number in numbers:
+            path = self.root / self.name(number)
+            if path.parent not in folders:
+                folders[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
+            if path.name not in folders[path.parent]:
+                missing.append(str(path))
+        if missing:
+            some = ", ".join(missing[:SHOWN]) + (", …" if len(missing) > SHOWN else "")
+            raise UserError(
+                f"{len(missing):,} pictures that are asked about are not there ({some}); copy them: a question without "
+                "its picture would stay unanswered."
+            )
+
+
+class TablePictures:
+    """Cells of a table that hold pictures.
+
+    Args:
+        rows: the table's row of each picture.
+    """
+
+    def __init__(self, table: Table, column: str, rows: np.ndarray):
+        self.table, self.column, self.rows = table, column, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def name(self, picture: int) -> str:
+        return self.table.where(int(self.rows[picture]))
+
+    def place(self, picture: int) -> str:
+        return str(self.table.place(int(self.rows[picture]))[0])
+
+    def read(self, picture: int) -> bytes:
+        row = int(self.rows[picture])
+        try:
+            cell = self.table.cell(row, self.column)
+            return pictures.encoded(cell, self.table.place(row)[0].parent, self.table.where(row))
+        except UserError as error:
+            raise BadExampleError(UNREADABLE_FILE, self.place(picture), str(error)) from error
+
+    def digest(self) -> str:
+        return self.table.digest([self.column])
+
+    def require(self, numbers: Iterable[int]) -> None:
+        """What is not there is found when it is read."""
+
+
+def decoded(source: Pictures, picture: int, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The whole picture as upstream's loader gives it: see `pictures.as_stored`.
+
+    Raises:
+        BadExampleError: it cannot be read, is damaged, no picture, or has more than `max_pixels`.
+    """
+    content = source.read(picture)
+    try:
+        return pictures.as_stored(content, source.name(picture), max_pixels)
+    except pictures.PictureError as error:
+        raise BadExampleError(error.cause, source.place(picture), str(error)) from error
+
+
+def kept_pixels(source: Pictures, transform: Callable[[Image.Image], Tensor], keep: int) -> Callable[[int], Tensor]:
+    """Pixels [3, S, S] by picture number, the last `keep` of them from memory: who goes through questions in order of
+    their pictures has each decoded once.
+
+    Args:
+        transform: one that draws nothing.
+    """
+    return lru_cache(keep)(lambda picture: transform(decoded(source, picture)))

@@ -1,0 +1,179 @@
+"""Questions in a table: parquet, JSON lines, CSV."""
+
+import json
+import os
+from array import array
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from collotype.evaluation.vqa import FEWEST_PEOPLE
+from collotype.families.beit3.data.answers import ONLY, Answered, AnswersWriter
+from collotype.families.beit3.data.pictures import PictureFiles, Pictures, TablePictures
+from collotype.families.beit3.data.questions import Questions, Row, Source
+from collotype.runtime.errors import UserError
+from collotype.runtime.tables import Table, find_column, need_column
+
+PICTURE_COLUMNS = ("image", "picture", "image_path", "path", "filepath")
+QUESTION_COLUMNS, ANSWER_COLUMNS = ("question", "query"), ("answers", "answer")
+ID_COLUMNS, PICTURE_ID_COLUMNS = ("question_id", "qid", "id"), ("image_id", "picture_id")
+TYPE_COLUMNS = ("answer_type", "question_type")
+"""VQAv2's, for accuracy by type."""
+
+
+def read_table(
+    table: Table,
+    picture_column: str | None = None,
+    question_column: str | None = None,
+    answer_column: str | None = None,
+    id_column: str | None = None,
+) -> Source:
+    """The rows of a table: a picture or its path, a question, and what people answered to it.
+
+    Answers are a list (ten people's, say, or dicts with `answer` as the hub has VQAv2), one text, or {answer: count};
+    in cells of text also as JSON. A row may have none, and so may a table. Paths are relative to the table's folder.
+
+    Args:
+        picture_column, question_column, answer_column: none: the first of the usual names that is there.
+        id_column: of integers; none: the first of the usual names that has integers, else rows count from 0.
+
+    Raises:
+        UserError: a column is missing, a row has no picture or question, two have one id, or a row has answers of two
+            or three people, with which none could be wholly right.
+    """
+    question = need_column(table, *([question_column] if question_column else QUESTION_COLUMNS))
+    picture = need_column(table, *([picture_column] if picture_column else PICTURE_COLUMNS))
+    answer = need_column(table, answer_column) if answer_column else find_column(table, *ANSWER_COLUMNS)
+    if table.embeds(picture) == "list":
+        raise UserError(f"The column {picture!r} of {table.files[0]} holds lists; name one of single pictures.")
+    seen = TablePicturesSeen(table, picture)
+    writer, most_frequent = AnswersWriter(), Counter[str]()
+    types = [find_column(table, name) for name in TYPE_COLUMNS]
+
+    def rows() -> Iterator[Row]:
+        ids = ids_of(table, id_column)
+        cells = zip(ids, table.stream(question), seen.numbers(), strict=True)
+        answers = table.stream(answer) if answer else (None for _ in range(len(table)))
+        kinds = zip(*(table.stream(name) if name else [""] * len(table) for name in types), strict=True)
+        for row, ((number, text, shown), said, kind) in enumerate(zip(cells, answers, kinds, strict=True)):
+            if not isinstance(text, str) or not text.strip():
+                raise UserError(f"{table.where(row)} has no question; fill it in or remove the row.")
+            people = people_of(said, table, row)
+            if people:
+                most_frequent[max(people, key=people.__getitem__)] += 1
+            known = writer.append(Answered(people, *(str(name or "") for name in kind))) if people else -1
+            yield Row(number, shown, text, known)
+
+    return Source(Questions.pack(rows(), writer.packed, seen.pictures, str(table.files[0])), most_frequent)
+
+
+class TablePicturesSeen:
+    """Numbers the pictures of a column: those of one path are one, those of one `image_id`, else a row has its own."""
+
+    def __init__(self, table: Table, column: str):
+        self.table, self.column, self.root = table, column, table.files[0].parent
+        self.embedded = table.embeds(column) is not None
+        self._known: dict[Hashable, int] = {}
+        self._first_rows = array("q")
+
+    def numbers(self) -> Iterator[int]:
+        """By row.
+
+        Raises:
+            UserError: a row has no picture.
+        """
+        for row, key in enumerate(self._keys()):
+            if key not in self._known:
+                self._known[key] = len(self._known)
+                self._first_rows.append(row)
+            yield self._known[key]
+
+    def _keys(self) -> Iterator[Hashable]:
+        if self.embedded:
+            by = find_column(self.table, *PICTURE_ID_COLUMNS)
+            yield from self.table.stream(by) if by else range(len(self.table))
+            return
+        for row, cell in enumerate(self.table.stream(self.column)):
+            path = cell.get("path") if isinstance(cell, Mapping) else cell
+            if not path or not isinstance(path, str):
+                raise UserError(f"{self.table.where(row)} names no picture; fill it in or remove the row.")
+            folder = self.table.place(row)[0].parent
+            yield path if folder == self.root else os.path.relpath(folder / path, self.root)
+
+    def pictures(self) -> Pictures:
+        if self.embedded:
+            return TablePictures(self.table, self.column, np.array(self._first_rows))
+        return PictureFiles(self.root, map(str, self._known))
+
+
+def ids_of(table: Table, column: str | None) -> list[int]:
+    """
+    Raises:
+        UserError: the named column is not there or has something else than integers.
+    """
+    name = need_column(table, column) if column else find_column(table, *ID_COLUMNS)
+    if name is None:
+        return list(range(len(table)))
+    try:
+        return [integer(value) for value in table.values(name)]
+    except (TypeError, ValueError) as error:
+        if column is None:
+            return list(range(len(table)))
+        raise UserError(
+            f"The column {column!r} of {table.files[0]} must hold integers ({error}); name another."
+        ) from error
+
+
+def integer(value: Any) -> int:
+    if isinstance(value, float | bool):
+        raise ValueError(f"{value!r} is none")
+    return int(value)
+
+
+def people_of(cell: Any, table: Table, row: int) -> dict[str, int]:
+    """How many gave each answer, in order of first occurrence; ONLY where one person was asked.
+
+    Raises:
+        UserError: the cell is something else, or has two or three people's answers.
+    """
+    try:
+        counts = counts_of(cell)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{table.where(row)} has the answers {str(cell)[:60]!r}; give a text, a list of them, or {{answer: count}}."
+        ) from error
+    people = sum(counts.values())
+    if people == 1:
+        return dict.fromkeys(counts, ONLY)
+    if 0 < people < FEWEST_PEOPLE:
+        raise UserError(
+            f"{table.where(row)} has {people} people's answers, with which none could be wholly right; give one, or "
+            f"{FEWEST_PEOPLE} or more."
+        )
+    return counts
+
+
+def counts_of(cell: Any) -> dict[str, int]:
+    if isinstance(cell, str) and cell.lstrip()[:1] in ("[", "{"):
+        cell = json.loads(cell)
+    if cell is None or cell == "":
+        return {}
+    if isinstance(cell, Mapping):
+        cell = list(cell.items())
+    if not isinstance(cell, list):
+        return {text_of(cell): 1}
+    counts: Counter[str] = Counter()
+    for one in cell:
+        # parquet writes a map as pairs, and what a row's dict lacks as null
+        answer, count = one if isinstance(one, tuple) else (one["answer"] if isinstance(one, Mapping) else one, 1)
+        if count:
+            counts[text_of(answer)] += integer(count)
+    return dict(counts)
+
+
+def text_of(answer: Any) -> str:
+    if isinstance(answer, bool) or not isinstance(answer, str | int | float):
+        raise TypeError(f"{answer!r} is no text")
+    return str(answer)

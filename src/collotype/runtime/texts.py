@@ -1,0 +1,37 @@
+"""Many texts in little memory."""
+
+from array import array
+from collections.abc import Iterable
+from hashlib import sha256
+from itertools import pairwise
+
+import numpy as np
+
+
+class Texts:
+    """Rows of texts, in three pieces of memory: forked loader processes share them, and would copy a Python object a
+    text. 16 bytes a row beside the texts themselves."""
+
+    def __init__(self, rows: Iterable[tuple[str, ...]]):
+        content, ends, firsts = bytearray(), array("Q", [0]), array("Q", [0])
+        for texts in rows:
+            for text in texts:
+                content += text.encode("utf-8", "surrogatepass")
+                ends.append(len(content))
+            firsts.append(len(ends) - 1)
+        self._content, self._ends, self._firsts = bytes(content), np.array(ends), np.array(firsts)
+
+    def __len__(self) -> int:
+        return len(self._firsts) - 1
+
+    def __getitem__(self, row: int) -> tuple[str, ...]:
+        first, last = self._firsts[row : row + 2].tolist()
+        ends = self._ends[first : last + 1].tolist()
+        return tuple(self._content[start:end].decode("utf-8", "surrogatepass") for start, end in pairwise(ends))
+
+    @property
+    def nbytes(self) -> int:
+        return len(self._content) + self._ends.nbytes + self._firsts.nbytes
+
+    def digest(self) -> str:
+        return sha256(self._content + self._ends.tobytes() + self._firsts.tobytes()).hexdigest()

@@ -1,0 +1,144 @@
+"""Packed questions, what a model is trained towards, and examples as a function of (seed, row, epoch)."""
+
+import pickle
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from tests.families.beit3.made_vqa import draw
+
+from collotype.evaluation.vqa import soft_score
+from collotype.families.beit3.data.answers import Answered, Answers, Targets
+from collotype.families.beit3.data.pictures import PictureFiles, decoded, kept_pixels
+from collotype.families.beit3.data.questions import QuestionDataset, Questions, Row
+from collotype.families.beit3.transforms import TrainingTransform, squashed
+from collotype.runtime.errors import UserError
+from collotype.training.faults import BadExampleError
+
+ANSWERS = [
+    {"two": 6, "2": 3, "2.": 1},
+    {"yes": 9, "no": 1},
+    {"unheard of": 10},
+    {"no": 10},
+]
+VOCABULARY = ("2", "yes", "no")
+
+
+def made(folder: Path, people: Sequence[dict[str, int]] = ANSWERS, pictures: Sequence[int] | None = None) -> Questions:
+    """Question N is about picture `pictures[N]`, N."""
+    numbers = list(pictures or range(len(people)))
+    names = [f"{number}.png" for number in range(max(numbers) + 1)]
+    for name, colour in zip(names, ("red", "green", "blue", "yellow", "red"), strict=False):
+        draw("circle", colour).save(folder / name)
+    rows = [Row(10 + row, number, f"Question {row}?", row) for row, number in enumerate(numbers)]
+    answers = Answers.of(Answered(counts, "other", "what") for counts in people)
+    return Questions.pack(rows, lambda: answers, lambda: PictureFiles(folder, names), "made")
+
+
+@given(st.lists(st.dictionaries(st.text(max_size=3), st.integers(1, 10), max_size=4), max_size=6))
+def test_packed_answers_are_the_answers(rows: list[dict[str, int]]) -> None:
+    answers = Answers.of(Answered(row, f"type {len(row)}", "what") for row in rows)
+    assert [answers[number] for number in range(len(answers))] == [(row, f"type {len(row)}", "what") for row in rows]
+
+
+@given(
+    rows=st.lists(st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 10), max_size=4), min_size=1, max_size=6),
+    vocabulary=st.permutations("abcd"),
+)
+def test_targets_are_soft_scores_of_what_is_in_the_vocabulary(rows: list[dict[str, int]], vocabulary: list) -> None:
+    targets = Targets(Answers.of(map(Answered, rows)), vocabulary)
+    for number, row in enumerate(rows):
+        wanted = {vocabulary.index(answer): soft_score(count) for answer, count in row.items() if answer in vocabulary}
+        assert dict(zip(*targets.of_row(number), strict=True)) == wanted
+        assert targets.there()[number] == bool(wanted)
+
+
+def test_answers_in_another_spelling_are_lost_as_published_or_merged(tmp_path: Path) -> None:
+    questions = made(tmp_path)
+    transform = TrainingTransform(8)
+    published = QuestionDataset(questions, VOCABULARY, transform, seed=0)
+    assert published.targets.of_row(0) == ((0,), (0.9,))
+    assert [(fault.cause, fault.count) for fault in published.faults] == [("no answer in the vocabulary", 1)]
+    assert published.questions.ids.tolist() == [10, 11, 13]
+    merged = QuestionDataset(questions, VOCABULARY, transform, seed=0, merged=True)
+    assert merged.targets.of_row(0) == ((0,), (1.0,))
+    assert merged.fingerprint() != published.fingerprint()
+    with pytest.raises(UserError, match="None of the 4 questions of made has an answer"):
+        QuestionDataset(questions, ("cat",), transform, seed=0)
+    with pytest.raises(UserError, match="2 answers, 1 different"):
+        Targets(questions.answers, ("cat", "cat"))
+
+
+def test_examples_are_a_function_of_seed_row_and_epoch(tmp_path: Path) -> None:
+    dataset = QuestionDataset(made(tmp_path), VOCABULARY, TrainingTransform(16), seed=7)
+    example, again = dataset.example(1, 1), pickle.loads(pickle.dumps(dataset)).example(1, 1)  # noqa: S301
+    assert example.pixels.shape == (3, 16, 16) and example.pixels.dtype is torch.uint8
+    assert example.pixels.equal(again.pixels)
+    assert (example.id, example.question, example.labels, example.scores) == (11, "Question 1?", (1, 2), (1.0, 0.3))
+    other_seed = QuestionDataset(made(tmp_path), VOCABULARY, TrainingTransform(16), seed=8)
+    others = [dataset.example(1, 2), other_seed.example(1, 1)]
+    assert not any(example.pixels.equal(other.pixels) for other in others)
+    assert other_seed.fingerprint() != dataset.fingerprint() == pickle.loads(pickle.dumps(dataset)).fingerprint()  # noqa: S301
+
+
+def test_questions_of_one_picture_share_an_identity(tmp_path: Path) -> None:
+    dataset = QuestionDataset(made(tmp_path, ANSWERS[:2], [0, 0]), VOCABULARY, TrainingTransform(8), seed=0)
+    first, second = set(dataset.identities(0)), set(dataset.identities(1))
+    assert first & second == {("picture", "0.png")} and first != second
+
+
+def test_a_picture_that_cannot_be_decoded_says_where_it_is(tmp_path: Path) -> None:
+    questions = made(tmp_path)
+    (tmp_path / "1.png").write_bytes((tmp_path / "1.png").read_bytes()[:90])
+    with pytest.raises(BadExampleError, match=r"1\.png") as caught:
+        decoded(questions.pictures, 1)
+    assert (caught.value.cause, caught.value.place) == ("picture cannot be decoded", str(tmp_path))
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=30))
+def test_questions_are_grouped_by_picture_without_loss(pictures: list[int]) -> None:
+    rows = [Row(number, picture, str(number)) for number, picture in enumerate(pictures)]
+    empty, files = Answers.of([]), PictureFiles(Path("nowhere"), map(str, range(6)))
+    questions = Questions.pack(rows, lambda: empty, lambda: files, "made")
+    groups = [(picture, found.tolist()) for picture, found in questions.by_picture()]
+    assert [picture for picture, _ in groups] == list(dict.fromkeys(pictures))
+    assert all(found == [row for row, own in enumerate(pictures) if own == picture] for picture, found in groups)
+    ordered = questions.in_picture_order()
+    assert ordered.ids.tolist() == [row for _, found in groups for row in found]
+    assert [ordered.text(row) for row in range(len(ordered))] == [str(number) for number in ordered.ids]
+
+
+def test_a_picture_is_decoded_once_for_all_of_its_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    questions = made(tmp_path, [{"yes": 10}] * 6, [0, 1, 0, 2, 1, 0]).in_picture_order()
+    reads: Counter[int] = Counter()
+    read = PictureFiles.read
+
+    def counted(files: PictureFiles, picture: int) -> bytes:
+        reads[picture] += 1
+        return read(files, picture)
+
+    monkeypatch.setattr(PictureFiles, "read", counted)
+    pixels = kept_pixels(questions.pictures, lambda image: squashed(image, 8), keep=1)
+    for number in questions.picture.tolist():
+        with Image.open(tmp_path / f"{number}.png") as image:
+            assert pixels(number).equal(squashed(image, 8))
+    assert reads == {0: 1, 1: 1, 2: 1}
+
+
+def test_digests_follow_questions_answers_and_pictures(tmp_path: Path) -> None:
+    questions = made(tmp_path)
+    different = [
+        questions,
+        questions.take(np.array([0, 1])),
+        questions.take(np.array([1, 0])),
+        made(tmp_path, [*ANSWERS[:3], {"yes": 10}]),
+        made(tmp_path, pictures=[0, 1, 2, 2]),
+    ]
+    assert len({one.digest for one in different}) == len(different)
+    assert made(tmp_path).digest == questions.digest
