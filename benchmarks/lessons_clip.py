@@ -1,7 +1,7 @@
 """The known ways to miss a CLIP's number, measured at desk scale: `python benchmarks/lessons_clip.py --seeds 5`.
 
 Each way is desk-clip with one thing changed, over several seeds; finished runs are kept and not run again. Prints the
-table of docs/lessons-clip.md: top-1 among 1,905 names in the second artist's hand, mean ± sample deviation, and
+table: top-1 among 1,905 names in the second artist's hand, mean ± sample deviation, and
 the difference from the unchanged recipe seed by seed.
 """
 

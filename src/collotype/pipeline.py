@@ -289,10 +289,13 @@ def hooks_for(task: Task, recipe: Recipe, folder: Path, listener: Listener, trac
 
     def evaluate(model: Any, step: int, world: World) -> float:
         results = results_of(measure(task, model, due(step), world))
-        if world.is_main:
+
+        def tell() -> None:
             curve.append({"step": step, "results": results})
             tracking.evaluated(step, results)
             listener.evaluated(step, results)
+
+        on_main(world, tell)
         first = next(iter(results.values()))
         return first[headline(first)]
 

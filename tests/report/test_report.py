@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from collotype.recipe import load_recipe
+from collotype.report import plots
 from collotype.report.spread import spread
 from collotype.report.verdict import in_words, judge
 from collotype.runtime.errors import UserError
@@ -85,3 +86,8 @@ def test_the_report_of_single_vectors_says_why_there_is_no_place(cli, tmp_path: 
     assert cli("run", "desk-bipali", "--out", tmp_path / "run", *flags).returncode == 0
     page = (tmp_path / "run" / "report.html").read_text()
     assert "A single vector has no place on the page" in page and page.count('<div class="strip">') == 4
+
+
+def test_a_skipped_step_without_a_loss_is_left_out_of_the_curve() -> None:
+    rows = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": None}, {"step": 3, "loss": 1.0}]
+    assert plots.loss_curve(rows).startswith("<svg")

@@ -26,7 +26,7 @@ def toy_recipe(**train: Any) -> Recipe:
 class ToyDataset:
     """Rows of ragged random vectors: (left [3, 4], right [2 to 5, 4])."""
 
-    regions = ()
+    regions, left_out = (), 0
 
     def __len__(self) -> int:
         return EXAMPLES

@@ -43,7 +43,7 @@ def half_precision_in_batch_norm(recipe: Recipe, plan: dict[str, Any]) -> Iterat
             why="A ResNet's activations between BatchNorms keep 8 bits of mantissa in bf16, and published ResNet CLIPs "
             "were trained in fp16 AMP; on an A100 bf16 was also the slowest (0.73 s a batch against 0.28 in fp16).",
             fix="--set train.precision=fp16",
-            source="open_clip issue 184; docs/lessons-clip.md",
+            source="open_clip issue 184",
         )
 
 
@@ -57,7 +57,7 @@ def long_warmup(recipe: Recipe, plan: dict[str, Any]) -> Iterator[Finding]:
             reference="1,000 to 2,000 steps for CC3M",
             why="Until the warm-up ends the learning rate is below its peak; of a short run that eats a large part.",
             fix="--set train.schedule.warmup_steps=2000 --set train.schedule.warmup_fraction=0",
-            source="open_clip issue 930 (its maintainer's advice); docs/lessons-clip.md",
+            source="open_clip issue 930 (its maintainer's advice)",
         )
 
 
@@ -72,7 +72,7 @@ def slow_second_moment(recipe: Recipe, plan: dict[str, Any]) -> Iterator[Finding
             why="A long memory of squared gradients reacts late when the logit scale sharpens the loss; open_clip's "
             "default for a ResNet is 0.999, for a ViT 0.98.",
             fix="--set train.optimizer.beta2=0.99",
-            source="open_clip's get_default_params; docs/lessons-clip.md",
+            source="open_clip's get_default_params",
         )
 
 

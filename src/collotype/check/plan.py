@@ -40,8 +40,15 @@ def make_plan(
         divide("the batch of one process", share, "train.micro_batch", micro_batch)
     if examples < train.batch:
         raise UserError(f"train.batch is {train.batch}, but data.train has only {examples} examples; lower the batch.")
-    if "batch_norm_group" in model and micro_batch != "auto":
-        require_whole_groups(model["batch_norm_group"], train.batch, processes, micro_batch)
+    if group := model.get("batch_norm_group"):
+        if train.micro_batch_tokens:
+            raise UserError(
+                f"train.micro_batch_tokens is {train.micro_batch_tokens}, and the model has BatchNorm over {group} "
+                "examples; cut by examples, with train.micro_batch."
+            )
+        if group == train.batch and micro_batch == "auto":
+            micro_batch = share
+        require_whole_groups(group, train.batch, share, group if micro_batch == "auto" else micro_batch)
     for expected in recipe.expect:
         require("dataset", expected.dataset, datasets)
         require("metric", expected.metric, metrics)

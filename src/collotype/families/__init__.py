@@ -35,7 +35,8 @@ def family_of(source: str | Path) -> str:
         said = None
     if said in FAMILIES:
         return said
-    return next((name for name in FAMILIES if family(name).recognises(str(source))), "retriever")
+    # the retriever is the oldest, and its signs are the most general
+    return next((name for name in reversed(FAMILIES) if family(name).recognises(str(source))), "retriever")
 
 
 def options_for(source: str | Path, options: dict[str, Any]) -> dict[str, Any]:

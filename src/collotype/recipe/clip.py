@@ -85,7 +85,7 @@ ClipSource = Annotated[
     ShardSource | CaptionTableSource, Field(discriminator="source"), nearest_source(ShardSource, CaptionTableSource)
 ]
 
-Strengths = Annotated[list[float], Field(min_length=4, max_length=4)]
+Strengths = Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=4, max_length=4)]
 Interval = Annotated[list[PositiveFloat], Field(min_length=2, max_length=2)]
 
 
@@ -104,6 +104,17 @@ class Augmentation(Section):
     """How often rectangles are erased."""
     re_count: PositiveInt = 1
 
+    @model_validator(mode="after")
+    def be_possible(self) -> "Augmentation":
+        for name, (low, high), most in (("scale", self.scale, 1), ("ratio", self.ratio, float("inf"))):
+            if low > high or high > most:
+                raise ValueError(
+                    f"{name} is from {low} to {high}; it must rise, and a scale ends at 1, the whole picture"
+                )
+        if self.color_jitter and self.color_jitter[3] > 0.5:
+            raise ValueError(f"the last of color_jitter, the hue's, is {self.color_jitter[3]}; it is at most 0.5")
+        return self
+
 
 class ClipData(Data):
     train: Annotated[list[ClipSource], BeforeValidator(several), Field(min_length=1)]
@@ -121,20 +132,22 @@ class ClipEvaluate(Evaluate):
     """labelled: a file of class names, one a line; none takes those of the data."""
     templates: Literal["openai", "simple", "none"] | None = None
     """labelled: the sentences that names are put into: CLIP's 80 for ImageNet, seven of them, or the bare name."""
-    split: str = "validation"
-    """captions: which files of a folder, where they are named by split."""
+    split: str | None = None
+    """labelled, captions: which files of a folder, where they are named by split; none: test, validation."""
     limit: NotNegativeInt | None = None
     """Take the first rows only."""
 
     OF_PATHS: ClassVar[tuple[str, ...]] = ("imagenet", "labelled", "captions")
 
+    @property
+    def own_name(self) -> str:
+        return self.name or "val" if self.suite == "imagenet" else super().own_name
+
     @model_validator(mode="after")
     def ask_nothing_in_vain(self) -> "ClipEvaluate":
         own = self.suite in self.OF_PATHS
-        labelled = self.suite == "labelled"
-        self.require_use(
-            path=own, name=own, names=labelled, templates=labelled, split=self.suite == "captions", limit=own
-        )
+        labelled, split = self.suite == "labelled", self.suite in ("labelled", "captions")
+        self.require_use(path=own, name=own, names=labelled, templates=labelled, split=split, limit=own)
         return self
 
 
@@ -146,3 +159,18 @@ class ClipRecipe(Recipe):
     data: ClipData
     loss: ClipLoss = ClipLoss()
     evaluate: list[ClipEvaluate] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def train_all_alike(self) -> "ClipRecipe":
+        optimizer = self.train.optimizer
+        if self.train.shard != "none":
+            raise ValueError(
+                f"train.shard is {self.train.shard}, and a CLIP's scale is a single number, which is not divided among "
+                "processes; its towers fit a GPU each: leave it out, or take train.gradient_checkpointing"
+            )
+        if optimizer.layer_decay != 1 or optimizer.head_lr_multiplier != 1:
+            raise ValueError(
+                f"layer_decay is {optimizer.layer_decay} and head_lr_multiplier {optimizer.head_lr_multiplier}; the "
+                "layers of two towers are no one row, and there is no head above them: leave both out"
+            )
+        return self

@@ -240,6 +240,16 @@ class Recipe(Section):
     expect: list[Expect] = []
 
     @model_validator(mode="after")
+    def cut_negatives_evenly(self) -> "Recipe":
+        blocks, scope, batch = self.negatives.processes, self.negatives.scope, self.train.batch
+        if batch % blocks or (scope == "global" and blocks > 1):
+            raise ValueError(
+                f"negatives.processes is {blocks} with the scope {scope}; it goes with the scope `process` and must "
+                f"divide train.batch = {batch}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def name_results_apart(self) -> "Recipe":
         for first, second in combinations(self.evaluate, 2):
             if first.contradicts(second):

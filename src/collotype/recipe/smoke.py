@@ -6,7 +6,7 @@ Architecture, loss, negatives, adapter and schedule stay; what needs a download,
 from collections.abc import Mapping
 from typing import Any
 
-STEPS, BATCH, GROUP = 4, 8, 4
+STEPS, BATCH = 4, 8
 
 
 def smoke_form(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,13 +46,12 @@ def retriever(model: Mapping[str, Any], data: Mapping[str, Any], batch: int) -> 
 
 
 def clip(model: Mapping[str, Any], data: Mapping[str, Any], batch: int) -> dict[str, Any]:
-    resnet = "RN" in str(model.get("size")) or "rn" in str(model.get("size"))
+    vit = "vit" in str(model.get("size")).lower()
     return {
         "model": {
             **{name: model[name] for name in ("activation", "init_seed") if name in model},
-            "size": "tiny-rn" if resnet else "tiny-vit",
+            "size": "tiny-vit" if vit else "tiny-rn",
             "vocabulary": "words",
-            "batch_norm_group": GROUP if resnet else None,
         },
         "data": {**data, "train": {"source": "shards", "path": "collotype:pictures/twitter.tar"}},
         "evaluate": [{"suite": "pictures"}],

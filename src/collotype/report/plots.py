@@ -3,11 +3,13 @@
 import io
 import re
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 
 from collotype.evaluation.results import Results, display_name
 
 INK, ACCENT, SECOND, SOFT = "#1d2433", "#b8431f", "#2b5f8a", "#c9ced8"
+LINES = (ACCENT, SECOND, INK, "#6b8e23", "#8a6d3b", "#7a4b8a")
 STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "collotype",
@@ -43,6 +45,8 @@ def draw(paint: Any, width: float = 6.2, height: float = 3.0) -> str:
 
 def loss_curve(steps: Sequence[dict[str, Any]]) -> str:
     """Loss of every step, and its running mean over 20 steps."""
+    # a skipped step may have none
+    steps = [row for row in steps if row["loss"] is not None]
     numbers, losses = [row["step"] for row in steps], [row["loss"] for row in steps]
     means = [sum(losses[max(0, i - 19) : i + 1]) / (i + 1 - max(0, i - 19)) for i in range(len(losses))]
 
@@ -70,7 +74,9 @@ def metric_curve(
     """A metric over steps, a line a dataset, with the expected values as bands."""
 
     def paint(axes: Any) -> None:
-        for dataset, colour in zip(datasets, (ACCENT, SECOND, INK), strict=False):
+        for dataset, colour in zip(
+            datasets, cycle((ACCENT, SECOND, INK, "#6b8e23", "#8a6d3b", "#7a4b8a")), strict=False
+        ):
             there = [(step, results[dataset][metric]) for step, results in points if dataset in results]
             axes.plot(
                 [step for step, _ in there],

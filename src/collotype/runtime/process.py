@@ -216,6 +216,11 @@ def agree(work: Callable[[], T]) -> T:
     return value
 
 
+def gathered(value: T, world: World) -> list[T]:
+    """`value` of every process of `world`, by rank."""
+    return gather_objects(value) if world.size > 1 else [value]
+
+
 BLOCK = 64
 """Places of a block: what one process encodes, scores and caches at a time."""
 
@@ -237,6 +242,8 @@ def over_blocks(count: int, world: World, work: Callable[[range], T], block: int
 
 def on_main(world: World, work: Callable[[], T]) -> T:
     """Runs `work` on the main process alone; every process gets its value, or fails with it."""
+    if world.size == 1:
+        return work()
     value = agree(lambda: work() if world.is_main else None)
     if grouped():
         carrier = [value]

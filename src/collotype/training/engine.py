@@ -27,9 +27,9 @@ from collotype.runtime.errors import InterruptedRunError, UserError
 from collotype.runtime.files import JsonLines
 from collotype.runtime.process import ALONE, World, agree, gather_objects, on_main
 from collotype.runtime.seeds import seed_torch
-from collotype.training.batch_norm import forget_statistics, move_running_statistics
+from collotype.training.batch_norm import forget_statistics, keeps_groups_whole, move_running_statistics
 from collotype.training.ema import Ema
-from collotype.training.faults import Fault, Faults
+from collotype.training.faults import BadExample, Faults, allowed_bad
 from collotype.training.loader import Examples, load, to_device
 from collotype.training.micro_batch import largest_that_fits
 from collotype.training.negatives import backward_through, sum_gradients, sum_of_parts, whole_batch_loss
@@ -109,14 +109,15 @@ def train(
             checkpoints.load(done, engine.model, engine.optimizer, engine.sharded, engine.beside())
             engine.scale = LossScale(**facts["loss_scale"])
             best = facts["best"]
-    limit = int(recipe.data.max_bad_examples * sum(map(len, datasets)))
-    faults = Faults(limit, {Fault(*fault) for fault in facts.get("faults", ())})
+    left_out = sum(dataset.left_out for dataset in datasets)
+    limit = allowed_bad(recipe, left_out + sum(map(len, datasets))) - left_out
+    faults = Faults(limit, {BadExample(*fault) for fault in facts.get("faults", ())})
     on_main(world, lambda: begin(metrics, done, hooks))
     micro_batch = settings.micro_batch
     if micro_batch == "auto":
-        kept = facts.get("micro_batch")
-        fits = kept and settings.batch // world.size % kept == 0
-        micro_batch = kept if fits else engine.find_micro_batch(order)
+        kept, share, group = facts.get("micro_batch"), settings.batch // world.size, task.batch_norm_group
+        fits = kept and share % kept == 0 and keeps_groups_whole(group, settings.batch, share, kept)
+        micro_batch = kept if fits else share if group == settings.batch else engine.find_micro_batch(order)
 
     def write_down(row: dict[str, Any]) -> None:
         metrics.append(row)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from collotype.recipe import Recipe
 from collotype.runtime.errors import UserError
 
 SHOWN_ROWS = 5
@@ -27,7 +28,12 @@ class BadExampleError(UserError):
         return BadExampleError, (self.cause, self.place, str(self))
 
 
-class Fault(NamedTuple):
+def allowed_bad(recipe: Recipe, examples: int) -> int:
+    """How many of so many examples may be bad."""
+    return int(recipe.data.max_bad_examples * examples)
+
+
+class BadExample(NamedTuple):
     """An example that was replaced."""
 
     dataset: int
@@ -45,9 +51,9 @@ class Faults:
     """
 
     limit: int
-    seen: set[Fault]
+    seen: set[BadExample]
 
-    def add(self, found: Iterable[Fault]) -> None:
+    def add(self, found: Iterable[BadExample]) -> None:
         """
         Raises:
             UserError: there are more than the limit.
@@ -77,5 +83,5 @@ class Faults:
         ]
 
     def saved(self) -> list[list[Any]]:
-        """As JSON; `Faults(limit, {Fault(*fault) for fault in saved})` reads it."""
+        """As JSON; `Faults(limit, {BadExample(*fault) for fault in saved})` reads it."""
         return [list(fault) for fault in sorted(self.seen)]

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.seeds import derive_seed
-from collotype.training.faults import BadExampleError, Fault
+from collotype.training.faults import BadExample, BadExampleError
 from collotype.training.sampler import Key, MicroBatches
 from collotype.training.task import Batch, MapDataset, Task
 
@@ -19,7 +19,7 @@ TRIES = 100
 
 class Read(NamedTuple):
     example: Any
-    faults: list[Fault]
+    faults: list[BadExample]
     """The examples it stands for."""
 
 
@@ -27,7 +27,7 @@ class Loaded(NamedTuple):
     """One step's micro-batches, and what could not be read for them."""
 
     micro_batches: list[Batch]
-    faults: list[Fault]
+    faults: list[BadExample]
 
 
 class Examples(Dataset):
@@ -53,7 +53,7 @@ class Examples(Dataset):
             try:
                 return Read(dataset.example(row, epoch), faults)
             except BadExampleError as error:
-                faults.append(Fault(number, row, error.cause, error.place))
+                faults.append(BadExample(number, row, error.cause, error.place))
                 if not self.tolerant or len(faults) > TRIES:
                     raise
                 row = derive_seed("instead", row, epoch) % len(dataset)

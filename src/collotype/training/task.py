@@ -43,6 +43,10 @@ class MapDataset(Protocol):
         """What must not stand twice in a batch if batches are to be distinct: say, the row's query and its page."""
 
     @property
+    def left_out(self) -> int:
+        """Examples that are known to be unusable, and are not among the rows."""
+
+    @property
     def regions(self) -> Sequence[range]:
         """The rows of each shard, where it takes time to go from one to another; else none."""
 
@@ -57,7 +61,7 @@ class Task(Protocol):
     """Does the loss need the whole batch at once?"""
 
     batch_norm_group: int | None
-    """Examples that share the statistics of BatchNorm; none: the whole batch, or a model without."""
+    """Examples that share the statistics of BatchNorm; none: the model has none."""
 
     def build(self) -> nn.Module:
         """The model before the first step; a function of the recipe alone."""

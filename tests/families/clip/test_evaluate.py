@@ -11,8 +11,9 @@ from PIL import Image
 
 import collotype
 from collotype import families
-from collotype.families.clip.benchmarks import Captioned, Classification, find_suite
+from collotype.families.clip.benchmarks import CaptionedPictures, Classification, find_suite
 from collotype.families.clip.evaluate import accuracy, classifier, classify, ranks_of_own, retrieve
+from collotype.recipe import load_recipe
 from collotype.recipe.load import load_evaluation
 from collotype.runtime.errors import UserError
 from tests.families.clip.drawn import drawn
@@ -77,6 +78,44 @@ def test_own_captions_rank_as_in_the_whole_matrix() -> None:
     assert torch.equal(torch.cat([*ranks_of_own(queries, answers)]), wanted)
 
 
+def test_a_model_that_says_nothing_is_not_right() -> None:
+    alike = torch.ones(5, 4)
+    assert torch.cat([*ranks_of_own(alike, alike)]).tolist() == [5] * 5
+    with pytest.raises(UserError, match="not numbers"):
+        list(ranks_of_own(torch.full((5, 4), float("nan")), alike))
+
+
+def test_folders_are_known_by_their_names_in_any_order(class_folders: Path, tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("\n".join(reversed(NAMES)))
+    choice = load_evaluation("clip", suite=f"labelled:{class_folders}", names=str(tmp_path / "names.txt"))
+    (benchmark,) = find_suite(choice)
+    for row, label in enumerate(benchmark.labels):
+        assert benchmark.pictures.paths[row].parent.name == benchmark.classes[label]
+    with pytest.raises(UserError, match="no synsets of ImageNet's"):
+        find_suite(load_evaluation("clip", suite=f"imagenet:{class_folders}"))
+
+
+def test_a_picture_that_cannot_be_read_is_a_miss_that_is_told(model_folder: Path, class_folders: Path) -> None:
+    broken = class_folders / "cat" / "5.png"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:40])
+    try:
+        choice = load_evaluation("clip", suite=f"labelled:{class_folders}")
+        (measured,) = families.evaluate([model_folder], choice)[str(model_folder)]
+    finally:
+        broken.write_bytes(whole)
+    assert measured.facts["data"]["pictures"] == 21
+    assert measured.facts["events"] == [{"kind": "pictures cannot be read", "count": 1, "note": "they count as misses"}]
+
+
+def test_two_sets_of_one_suite_have_names_of_their_own() -> None:
+    entries = [{"suite": "imagenet:val"}, {"suite": "imagenet:v2", "name": "v2"}]
+    recipe = load_recipe("desk-clip", {"evaluate": entries})
+    assert [choice.own_name for choice in recipe.evaluate] == ["val", "v2"]
+    with pytest.raises(UserError, match="would both give the results of imagenet/val"):
+        load_recipe("desk-clip", {"evaluate": [entries[0], {"suite": "imagenet:v2"}]})
+
+
 def test_retrieval_from_a_table(model_folder: Path, tmp_path: Path) -> None:
     rows = []
     for number in range(12):
@@ -85,7 +124,7 @@ def test_retrieval_from_a_table(model_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "val.tsv").write_text("\n".join(["filepath\ttitle", *rows]) + "\n")
     choice = load_evaluation("clip", suite=f"captions:{tmp_path / 'val.tsv'}", limit=10)
     (benchmark,) = find_suite(choice)
-    assert isinstance(benchmark, Captioned) and benchmark.rows == 10
+    assert isinstance(benchmark, CaptionedPictures) and benchmark.rows == 10
     metrics = retrieve(collotype.load(model_folder), benchmark)
     assert metrics["image_to_text_recall_at_10"] == metrics["text_to_image_recall_at_10"] == 1.0
     assert 1 <= metrics["image_to_text_mean_rank"] <= 10
@@ -95,6 +134,7 @@ EVALUATE = """
 import json, sys
 from pathlib import Path
 from collotype import families
+from collotype.recipe import load_recipe
 from collotype.recipe.load import load_evaluation
 from collotype.runtime.process import World
 

@@ -145,6 +145,25 @@ def test_captions_longer_than_the_context_are_told(tmp_path: Path) -> None:
     assert {"kind": "captions cut to 16 tokens", "count": 6} in run.record["events"]
 
 
+def test_the_largest_micro_batch_keeps_groups_whole(tmp_path: Path) -> None:
+    auto = {**SMALL, "train.micro_batch": "auto", "train.steps": 1}
+    run = collotype.run("desk-clip", out=tmp_path / "groups", overrides=auto)
+    assert run.record["plan"]["micro_batch"] % 4 == 0
+    whole = collotype.run("desk-clip", out=tmp_path / "whole", overrides={**auto, "model.batch_norm_group": None})
+    assert whole.record["plan"]["micro_batch"] == 16
+    done = launch(4, RUN, tmp_path / "group", json.dumps({**auto, "model.batch_norm_group": 8}))
+    assert done.returncode != 0 and "does not divide" in done.stderr and "Traceback (most recent" not in done.stdout
+
+
+def test_several_pictures_of_a_sample_are_doubtful_and_used(tmp_path: Path) -> None:
+    both = [(key, {**parts, "png": encoded(drawn(20, 20), "PNG")}) for key, parts in samples(12)]
+    source = {"source": "shards", "path": shard(tmp_path / "a.tar", both)}
+    changes = {**SMALL, "data.train": source, "train.batch": 8, "train.steps": 1, "model.image_size": 32}
+    run = collotype.run("desk-clip", out=tmp_path / "run", overrides=changes)
+    (event,) = run.record["events"]
+    assert (event["kind"], event["cause"], event["count"]) == ("samples doubtful", "several pictures", 12)
+
+
 @pytest.mark.parametrize("name", ["symmetric-infonce", "sigmoid"])
 def test_the_loss_is_the_published_one(name: str) -> None:
     task = task_for(load_recipe("desk-clip", {"loss": {"name": name}}))
@@ -195,6 +214,13 @@ def test_half_precision_leaves_the_scores_alone(tmp_path: Path) -> None:
         ({"data.train.path": "nothing.tar"}, "nothing.tar"),
         ({"model": {"size": "tiny-rn"}}, "activation is missing"),
         ({"model.size": "RN51"}, "No CLIP size 'RN51'"),
+        ({"model.size": "tiny-vit"}, "a ViT has no BatchNorm"),
+        ({"train.micro_batch_tokens": 6}, "the model has BatchNorm over 4 examples"),
+        ({"negatives": {"scope": "global", "processes": 4}}, "it goes with the scope `process`"),
+        ({"negatives": {"scope": "process", "processes": 3}}, "must divide train.batch = 16"),
+        ({"train.shard": "fsdp"}, "a single number, which is not divided"),
+        ({"train.optimizer.layer_decay": 0.5}, "the layers of two towers are no one row"),
+        ({"data.augmentation.scale": [1.0, 0.4]}, "scale is from 1.0 to 0.4"),
         ({"evaluate": [{"suite": "labelled"}]}, "name where they are with --path"),
     ],
 )

@@ -94,7 +94,7 @@ def test_more_shards_than_room_can_still_be_read(memory, tmp_path: Path) -> None
     for row in (0, 19, 6, 1, 11):
         assert shards.read(row)[0] == b"picture %d" % row
     assert len(list((tmp_path / "copies").glob("*.tar"))) == 1
-    with pytest.raises(UserError, match="raise the limit"):
+    with pytest.raises(UserError, match="raise COLLOTYPE_SHARDS_GB"):
         FetchedShards(tmp_path, limit_gb=1e-9).local("memory://bucket/0.tar", tell("memory://bucket/0.tar"))
 
 

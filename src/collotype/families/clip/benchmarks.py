@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import Protocol
+from typing import Any, Protocol
 
 from PIL import Image
 
@@ -15,13 +15,15 @@ from collotype.families.clip.data.labelled import LabelledPictures
 from collotype.recipe.clip import CaptionTableSource, ClipEvaluate, ShardSource
 from collotype.runtime.errors import UserError
 from collotype.runtime.shards.reader import Shards
-from collotype.runtime.shards.samples import Layout
+from collotype.runtime.shards.samples import Fault, Layout
 
 
 class Pictures(Protocol):
     """Pictures by row."""
 
     digest: str
+    faults: Sequence[Fault]
+    """What is left out, or doubtful."""
 
     def __len__(self) -> int: ...
 
@@ -53,9 +55,12 @@ class Classification:
     def sizes(self) -> dict[str, int | str]:
         return {"pictures": len(self.labels), "classes": len(self.classes), "sha256": self.fingerprint}
 
+    def events(self) -> list[dict[str, Any]]:
+        return told(self.pictures.faults)
+
 
 @dataclass(frozen=True)
-class Captioned:
+class CaptionedPictures:
     """Pictures with a caption each, to be found by each other.
 
     Args:
@@ -80,12 +85,20 @@ class Captioned:
     def sizes(self) -> dict[str, int | str]:
         return {"pictures": self.rows, "captions": self.rows, "sha256": self.fingerprint}
 
+    def events(self) -> list[dict[str, Any]]:
+        return told(self.source.faults)
+
+
+def told(faults: Sequence[Fault]) -> list[dict[str, Any]]:
+    """What was wrong with the data, as result files and the terminal have it."""
+    return [{"kind": fault.cause, "count": fault.count, "note": f"in {fault.place}"} for fault in faults]
+
 
 class ShardRows:
     """The pictures of tar shards, as they lie there."""
 
     def __init__(self, shards: Shards):
-        self.shards, self.digest = shards, shards.digest
+        self.shards, self.digest, self.faults = shards, shards.digest, shards.faults
 
     def __len__(self) -> int:
         return len(self.shards)
@@ -118,8 +131,8 @@ def drawn_pictures(choice: ClipEvaluate) -> list[Classification]:
 
 
 def own_labelled(choice: ClipEvaluate) -> list[Classification]:
-    labelled = open_labelled(need_path(choice), IMAGENET if choice.suite == IMAGENET else choice.names)
-    name = "imagenet/val" if choice.suite == IMAGENET else f"labelled/{choice.own_name}"
+    labelled = open_labelled(need_path(choice), IMAGENET if choice.suite == IMAGENET else choice.names, choice.split)
+    name = f"{choice.suite}/{choice.own_name}"
     templates = named_templates(choice.templates) if choice.templates else labelled.templates()
     return [with_templates(name, labelled, templates, choice.limit)]
 
@@ -133,13 +146,13 @@ def with_templates(
     return Classification(name, labelled, names, captions, [labelled.label(row) for row in rows])
 
 
-def own_captions(choice: ClipEvaluate) -> list[Captioned]:
+def own_captions(choice: ClipEvaluate) -> list[CaptionedPictures]:
     path = need_path(choice)
     if is_shards(path):
         source = open_captions(ShardSource(source="shards", path=path))
     else:
-        source = open_captions(CaptionTableSource(source="captions", path=path, split=choice.split))
-    return [Captioned(f"captions/{choice.own_name}", source, min(len(source), choice.limit or len(source)))]
+        source = open_captions(CaptionTableSource(source="captions", path=path, split=choice.split or "validation"))
+    return [CaptionedPictures(f"captions/{choice.own_name}", source, min(len(source), choice.limit or len(source)))]
 
 
 def need_path(choice: ClipEvaluate) -> str:
@@ -148,7 +161,7 @@ def need_path(choice: ClipEvaluate) -> str:
     return choice.path
 
 
-Benchmark = Classification | Captioned
+Benchmark = Classification | CaptionedPictures
 SUITES: dict[str, Callable[[ClipEvaluate], list[Benchmark]]] = {
     "pictures": drawn_pictures,
     "imagenet": own_labelled,

@@ -4,9 +4,10 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from PIL import Image
@@ -14,14 +15,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from collotype.evaluation.results import GalleryWriter, Measured
-from collotype.families.clip.benchmarks import Benchmark, Captioned, Classification
+from collotype.families.clip.benchmarks import Benchmark, CaptionedPictures, Classification
 from collotype.families.clip.model import Clip
 from collotype.runtime.device import peak_memory, reset_peak_memory
-from collotype.runtime.process import ALONE, World, gather_objects, over_blocks
+from collotype.runtime.errors import UserError
+from collotype.runtime.process import ALONE, World, gathered, on_main, over_blocks
+from collotype.training.faults import BadExampleError
 
+T = TypeVar("T")
 BLOCK = 256
 """Pictures that a process reads, encodes and scores at a time; texts, too."""
-TOP = 5
+TOP, NONE = 5, -1
 CUTOFFS = (1, 5, 10)
 DIRECTIONS = ("image_to_text", "text_to_image")
 METRICS = (
@@ -50,31 +54,40 @@ def evaluate(
     for benchmark in benchmarks:
         reset_peak_memory(model.device)
         started = time.perf_counter()
+        events = benchmark.events()
         if isinstance(benchmark, Classification):
             found = classify(model, benchmark, world)
+            if unread := int((found[:, 0] == NONE).sum()):
+                events.append({"kind": "pictures cannot be read", "count": unread, "note": "they count as misses"})
             metrics, headline = accuracy(found, benchmark), "top1"
-            if examples_to and not any(one.headline == "top1" for one in measured):
-                illustrate(benchmark, found, examples_to)
+            if not any(one.headline == "top1" for one in measured):
+                draw = partial(illustrate, benchmark, found, examples_to)
+                on_main(world, draw if examples_to else lambda: None)
         else:
             metrics, headline = retrieve(model, benchmark, world), "image_to_text_recall_at_1"
         facts = {
             "model": {"sha256": digest, "activation": model.config.activation},
             "data": benchmark.sizes(),
             "timing": {"total_s": round(time.perf_counter() - started, 2), "processes": world.size},
-            "peak_memory_mib": gather_objects(round(peak_memory(model.device) / 2**20, 1)) if world.size > 1 else None,
+            "peak_memory_mib": gathered(round(peak_memory(model.device) / 2**20, 1), world),
+            "events": events,
         }
         measured.append(Measured(benchmark.name, metrics, headline, facts=facts))
     return measured
 
 
 def classify(model: Clip, benchmark: Classification, world: World = ALONE) -> Tensor:
-    """Each picture's TOP classes, best first: int64 [pictures, TOP]."""
+    """Each picture's TOP classes, best first: int64 [pictures, TOP]; NONE where the picture cannot be read."""
     weights = classifier(model, benchmark.captions, world)
     top = min(TOP, len(weights))
 
     def work(block: range) -> Tensor:
-        features = model.encode_images(read_all(benchmark.pictures.image, block))
-        return similarities(features, weights).topk(top).indices
+        images = read_all(lambda row: read_if_sound(benchmark.pictures.image, row), block)
+        sound = torch.tensor([image is not None for image in images])
+        features = model.encode_images([image for image in images if image is not None])
+        found = torch.full((len(block), top), NONE)
+        found[sound] = similarities(features, weights).topk(top).indices
+        return found
 
     return torch.cat(over_blocks(len(benchmark.labels), world, work, BLOCK))
 
@@ -90,7 +103,7 @@ def classifier(model: Clip, captions: Sequence[Sequence[str]], world: World = AL
 
 def accuracy(found: Tensor, benchmark: Classification) -> dict[str, float]:
     """Parts of the pictures whose class is the first, or among the first five; and the mean of the first over
-    classes."""
+    classes. A picture that cannot be read is a miss."""
     labels = torch.tensor(list(benchmark.labels))
     hits = found == labels[:, None]
     first = hits[:, 0].double()
@@ -103,7 +116,7 @@ def accuracy(found: Tensor, benchmark: Classification) -> dict[str, float]:
     }
 
 
-def retrieve(model: Clip, benchmark: Captioned, world: World = ALONE) -> dict[str, float]:
+def retrieve(model: Clip, benchmark: CaptionedPictures, world: World = ALONE) -> dict[str, float]:
     """Where a picture's own caption ranks among all captions, and the other way round; a chunk of scores at a time."""
 
     def work(block: range) -> tuple[Tensor, Tensor]:
@@ -117,25 +130,39 @@ def retrieve(model: Clip, benchmark: Captioned, world: World = ALONE) -> dict[st
         for k in CUTOFFS:
             metrics[f"{direction}_recall_at_{k}"] = float((ranks <= k).double().mean())
         metrics[f"{direction}_mean_rank"] = float(ranks.double().mean())
-        metrics[f"{direction}_median_rank"] = float(ranks.double().median())
+        metrics[f"{direction}_median_rank"] = float(ranks.double().quantile(0.5))
     return metrics
 
 
 def ranks_of_own(queries: Tensor, answers: Tensor) -> Iterator[Tensor]:
-    """From 1; answers that score the same as the right one do not come before it."""
+    """From 1; answers that score the same as the right one come before it."""
     for start in range(0, len(queries), BLOCK):
         scores = similarities(queries[start : start + BLOCK], answers)
         own = scores.diagonal(start)[:, None]
-        yield (scores > own).sum(1) + 1
+        yield (scores >= own).sum(1)
 
 
 def similarities(queries: Tensor, answers: Tensor) -> Tensor:
-    """Scores are float32, also where the model computes in half precision."""
+    """Scores are float32, also where the model computes in half precision.
+
+    Raises:
+        UserError: some are no numbers.
+    """
     with torch.autocast(queries.device.type, enabled=False):
-        return queries @ answers.T
+        scores = queries @ answers.T
+    if not scores.isfinite().all():
+        raise UserError("Scores of pictures and texts are not numbers; the model's weights are not sound.")
+    return scores
 
 
-def read_all(read: Callable[[int], Image.Image], rows: Sequence[int]) -> list[Image.Image]:
+def read_if_sound(read: Callable[[int], Image.Image], row: int) -> Image.Image | None:
+    try:
+        return read(row)
+    except BadExampleError:
+        return None
+
+
+def read_all(read: Callable[[int], T], rows: Sequence[int]) -> list[T]:
     """Decoded by several threads: Pillow leaves the interpreter to others meanwhile."""
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         return list(pool.map(read, rows))
@@ -148,7 +175,9 @@ def illustrate(benchmark: Classification, found: Tensor, folder: Path) -> None:
     places = [round(place * (len(found) - 1) / (count - 1)) for place in range(count)]
     shown = []
     for place in dict.fromkeys(places):
-        image, right = benchmark.pictures.image(place), benchmark.classes[benchmark.labels[place]]
+        image, right = read_if_sound(benchmark.pictures.image, place), benchmark.classes[benchmark.labels[place]]
+        if image is None:
+            continue
         image.thumbnail((SHOWN_PX, SHOWN_PX))
         first = benchmark.classes[int(found[place, 0])]
         hit = first == right

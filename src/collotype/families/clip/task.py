@@ -26,6 +26,7 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
 from collotype.training.batch_norm import group_batch_norm
+from collotype.training.faults import allowed_bad
 from collotype.training.task import Batch, Loss, Outputs
 
 MOST_LOGIT_SCALE = math.log(100)
@@ -59,7 +60,6 @@ class ClipTask:
 
     def __init__(self, recipe: ClipRecipe):
         self.recipe = recipe
-        self.batch_norm_group = recipe.model.batch_norm_group
         self.sigmoid = recipe.loss.name == "sigmoid"
         self.objective = ContrastiveLoss(objective=recipe.loss.name, temperature=1.0)
         self._benchmarks: dict[str, list[Benchmark]] = {}
@@ -102,10 +102,11 @@ class ClipTask:
             UserError: a source is not there, or more of it than the recipe allows cannot be used.
         """
         sources = [open_captions(source) for source in self.recipe.data.train]
-        left_out = sum(fault.count for source in sources for fault in source.faults)
-        allowed = int(self.recipe.data.max_bad_examples * (left_out + sum(map(len, sources))))
+        faults = [fault for source in sources for fault in source.faults]
+        left_out = sum(fault.left_out for fault in faults)
+        allowed = allowed_bad(self.recipe, left_out + sum(map(len, sources)))
         if left_out > allowed:
-            worst = max((fault for source in sources for fault in source.faults), key=lambda fault: fault.count)
+            worst = max(faults, key=lambda fault: fault.left_out)
             raise UserError(
                 f"{left_out} training examples cannot be used, and data.max_bad_examples allows {allowed}; most are of "
                 f"{worst.place} ({worst.cause}): mend it, or allow more."
@@ -142,8 +143,22 @@ class ClipTask:
             seed = self.recipe.model.init_seed
             seed_torch(self.recipe.train.seed if seed is None else seed, "init")
             model = Clip(self.config, self.tokenizer)
-        whole = self.batch_norm_group in (None, self.recipe.train.batch)
-        return group_batch_norm(model, None if whole else self.batch_norm_group)
+        return group_batch_norm(
+            model, None if self.batch_norm_group == self.recipe.train.batch else self.batch_norm_group
+        )
+
+    @cached_property
+    def batch_norm_group(self) -> int | None:
+        """
+        Raises:
+            UserError: the recipe names one, and the model has no BatchNorm.
+        """
+        group = self.recipe.model.batch_norm_group
+        if self.config.vision_cfg.is_resnet:
+            return group or self.recipe.train.batch
+        if group:
+            raise UserError(f"model.batch_norm_group is {group}, and a ViT has no BatchNorm; leave it out.")
+        return None
 
     def blocks(self, model: Clip) -> list[nn.Module]:
         return model.blocks()
@@ -230,7 +245,7 @@ class ClipTask:
         """What was known to be unusable before training, and captions that were longer than the context."""
         found = [
             {
-                "kind": "samples left out",
+                "kind": "samples left out" if fault.left_out else "samples doubtful",
                 "source": number,
                 "cause": fault.cause,
                 "place": fault.place,
@@ -254,6 +269,6 @@ class ClipTask:
             "activation": self.config.activation,
             "image_size": self.config.vision_cfg.image_size,
         }
-        if self.config.vision_cfg.is_resnet:
-            facts["batch_norm_group"] = self.batch_norm_group or self.recipe.train.batch
+        if self.batch_norm_group:
+            facts["batch_norm_group"] = self.batch_norm_group
         return facts

@@ -21,9 +21,8 @@ from collotype.runtime.pixels import ATTEMPTS, Channels, draw_crop, normalised, 
 
 Size = int | tuple[int, int]
 """A square's side, or (height, width), in pixels."""
-RESAMPLINGS = {"bicubic": Resampling.BICUBIC, "bilinear": Resampling.BILINEAR, "random": Resampling.BICUBIC}
+RESAMPLINGS = {"bicubic": Resampling.BICUBIC, "bilinear": Resampling.BILINEAR}
 """What OpenCLIP evaluates with under each name of its configurations."""
-RESIZE_MODES = ("shortest", "longest", "squash")
 ERASED_AREA, ERASED_ASPECT = (0.02, 1 / 3), (0.3, 1 / 0.3)
 """timm's: share of the picture, and height / width, of what is erased."""
 

@@ -49,13 +49,6 @@ class RetrieverTask:
         self.preset = find_preset(recipe.model.preset)
         self.row = find_backbone(recipe.model.backbone, recipe.model.size)
         self.objective = find_loss(recipe.loss, self.num_negatives > 0)
-        if recipe.train.batch % recipe.negatives.processes or (
-            recipe.negatives.scope == "global" and recipe.negatives.processes > 1
-        ):
-            raise UserError(
-                f"negatives.processes is {recipe.negatives.processes} with the scope {recipe.negatives.scope}; it goes "
-                f"with the scope `process` and must divide train.batch = {recipe.train.batch}."
-            )
 
     @property
     def late(self) -> bool:

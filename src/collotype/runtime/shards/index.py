@@ -140,8 +140,8 @@ def other_counts(shards: list[Shard], indexes: list[Indexed]) -> list[Fault]:
         if path.parent not in sizes:
             sizes[path.parent] = stated_sizes(path.parent / "sizes.json")
         stated = sizes[path.parent].get(path.name)
-        if stated is not None and int(stated) != index.samples:
-            faults.append(Fault(OTHER_COUNT, shard.name, abs(int(stated) - index.samples)))
+        if stated is not None and stated != index.samples:
+            faults.append(Fault(OTHER_COUNT, shard.name, abs(stated - index.samples)))
     return faults
 
 
@@ -149,7 +149,7 @@ def stated_sizes(path: Path) -> dict[str, int]:
     if not path.is_file():
         return {}
     try:
-        return dict(json.loads(path.read_text()))
+        return {name: int(size) for name, size in dict(json.loads(path.read_text())).items()}
     except (OSError, ValueError, TypeError) as error:
         raise UserError(
             f"{path} is no JSON object of shards and their sizes ({error}); correct or remove it."

@@ -79,7 +79,7 @@ class FetchedShards:
     fetching may exceed the limit by its shard."""
 
     folder: Path = field(default_factory=lambda: cache_folder() / "shards")
-    limit_gb: float = 50.0
+    limit_gb: float = field(default_factory=lambda: float(os.environ.get("COLLOTYPE_SHARDS_GB", "50")))
 
     @property
     def limit(self) -> int:
@@ -96,7 +96,7 @@ class FetchedShards:
         if told.size > self.limit:
             raise UserError(
                 f"{address} has {told.size / 1e9:.1f} GB, and fetched shards may take {self.limit_gb} GB: "
-                "raise the limit."
+                "raise COLLOTYPE_SHARDS_GB."
             )
         digest = sha256(f"{address} {told.size} {told.version}".encode()).hexdigest()[:20]
         copy = self.folder / f"{digest}.tar"

@@ -33,6 +33,11 @@ class Fault(NamedTuple):
     place: str
     count: int
 
+    @property
+    def left_out(self) -> int:
+        """Samples that are not used."""
+        return 0 if self.cause in (SEVERAL, OTHER_COUNT) else self.count
+
 
 @dataclass(frozen=True)
 class Layout:

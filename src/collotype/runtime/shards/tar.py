@@ -99,7 +99,10 @@ def pax_records(content: bytes) -> dict[str, str]:
     """`LENGTH KEY=VALUE` lines; values may hold line ends, so lengths are what counts."""
     records = {}
     while content:
-        length = int(content.partition(b" ")[0])
+        stated = content.partition(b" ")[0]
+        length = int(stated) if stated.isdigit() else 0
+        if not 0 < length <= len(content):
+            raise BrokenTarError(f"a header's record says it has {stated[:20]!r} bytes")
         key, _, value = content[:length].partition(b" ")[2].rstrip(b"\n").partition(b"=")
         records[key.decode()] = value.decode("utf-8", "surrogateescape")
         content = content[length:]

@@ -228,6 +228,10 @@ class QuestionDataset:
         return len(self.questions)
 
     @property
+    def left_out(self) -> int:
+        return sum(fault.left_out for fault in self.faults)
+
+    @property
     def regions(self) -> list[range]:
         """None: pictures are files, all as near as each other."""
         return []

@@ -25,11 +25,12 @@ def open_captions(source: ShardSource | CaptionTableSource) -> CaptionSource:
     return TableCaptions(table, source.image_column, source.caption_column, source.limit)
 
 
-def open_labelled(path: str, names: str | None = None) -> LabelledPictures:
+def open_labelled(path: str, names: str | None = None, split: str | None = None) -> LabelledPictures:
     """Pictures of classes: a folder of class folders, tar shards with `.cls`, a table.
 
     Args:
         names: a file of class names, or `imagenet`; none: those of the data.
+        split: of a table's files; none: test.
 
     Raises:
         UserError: it is none of these, or labels mean no class.
@@ -38,7 +39,7 @@ def open_labelled(path: str, names: str | None = None) -> LabelledPictures:
     if is_shards(path):
         return ShardPictures.open(path, names)
     if place.suffix in TABLES or (place.is_dir() and any(file.suffix in TABLES for file in place.iterdir())):
-        return TablePictures(open_table(path, "test"), names=names)
+        return TablePictures(open_table(path, split or "test"), names=names)
     return FolderPictures(place, names)
 
 

@@ -75,6 +75,10 @@ class CaptionDataset:
         return self.source.regions
 
     @property
+    def left_out(self) -> int:
+        return sum(fault.left_out for fault in self.source.faults)
+
+    @property
     def faults(self) -> Sequence[Fault]:
         return self.source.faults
 

@@ -32,11 +32,11 @@ class Classes:
 
     def number(self, label: Hashable) -> int | None:
         """The class that a label means by number, key or name; None where it means none, or a name of several."""
-        if isinstance(label, int) or (isinstance(label, str) and label.isdecimal() and label not in self.keys):
-            return int(label) if 0 <= int(label) < len(self) else None
         for choices in (self.keys, self.names):
             if choices.count(label) == 1:
                 return choices.index(label)
+        if isinstance(label, int) or (isinstance(label, str) and label.isdecimal() and label not in self.names):
+            return int(label) if 0 <= int(label) < len(self) else None
         return None
 
     def numbers(self, labels: Iterable[Hashable], where: str) -> list[int]:
@@ -44,7 +44,7 @@ class Classes:
         Raises:
             UserError: some labels mean no class.
         """
-        labels = list(labels)
+        labels = [label if isinstance(label, Hashable) else repr(label) for label in labels]
         meant = {label: self.number(label) for label in dict.fromkeys(labels)}
         strange = [label for label, number in meant.items() if number is None]
         if strange:
@@ -121,6 +121,14 @@ def classes_of_folders(folders: Sequence[str], names: str | Sequence[str] | None
     given = classes_from(names if names is not None else folders)
     if all(map(str.isdecimal, folders)):
         return given
+    if set(folders) <= set(given.names):
+        return Classes(given.names, given.names)
+    if names == IMAGENET:
+        strange = [folder for folder in folders if folder not in known.keys]
+        raise UserError(
+            f"{where} has folders that are no synsets of ImageNet's ({', '.join(strange[:3])}); give its folder of "
+            "n01440764 and the others, or take the suite labelled."
+        )
     if len(given) != len(folders):
         raise UserError(
             f"{where} has {len(folders)} class folders, and {len(given)} class names are given; correct them."

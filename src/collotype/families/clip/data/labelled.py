@@ -24,7 +24,7 @@ from collotype.runtime import pictures
 from collotype.runtime.errors import UserError
 from collotype.runtime.shards.names import is_remote
 from collotype.runtime.shards.reader import Shards
-from collotype.runtime.shards.samples import Layout
+from collotype.runtime.shards.samples import Fault, Layout
 from collotype.runtime.tables import ParquetTable, Table, need_column, parquet
 
 LABEL_COLUMNS = ("label", "labels", "cls", "fine_label")
@@ -38,6 +38,8 @@ class LabelledPictures(Protocol):
     classes: Classes
     digest: str
     """Of what the rows are, as far as it can be had without reading pictures."""
+    faults: Sequence[Fault]
+    """What is left out, or doubtful."""
 
     def __len__(self) -> int: ...
 
@@ -69,6 +71,7 @@ class FolderPictures:
             raise UserError(f"{root} cannot be read ({error}); give the folder with the class folders.") from error
         if not folders:
             raise UserError(f"{root} has no class folders; give the folder with one folder a class in it.")
+        self.faults: Sequence[Fault] = ()
         self.root, self.classes = root, classes_of_folders(folders, names, str(root))
         self.paths: list[Path] = []
         self.labels: list[int] = []
@@ -115,7 +118,7 @@ class ShardPictures:
     """
 
     def __init__(self, shards: Shards, names: str | Sequence[str] | None = None):
-        self.shards, self.digest = shards, shards.digest
+        self.shards, self.digest, self.faults = shards, shards.digest, shards.faults
         self.classes = classes_from(names if names is not None else names_beside(shards))
         texts = [shards.texts(row)[0].strip() for row in range(len(shards))]
         self.labels = self.classes.numbers(texts, shards.names[0])
@@ -178,7 +181,7 @@ class TablePictures:
         self.picture = need_column(table, *([picture_column] if picture_column else PICTURE_COLUMNS))
         column = need_column(table, *([label_column] if label_column else LABEL_COLUMNS))
         labels, where = table.values(column), str(table.files[0])
-        self.digest = table.digest([self.picture, column])
+        self.digest, self.faults = table.digest([self.picture, column]), ()
         names = names if names is not None else class_label_names(table, column)
         if names is None and not all(isinstance(label, str) and not label.isdecimal() for label in labels):
             raise UserError(f"The labels of {where} are numbers, or missing; give class names.")

@@ -10,6 +10,9 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_folder, write_text
 from collotype.runtime.hub import REPOSITORY, fetch
 
+HUB = "hf-hub:"
+"""How open_clip writes that a name is one of the hub's."""
+
 
 def read(source: str | Path, activation: Activation | None = None) -> Contents:
     """What a folder, a checkpoint's file, or a repository of the hub holds.
@@ -23,6 +26,7 @@ def read(source: str | Path, activation: Activation | None = None) -> Contents:
     """
     if activation is not None and activation not in ACTIVATIONS:
         raise UserError(f"No activation {activation!r}; known are {', '.join(ACTIVATIONS)}.")
+    source = str(source).removeprefix(HUB)
     path = Path(source)
     if path.is_file():
         return checkpoint.read(path, activation)

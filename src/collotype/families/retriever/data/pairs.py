@@ -29,7 +29,7 @@ class RefPairs(ABC):
     queries: list[str]
     num_negatives = 0
     """Explicit negatives of an example, at most."""
-    regions = ()
+    regions, left_out = (), 0
 
     @abstractmethod
     def pages(self, row: int) -> tuple[PageRef, ...]:

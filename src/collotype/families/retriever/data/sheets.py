@@ -155,7 +155,7 @@ class SheetPairs:
     """Training pairs from sheets, made on demand: a function of (seed, row)."""
 
     closed_vocabulary = True
-    regions = ()
+    regions, left_out = (), 0
 
     def __init__(self, pictures: Pictures, num_queries: int, seed: int, num_negatives: int = 0):
         self.pictures, self.num_queries, self.seed, self.num_negatives = pictures, num_queries, seed, num_negatives
