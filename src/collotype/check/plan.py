@@ -42,7 +42,7 @@ def make_plan(
         raise UserError(f"train.batch is {train.batch}, but data.train has only {examples} examples; lower the batch.")
     if "batch_norm_group" in model and micro_batch != "auto":
         require_whole_groups(model["batch_norm_group"], train.batch, processes, micro_batch)
-    for expected in recipe.expect:
+    for expected in (one for one in recipe.expect if one.measured_by is None):
         require("dataset", expected.dataset, datasets)
         require("metric", expected.metric, metrics)
     steps_per_epoch = examples // train.batch

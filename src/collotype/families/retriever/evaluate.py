@@ -16,12 +16,13 @@ from collotype.families.retriever.batches import BATCH_TOKENS
 from collotype.families.retriever.benchmarks import Benchmark, averaged_names
 from collotype.families.retriever.benchmarks.benchmark import Event, Pages, differing_sizes, event
 from collotype.families.retriever.cache import Cache, key_of
-from collotype.families.retriever.heatmap import enlarge, light_up, similarity_map
+from collotype.families.retriever.heatmap import similarity_map
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.token_pooling import Pooling
+from collotype.report.heatmap import enlarge, light_up
 from collotype.runtime.device import peak_memory, reset_peak_memory
 from collotype.runtime.errors import UserError
-from collotype.runtime.process import ALONE, World, gather_objects, over_blocks
+from collotype.runtime.process import ALONE, World, gathered, over_blocks
 
 SHOWN_QUERIES, SHOWN_PAGES = 4, 3
 LATE_LEGEND = (
@@ -201,10 +202,6 @@ def chance_of(benchmark: Benchmark) -> dict[str, float]:
     """What pages in random order score."""
     pages = set(benchmark.pages.ids)
     return mean_metrics([chance_metrics(benchmark.qrels[query], pages) for query in benchmark.queries])
-
-
-def gathered(value: Any, world: World) -> list[Any]:
-    return gather_objects(value) if world.size > 1 else [value]
 
 
 def sizes_of(benchmark: Benchmark) -> dict[str, Any]:
