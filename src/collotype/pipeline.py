@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from collotype.runtime.files import (
     write_text,
 )
 from collotype.runtime.process import World, gather_objects, on_main, process_group
-from collotype.training.engine import Hooks, Training, train, where_whole
+from collotype.training.engine import EMA, Hooks, Training, train, where_whole
 from collotype.training.precision import resolve_precision
 from collotype.training.task import Task
 
@@ -90,6 +90,7 @@ def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task, P
     """
     task = task_for(recipe)
     data, negatives = task.data_facts(), task.negatives_per_query()
+    endings = ("",) if recipe.train.ema_decay is None else ("", f"@{EMA}")
     plan = make_plan(
         recipe,
         processes=world.size,
@@ -98,7 +99,7 @@ def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task, P
         model=task.describe(),
         negatives_per_query=negatives,
         examples=data["train"]["examples"],
-        datasets=[name for name in data if name != "train"],
+        datasets=[f"{name}{ending}" for ending in endings for name in data if name != "train"],
         metrics=task.metrics(),
     )
     return task, {**plan, "findings": find(recipe, plan)}, data
@@ -223,6 +224,7 @@ MARK = "# the resolved recipe of a collotype run\n"
 PARTS = (
     "checkpoints",
     "model",
+    f"model-{EMA}",
     "evaluation",
     "tensorboard",
     "wandb",
@@ -287,44 +289,55 @@ def hooks_for(task: Task, recipe: Recipe, folder: Path, listener: Listener, trac
     def due(step: int) -> list[Evaluate]:
         return [e for e in recipe.evaluate if e.every_steps and step % e.every_steps == 0]
 
-    def evaluate(model: Any, step: int, world: World) -> float:
-        results = results_of(measure(task, model, due(step), world))
+    def evaluate(model: Any, step: int, world: World, version: str) -> Results:
+        return results_of(measure(task, model, due(step), world, version=version))
 
-        def tell() -> None:
-            curve.append({"step": step, "results": results})
-            tracking.evaluated(step, results)
-            listener.evaluated(step, results)
-
-        on_main(world, tell)
+    def evaluated(step: int, results: Results) -> float:
+        curve.append({"step": step, "results": results})
+        tracking.evaluated(step, results)
+        listener.evaluated(step, results)
         first = next(iter(results.values()))
         return first[headline(first)]
 
-    return Hooks(start, stepped, lambda step: bool(due(step)), evaluate)
+    return Hooks(start, stepped, lambda step: bool(due(step)), evaluate, evaluated)
 
 
 def measure(
-    task: Task, model: Any, choices: Sequence[Evaluate], world: World, examples_below: Path | None = None
+    task: Task,
+    model: Any,
+    choices: Sequence[Evaluate],
+    world: World,
+    examples_below: Path | None = None,
+    version: str = "",
 ) -> list[Measured]:
+    """
+    Args:
+        version: of the model; datasets' names end in it.
+    """
     measured: list[Measured] = []
     for choice in choices:
         examples_to = examples_below / choice.folder / "examples" if examples_below and world.is_main else None
         measured += task.evaluate(model, choice, examples_to, world)
-    return measured
+    return [replace(one, dataset=f"{one.dataset}@{version}") for one in measured] if version else measured
 
 
 def finish(task: Task, recipe: Recipe, folder: Path, training: Training, listener: Listener, world: World) -> Results:
-    """Saves the trained model and evaluates it on every suite."""
+    """Saves the trained model and evaluates it on every suite; then the same with the moving averages, if there are
+    some."""
 
-    def begin() -> None:
-        task.save(training.model, folder / "model")
-        listener.evaluating([choice.suite for choice in recipe.evaluate])
+    def measured_and_saved(model: Any, version: str = "") -> list[Measured]:
+        def work(world: World) -> list[Measured]:
+            with training.context():
+                return measure(task, model, recipe.evaluate, world, None if version else folder / "evaluation", version)
 
-    def work(world: World) -> list[Measured]:
-        with training.context():
-            return measure(task, training.model, recipe.evaluate, world, folder / "evaluation")
+        on_main(world, lambda: task.save(model, folder / (f"model-{version}" if version else "model")))
+        return where_whole(training.sharded, world, work)
 
-    on_main(world, begin)
-    measured = where_whole(training.sharded, world, work)
+    on_main(world, lambda: listener.evaluating([choice.suite for choice in recipe.evaluate]))
+    measured = measured_and_saved(training.model)
+    if training.averaged:
+        with training.averaged() as model:
+            measured += measured_and_saved(model, EMA)
     on_main(world, lambda: write_results(folder / "evaluation", measured))
     return results_of(measured)
 

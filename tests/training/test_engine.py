@@ -181,7 +181,7 @@ def test_rows_whose_outputs_are_no_numbers_are_named(coupled: bool, tmp_path: Pa
 
 def test_the_best_checkpoint_outlives_newer_ones(tmp_path: Path) -> None:
     values = {1: 0.1, 2: 0.7, 3: 0.3, 4: 0.4, 5: 0.6}
-    hooks = Hooks(due=lambda step: True, evaluate=lambda model, step, world: values[step])
+    hooks = Hooks(due=lambda step: True, evaluated=lambda step, results: values[step])
     recipe = toy_recipe(checkpoint_every=1, keep_checkpoints=1, keep_best=True)
     training = train(ToyTask(recipe), recipe, tmp_path, World(), CPU, hooks=hooks)
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-000002", "step-000006"]

@@ -54,7 +54,7 @@ def padded(vectors: list[Tensor]) -> Vectors:
 class PairsTask:
     """Ragged queries, pages and explicit negatives through one small model."""
 
-    couples_examples = True
+    couples_examples, undecayed = True, ()
 
     def __init__(self, objective: ContrastiveLoss, negatives: int, blocks: int):
         self.objective, self.negatives, self.num_blocks = objective, negatives, blocks

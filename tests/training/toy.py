@@ -51,6 +51,7 @@ class ToyTask:
         return nn.Sequential(nn.Linear(4, 6), nn.Dropout(self.dropout), nn.Tanh(), nn.Linear(6, 5))
 
     batch_norm_group = None
+    undecayed = ()
 
     def after_step(self, model: nn.Module) -> None:
         pass

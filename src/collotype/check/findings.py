@@ -76,4 +76,20 @@ def slow_second_moment(recipe: Recipe, plan: dict[str, Any]) -> Iterator[Finding
         )
 
 
-RULES: tuple[Rule, ...] = (half_precision_in_batch_norm, long_warmup, slow_second_moment)
+def seen_in_training(recipe: Recipe, plan: dict[str, Any]) -> Iterator[Finding]:
+    measured = [one for one in recipe.evaluate if one.suite == "vqav2" and one.of_split == "val"]
+    fine_tuned = recipe.family == "beit3" and recipe.model.weights is not None and not recipe.model.new_head
+    if fine_tuned and measured and recipe.model.weights.endswith(".pth"):
+        yield Finding(
+            severity="will differ",
+            name="questions that released weights have seen",
+            seen=f"{recipe.model.weights} with its head, measured on {measured[0].suite}/{measured[0].own_name}",
+            reference="pictures that were held out when the weights were trained; nobody said which 1,000 those were",
+            why="Upstream drew its split without a seed and published no list: its fine-tuned weights were trained on "
+            "some 97.5 % of any 1,000 pictures of val2014: a user found 86.1 there, where test-dev gives 77.65.",
+            fix="--set model.new_head=true, from pretrained weights; or the test split, and EvalAI",
+            source="unilm issue 1099; docs/beit3.md",
+        )
+
+
+RULES: tuple[Rule, ...] = (half_precision_in_batch_norm, long_warmup, slow_second_moment, seen_in_training)

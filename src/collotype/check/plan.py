@@ -49,7 +49,7 @@ def make_plan(
         if group == train.batch and micro_batch == "auto":
             micro_batch = share
         require_whole_groups(group, train.batch, share, group if micro_batch == "auto" else micro_batch)
-    for expected in recipe.expect:
+    for expected in (one for one in recipe.expect if one.measured_by is None):
         require("dataset", expected.dataset, datasets)
         require("metric", expected.metric, metrics)
     steps_per_epoch = examples // train.batch

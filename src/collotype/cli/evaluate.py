@@ -6,7 +6,19 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from collotype.cli.options import Activation, Base, BatchTokens, CacheFolder, DataDir, DataPath, Json, Preset, Suite
+from collotype.cli.options import (
+    Activation,
+    Answers,
+    Base,
+    BatchTokens,
+    CacheFolder,
+    DataDir,
+    DataPath,
+    Json,
+    Preset,
+    Suite,
+    Tokenizer,
+)
 
 
 def evaluate(
@@ -20,7 +32,7 @@ def evaluate(
     ] = None,
     data_dir: DataDir = None,
     only: Annotated[list[str], typer.Option(metavar="DATASET", help="ViDoRe: this dataset; repeatable.")] = [],  # noqa: B006
-    split: Annotated[str | None, typer.Option(help="The split, of parquet datasets [default: test].")] = None,
+    split: Annotated[str | None, typer.Option(help="The split [default: test; vqav2: val].")] = None,
     counting: Annotated[
         Literal["mteb", "vidore-benchmark"] | None,
         typer.Option(help="How duplicates are merged and pages ranked [default: mteb]."),
@@ -30,14 +42,21 @@ def evaluate(
         Literal["openai", "simple", "none"] | None,
         typer.Option(help="labelled: the sentences that class names are put into [default: the set's, or openai]."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="labelled, captions: take the first rows only.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for the result files.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="One's own data: take the first rows only.")] = None,
+    blank_pictures: Annotated[
+        bool, typer.Option("--blank-pictures", help="BEiT-3: show grey pictures: what is known without looking?")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for result files and submissions; a stopped one goes on there.")
+    ] = None,
     cache: CacheFolder = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no embeddings, and use none.")] = False,
     batch_tokens: BatchTokens = None,
     preset: Preset = None,
     base: Base = None,
     activation: Activation = None,
+    tokenizer: Tokenizer = None,
+    answers: Answers = None,
     as_json: Json = False,
 ) -> None:
     """Evaluate trained models, or the baseline bm25, on a suite."""
@@ -51,15 +70,15 @@ def evaluate(
 
     family = families.family_of(models[0])
     keys = {"path": path, "name": name, "data_dir": data_dir, "only": only, "split": split, "counting": counting}
-    keys |= {"names": names, "templates": templates, "limit": limit}
+    keys |= {"names": names, "templates": templates, "limit": limit, "blank_pictures": blank_pictures or None}
     choice = load_evaluation(family, suite=suite or families.family(family).DEFAULT_SUITE, **keys)
     kept = None if no_cache else cache or cache_folder()
-    measured = families.evaluate(models, choice, kept, batch_tokens, preset=preset, base=base, activation=activation)
+    options = {"preset": preset, "base": base, "activation": activation, "tokenizer": tokenizer, "answers": answers}
+    measured = families.evaluate(models, choice, kept, batch_tokens, out, **options)
     if not World.from_environment().is_main:
         return
     for model, found in measured.items() if out else ():
-        below = out if len(measured) == 1 else out / model.strip("./").replace("/", "__")
-        write_all(below, model, collotype.__version__, found)
+        write_all(families.out_of(out, model, models), model, collotype.__version__, found)
     results = {model: results_of(found) for model, found in measured.items()}
     if as_json:
         print(json.dumps(results if len(results) > 1 else next(iter(results.values()))))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from collotype.cli.options import Activation, Base, ModelSource, Preset
+from collotype.cli.options import Activation, Answers, Base, ModelSource, Preset, Tokenizer
 
 
 def export(
@@ -15,9 +15,12 @@ def export(
     preset: Preset = None,
     base: Base = None,
     activation: Activation = None,
+    tokenizer: Tokenizer = None,
+    answers: Answers = None,
 ) -> None:
     """Write a model in another library's layout, with a model card."""
     from collotype import families
 
-    families.export(model, to, out, preset=preset, base=base, activation=activation)
+    options = {"preset": preset, "base": base, "activation": activation, "tokenizer": tokenizer, "answers": answers}
+    families.export(model, to, out, **options)
     print(f"{to}: {out}")

@@ -21,6 +21,12 @@ Activation = Annotated[
     Literal["gelu", "quick_gelu"] | None,
     typer.Option("--activation", help="CLIP: which one it was trained with, where the file does not say."),
 ]
+Tokenizer = Annotated[
+    Path | None, typer.Option("--tokenizer", help="BEiT-3: beit3.spm, if it is not beside the checkpoint.")
+]
+Answers = Annotated[
+    Path | None, typer.Option("--answers", help="BEiT-3: the answers' names, if answer2label.txt is not beside it.")
+]
 Base = Annotated[str | None, typer.Option("--base", help="Where an adapter's base lies, if not where it says.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Run directory [default: runs/NAME].")]
 Set = Annotated[
@@ -40,7 +46,8 @@ Suite = Annotated[
     str | None, typer.Option(help="What to evaluate on (`collotype list suites`) [default: the family's desk suite].")
 ]
 DataPath = Annotated[
-    Path | None, typer.Option("--path", help="Where one's own dataset lies: qa, beir, imagenet, labelled, captions.")
+    Path | None,
+    typer.Option("--path", help="Where one's own dataset lies: qa, beir, imagenet, labelled, captions, vqav2, vqa."),
 ]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Local copies of ViDoRe's datasets, a folder each.")]
 CacheFolder = Annotated[

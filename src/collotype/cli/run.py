@@ -41,7 +41,7 @@ def run(
         print(json.dumps({"folder": str(folder), **outcome}))
     elif seeds > 1 and pipeline.is_main_process():
         print_spread(Console(), outcome["results"], seeds)
-        print_verdict(Console(), outcome["verdict"])
+        print_verdict(Console(), outcome["verdict"], outcome["recipe"]["expect"])
         print(f"report: {folder / 'report.html'}")
     if outcome["verdict"] and not outcome["verdict"]["reproduced"]:
         raise typer.Exit(3)

@@ -20,7 +20,7 @@ from collotype.check.plan import Plan
 from collotype.evaluation.results import Measured, Results, cells, columns, display_name, headline, results_of
 from collotype.pipeline import Listener, Run
 from collotype.recipe import Recipe
-from collotype.report.verdict import in_words
+from collotype.report.verdict import in_words, left_open
 
 
 class Terminal(Listener):
@@ -79,7 +79,7 @@ class Terminal(Listener):
         if not self.quiet:
             if run.results:
                 self.console.print(results_table(run.record["recipe"]["name"], run.results))
-            print_verdict(self.console, run.verdict)
+            print_verdict(self.console, run.verdict, run.record["recipe"]["expect"])
             self.console.print(f"report: {run.folder / 'report.html'}", soft_wrap=True, highlight=False)
 
     def close(self) -> None:
@@ -153,8 +153,12 @@ def results_table(title: str, results: dict[str, dict[str, float]]) -> Table:
     return table
 
 
+BASELINES = ("chance", "most_frequent_answer", "most_frequent_of_each_wording")
+"""Facts of a dataset that are metrics: what is scored without a model."""
+
+
 def evaluation_table(measured: dict[str, list[Measured]]) -> Table:
-    """A row for each dataset and model, models of one dataset below each other, and what chance scores."""
+    """A row for each dataset and model, models of one dataset below each other, and what is scored without one."""
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("dataset", "model"):
         table.add_column(name, overflow="fold")
@@ -164,8 +168,9 @@ def evaluation_table(measured: dict[str, list[Measured]]) -> Table:
     for row in zip(*measured.values(), strict=True):
         for model, one in zip(measured, row, strict=True):
             table.add_row(one.dataset, model, *cells(one.metrics, shown))
-        if chance := row[0].facts.get("chance"):
-            table.add_row(row[0].dataset, "chance", *cells(chance, shown), style="dim")
+        for name in BASELINES:
+            if scores := row[0].facts.get(name):
+                table.add_row(row[0].dataset, name.replace("_", " "), *cells(scores, shown), style="dim")
     return table
 
 
@@ -210,7 +215,10 @@ def print_spread(console: Console, results: dict[str, Any], seeds: int) -> None:
         console.print(f"{line}; one more run: ± {found['tolerance']:.3f} (99 %)", highlight=False, soft_wrap=True)
 
 
-def print_verdict(console: Console, verdict: dict[str, Any] | None) -> None:
+def print_verdict(console: Console, verdict: dict[str, Any] | None, expectations: list[dict[str, Any]]) -> None:
     for comparison in verdict["comparisons"] if verdict else []:
         colour = "green" if comparison["reproduced"] else "red"
         console.print(in_words(comparison), style=colour, highlight=False, soft_wrap=True)
+    for expected in expectations:
+        if expected.get("measured_by"):
+            console.print(left_open(expected), highlight=False, soft_wrap=True)

@@ -23,6 +23,7 @@ SHOWN = (
         "text_to_image_recall_at_1",
         "text_to_image_recall_at_5",
     ),
+    *("vqa_accuracy", "vqa_accuracy_yes_no", "vqa_accuracy_number", "vqa_accuracy_other", "beit3_score", "answered"),
 )
 """The columns of tables, where datasets have them."""
 
@@ -43,7 +44,18 @@ def cells(metrics: Mapping[str, float], names: Sequence[str]) -> list[str]:
     return [f"{metrics[name]:.3f}" if name in metrics else "" for name in names]
 
 
-SPELLED = {"_at_": "@", "ndcg": "nDCG", "mrr": "MRR", "map@": "MAP@", "top": "top-", "_to_": " → ", "_": " "}
+SPELLED = {
+    "_at_": "@",
+    "ndcg": "nDCG",
+    "mrr": "MRR",
+    "map@": "MAP@",
+    "top": "top-",
+    "_to_": " → ",
+    "vqa": "VQA",
+    "beit3": "BEiT-3",
+    "yes_no": "yes/no",
+    "_": " ",
+}
 
 
 def display_name(metric: str) -> str:

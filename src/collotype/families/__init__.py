@@ -87,6 +87,7 @@ def evaluate(
     choice: Evaluate,
     cache: Path | None = None,
     batch_tokens: int | None = None,
+    out: Path | None = None,
     **options: Any,
 ) -> dict[str, list[Measured]]:
     """The models in these folders, measured on a suite; a launcher's processes share the work.
@@ -95,6 +96,8 @@ def evaluate(
         choice: of the models' family.
         cache: a folder that keeps what may be used again; none keeps nothing.
         batch_tokens: tokens of a forward pass, padding included; none takes the default.
+        out: a folder for what an evaluation makes beside its numbers, and for what it keeps until it is done; below it
+            one for each model, if there are several.
         options: as of `load`, for all of the models.
 
     Returns:
@@ -107,10 +110,15 @@ def evaluate(
     with process_group(world, pick_device(world)):
         return {
             model: family(family_of(model)).evaluate(
-                model, choice, world, cache, batch_tokens, **options_for(model, options)
+                model, choice, world, cache, batch_tokens, out_of(out, model, models), **options_for(model, options)
             )
             for model in map(str, models)
         }
+
+
+def out_of(out: Path | None, model: str, models: Sequence[str | Path]) -> Path | None:
+    """Where the files of this one of several models go."""
+    return out if out is None or len(models) == 1 else out / model.strip("./").replace("/", "__")
 
 
 def known(kind: Literal["models", "presets", "suites", "layouts"]) -> list[str]:

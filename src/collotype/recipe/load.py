@@ -10,6 +10,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from collotype.recipe.beit3 import Beit3Recipe
 from collotype.recipe.clip import ClipRecipe
 from collotype.recipe.retriever import RetrieverRecipe, TrainSource
 from collotype.recipe.schema import Evaluate, Recipe
@@ -18,7 +19,7 @@ from collotype.runtime.errors import UserError
 
 BUILTIN = Path(__file__).parent / "builtin"
 
-FAMILIES: dict[str, type[Recipe]] = {"retriever": RetrieverRecipe, "clip": ClipRecipe}
+FAMILIES: dict[str, type[Recipe]] = {"retriever": RetrieverRecipe, "clip": ClipRecipe, "beit3": Beit3Recipe}
 """What kind of recipe each family has."""
 
 

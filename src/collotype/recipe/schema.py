@@ -224,6 +224,8 @@ class Expect(Section):
     value: float
     tolerance: Annotated[float, Field(ge=0)]
     source: str
+    measured_by: str | None = None
+    """Who measures it, where no run can: the verdict then leaves it open."""
 
 
 class Recipe(Section):

@@ -58,7 +58,19 @@ def clip(model: Mapping[str, Any], data: Mapping[str, Any], batch: int) -> dict[
     }
 
 
-FAMILIES = {"retriever": retriever, "clip": clip}
+def beit3(model: Mapping[str, Any], data: Mapping[str, Any], batch: int) -> dict[str, Any]:
+    return {
+        "model": {
+            **{name: model[name] for name in ("drop_path", "init_seed") if name in model},
+            "size": "tiny",
+            "tokenizer": "words",
+        },
+        "data": {**data, "answers": None, "train": {"source": "easy-vqa"}},
+        "evaluate": [{"suite": "easy-vqa", "limit": 64}],
+    }
+
+
+FAMILIES = {"retriever": retriever, "clip": clip, "beit3": beit3}
 
 
 def section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:

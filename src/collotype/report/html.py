@@ -13,7 +13,7 @@ from collotype.evaluation.results import columns, display_name, headline, read_g
 from collotype.recipe.load import as_yaml
 from collotype.report import plots
 from collotype.report.record import read_record
-from collotype.report.verdict import in_words
+from collotype.report.verdict import in_words, left_open
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import JsonLines, write_text
 
@@ -27,6 +27,7 @@ def render(template: str, **values: Any) -> str:
     environment.filters["metric"] = display_name
     environment.filters["headline"] = headline
     environment.filters["words"] = in_words
+    environment.filters["open"] = left_open
     return environment.get_template(template).render(style=Markup((HERE / "report.css").read_text()), **values)
 
 

@@ -10,7 +10,7 @@ Verdict = dict[str, Any]
 
 
 def judge(recipe: Recipe, results: Results) -> Verdict | None:
-    """Compares results with the recipe's expectations; none without expectations.
+    """Compares results with the recipe's expectations; none without expectations that a run can meet.
 
     A value reproduces its expectation when it is within the tolerance on either side: a number far above the published
     one is no reproduction either.
@@ -18,10 +18,11 @@ def judge(recipe: Recipe, results: Results) -> Verdict | None:
     Raises:
         UserError: an expectation names a dataset or metric that was not measured.
     """
-    if not recipe.expect:
+    expectations = [expected for expected in recipe.expect if expected.measured_by is None]
+    if not expectations:
         return None
     comparisons = []
-    for expected in recipe.expect:
+    for expected in expectations:
         metrics = results.get(expected.dataset)
         if metrics is None or expected.metric not in metrics:
             known = ", ".join(results) if metrics is None else ", ".join(metrics)
@@ -51,4 +52,12 @@ def in_words(comparison: dict[str, Any]) -> str:
         f"{'reproduced' if comparison['reproduced'] else 'not reproduced'}: {comparison['metric']} of "
         f"{comparison['dataset']} is {comparison['measured']:.3f}, expected {comparison['expected']:.3f} "
         f"± {comparison['tolerance']:.3f} ({abs(comparison['difference']):.3f} {side})"
+    )
+
+
+def left_open(expected: dict[str, Any]) -> str:
+    """One line on an expectation that others measure: "open: vqa_accuracy of …, expected 0.777 ± 0.005, …"."""
+    return (
+        f"open: {expected['metric']} of {expected['dataset']}, expected {expected['value']:.4f} ± "
+        f"{expected['tolerance']:.4f}, is measured by {expected['measured_by']}"
     )

@@ -154,6 +154,11 @@ def gather_objects(value: object) -> list[object]:
     return values
 
 
+def gathered(value: T, world: World) -> list[T]:
+    """`value` of every process of `world`, which may be one of a group by itself."""
+    return gather_objects(value) if world.size > 1 else [value]
+
+
 def gather_tensor(tensor: torch.Tensor) -> list[torch.Tensor]:
     """`tensor` (same shape everywhere, no gradient) of every process, by rank."""
     if not grouped():
@@ -214,11 +219,6 @@ def agree(work: Callable[[], T]) -> T:
         if problem is not None:
             raise PeerError(f"process {rank} failed: {problem}")
     return value
-
-
-def gathered(value: T, world: World) -> list[T]:
-    """`value` of every process of `world`, by rank."""
-    return gather_objects(value) if world.size > 1 else [value]
 
 
 BLOCK = 64

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from collotype.evaluation.results import Results
 from collotype.recipe import Recipe, recipe_text
 from collotype.runtime.device import room_on
 from collotype.runtime.digest import state_digest
@@ -41,6 +42,8 @@ from collotype.training.shard import checkpoint_activations, shard, whole_model
 from collotype.training.task import Batch, Loss, MapDataset, Outputs, Task
 
 T = TypeVar("T")
+EMA = "ema"
+"""What is measured and saved of the moving averages ends in it."""
 
 
 @dataclass
@@ -54,6 +57,8 @@ class Training:
     """Digest of the weights before the first step."""
     context: Callable[[], AbstractContextManager]
     """The model computes within it as it did in training."""
+    averaged: Callable[[], AbstractContextManager[nn.Module]] | None = None
+    """Within it: the model, as `model` is, with the moving averages as its weights. Every process enters it."""
     sharded: bool = False
     events: list[dict[str, Any]] = field(default_factory=list)
 
@@ -61,14 +66,16 @@ class Training:
 @dataclass(frozen=True)
 class Hooks:
     """How the main process's outside listens: `on_start(steps already done)`, `on_step(row of metrics.jsonl)`, and,
-    after each step but the last that is `due`, `evaluate(model, step, world)`, which gives a number that is to grow, or
-    none. It is called on every process of `world`, those that have the whole model.
+    after each step but the last that is `due`, `evaluate(model, step, world, version)`, on every process of `world`,
+    those that have the whole model; version is EMA where the model has the moving averages as its weights, else empty.
+    `evaluated(step, all results)` gives a number that is to grow, or none.
     Evaluation comes before the step's checkpoint, so a resumed run misses none."""
 
     on_start: Callable[[int], None] = lambda done: None
     on_step: Callable[[dict[str, Any]], None] = lambda row: None
     due: Callable[[int], bool] = lambda step: False
-    evaluate: Callable[[nn.Module, int, World], float | None] = lambda model, step, world: None
+    evaluate: Callable[[nn.Module, int, World, str], Results] = lambda model, step, world, version: {}
+    evaluated: Callable[[int, Results], float | None] = lambda step, results: None
 
 
 def train(
@@ -174,7 +181,13 @@ def train(
         events.append({"kind": "best checkpoint during training", **best})
     events += faults.events()
     return Training(
-        engine.whole_model(), cut.micro_batch, engine.initial_sha256, engine.context, engine.sharded, events
+        engine.whole_model(),
+        cut.micro_batch,
+        engine.initial_sha256,
+        engine.context,
+        engine.averaged if engine.ema else None,
+        engine.sharded,
+        events,
     )
 
 
@@ -255,7 +268,7 @@ class Engine:
             checkpoint_activations(blocks, self.context)
         if self.sharded:
             shard(self.model, blocks, device)
-        self.optimizer = make_optimizer(self.model, recipe, blocks, head)
+        self.optimizer = make_optimizer(self.model, recipe, blocks, head, task.undecayed)
         self.parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.ema = None if recipe.train.ema_decay is None else Ema(self.model, recipe.train.ema_decay)
 
@@ -364,13 +377,24 @@ class Engine:
         return found
 
     def evaluate(self, hooks: Hooks, step: int) -> float | None:
-        model = self.whole_model()
+        def work(model: nn.Module, version: str) -> Results:
+            def measure(world: World) -> Results:
+                with self.context():
+                    return hooks.evaluate(model, step, world, version)
 
-        def work(world: World) -> float | None:
-            with self.context():
-                return hooks.evaluate(model, step, world)
+            return where_whole(self.sharded, self.world, measure)
 
-        return where_whole(self.sharded, self.world, work)
+        results = work(self.whole_model(), "")
+        if self.ema:
+            with self.averaged() as model:
+                results = {**results, **work(model, EMA)}
+        return on_main(self.world, lambda: hooks.evaluated(step, results))
+
+    @contextmanager
+    def averaged(self) -> Iterator[nn.Module]:
+        """Within the block: `whole_model` with the moving averages as its weights; every process must enter it."""
+        with self.ema.in_place():
+            yield self.whole_model()
 
     def whole_model(self) -> nn.Module:
         """The model; of a sharded one a whole copy on the main process, and every process must call this."""

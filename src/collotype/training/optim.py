@@ -1,7 +1,7 @@
 """Optimiser and learning-rate schedule from the recipe."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,11 @@ from collotype.runtime.errors import UserError
 
 
 def make_optimizer(
-    model: nn.Module, recipe: Recipe, blocks: Sequence[nn.Module] = (), head: nn.Module | None = None
+    model: nn.Module,
+    recipe: Recipe,
+    blocks: Sequence[nn.Module] = (),
+    head: nn.Module | None = None,
+    undecayed: Collection[str] = (),
 ) -> torch.optim.Optimizer:
     """The recipe's optimiser over the trainable parameters.
 
@@ -21,12 +25,13 @@ def make_optimizer(
 
     Args:
         blocks: the layers from the input on; head: what is above them.
+        undecayed: names of matrices without weight decay.
 
     Raises:
         UserError: the recipe's optimiser is not installed or does not run on the model's device.
     """
     settings = recipe.train.optimizer
-    groups = parameter_groups(model, settings, blocks, head)
+    groups = parameter_groups(model, settings, blocks, head, undecayed)
     common = {"lr": settings.lr, "betas": (settings.beta1, settings.beta2), "eps": settings.eps}
     if settings.name == "adamw":
         return torch.optim.AdamW(groups, **common)
@@ -52,7 +57,11 @@ def paged_adamw_8bit(groups: list[dict[str, Any]], common: dict[str, Any]) -> to
 
 
 def parameter_groups(
-    model: nn.Module, settings: OptimizerSettings, blocks: Sequence[nn.Module], head: nn.Module | None
+    model: nn.Module,
+    settings: OptimizerSettings,
+    blocks: Sequence[nn.Module],
+    head: nn.Module | None,
+    undecayed: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """Trainable parameters by weight decay (matrices only) and learning rate.
 
@@ -65,13 +74,13 @@ def parameter_groups(
     in_head = set(head.parameters()) if head is not None else set()
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     layer = 0
-    for parameter in model.parameters():
+    for name, parameter in model.named_parameters():
         layer = layer_of.get(parameter, top if layer == len(blocks) > 0 else layer)
         if not parameter.requires_grad:
             continue
         multiplier = settings.layer_decay ** (top - layer) if blocks else 1.0
         multiplier *= settings.head_lr_multiplier if parameter in in_head else 1.0
-        decay = settings.weight_decay if parameter.ndim >= 2 else 0.0
+        decay = settings.weight_decay if parameter.ndim >= 2 and name not in undecayed else 0.0
         groups.setdefault((decay, multiplier), []).append(parameter)
     return [
         {"params": parameters, "weight_decay": decay, "lr_multiplier": multiplier}

@@ -63,6 +63,9 @@ class Task(Protocol):
     batch_norm_group: int | None
     """Examples that share the statistics of BatchNorm; none: the model has none."""
 
+    undecayed: Collection[str]
+    """The names of parameters without weight decay, beside all biases and norms."""
+
     def build(self) -> nn.Module:
         """The model before the first step; a function of the recipe alone."""
 

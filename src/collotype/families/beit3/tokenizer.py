@@ -141,7 +141,11 @@ class Beit3Tokenizer:
         Raises:
             UserError: the question has words that a closed vocabulary has not.
         """
-        own, room = self.vocabulary.ids(question), self.max_tokens - 2
+        return self.framed(self.vocabulary.ids(question))
+
+    def framed(self, own: Sequence[int]) -> Ids:
+        """A question that is in tokens already, without start and end."""
+        room = self.max_tokens - 2
         return Ids([START, *own[:room], END], len(own) > room)
 
     def batch(self, questions: Sequence[str], cut: bool = False) -> tuple[Tensor, Tensor]:

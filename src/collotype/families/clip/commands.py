@@ -57,8 +57,9 @@ def evaluate(
     world: World,
     cache: Path | None = None,
     batch_tokens: int | None = None,
+    out: Path | None = None,
     **options: Any,
 ) -> list[Measured]:
-    """Nothing of a CLIP's is kept (`cache`), and its batches are of fixed size (`batch_tokens`)."""
+    """Nothing of a CLIP's is kept (`cache`, `out`), and its batches are of fixed size (`batch_tokens`)."""
     benchmarks = find_suite(choice)
     return evaluate_model(load(model, **options).to(pick_device(world)), benchmarks, world=world)

@@ -57,6 +57,7 @@ class ClipTask:
     """Pictures and captions, contrasted over the whole batch."""
 
     couples_examples = True
+    undecayed = ()
 
     def __init__(self, recipe: ClipRecipe):
         self.recipe = recipe

@@ -66,12 +66,14 @@ def evaluate(
     world: World,
     cache: Path | None = None,
     batch_tokens: int | None = None,
+    out: Path | None = None,
     **options: Any,
 ) -> list[Measured]:
     """
     Args:
         cache: a folder that keeps embeddings and read texts; none keeps nothing.
         batch_tokens: tokens of a forward pass, padding included; none takes the default.
+        out: nothing is made for it.
     """
     device, benchmarks, kept = pick_device(world), find_suite(choice), Cache(cache)
     if model == BM25:

@@ -16,9 +16,10 @@ from collotype.families.retriever.batches import BATCH_TOKENS
 from collotype.families.retriever.benchmarks import Benchmark, averaged_names
 from collotype.families.retriever.benchmarks.benchmark import Event, Pages, differing_sizes, event
 from collotype.families.retriever.cache import Cache, key_of
-from collotype.families.retriever.heatmap import enlarge, light_up, similarity_map
+from collotype.families.retriever.heatmap import similarity_map
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.token_pooling import Pooling
+from collotype.report.heatmap import enlarge, light_up
 from collotype.runtime.device import peak_memory, reset_peak_memory
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import ALONE, World, gathered, over_blocks

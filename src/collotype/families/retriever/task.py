@@ -41,6 +41,7 @@ class RetrieverTask:
     """Queries and pages, late interaction or single vector, contrasted over the whole batch."""
 
     couples_examples = True
+    undecayed = ()
     batch_norm_group = None
 
     def __init__(self, recipe: RetrieverRecipe):

@@ -1,0 +1,83 @@
+"""What a BEiT-3 is evaluated on: questions about pictures."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from collotype.evaluation.vqa import Question
+from collotype.families.beit3.data import open_vqav2
+from collotype.families.beit3.data.easy_vqa import read_easy_vqa
+from collotype.families.beit3.data.questions import Questions
+from collotype.families.beit3.data.tables import read_table
+from collotype.recipe.beit3 import Beit3Evaluate
+from collotype.runtime.errors import UserError
+from collotype.runtime.tables import open_table
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """
+    Args:
+        name: SUITE/DATASET.
+        blank: the pictures are not shown.
+    """
+
+    name: str
+    questions: Questions
+    blank: bool = False
+
+    @cached_property
+    def answered(self) -> np.ndarray:
+        """Rows of the questions to which people's answers are known."""
+        return np.flatnonzero(self.questions.answer_row >= 0)
+
+    def people(self) -> list[Question]:
+        """What people answered, where that is known."""
+        return [self.questions.people(int(row)) for row in self.answered]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return sha256(f"{self.questions.digest} {self.blank}".encode()).hexdigest()
+
+    def sizes(self) -> dict[str, Any]:
+        pictures = len(np.unique(self.questions.picture))
+        return {"questions": len(self.questions), "pictures": pictures, "sha256": self.fingerprint}
+
+
+def vqav2(choice: Beit3Evaluate) -> Questions:
+    return open_vqav2(need_path(choice), choice.of_split, choice.held_out).questions
+
+
+def table(choice: Beit3Evaluate) -> Questions:
+    return read_table(open_table(need_path(choice), choice.of_split)).questions
+
+
+def easy_vqa(choice: Beit3Evaluate) -> Questions:
+    return read_easy_vqa(choice.of_split).questions
+
+
+def need_path(choice: Beit3Evaluate) -> str:
+    if choice.path is None:
+        raise UserError(f"The suite {choice.suite} reads your own files; name where they are with --path.")
+    return choice.path
+
+
+SUITES: dict[str, Callable[[Beit3Evaluate], Questions]] = {"easy-vqa": easy_vqa, "vqav2": vqav2, "vqa": table}
+"""Suites by name."""
+
+
+def find_suite(choice: Beit3Evaluate) -> Benchmark:
+    """
+    Raises:
+        UserError: no such suite, or its data is not there.
+    """
+    if choice.suite not in SUITES:
+        raise UserError(f"No suite {choice.suite!r}; a BEiT-3 can be evaluated on {', '.join(SUITES)}.")
+    questions = SUITES[choice.suite](choice)
+    if choice.limit:
+        questions = questions.take(np.arange(min(choice.limit, len(questions))))
+    return Benchmark(f"{choice.suite}/{choice.own_name}", questions, choice.blank_pictures)

@@ -1,0 +1,96 @@
+"""What a BEiT-3 does for the commands."""
+
+from pathlib import Path
+from typing import Any
+
+from collotype.evaluation.results import Measured
+from collotype.families.beit3.answers import read_answers
+from collotype.families.beit3.benchmarks import SUITES, find_suite
+from collotype.families.beit3.config import SIZES
+from collotype.families.beit3.evaluate import BATCH_TOKENS
+from collotype.families.beit3.evaluate import evaluate as evaluate_model
+from collotype.families.beit3.layouts import LAYOUTS, read
+from collotype.families.beit3.layouts import export as write_layout
+from collotype.families.beit3.layouts import recognises as recognises_layout
+from collotype.families.beit3.model import Beit3
+from collotype.families.beit3.task import Beit3Task
+from collotype.recipe.beit3 import Beit3Evaluate
+from collotype.report.card import card, find_record
+from collotype.runtime.device import pick_device
+from collotype.runtime.errors import UserError
+from collotype.runtime.process import World
+
+DEFAULT_SUITE = "easy-vqa"
+KNOWN = {"models": SIZES, "suites": SUITES, "layouts": LAYOUTS}
+SEEN = {
+    "kind": "questions that released weights have seen",
+    "note": "upstream never said which 1,000 pictures it held out: its fine-tuned weights were trained on some 97.5 % "
+    "of any others",
+}
+
+task = Beit3Task
+
+
+def recognises(source: str) -> bool:
+    """Is this a published BEiT-3?"""
+    return recognises_layout(source)
+
+
+def load(source: str | Path, tokenizer: str | Path | None = None, answers: str | Path | None = None) -> Beit3:
+    """The BEiT-3 in a folder or a published `.pth` file.
+
+    Args:
+        tokenizer: path of `beit3.spm`, if it is not beside a published file.
+        answers: a file of the answers' names, as `answer2label.txt`, if it is not beside it.
+    """
+    return read(source, tokenizer=tokenizer, answers=None if answers is None else read_answers(Path(answers))).model()
+
+
+def export(source: str | Path, layout: str, out: Path, **options: Any) -> None:
+    model, record = load(source, **options), find_record(Path(source))
+    config = model.config
+    lines = {
+        "pictures": f"{config.image_size} pixels, squashed",
+        "questions": f"at most {config.max_text_tokens} tokens",
+        "answers": f"one of {config.num_answers:,}",
+    }
+    metadata = {"pipeline_tag": "visual-question-answering"}
+    text = card(Path(source), metadata, "A BEiT-3 that answers questions, exported from collotype.", lines, record)
+    write_layout(model, layout, out, text)
+
+
+def evaluate(
+    model: str,
+    choice: Beit3Evaluate,
+    world: World,
+    cache: Path | None = None,
+    batch_tokens: int | None = None,
+    out: Path | None = None,
+    **options: Any,
+) -> list[Measured]:
+    """
+    Args:
+        cache: nothing of a BEiT-3's is kept there.
+        batch_tokens: tokens of a forward pass, padding included; none takes the default.
+        out: a folder for the submission, and for what is answered until all is.
+    """
+    if out is not None:
+        refuse_checkpoints(out, model)
+    ready, benchmark = load(model, **options), find_suite(choice)
+    found = evaluate_model(ready.to(pick_device(world)), benchmark, None, world, out, batch_tokens or BATCH_TOKENS)
+    if recognises_layout(model) and benchmark.name.startswith("vqav2/val"):
+        found.facts["events"].append(SEEN | {"count": len(benchmark.questions)})
+    return [found]
+
+
+def refuse_checkpoints(out: Path, model: str) -> None:
+    """
+    Raises:
+        UserError: `out` holds checkpoints, which BEiT-3's own code would evaluate in the model's place.
+    """
+    found = sorted(path.name for path in (*out.glob("checkpoint-*"), *out.glob("checkpoints")))
+    if found:
+        raise UserError(
+            f"{out} holds {found[0]}, and beside it nobody could tell whose answers are those of {model}; name another "
+            "folder with --out."
+        )

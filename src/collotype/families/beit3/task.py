@@ -1,0 +1,270 @@
+"""BEiT-3's answers to the engine's questions."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from collotype.evaluation.results import Measured
+from collotype.families.beit3.answers import ANSWERS, read_answers
+from collotype.families.beit3.benchmarks import Benchmark, find_suite
+from collotype.families.beit3.config import Beit3Config, sized
+from collotype.families.beit3.data import open_source
+from collotype.families.beit3.data.answers import common_answers
+from collotype.families.beit3.data.questions import Asked, QuestionDataset, Source
+from collotype.families.beit3.evaluate import METRICS, evaluate
+from collotype.families.beit3.layouts import Contents, ours, read
+from collotype.families.beit3.model import Beit3
+from collotype.families.beit3.tokenizer import WORDS, Beit3Tokenizer, Ids, pad, word_tokenizer
+from collotype.families.beit3.transforms import TrainingTransform
+from collotype.recipe.beit3 import Beit3Evaluate, Beit3Recipe, VqaIndexSource
+from collotype.runtime.errors import UserError
+from collotype.runtime.process import ALONE, World
+from collotype.runtime.seeds import seed_torch
+from collotype.training.task import Batch, Loss, Outputs
+
+
+@dataclass
+class QuestionCollate:
+    """Examples to a micro-batch; what loader processes need of a task.
+
+    Args:
+        places: of a picture in the model.
+    """
+
+    tokenizer: Beit3Tokenizer
+    num_answers: int
+    places: int
+
+    def __call__(self, examples: list[Asked]) -> Batch:
+        rows = [self.row(example) for example in examples]
+        ids, mask = pad([row.ids for row in rows])
+        targets = torch.zeros(len(examples), self.num_answers)
+        for place, example in enumerate(examples):
+            targets[place, list(example.labels)] = torch.tensor(example.scores)
+        return {
+            "pixels": torch.stack([example.pixels for example in examples]),
+            "ids": ids,
+            "mask": mask,
+            "targets": targets,
+            "cut": torch.tensor([row.cut for row in rows]),
+        }
+
+    def row(self, example: Asked) -> Ids:
+        asked = example.question
+        return self.tokenizer(asked) if isinstance(asked, str) else self.tokenizer.framed(asked)
+
+    def tokens(self, examples: list[Asked]) -> list[int]:
+        return [self.places + len(self.row(example).ids) for example in examples]
+
+
+class Beit3Task:
+    """Questions about pictures, each by itself."""
+
+    couples_examples = False
+    batch_norm_group = None
+    undecayed = ("beit3.vision_embed.cls_token", "beit3.encoder.embed_positions.A.weight")
+    """As published; the places of words are decayed."""
+
+    def __init__(self, recipe: Beit3Recipe):
+        self.recipe = recipe
+        self._benchmarks: dict[str, Benchmark] = {}
+
+    @cached_property
+    def sources(self) -> list[Source]:
+        return [open_source(source) for source in self.recipe.data.train]
+
+    @cached_property
+    def contents(self) -> Contents | None:
+        """What training starts from, if not from random weights.
+
+        Raises:
+            UserError: it cannot be read, has no head for questions or one for other answers and is to get none, or has
+                no names for its answers.
+        """
+        model = self.recipe.model
+        if model.weights is None:
+            return None
+        named = self.named_answers()
+        answers = self.common_answers() if model.new_head and named is None else named
+        found = read(
+            model.weights,
+            tokenizer=model.tokenizer,
+            answers=answers,
+            image_size=model.image_size,
+            new_head=model.new_head,
+        )
+        if found.answer_list is None:
+            raise UserError(
+                f"{model.weights} knows its answers by number only; give their names with --set "
+                "data.answers=answer2label.txt, or train for those of this data with --set model.new_head=true."
+            )
+        return replace(found, config=replace(found.config, drop_path=model.drop_path))
+
+    def named_answers(self) -> tuple[str, ...] | None:
+        """Those of the file that the recipe names, or that lies beside index files."""
+        indexed = [Path(one.path) / ANSWERS for one in self.recipe.data.train if isinstance(one, VqaIndexSource)]
+        files = [Path(self.recipe.data.answers)] if self.recipe.data.answers else indexed
+        return read_answers(files[0]) if files else None
+
+    def common_answers(self) -> tuple[str, ...]:
+        counts = sum((source.most_frequent for source in self.sources), Counter())
+        return common_answers(counts, self.recipe.data.fewest_questions)
+
+    @cached_property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The answers to choose from."""
+        return self.contents.answer_list if self.contents else self.named_answers() or self.common_answers()
+
+    @cached_property
+    def tokenizer(self) -> Beit3Tokenizer:
+        if self.contents:
+            return self.contents.tokenizer
+        longest = sized(self.recipe.model.size).max_text_tokens
+        if self.recipe.model.tokenizer != "words":
+            return Beit3Tokenizer.read(Path(self.recipe.model.tokenizer), longest)
+        asked = [source.questions for source in self.sources]
+        asked += [self.benchmark(choice).questions for choice in self.recipe.evaluate]
+        return word_tokenizer((one.text(row) for one in asked for row in range(len(one))), longest)
+
+    @cached_property
+    def config(self) -> Beit3Config:
+        if self.contents:
+            return self.contents.config
+        model = self.recipe.model
+        size = {} if model.image_size is None else {"image_size": model.image_size}
+        words, answers = self.tokenizer.vocab_size, len(self.vocabulary)
+        return sized(model.size, vocab_size=words, num_answers=answers, drop_path=model.drop_path, **size)
+
+    @cached_property
+    def asked(self) -> list[QuestionDataset]:
+        """
+        Raises:
+            UserError: questions are in tokens, and the model's are words.
+        """
+        data = self.recipe.data
+        values = data.augmentation.model_dump()
+        varied = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        transform = TrainingTransform(self.config.image_size, **varied)
+        in_tokens = [source.questions.origin for source in self.sources if source.questions.in_tokens]
+        if in_tokens and self.tokenizer.vocabulary.file_name == WORDS:
+            raise UserError(f"{in_tokens[0]} is in tokens of beit3.spm; set model.tokenizer to that file.")
+        return [
+            QuestionDataset(source.questions, self.vocabulary, transform, self.recipe.train.seed, data.merged)
+            for source in self.sources
+        ]
+
+    def build(self) -> Beit3:
+        seed = self.recipe.model.init_seed
+        seed_torch(self.recipe.train.seed if seed is None else seed, "init")
+        if self.contents:
+            return self.contents.model(None).train()
+        return Beit3(self.config, self.tokenizer, self.vocabulary)
+
+    def blocks(self, model: Beit3) -> list[nn.Module]:
+        return model.blocks()
+
+    def head(self, model: Beit3) -> nn.Module:
+        """Without the pooler, as published."""
+        return model.head
+
+    def datasets(self) -> list[QuestionDataset]:
+        return self.asked
+
+    @cached_property
+    def collate(self) -> QuestionCollate:
+        return QuestionCollate(self.tokenizer, len(self.vocabulary), self.config.side**2 + 1)
+
+    @property
+    def tokens(self) -> Callable[[list[Asked]], list[int]]:
+        return self.collate.tokens
+
+    def outputs(self, model: Beit3, batch: Batch) -> Outputs:
+        logits = model(batch["pixels"], batch["ids"], batch["mask"])
+        return {"logits": logits, "targets": batch["targets"], "cut": batch["cut"]}
+
+    def loss(self, outputs: Outputs) -> Loss:
+        """Binary cross-entropy with soft scores: the sum over answers, the mean over questions."""
+        logits, targets = outputs["logits"], outputs["targets"].to(outputs["logits"].dtype)
+        value = functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / len(logits)
+        best = logits.detach().argmax(1, keepdim=True)
+        score, cut = targets.gather(1, best).mean(), outputs["cut"].float().mean()
+        return Loss(value, {"batch_score": float(score), "part_cut": float(cut)})
+
+    def after_step(self, model: Beit3) -> None:
+        """Nothing: all weights are the optimiser's."""
+
+    def evaluate(
+        self, model: Beit3, choice: Beit3Evaluate, examples_to: Path | None = None, world: World = ALONE
+    ) -> list[Measured]:
+        return [evaluate(model, self.benchmark(choice), examples_to, world)]
+
+    def metrics(self) -> tuple[str, ...]:
+        return METRICS
+
+    def benchmark(self, choice: Beit3Evaluate) -> Benchmark:
+        """The suite's questions, opened once for all evaluations of a run.
+
+        Raises:
+            UserError: as of `find_suite`, or nobody's answers to them are known.
+        """
+        asked = choice.model_dump_json(exclude={"every_steps"})
+        if asked not in self._benchmarks:
+            found = find_suite(choice)
+            if not len(found.answered):
+                raise UserError(
+                    f"Nobody's answers to {found.name} are known, so a run cannot be measured by it; leave it out of "
+                    "evaluate, and answer it with `collotype evaluate RUN/model --out DIR`."
+                )
+            self._benchmarks[asked] = found
+        return self._benchmarks[asked]
+
+    def save(self, model: Beit3, folder: Path) -> None:
+        ours.write(model, folder)
+
+    def negatives_per_query(self) -> int:
+        return 0
+
+    def data_facts(self) -> dict[str, Any]:
+        sources = [
+            {"source": source.source, "examples": len(data), "sha256": data.fingerprint()}
+            for source, data in zip(self.recipe.data.train, self.asked, strict=True)
+        ]
+        train = {"examples": sum(source["examples"] for source in sources), "sources": sources}
+        found = [self.benchmark(choice) for choice in self.recipe.evaluate]
+        return {"train": train, **{one.name: one.sizes() for one in found}}
+
+    def events(self, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Questions that are not trained on, and questions that were longer than the limit."""
+        found = [
+            {
+                "kind": "questions left out",
+                "source": number,
+                "cause": fault.cause,
+                "place": fault.place,
+                "count": fault.count,
+            }
+            for number, data in enumerate(self.asked)
+            for fault in data.faults
+        ]
+        cut = round(sum(row.get("part_cut", 0) for row in steps) * self.recipe.train.batch)
+        longest = self.config.max_text_tokens
+        return found + ([{"kind": f"questions cut to {longest} tokens", "count": cut}] if cut else [])
+
+    def describe(self) -> dict[str, Any]:
+        with torch.device("meta"):
+            model = Beit3(self.config, self.tokenizer, self.vocabulary)
+        weights = list(model.parameters())
+        return {
+            "parameters": sum(weight.numel() for weight in weights),
+            "trainable_parameters": sum(weight.numel() for weight in weights if weight.requires_grad),
+            "architecture": self.recipe.model.size or f"{self.config.label}, {self.recipe.model.weights}",
+            "image_size": self.config.image_size,
+            "answers": len(self.vocabulary),
+        }
