@@ -24,9 +24,9 @@ def copy(model: nn.Module) -> Weights:
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
-def train_toy(folder: Path, hooks: Hooks = Hooks(), resume: bool = False, **settings: Any) -> Training:
+def train_toy(folder: Path, hooks: Hooks | None = None, resume: bool = False, **settings: Any) -> Training:
     recipe = toy_recipe(ema_decay=DECAY, **settings)
-    return train(ToyTask(recipe), recipe, folder, World(), CPU, resume, hooks)
+    return train(ToyTask(recipe), recipe, folder, World(), CPU, resume, hooks or Hooks())
 
 
 def averages_of(training: Training) -> Weights:
