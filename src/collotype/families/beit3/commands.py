@@ -1,5 +1,6 @@
 """What a BEiT-3 does for the commands."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,25 @@ SEEN = {
     "note": "upstream never said which 1,000 pictures it held out: its fine-tuned weights were trained on some 97.5 % "
     "of any others",
 }
+NAME, BEGINNING = b"beit3.text_embed", 2**24
+"""What every checkpoint of it has among its names, and where at the latest, in bytes, if it is of the old format."""
 
 task = Beit3Task
 
 
 def recognises(source: str) -> bool:
-    """Is this a published BEiT-3?"""
-    return recognises_layout(source)
+    """Is this a published BEiT-3: a folder with its vocabulary, or a `.pth` file with its weights?"""
+    path = Path(source)
+    return recognises_layout(path) and (not path.is_file() or names_weights(path))
+
+
+def names_weights(file: Path) -> bool:
+    """Has a checkpoint weights of BEiT-3? Nothing in it is executed: names of weights stand in it as they are."""
+    if not zipfile.is_zipfile(file):
+        with file.open("rb") as content:
+            return NAME in content.read(BEGINNING)
+    with zipfile.ZipFile(file) as parts:
+        return any(NAME in parts.read(name) for name in parts.namelist() if name.endswith("data.pkl"))
 
 
 def load(source: str | Path, tokenizer: str | Path | None = None, answers: str | Path | None = None) -> Beit3:

@@ -89,7 +89,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "layers": 4,
         "heads": 4,
         "image_size": 64,
-        "patch_size": 8,
+        "patch_size": 16,
         "vocab_size": 64,
         "text_positions": 34,
         "max_text_tokens": 32,

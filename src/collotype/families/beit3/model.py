@@ -22,6 +22,7 @@ from collotype.runtime.pixels import normalised
 
 BATCH = 16
 INIT_STD = 0.02
+PLACES_STD = 0.5
 
 
 class VisionEmbedding(nn.Module):
@@ -100,6 +101,22 @@ def initialize(module: nn.Module) -> None:
         if isinstance(layer, nn.Linear):
             nn.init.trunc_normal_(layer.weight, std=INIT_STD, a=-INIT_STD, b=INIT_STD)
             nn.init.zeros_(layer.bias)
+
+
+@torch.no_grad()
+def draw_at_unit_scale(model: "Beit3") -> None:
+    """For training from random weights: words and linear layers that keep the scale of what they are given.
+
+    Drawn as published, words have a deviation of 0.04 beside that of 1 of their places, and layers add a hundredth of
+    what they are given; pretraining on millions of pictures gets over that, 1,000 steps do not: the model then learns
+    which answer goes with which words, and never looks at the picture (docs/benchmarks.md).
+    """
+    nn.init.normal_(model.beit3.text_embed.weight)
+    for places in model.beit3.encoder.embed_positions.values():
+        nn.init.normal_(places.weight, std=PLACES_STD)
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=model.config.hidden_size**-0.5)
 
 
 class Beit3(nn.Module):

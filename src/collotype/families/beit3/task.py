@@ -20,7 +20,7 @@ from collotype.families.beit3.data.answers import common_answers
 from collotype.families.beit3.data.questions import Asked, QuestionDataset, Source
 from collotype.families.beit3.evaluate import METRICS, evaluate
 from collotype.families.beit3.layouts import Contents, ours, read
-from collotype.families.beit3.model import Beit3
+from collotype.families.beit3.model import Beit3, draw_at_unit_scale
 from collotype.families.beit3.tokenizer import WORDS, Beit3Tokenizer, Ids, pad, word_tokenizer
 from collotype.families.beit3.transforms import TrainingTransform
 from collotype.recipe.beit3 import Beit3Evaluate, Beit3Recipe, VqaIndexSource
@@ -165,7 +165,9 @@ class Beit3Task:
         seed_torch(self.recipe.train.seed if seed is None else seed, "init")
         if self.contents:
             return self.contents.model(None).train()
-        return Beit3(self.config, self.tokenizer, self.vocabulary)
+        model = Beit3(self.config, self.tokenizer, self.vocabulary)
+        draw_at_unit_scale(model)
+        return model
 
     def blocks(self, model: Beit3) -> list[nn.Module]:
         return model.blocks()
