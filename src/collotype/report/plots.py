@@ -74,9 +74,7 @@ def metric_curve(
     """A metric over steps, a line a dataset, with the expected values as bands."""
 
     def paint(axes: Any) -> None:
-        for dataset, colour in zip(
-            datasets, cycle((ACCENT, SECOND, INK, "#6b8e23", "#8a6d3b", "#7a4b8a")), strict=False
-        ):
+        for dataset, colour in zip(datasets, cycle(LINES), strict=False):
             there = [(step, results[dataset][metric]) for step, results in points if dataset in results]
             axes.plot(
                 [step for step, _ in there],
@@ -90,7 +88,9 @@ def metric_curve(
                 if (found["dataset"], found["metric"]) == (dataset, metric):
                     low, high = found["expected"] - found["tolerance"], found["expected"] + found["tolerance"]
                     axes.axhspan(low, high, color=colour, alpha=0.14, linewidth=0)
-        axes.set(xlabel="optimiser step", ylabel=display_name(metric), xlim=(0, None), ylim=(0, 1.04))
+        # the whole scale of a metric that comes near its end, else what there is of it
+        top = min(1.04, 1.15 * axes.dataLim.y1) if axes.dataLim.y1 < 0.5 else 1.04
+        axes.set(xlabel="optimiser step", ylabel=display_name(metric), xlim=(0, None), ylim=(0, top or 1.04))
         axes.legend(loc="best")
 
     return draw(paint)
