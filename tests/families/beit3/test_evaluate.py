@@ -13,9 +13,10 @@ import pytest
 import collotype
 from collotype import families
 from collotype.evaluation.vqa import vqa_scores
-from collotype.families.beit3 import evaluate as evaluation
+from collotype.families.beit3.answering import Answering
 from collotype.families.beit3.answers import write_answers
 from collotype.families.beit3.benchmarks import find_suite
+from collotype.families.beit3.data.pictures import decoded
 from collotype.families.beit3.submission import read_submission
 from collotype.pipeline import Run
 from collotype.recipe.load import load_evaluation
@@ -64,7 +65,7 @@ def test_the_score_is_that_of_each_question_answered_alone(tuned: tuple[Path, Ru
     model, questions = collotype.load(run.folder / "model"), benchmark.questions
     answers = {}
     for row in range(len(questions)):
-        image = evaluation.decoded(questions.pictures, int(questions.picture[row]))
+        image = decoded(questions.pictures, int(questions.picture[row]))
         (((answer, _),),) = model.answers([image], [questions.text(row)], top=1, cut=True)
         answers[int(questions.ids[row])] = answer
     assert read_submission(tmp_path / "submit_vqav2_val.json", list(answers)) == answers
@@ -141,7 +142,7 @@ def test_a_stopped_evaluation_goes_on_and_ends_alike(
     tuned: tuple[Path, Run], submitted: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, run = tuned
-    whole, done = evaluation.Answering.of_block, []
+    whole, done = Answering.of_block, []
 
     def stopped(self, pictures):
         if done:
@@ -149,13 +150,13 @@ def test_a_stopped_evaluation_goes_on_and_ends_alike(
         done.append(len(pictures))
         return whole(self, pictures)
 
-    monkeypatch.setattr(evaluation.Answering, "of_block", stopped)
+    monkeypatch.setattr(Answering, "of_block", stopped)
     with pytest.raises(KeyboardInterrupt):
         evaluate(run.folder / "model", root, tmp_path)
     assert not (tmp_path / FILE).exists()
     partial = json.loads((tmp_path / "submit_vqav2_test.partial.json").read_text())
     assert len(partial) == 4 * done[0] and partial == json.loads(submitted)[: len(partial)]
-    monkeypatch.setattr(evaluation.Answering, "of_block", whole)
+    monkeypatch.setattr(Answering, "of_block", whole)
     with pytest.raises(UserError, match=r"holds answers of an evaluation with another questions"):
         choice = load_evaluation("beit3", suite="vqav2", path=root, split="test", name="test", blank_pictures=True)
         shutil.copytree(tmp_path / ".answers-vqav2-test", tmp_path / ".answers-vqav2-test-blank")

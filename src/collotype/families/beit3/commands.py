@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from collotype.evaluation.results import Measured
+from collotype.families.beit3.answering import BATCH_TOKENS
 from collotype.families.beit3.answers import read_answers
 from collotype.families.beit3.benchmarks import SUITES, find_suite
 from collotype.families.beit3.config import SIZES
-from collotype.families.beit3.evaluate import BATCH_TOKENS
 from collotype.families.beit3.evaluate import evaluate as evaluate_model
 from collotype.families.beit3.layouts import LAYOUTS, read
 from collotype.families.beit3.layouts import export as write_layout
