@@ -147,7 +147,7 @@ def results_table(title: str, results: dict[str, dict[str, float]]) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("dataset")
     for metric in columns(results):
-        table.add_column(metric, justify="right")
+        table.add_column(metric, justify="right", overflow="fold")
     for dataset, metrics in results.items():
         table.add_row(dataset, *cells(metrics, columns(results)))
     return table
@@ -164,7 +164,7 @@ def evaluation_table(measured: dict[str, list[Measured]]) -> Table:
         table.add_column(name, overflow="fold")
     shown = columns(results_of(next(iter(measured.values()))))
     for metric in shown:
-        table.add_column(metric, justify="right")
+        table.add_column(metric, justify="right", overflow="fold")
     for row in zip(*measured.values(), strict=True):
         for model, one in zip(measured, row, strict=True):
             table.add_row(one.dataset, model, *cells(one.metrics, shown))

@@ -13,11 +13,12 @@ DECIMALS = 5
 
 
 def write_all(folder: Path, model: str, version: str, measured: Sequence[Measured]) -> None:
-    """Everything below `folder`: our own SUITE/DATASET.json, mteb/ and vidore-benchmark/."""
+    """Everything below `folder`: our own SUITE/DATASET.json, and of retrieval mteb/ and vidore-benchmark/."""
     name = model.strip("./").replace("\\", "/")
     write_results(folder, measured)
     write_for_mteb(folder / "mteb", name, measured[0].facts["model"]["sha256"][:12], measured)
-    write_for_vidore_benchmark(folder / "vidore-benchmark", name, version, measured)
+    if any("ndcg_at_5" in one.metrics for one in measured):
+        write_for_vidore_benchmark(folder / "vidore-benchmark", name, version, measured)
 
 
 def write_for_mteb(folder: Path, model: str, revision: str, measured: Sequence[Measured]) -> None:

@@ -107,7 +107,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "num_answers": 7,
     },
 }
-"""Fields of `Beit3Config` by name: the two published, one for a desk (1.6 M parameters), one for tests. A vocabulary of
+"""Fields of `Beit3Config` by name: the two published, one for a desk (1.8 M parameters), one for tests. A vocabulary of
 words and a list of answers change `vocab_size` and `num_answers`."""
 
 

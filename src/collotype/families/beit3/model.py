@@ -107,9 +107,9 @@ def initialize(module: nn.Module) -> None:
 def draw_at_unit_scale(model: "Beit3") -> None:
     """For training from random weights: words and linear layers that keep the scale of what they are given.
 
-    Drawn as published, words have a deviation of 0.04 beside that of 1 of their places, and layers add a hundredth of
-    what they are given; pretraining on millions of pictures gets over that, 1,000 steps do not: the model then learns
-    which answer goes with which words, and never looks at the picture (docs/benchmarks.md).
+    Drawn as published, words have a tenth of their places' deviation, and a layer gives an eighth of what it is given
+    (at 128 numbers); pretraining gets over that, 700 steps do not: the model then learns which answer goes with which
+    words, and does not look at the picture (docs/benchmarks.md).
     """
     nn.init.normal_(model.beit3.text_embed.weight)
     for places in model.beit3.encoder.embed_positions.values():
