@@ -35,7 +35,7 @@ def family_of(source: str | Path) -> str:
         said = None
     if said in FAMILIES:
         return said
-    # the retriever is the oldest, and its signs are the most general
+    # the newest first: the signs of the older ones are more general
     return next((name for name in reversed(FAMILIES) if family(name).recognises(str(source))), "retriever")
 
 

@@ -19,8 +19,8 @@ from collotype.runtime.errors import UserError
 
 BUILTIN = Path(__file__).parent / "builtin"
 
-FAMILIES: dict[str, type[Recipe]] = {"retriever": RetrieverRecipe, "beit3": Beit3Recipe, "clip": ClipRecipe}
-"""What kind of recipe each family has. Where a file may be of several families, the first that knows it takes it."""
+FAMILIES: dict[str, type[Recipe]] = {"retriever": RetrieverRecipe, "clip": ClipRecipe, "beit3": Beit3Recipe}
+"""What kind of recipe each family has. Where a file may be of several families, the last that knows it takes it."""
 
 
 class RecipeLoader(yaml.SafeLoader):
