@@ -5,11 +5,13 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from collotype.recipe.schema import (
+    Crops,
     Data,
     Evaluate,
     Fraction,
+    Interval,
+    Model,
     NotNegativeInt,
-    PositiveFloat,
     PositiveInt,
     Recipe,
     Section,
@@ -19,13 +21,9 @@ from collotype.recipe.schema import (
 )
 
 
-class Beit3Model(Section):
+class Beit3Model(Model):
     """A multiway encoder and a head for questions."""
 
-    size: str | None = None
-    """A named configuration with random weights (`collotype list models`)."""
-    weights: str | None = None
-    """A published `.pth` file or a folder to start from."""
     tokenizer: str | None = None
     """Path of `beit3.spm`; with `size` also `words`: exactly the words of the questions that the recipe names. With
     `weights` none takes what lies beside them."""
@@ -35,14 +33,9 @@ class Beit3Model(Section):
     """How often, in training, an example goes around the last block; around those before it proportionally less."""
     new_head: bool = False
     """With `weights`: draw pooler and head anew, for the answers of this data."""
-    init_seed: int | None = None
-    """Seed of what is drawn; none takes train.seed."""
 
     @model_validator(mode="after")
-    def start_somewhere(self) -> "Beit3Model":
-        if (self.size is None) == (self.weights is None):
-            found = "neither" if self.size is None else "both"
-            raise ValueError(f"found {found} of size (random weights) and weights (where they lie); give one of them")
+    def know_the_rest(self) -> "Beit3Model":
         if self.size is not None and self.tokenizer is None:
             raise ValueError("tokenizer is missing: the path of beit3.spm, or words")
         if self.weights is not None and self.tokenizer == "words":
@@ -99,16 +92,11 @@ Beit3Source = Annotated[
     nearest_source(*KINDS),
 ]
 
-Interval = Annotated[list[PositiveFloat], Field(min_length=2, max_length=2)]
 
-
-class PictureAugmentation(Section):
+class PictureAugmentation(Crops):
     """How training pictures are varied; the defaults are the published ones."""
 
     scale: Interval = Field(default_factory=lambda: [0.5, 1.0])
-    """Share of the picture's area that is cut out."""
-    ratio: Interval = Field(default_factory=lambda: [3 / 4, 4 / 3])
-    """Width / height of what is cut out."""
     flip_prob: Fraction = 0.5
     """How often pictures are mirrored."""
     operations: NotNegativeInt = 2

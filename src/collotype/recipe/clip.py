@@ -5,11 +5,13 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from collotype.recipe.schema import (
+    Crops,
     Data,
     Evaluate,
     Fraction,
+    Interval,
+    Model,
     NotNegativeInt,
-    PositiveFloat,
     PositiveInt,
     Recipe,
     Section,
@@ -19,13 +21,9 @@ from collotype.recipe.schema import (
 )
 
 
-class ClipModel(Section):
+class ClipModel(Model):
     """Two towers and what joins them."""
 
-    size: str | None = None
-    """A named configuration with random weights (`collotype list models`)."""
-    weights: str | None = None
-    """A folder, a checkpoint's file or a repository of the hub to start from."""
     activation: Literal["gelu", "quick_gelu"] | None = None
     """Of the transformers; weights do not tell it, and the wrong one costs accuracy. Needed with `size`; with `weights`
     where these do not say."""
@@ -36,14 +34,9 @@ class ClipModel(Section):
     batch_norm_group: PositiveInt | None = None
     """Examples that share their statistics, on any hardware; none: the whole batch, summed over the processes.
     Open_clip without --use-bn-sync: the batch of one GPU."""
-    init_seed: int | None = None
-    """Seed of the random initialisation; none takes train.seed."""
 
     @model_validator(mode="after")
-    def start_somewhere(self) -> "ClipModel":
-        if (self.size is None) == (self.weights is None):
-            found = "neither" if self.size is None else "both"
-            raise ValueError(f"found {found} of size (random weights) and weights (where they lie); give one of them")
+    def know_the_rest(self) -> "ClipModel":
         if self.size is not None and self.activation is None:
             raise ValueError(
                 "activation is missing: gelu, or quick_gelu as OpenAI's models and the first of open_clip's"
@@ -86,16 +79,12 @@ ClipSource = Annotated[
 ]
 
 Strengths = Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=4, max_length=4)]
-Interval = Annotated[list[PositiveFloat], Field(min_length=2, max_length=2)]
 
 
-class Augmentation(Section):
+class Augmentation(Crops):
     """How training pictures are varied; the keys of open_clip's --aug-cfg."""
 
     scale: Interval = Field(default_factory=lambda: [0.9, 1.0])
-    """Share of the picture's area that is cut out."""
-    ratio: Interval = Field(default_factory=lambda: [3 / 4, 4 / 3])
-    """Width / height of what is cut out."""
     color_jitter: Strengths | None = None
     """Strength of changes to brightness, contrast, saturation and hue."""
     color_jitter_prob: Fraction = 1.0
@@ -105,12 +94,7 @@ class Augmentation(Section):
     re_count: PositiveInt = 1
 
     @model_validator(mode="after")
-    def be_possible(self) -> "Augmentation":
-        for name, (low, high), most in (("scale", self.scale, 1), ("ratio", self.ratio, float("inf"))):
-            if low > high or high > most:
-                raise ValueError(
-                    f"{name} is from {low} to {high}; it must rise, and a scale ends at 1, the whole picture"
-                )
+    def keep_hues(self) -> "Augmentation":
         if self.color_jitter and self.color_jitter[3] > 0.5:
             raise ValueError(f"the last of color_jitter, the hue's, is {self.color_jitter[3]}; it is at most 0.5")
         return self

@@ -8,6 +8,7 @@ from collotype.recipe.schema import (
     Data,
     Evaluate,
     Fraction,
+    Model,
     NotNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -34,14 +35,10 @@ class Lora(Section):
     rank_stabilised: bool = False
 
 
-class RetrieverModel(Section):
+class RetrieverModel(Model):
     """The retriever's architecture."""
 
     backbone: str
-    size: str | None = None
-    """A named configuration with random weights."""
-    weights: str | None = None
-    """A folder, or a repository of the hub, to start from: a retriever in any published layout, or a plain model."""
     base: str | None = None
     """Where the base of an adapter in `weights` lies, if not where the adapter says."""
     lora: Lora | None = None
@@ -54,16 +51,11 @@ class RetrieverModel(Section):
     pooling: Literal["mean", "last"] = "mean"
     """What a single vector is made of: all tokens, or the last one (BiQwen2)."""
     preset: str
-    init_seed: int | None = None
-    """Seed of the random initialisation; none takes train.seed."""
     max_query_tokens: Annotated[int, Field(ge=16)] = 512
     """Tokens of a query's own text; training cuts a longer one and records it, encoding refuses it."""
 
     @model_validator(mode="after")
-    def start_somewhere(self) -> "RetrieverModel":
-        if (self.size is None) == (self.weights is None):
-            found = "neither" if self.size is None else "both"
-            raise ValueError(f"found {found} of size (random weights) and weights (where they lie); give one of them")
+    def train_what_can_be(self) -> "RetrieverModel":
         if self.quantize != "none" and self.lora is None:
             raise ValueError(f"quantize is {self.quantize}, and such weights cannot be trained; give lora, too")
         return self

@@ -36,6 +36,49 @@ class Section(BaseModel):
         return values
 
 
+class Model(Section):
+    """What training starts from: random weights of a named size, or weights that are there."""
+
+    size: str | None = None
+    """A named configuration with random weights (`collotype list models`)."""
+    weights: str | None = None
+    """A file, a folder or a repository of the hub to start from, in any published layout."""
+    init_seed: int | None = None
+    """Seed of the random initialisation; none takes train.seed."""
+
+    @model_validator(mode="after")
+    def start_somewhere(self) -> "Model":
+        if (self.size is None) == (self.weights is None):
+            found = "neither" if self.size is None else "both"
+            raise ValueError(f"found {found} of size (random weights) and weights (where they lie); give one of them")
+        return self
+
+
+Interval = Annotated[list[PositiveFloat], Field(min_length=2, max_length=2)]
+
+
+class Crops(Section):
+    """Which part of a training picture is cut out."""
+
+    scale: Interval
+    """Share of the picture's area that is cut out."""
+    ratio: Interval = Field(default_factory=lambda: [3 / 4, 4 / 3])
+    """Width / height of what is cut out."""
+
+    @model_validator(mode="after")
+    def be_possible(self) -> "Crops":
+        for name, (low, high), most in (("scale", self.scale, 1), ("ratio", self.ratio, float("inf"))):
+            if low > high or high > most:
+                raise ValueError(
+                    f"{name} is from {low} to {high}; it must rise, and a scale ends at 1, the whole picture"
+                )
+        return self
+
+    def values(self) -> dict[str, Any]:
+        """The keys and values, lists as tuples, as transforms take them."""
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in self.model_dump().items()}
+
+
 class Source(Section):
     """A source of training data."""
 
@@ -233,7 +276,7 @@ class Recipe(Section):
 
     name: str
     family: str
-    model: Section
+    model: Model
     data: Data
     loss: Section
     negatives: Negatives = Negatives()

@@ -20,7 +20,7 @@ from collotype.families.beit3.tokenizer import Beit3Tokenizer
 from collotype.report.heatmap import enlarge, light_up
 from collotype.runtime.device import peak_memory, reset_peak_memory
 from collotype.runtime.errors import UserError
-from collotype.runtime.process import ALONE, World, gathered
+from collotype.runtime.process import ALONE, World, gathered, on_main
 from collotype.training.faults import BadExampleError
 
 ANSWERED = "answered"
@@ -69,8 +69,8 @@ def evaluate(
         "timing": timing(gathered(answering.pace.facts(), world)),
         "peak_memory_mib": gathered(round(peak_memory(model.device) / 2**20, 1), world),
     }
-    if examples_to and not benchmark.blank:
-        illustrate(model, benchmark, answers, examples_to)
+    if not benchmark.blank:
+        on_main(world, lambda: examples_to and illustrate(model, benchmark, answers, examples_to))
     if not len(benchmark.answered):
         share = len(answers) / len(benchmark.questions)
         return Measured(benchmark.name, {ANSWERED: share}, ANSWERED, facts={**facts, "events": events})

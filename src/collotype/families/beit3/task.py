@@ -149,9 +149,7 @@ class Beit3Task:
             UserError: questions are in tokens, and the model's are words.
         """
         data = self.recipe.data
-        values = data.augmentation.model_dump()
-        varied = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        transform = TrainingTransform(self.config.image_size, **varied)
+        transform = TrainingTransform(self.config.image_size, **data.augmentation.values())
         in_tokens = [source.questions.origin for source in self.sources if source.questions.in_tokens]
         if in_tokens and self.tokenizer.vocabulary.file_name == WORDS:
             raise UserError(f"{in_tokens[0]} is in tokens of beit3.spm; set model.tokenizer to that file.")

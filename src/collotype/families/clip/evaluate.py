@@ -62,7 +62,7 @@ def evaluate(
             metrics, headline = accuracy(found, benchmark), "top1"
             if not any(one.headline == "top1" for one in measured):
                 draw = partial(illustrate, benchmark, found, examples_to)
-                on_main(world, draw if examples_to else lambda: None)
+                on_main(world, lambda draw=draw: examples_to and draw())
         else:
             metrics, headline = retrieve(model, benchmark, world), "image_to_text_recall_at_1"
         facts = {

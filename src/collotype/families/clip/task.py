@@ -86,12 +86,7 @@ class ClipTask:
 
     @cached_property
     def captioned(self) -> list[CaptionDataset]:
-        augmentation = Augmentation(
-            **{
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in self.recipe.data.augmentation.model_dump().items()
-            }
-        )
+        augmentation = Augmentation(**self.recipe.data.augmentation.values())
         prepare = self.config.preprocess_cfg
         transform = TrainingTransform(self.config.vision_cfg.image_size, augmentation, prepare.mean, prepare.std)
         return [CaptionDataset(source, transform, self.recipe.train.seed) for source in self.sources]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,7 +23,7 @@ from collotype.families.retriever.token_pooling import Pooling
 from collotype.report.heatmap import enlarge, light_up
 from collotype.runtime.device import peak_memory, reset_peak_memory
 from collotype.runtime.errors import UserError
-from collotype.runtime.process import ALONE, World, gathered, over_blocks
+from collotype.runtime.process import ALONE, World, gathered, on_main, over_blocks
 
 SHOWN_QUERIES, SHOWN_PAGES = 4, 3
 LATE_LEGEND = (
@@ -175,13 +176,9 @@ def evaluate(
         found = retrieve(searcher, subsets, world)
         seconds = round(time.perf_counter() - started, 2)
         peaks = gathered(round(peak_memory(device) / 2**20, 1), world)
-        if examples_to and not measured and isinstance(searcher, VectorSearch):
-            legend = LATE_LEGEND if searcher.model.config.interaction == "late" else SINGLE_LEGEND
-            writer = GalleryWriter(
-                examples_to, "Queries and their best pages", legend + " A green frame is a right page."
-            )
-            illustrate(searcher.model, found[0], writer)
-            writer.write()
+        if not measured and isinstance(searcher, VectorSearch):
+            draw = partial(illustrate, searcher.model, found[0], examples_to)
+            on_main(world, lambda draw=draw: examples_to and draw())
         facts = {
             "model": {"sha256": searcher.digest, **searcher.facts()},
             "looks_at": searcher.looks_at(subsets[0].pages),
@@ -226,9 +223,10 @@ def averages(measured: Sequence[Measured]) -> list[Measured]:
     ]
 
 
-def illustrate(model: Retriever, retrieval: Retrieval, writer: GalleryWriter) -> None:
-    """Adds the first queries with their best pages; with late interaction also where each word was found."""
+def illustrate(model: Retriever, retrieval: Retrieval, folder: Path) -> None:
+    """The first queries with their best pages; with late interaction also where each word was found."""
     benchmark, late = retrieval.benchmark, model.config.interaction == "late"
+    writer = GalleryWriter(folder, "Queries and their best pages", LATE_LEGEND if late else SINGLE_LEGEND)
     numbers = {page: number for number, page in reversed(list(enumerate(benchmark.pages.ids)))}
     for query in list(benchmark.queries)[:SHOWN_QUERIES]:
         scores, text = retrieval.of_query(query), benchmark.queries[query]
@@ -250,3 +248,4 @@ def illustrate(model: Retriever, retrieval: Retrieval, writer: GalleryWriter) ->
         first = next((n for n, page in enumerate(ranking, 1) if page in benchmark.qrels[query]), None)
         note = f"{benchmark.name}, {query}: first right page at rank {first} of {benchmark.num_pages}"
         writer.add(f"“{text}”", note, rows)
+    writer.write()
