@@ -1,0 +1,1 @@
+"""Pages in, hits with the place on the page out."""

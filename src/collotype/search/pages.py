@@ -1,0 +1,104 @@
+"""What search passes around: a page as it comes in, what an encoder makes of it and of a query, a hit.
+
+Boxes are (left, top, right, bottom) as parts of the page's width and height, from the top left corner.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of a page's text layer, or of what OCR read."""
+
+    text: str
+    box: Box
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A page of a document, before it is encoded."""
+
+    document: str
+    """The file's path below the folder it was indexed from, as the user knows it."""
+    number: int
+    """Counted from 1; a picture is a document of one page."""
+    digest: str
+    """Of what is on the page: an unchanged page is not encoded again."""
+    size: tuple[int, int]
+    """Of `picture()`, in pixels."""
+    picture: Callable[[], "Image.Image"]
+    words: Sequence[Word] = ()
+    """Of the text layer, in reading order; a scan has none."""
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return f"{self.document}#page={self.number}"
+
+
+@dataclass(frozen=True)
+class EncodedPage:
+    """Vectors float32 [n, D] of unit length, and where on the page each was read: float32 [n, 4], NaN for nowhere."""
+
+    vectors: "np.ndarray"
+    boxes: "np.ndarray"
+
+
+@dataclass(frozen=True)
+class EncodedQuery:
+    """Vectors float32 [m, D], and for each the query's word it belongs to (its index in `words`, -1 for none)."""
+
+    vectors: "np.ndarray"
+    words: tuple[str, ...]
+    word_of: tuple[int, ...]
+
+
+class Encoder(Protocol):
+    """A retriever as search sees it."""
+
+    name: str
+    """What made a hit, said in every result: "MiniLM over the text layer", "runs/desk-colpali/model"."""
+    identity: str
+    """Digest of all that decides a vector: an index belongs to one."""
+    dim: int
+    interaction: Literal["late", "single"]
+
+    def encode_pages(self, pages: Sequence[Page]) -> list[EncodedPage]: ...
+
+    def encode_queries(self, queries: Sequence[str]) -> list[EncodedQuery]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where on a page one of a query's words was found best."""
+
+    word: str
+    box: Box
+    score: float
+    """Its dot product."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit:
+    """A page that answers a query."""
+
+    document: str
+    page: int
+    score: float
+    """Exact MaxSim, float32, whatever found the page."""
+    places: tuple[Place, ...]
+    text: str
+    """What stands around the best place, if the page has text."""
+    metadata: dict[str, Any]
+
+    @property
+    def link(self) -> str:
+        return f"{self.document}#page={self.page}"
