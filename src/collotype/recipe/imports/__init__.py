@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """What the other tool would have done where a recipe of ours has nothing to say, because it cannot go wrong here."""
+    """What the other tool would have done where a recipe has nothing to say, because here it cannot go wrong."""
 
     tool: str
     """colpali-engine, open_clip, beit3 or transformers."""
