@@ -18,7 +18,7 @@ from collotype.search.filters import allowed
 from collotype.search.packing import unpack_boxes
 from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, Hit, Page, Word
 from collotype.search.places import places, text_around
-from collotype.search.scoring import signs
+from collotype.search.scoring import lists, signs
 from collotype.search.scoring.plan import Explanation, Plan, named
 from collotype.search.store import OLD_VERSIONS_KEPT, Store, from_lists
 from collotype.search.view import View
@@ -182,7 +182,7 @@ class Index:
         self._store.write([(page, self._pooled(encoded)) for page, encoded in pages], gone)
         missing, total = len(self.view().newer), len(self)
         if missing >= max(NEWER_AT_LEAST, NEWER_PART * total):
-            self._make_signs()
+            self._make_side_files(with_lists=False)
 
     def _check(self, pages: Sequence[tuple[Page, EncodedPage]]) -> None:
         seen: set[str] = set()
@@ -213,13 +213,15 @@ class Index:
     def optimize(self, keep_versions: timedelta = OLD_VERSIONS_KEPT) -> None:
         """Makes the side files of all pages and large files out of small ones; worth it after much was added."""
         self._store.compact(keep_versions)
-        self._make_signs()
+        self._make_side_files(with_lists=True)
 
-    def _make_signs(self) -> None:
+    def _make_side_files(self, with_lists: bool) -> None:
         with in_turn(self.folder / ".side"):
             view = self.view()
             if len(view.newer):
                 signs.build(self.folder / SIDE, view.version)
+            if with_lists and view.version.catalogue.counts.sum(dtype=np.int64) >= lists.MADE_FROM:
+                lists.build(self.folder / SIDE, view.version)
         with self._refreshing:
             self._view = None
 

@@ -33,6 +33,9 @@ LIGHT = ["key", "document", "page", "digest", "count"]
 OLD_VERSIONS_KEPT = timedelta(hours=1)
 """How long a reader may stay on a version that writers have left behind."""
 
+LOOSE_PART = 0.2
+"""Of the rows, deleted or in small files, from which on the table is written anew."""
+
 
 def schema(dim: int, precision: Precision) -> pa.Schema:
     number = pa.float16() if precision == "fp16" else pa.int8()
@@ -226,9 +229,18 @@ class Store:
         return pa.table({name: columns[name] for name in kinds.names}, schema=kinds)
 
     def compact(self, keep_versions: timedelta = OLD_VERSIONS_KEPT) -> None:
-        """Small files into large ones, and the files of versions older than `keep_versions` away."""
+        """Small files into one, where that is worth it, and the files of versions older than `keep_versions` away."""
         with self.turn(), room_to_write(self.folder):
-            self._database.open_table(TABLE).optimize(cleanup_older_than=keep_versions)
+            table = self._database.open_table(TABLE)
+            if worth_compacting(table.stats()):
+                table.optimize(cleanup_older_than=keep_versions)
+
+
+def worth_compacting(stats: dict) -> bool:
+    """Would few enough rows be copied: all of them are, so not before a part is deleted or outside the largest file."""
+    files = stats["fragment_stats"]
+    written = files["num_fragments"] * files["lengths"]["mean"]
+    return written > stats["num_rows"] * (1 + LOOSE_PART) or files["lengths"]["max"] < written * (1 - LOOSE_PART)
 
 
 def connect(folder: Path) -> "lancedb.DBConnection":
