@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from collotype.runtime.errors import UserError
-from collotype.runtime.files import in_turn, room_to_write
+from collotype.runtime.files import in_turn
 from collotype.search import about
 from collotype.search.about import About
 from collotype.search.filters import allowed
@@ -20,7 +20,7 @@ from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, Hit, Page
 from collotype.search.places import places, text_around
 from collotype.search.scoring import lists, signs
 from collotype.search.scoring.plan import Explanation, Plan, named
-from collotype.search.store import OLD_VERSIONS_KEPT, Store, from_lists
+from collotype.search.store import OLD_VERSIONS_KEPT, WRITING, Store, from_lists
 from collotype.search.view import View
 
 SIDE = "side"
@@ -74,14 +74,10 @@ class Index:
             UserError: the folder has an index already, or other files.
         """
         folder, about_it = Path(path), About(**described)
-        with room_to_write(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        with in_turn(folder / ".writing"):
-            if about.is_index(folder):
-                raise UserError(f"There is an index in {folder} already; add to it, or choose another folder.")
-            # a table without index.json is what a kill in the next two lines leaves
-            if foreign := [file.name for file in folder.iterdir() if file.name not in (".writing", "pages.lance")]:
-                raise UserError(f"{folder} is no index and not empty (it has {foreign[0]}); choose another folder.")
+        about.check_free(folder)
+        with in_turn(folder / WRITING):
+            # again, because another process may have had its turn before; a table alone is what a kill has left
+            about.check_free(folder)
             Store.create(folder, about_it.dim, about_it.precision)
             about_it.write(folder)
         return cls(folder, about_it)

@@ -26,7 +26,8 @@ from collotype.search.pages import EncodedPage, Page
 if TYPE_CHECKING:
     import lancedb
 
-TABLE = "pages"
+TABLE, WRITING = "pages", ".writing"
+"""The table, and the empty file that a writer holds."""
 ALL = 2**31 - 1
 """A limit that is none: without one, Lance gives ten rows."""
 LIGHT = ["key", "document", "page", "digest", "count"]
@@ -201,7 +202,7 @@ class Store:
             merge.execute(self.rows(pages))
 
     def turn(self):
-        return in_turn(self.folder / ".writing")
+        return in_turn(self.folder / WRITING)
 
     def rows(self, pages: Sequence[tuple[Page, EncodedPage]]) -> pa.Table:
         packed = [pack_vectors(encoded.vectors, self.precision) for _, encoded in pages]
