@@ -22,6 +22,7 @@ ALL = (
     "memory",
     "preprocess",
     "pooling",
+    "search",
     "invariance",
 )
 

@@ -15,6 +15,7 @@ from collotype.runtime.files import in_turn
 from collotype.search import about
 from collotype.search.about import About
 from collotype.search.filters import allowed
+from collotype.search.held import Held
 from collotype.search.packing import unpack_boxes
 from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, Hit, Page, Word
 from collotype.search.places import places, text_around
@@ -60,6 +61,7 @@ class Index:
         self.folder, self.about = folder, about_it
         self._store = Store(folder, about_it.dim, about_it.precision)
         self._refreshing = threading.Lock()
+        self._held = Held()
         self._view: View | None = None
 
     @classmethod
@@ -105,7 +107,7 @@ class Index:
         with self._refreshing:
             newest = self._store.newest_version()
             if self._view is None or self._view.version.number != newest:
-                self._view = View(self._store.snapshot(), self.folder / SIDE)
+                self._view = View(self._store.snapshot(), self.folder / SIDE, self._held)
             return self._view
 
     def __len__(self) -> int:
@@ -285,19 +287,7 @@ def hit(query: EncodedQuery, page: StoredPage, score: float) -> Hit:
     return Hit(document=page.document, page=page.number, score=score, places=found, text=text, metadata=page.metadata)
 
 
-DETAILS = (
-    "document",
-    "page",
-    "digest",
-    "width",
-    "height",
-    "metadata",
-    "words",
-    "word_boxes",
-    "scale",
-    "vectors",
-    "boxes",
-)
+DETAILS = ("document", "page", "digest", "width", "height", "metadata", "words", "word_boxes", "boxes")
 
 
 def stored_pages(view: View, rows: np.ndarray) -> list[StoredPage]:
@@ -305,13 +295,11 @@ def stored_pages(view: View, rows: np.ndarray) -> list[StoredPage]:
     if not len(rows):
         return []
     found = view.version.take(rows, DETAILS)
-    vectors, starts = from_lists(found["vectors"])
-    boxes, word_boxes = (from_lists(found[name]) for name in ("boxes", "word_boxes"))
-    light = found.drop_columns(["vectors", "boxes", "word_boxes"]).to_pylist()
+    (boxes, starts), (word_boxes, words) = (from_lists(found[name]) for name in ("boxes", "word_boxes"))
+    light = found.drop_columns(["boxes", "word_boxes"]).to_pylist()
     pages = []
-    for place, row in enumerate(light):
-        mine = slice(starts[place], starts[place + 1])
-        there = unpack_boxes(word_boxes[0][word_boxes[1][place] : word_boxes[1][place + 1]])
+    for place, (row, (vectors, scale)) in enumerate(zip(light, view.pages(rows), strict=True)):
+        there = unpack_boxes(word_boxes[words[place] : words[place + 1]]).tolist()
         pages.append(
             StoredPage(
                 document=row["document"],
@@ -319,8 +307,10 @@ def stored_pages(view: View, rows: np.ndarray) -> list[StoredPage]:
                 digest=row["digest"],
                 size=(row["width"], row["height"]),
                 metadata=json.loads(row["metadata"]),
-                words=tuple(Word(text, tuple(box)) for text, box in zip(row["words"], there.tolist(), strict=True)),
-                encoded=EncodedPage(vectors[mine].astype(np.float32) * row["scale"], unpack_boxes(boxes[0][mine])),
+                words=tuple(Word(text, tuple(box)) for text, box in zip(row["words"], there, strict=True)),
+                encoded=EncodedPage(
+                    vectors.float().numpy() * scale, unpack_boxes(boxes[starts[place] : starts[place + 1]])
+                ),
             )
         )
     return pages

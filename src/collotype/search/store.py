@@ -139,9 +139,12 @@ class Version:
         """Columns of the pages at these places of the catalogue, in their order."""
         keys = self.catalogue.keys[places]
         row_ids = self.catalogue.rows[places].tolist()
-        found = self._table.take_row_ids(row_ids).select(["key", *columns]).to_arrow().combine_chunks()
-        order = np.argsort(found["key"].to_numpy())
-        return found.take(order[np.searchsorted(found["key"].to_numpy(), keys, sorter=order)]) if len(keys) else found
+        found = self._table.take_row_ids(row_ids).select(["key", *columns]).to_arrow()
+        have = found["key"].to_numpy()
+        if np.array_equal(have, keys):
+            return found
+        order = np.argsort(have)
+        return found.take(order[np.searchsorted(have, keys, sorter=order)])
 
     def scan(self, columns: Sequence[str], rows_at_once: int = 64) -> Iterator[pa.RecordBatch]:
         """All pages, streamed, in Lance's order."""
