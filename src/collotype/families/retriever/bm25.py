@@ -21,6 +21,7 @@ from collotype.runtime.terms import RUN, terms
 K1, B, METHOD = 1.5, 0.75, "lucene"
 """bm25s' defaults."""
 
+
 class Bm25:
     """Searches pages by their words."""
 

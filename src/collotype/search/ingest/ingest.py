@@ -80,7 +80,9 @@ def ingest(
     else:
         documents = dict(zip(names, files, strict=True))
     work = Ingestion(index, encoder, ledger, known, documents, told)
-    events = read_all(documents, work.complete(), encoder.looks_at, limits, workers or max(1, (os.cpu_count() or 2) - 1))
+    events = read_all(
+        documents, work.complete(), encoder.looks_at, limits, workers or max(1, (os.cpu_count() or 2) - 1)
+    )
     try:
         for event in events:
             work.take(event)

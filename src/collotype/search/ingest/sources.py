@@ -160,4 +160,3 @@ def gone(places: Iterable[str | Path], known: Mapping[str, Entry], found: Mappin
         for document, entry in known.items()
         if document not in found and any(Path(entry.file).is_relative_to(root) for root in roots)
     ]
-

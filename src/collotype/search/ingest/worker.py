@@ -82,7 +82,9 @@ class Worker:
             picture = picture_of(path, page, PAGE_PX)
             size = picture.size
         if max(size) > self.limits.aspect * min(size):
-            raise pdf.PdfError(TOO_LONG, f"{path}, page {page} is more than {self.limits.aspect} times as long as wide.")
+            raise pdf.PdfError(
+                TOO_LONG, f"{path}, page {page} is more than {self.limits.aspect} times as long as wide."
+            )
         words = [(text, [round(side, 5) for side in box]) for text, box in words]
         content = hashlib.blake2b(json.dumps([size, words]).encode(), digest_size=16)
         pixels = picture.tobytes() if picture else None
