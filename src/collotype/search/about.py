@@ -12,6 +12,8 @@ from collotype.search.pages import Encoder
 
 FORMAT = 1
 FILE = "index.json"
+OWN = (".writing", "pages.lance")
+"""What may be there before `index.json`, which comes last."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,14 @@ class About:
 
 def is_index(folder: Path) -> bool:
     return (folder / FILE).is_file()
+
+
+def check_free(folder: Path) -> None:
+    """Raises a UserError where a folder has an index, or files that are none of one."""
+    if is_index(folder):
+        raise UserError(f"There is an index in {folder} already; add to it, or choose another folder.")
+    if folder.is_dir() and (foreign := [file.name for file in folder.iterdir() if file.name not in OWN]):
+        raise UserError(f"{folder} is no index and not empty (it has {foreign[0]}); choose another folder.")
 
 
 def read(folder: Path) -> About:

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from collotype.runtime.errors import UserError
-from collotype.runtime.files import in_turn, room_to_write
+from collotype.runtime.files import in_turn
 from collotype.search import about
 from collotype.search.about import About
 from collotype.search.filters import allowed
 from collotype.search.packing import unpack_boxes
 from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, Hit, Page, Word
 from collotype.search.places import places, text_around
-from collotype.search.scoring import signs
+from collotype.search.scoring import lists, signs
 from collotype.search.scoring.plan import Explanation, Plan, named
-from collotype.search.store import OLD_VERSIONS_KEPT, Store, from_lists
+from collotype.search.store import OLD_VERSIONS_KEPT, WRITING, Store, from_lists
 from collotype.search.view import View
 
 SIDE = "side"
@@ -74,14 +74,10 @@ class Index:
             UserError: the folder has an index already, or other files.
         """
         folder, about_it = Path(path), About(**described)
-        with room_to_write(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        with in_turn(folder / ".writing"):
-            if about.is_index(folder):
-                raise UserError(f"There is an index in {folder} already; add to it, or choose another folder.")
-            # a table without index.json is what a kill in the next two lines leaves
-            if foreign := [file.name for file in folder.iterdir() if file.name not in (".writing", "pages.lance")]:
-                raise UserError(f"{folder} is no index and not empty (it has {foreign[0]}); choose another folder.")
+        about.check_free(folder)
+        with in_turn(folder / WRITING):
+            # again, because another process may have had its turn before; a table alone is what a kill has left
+            about.check_free(folder)
             Store.create(folder, about_it.dim, about_it.precision)
             about_it.write(folder)
         return cls(folder, about_it)
@@ -182,7 +178,7 @@ class Index:
         self._store.write([(page, self._pooled(encoded)) for page, encoded in pages], gone)
         missing, total = len(self.view().newer), len(self)
         if missing >= max(NEWER_AT_LEAST, NEWER_PART * total):
-            self._make_signs()
+            self._make_side_files(with_lists=False)
 
     def _check(self, pages: Sequence[tuple[Page, EncodedPage]]) -> None:
         seen: set[str] = set()
@@ -213,13 +209,15 @@ class Index:
     def optimize(self, keep_versions: timedelta = OLD_VERSIONS_KEPT) -> None:
         """Makes the side files of all pages and large files out of small ones; worth it after much was added."""
         self._store.compact(keep_versions)
-        self._make_signs()
+        self._make_side_files(with_lists=True)
 
-    def _make_signs(self) -> None:
+    def _make_side_files(self, with_lists: bool) -> None:
         with in_turn(self.folder / ".side"):
             view = self.view()
             if len(view.newer):
                 signs.build(self.folder / SIDE, view.version)
+            if with_lists and view.version.catalogue.counts.sum(dtype=np.int64) >= lists.MADE_FROM:
+                lists.build(self.folder / SIDE, view.version)
         with self._refreshing:
             self._view = None
 

@@ -38,17 +38,21 @@ def newest(folder: Path, kind: str) -> Side | None:
 
 
 def read(path: Path) -> Side | None:
-    about = json.loads((path / "side.json").read_text())
-    if about["format"] != FORMAT:
+    try:
+        about = json.loads((path / "side.json").read_text())
+        if about["format"] != FORMAT:
+            return None
+        arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in about["arrays"]}
+        return Side(about["version"], arrays)
+    except (ValueError, KeyError, TypeError):
+        # damaged: it can be made again, and until then the table has all of it
         return None
-    arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in about["arrays"]}
-    return Side(about["version"], arrays)
 
 
 def write(folder: Path, kind: str, version: int, fill: Callable[[Path], None]) -> None:
     """Writes one, by `fill`, which puts NAME.npy files into the folder it is given; older ones are removed."""
     path = folder / f"{kind}-{version:012d}"
-    if path.exists():
+    if path.exists() and read(path):
         return
     with atomic_folder(path) as scratch:
         fill(scratch)

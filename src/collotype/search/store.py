@@ -26,12 +26,16 @@ from collotype.search.pages import EncodedPage, Page
 if TYPE_CHECKING:
     import lancedb
 
-TABLE = "pages"
+TABLE, WRITING = "pages", ".writing"
+"""The table, and the empty file that a writer holds."""
 ALL = 2**31 - 1
 """A limit that is none: without one, Lance gives ten rows."""
 LIGHT = ["key", "document", "page", "digest", "count"]
 OLD_VERSIONS_KEPT = timedelta(hours=1)
 """How long a reader may stay on a version that writers have left behind."""
+
+LOOSE_PART = 0.2
+"""Of the rows, deleted or in small files, from which on the table is written anew."""
 
 
 def schema(dim: int, precision: Precision) -> pa.Schema:
@@ -198,7 +202,7 @@ class Store:
             merge.execute(self.rows(pages))
 
     def turn(self):
-        return in_turn(self.folder / ".writing")
+        return in_turn(self.folder / WRITING)
 
     def rows(self, pages: Sequence[tuple[Page, EncodedPage]]) -> pa.Table:
         packed = [pack_vectors(encoded.vectors, self.precision) for _, encoded in pages]
@@ -226,9 +230,18 @@ class Store:
         return pa.table({name: columns[name] for name in kinds.names}, schema=kinds)
 
     def compact(self, keep_versions: timedelta = OLD_VERSIONS_KEPT) -> None:
-        """Small files into large ones, and the files of versions older than `keep_versions` away."""
+        """Small files into one, where that is worth it, and the files of versions older than `keep_versions` away."""
         with self.turn(), room_to_write(self.folder):
-            self._database.open_table(TABLE).optimize(cleanup_older_than=keep_versions)
+            table = self._database.open_table(TABLE)
+            if worth_compacting(table.stats()):
+                table.optimize(cleanup_older_than=keep_versions)
+
+
+def worth_compacting(stats: dict) -> bool:
+    """Would few enough rows be copied: all of them are, so not before a part is deleted or outside the largest file."""
+    files = stats["fragment_stats"]
+    written = files["num_fragments"] * files["lengths"]["mean"]
+    return written > stats["num_rows"] * (1 + LOOSE_PART) or files["lengths"]["max"] < written * (1 - LOOSE_PART)
 
 
 def connect(folder: Path) -> "lancedb.DBConnection":

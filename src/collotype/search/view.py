@@ -11,7 +11,7 @@ import torch
 
 from collotype.search import side
 from collotype.search.packing import pack_signs
-from collotype.search.scoring import bits, exact, signs
+from collotype.search.scoring import bits, exact, lists, signs
 from collotype.search.scoring.plan import EXACT_VECTORS, Explanation, Plan, choose
 from collotype.search.store import Version, from_lists, parts
 
@@ -29,18 +29,30 @@ class View:
     def __init__(self, version: Version, folder: Path):
         self.version = version
         self.signs = side.newest(folder, signs.KIND)
+        self.lists = side.newest(folder, lists.KIND)
 
     @cached_property
-    def sign_places(self) -> np.ndarray:
-        """Which page each of the side file's is, -1 for one that is gone, int64."""
-        return self.version.catalogue.find(self.signs.arrays["keys"]) if self.signs else np.empty(0, int)
+    def sign_of(self) -> np.ndarray:
+        """Where in the side file of signs each page is, -1 where it is not, int64 [P]."""
+        return self.positions(self.signs)
+
+    @cached_property
+    def listed(self) -> np.ndarray:
+        """Where in the token lists each page is, -1 where it is not, int64 [P]."""
+        return self.positions(self.lists)
+
+    def positions(self, of: side.Side | None) -> np.ndarray:
+        found = np.full(len(self.version.catalogue), -1)
+        if of:
+            places = self.version.catalogue.find(of.arrays["keys"])
+            there = np.flatnonzero(places >= 0)
+            found[places[there]] = there
+        return found
 
     @cached_property
     def newer(self) -> np.ndarray:
-        """Pages with vectors that the side file does not have, ascending."""
-        known = np.zeros(len(self.version.catalogue), bool)
-        known[self.sign_places[self.sign_places >= 0]] = True
-        return np.flatnonzero(~known & (self.version.catalogue.counts > 0))
+        """Pages with vectors that the side file of signs does not have, ascending."""
+        return np.flatnonzero((self.sign_of < 0) & (self.version.catalogue.counts > 0))
 
     def search(
         self, query: np.ndarray, allowed: np.ndarray, k: int, plan: Plan | None, by_document: bool
@@ -53,7 +65,7 @@ class View:
         """
         catalogue = self.version.catalogue
         places = np.flatnonzero(allowed)
-        chosen, why = choose(int(catalogue.counts[places].sum(dtype=np.int64)), k, False)
+        chosen, why = choose(int(catalogue.counts[places].sum(dtype=np.int64)), k, self.lists is not None)
         chosen, why = (plan, "asked for") if plan else (chosen, why)
         told = Explanation(
             plan=chosen.name,
@@ -63,6 +75,7 @@ class View:
             newer=len(self.newer),
             table_version=self.version.number,
             signs_version=self.signs.version if self.signs else None,
+            lists_version=self.lists.version if self.lists else None,
         )
         if chosen.name != "exact" and len(places) > chosen.rescored:
             with timed(told, "candidates"):
@@ -79,27 +92,34 @@ class View:
         """The pages that sign bits put first, and all newer ones while they are few."""
         newer = self.newer[allowed[self.newer]]
         few = newer if len(newer) <= plan.rescored else newer[:0]
-        positions = (
-            np.flatnonzero((self.sign_places >= 0) & allowed[np.maximum(self.sign_places, 0)])
-            if self.signs
-            else newer[:0]
-        )
+        pages = np.flatnonzero(allowed & (self.sign_of >= 0))
+        if plan.name == "lists" and self.lists:
+            pages = self.named(query, pages)
         packed = pack_signs(query)
-        found, apart = [self.sign_places[positions]], [np.empty(0, np.int64)]
-        if len(positions):
+        apart = np.empty(0, np.int64)
+        if len(pages):
+            pages = pages[np.argsort(self.sign_of[pages])]
             arrays = self.signs.arrays
-            apart = [bits.distances(packed, arrays["signs"], arrays["starts"], positions)]
+            apart = bits.distances(packed, arrays["signs"], arrays["starts"], self.sign_of[pages])
         if len(newer) > len(few):
             own, starts = self.newer_signs
-            among = np.flatnonzero(allowed[self.newer])
-            found.append(newer)
-            apart.append(bits.distances(packed, own, starts, among))
-        pages, apart = np.concatenate(found), np.concatenate(apart)
+            pages = np.concatenate([pages, newer])
+            apart = np.concatenate([apart, bits.distances(packed, own, starts, np.flatnonzero(allowed[self.newer]))])
         told.scanned = len(pages)
         order = pages[np.lexsort((pages, apart))]
         if by_document:
             order = order[first_of_each(self.version.catalogue.documents[order], PER_DOCUMENT)]
         return np.concatenate([order[: plan.rescored], few])
+
+    def named(self, query: np.ndarray, pages: np.ndarray) -> np.ndarray:
+        """Those of some pages that the token lists put first, and those that are not listed yet."""
+        listed = pages[self.listed[pages] >= 0]
+        count = max(lists.NAMED_AT_LEAST, int(lists.NAMED_PART * len(listed)))
+        if len(listed) <= count:
+            return pages
+        nearness = lists.near(self.lists, query)[self.listed[listed]]
+        first = np.argpartition(-nearness, count)[:count]
+        return np.concatenate([listed[first], pages[self.listed[pages] < 0]])
 
     @cached_property
     def newer_signs(self) -> tuple[np.ndarray, np.ndarray]:
