@@ -46,14 +46,6 @@ class Library(Protocol):
 
     def heatmap(self, document: str, page: int, query: str, longest_px: int) -> "Image.Image": ...
 
-    def check(self, file: Path) -> None:
-        """Looks at a file without indexing it.
-
-        Raises:
-            UserError: it cannot be read, or is beyond a limit.
-        """
-        ...
-
     def add(self, file: Path, name: str, told: Told) -> int:
         """Indexes a file under this name, in place of what had it; how many pages it has.
 
