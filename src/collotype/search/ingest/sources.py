@@ -4,8 +4,9 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import in_turn, write_json
@@ -84,27 +85,35 @@ class Entry:
 
 
 class Ledger:
-    """The files behind an index's documents: `sources.json` in its folder.
-
-    Without it every file would be read again, and nothing encoded again.
-    """
+    """The files behind an index's documents, and the model that reads them: `sources.json` in its folder."""
 
     def __init__(self, folder: Path):
         self.path = folder / LEDGER
 
-    def read(self) -> dict[str, Entry]:
-        """Entries by document."""
+    def _content(self) -> dict[str, Any]:
         try:
-            return {document: Entry(**fields) for document, fields in json.loads(self.path.read_text()).items()}
-        except (OSError, ValueError, TypeError, AttributeError):
+            content = json.loads(self.path.read_text())
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def model(self) -> dict[str, Any] | None:
+        """What `open_encoder` was called with when the index was made; None where that is not known."""
+        return self._content().get("model")
+
+    def read(self) -> dict[str, Entry]:
+        """Entries by document; a damaged file has none, and then every file is read again, and no page encoded."""
+        try:
+            return {name: Entry(**fields) for name, fields in self._content()["documents"].items()}
+        except (KeyError, TypeError, AttributeError):
             return {}
 
-    def update(self, changed: Mapping[str, Entry | None]) -> None:
+    def update(self, changed: Mapping[str, Entry | None], model: Mapping[str, Any] | None = None) -> None:
         """Sets entries, removes those that are None; other processes may do so at the same time."""
         with in_turn(self.path.with_name(f".{LEDGER}.lock")):
             entries = {**self.read(), **changed}
             kept = {document: asdict(entry) for document, entry in sorted(entries.items()) if entry}
-            write_json(self.path, kept)
+            write_json(self.path, {"model": model or self.model(), "documents": kept})
 
     def file(self, document: str) -> Path:
         """The file that the document was made of.
@@ -152,6 +161,3 @@ def gone(places: Iterable[str | Path], known: Mapping[str, Entry], found: Mappin
         if document not in found and any(Path(entry.file).is_relative_to(root) for root in roots)
     ]
 
-
-def moved(entry: Entry, path: Path) -> Entry:
-    return replace(entry, file=str(path))
