@@ -1,20 +1,28 @@
-"""What a person searches in: an index, the encoder that made it, and the files its pages come from.
+"""What a person searches in: an index, the encoder that made it, and the files its pages come from."""
 
-The terminal, the server and the tests know an index, wherever it lies, only by this.
-"""
-
+import math
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from collotype.search.pages import Hit
+import numpy as np
+
+from collotype.runtime.errors import UserError
+from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, Hit
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from collotype.search.index import Index
+
 Told = Callable[[int, int], None]
 """Called with how many pages are done, of how many."""
+Draw = Callable[[Path, int, int], "Image.Image"]
+"""`drawing.draw`, or something that does the same more safely."""
+QUERIES_KEPT = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +36,8 @@ class Indexed:
 
 
 class Library(Protocol):
+    """How the server knows an index, wherever it lies."""
+
     encoder: str
     """What finds the hits, in words."""
 
@@ -44,7 +54,13 @@ class Library(Protocol):
         """
         ...
 
-    def heatmap(self, document: str, page: int, query: str, longest_px: int) -> "Image.Image": ...
+    def heatmap(self, document: str, page: int, query: str, longest_px: int) -> "Image.Image":
+        """The page lit where the query was found.
+
+        Raises:
+            UserError: as `picture`.
+        """
+        ...
 
     def add(self, file: Path, name: str, told: Told) -> int:
         """Indexes a file under this name, in place of what had it; how many pages it has.
@@ -55,3 +71,96 @@ class Library(Protocol):
         ...
 
     def delete(self, document: str) -> None: ...
+
+
+class EmbeddedLibrary:
+    """An index in a folder.
+
+    Args:
+        draw: how pages are drawn.
+    """
+
+    def __init__(self, index: "Index", encoder: Encoder, draw: Draw):
+        from collotype.search.ingest import Ledger
+
+        self.index, self.model, self.draw = index, encoder, draw
+        self.encoder = encoder.name
+        self.ledger = Ledger(index.folder)
+        self.one_at_a_time = threading.Lock()
+        self.encoded = lru_cache(QUERIES_KEPT)(self.encode)
+
+    @classmethod
+    def open(cls, folder: Path, draw: Draw) -> "EmbeddedLibrary":
+        """The index in a folder, with the model it was made by.
+
+        Raises:
+            UserError: there is no index, or its model is not there or has changed.
+        """
+        from collotype.search.encoders import open_encoder
+        from collotype.search.index import Index
+        from collotype.search.ingest import Ledger
+
+        index = Index.open(folder)
+        model = Ledger(folder).model()
+        if model is None:
+            raise UserError(f"{folder} does not say which model made it; index the documents again into a new folder.")
+        encoder = open_encoder(**model)
+        index.about.belongs_to(encoder, folder)
+        return cls(index, encoder, draw)
+
+    def encode(self, query: str) -> EncodedQuery:
+        with self.one_at_a_time:
+            return self.model.encode_queries([query])[0]
+
+    def search(self, query: str, k: int, documents: Sequence[str] = ()) -> list[Hit]:
+        return self.index.search(self.encoded(query), k, documents=list(documents) or None)
+
+    def documents(self) -> list[Indexed]:
+        files = {name: Path(entry.file) for name, entry in self.ledger.read().items()}
+        return [
+            Indexed(name=document.name, pages=document.pages, file=files.get(document.name))
+            for document in self.index.documents()
+        ]
+
+    def picture(self, document: str, page: int, longest_px: int) -> "Image.Image":
+        if page not in self.index.pages_of(document):
+            raise UserError(f"{document} has no page {page} in the index.")
+        return self.draw(self.ledger.file(document), page, longest_px)
+
+    def heatmap(self, document: str, page: int, query: str, longest_px: int) -> "Image.Image":
+        from collotype.report.heatmap import light_up
+
+        picture = self.picture(document, page, longest_px)
+        weights = heat(self.encoded(query), self.index.page(document, page).encoded)
+        return light_up(picture, weights, picture.width)
+
+    def add(self, file: Path, name: str, told: Told) -> int:
+        from collotype.search.ingest import ingest
+
+        report = ingest(
+            [file], self.index, self.model, names=[name], prune=False, told=lambda _, done, total: told(done, total)
+        )
+        if not report.documents:
+            raise UserError(f"{name} was not indexed: {report.skipped[0].detail}")
+        return report.added
+
+    def delete(self, document: str) -> None:
+        self.index.delete(document)
+        self.ledger.update({document: None})
+
+
+HEAT_CELLS = 96
+"""Of the longest row or column of a heatmap."""
+
+
+def heat(query: EncodedQuery, page: EncodedPage) -> np.ndarray:
+    """How well the best of the query's vectors matches at each place of a page, float32 [rows, columns]."""
+    somewhere = ~np.isnan(page.boxes).any(axis=1)
+    weights = np.zeros((HEAT_CELLS, HEAT_CELLS), np.float32)
+    if somewhere.any():
+        best = (query.vectors @ page.vectors[somewhere].T).max(axis=0)
+        edges = page.boxes[somewhere] * HEAT_CELLS
+        for weight, (left, top, right, bottom) in zip(best, edges, strict=True):
+            cells = weights[int(top) : math.ceil(bottom), int(left) : math.ceil(right)]
+            np.maximum(cells, weight, out=cells)
+    return weights

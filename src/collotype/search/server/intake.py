@@ -60,6 +60,7 @@ class Upload:
 class Intake:
     def __init__(self, library: Library, folder: Path, capacity: int, metrics: Metrics):
         self.library, self.capacity, self.metrics = library, capacity, metrics
+        folder = Path(os.path.abspath(folder))
         self.incoming, self.kept = folder / "incoming", folder / "documents"
         self.lock = threading.Condition()
         self.waiting: dict[str, Path] = {}
