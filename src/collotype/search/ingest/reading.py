@@ -3,26 +3,19 @@
 A worker that dies, or runs out of time, costs the page it was at; another one goes on with the next.
 """
 
-import json
-import os
 import queue
-import signal
-import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from multiprocessing.connection import Connection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from collotype.runtime.pdf import Box
 from collotype.search.ingest.limits import Limits
+from collotype.search.ingest.process import GONE, WorkerProcess
 from collotype.search.ingest.sources import Entry, Source, digest_of
 
-TOO_LARGE, UNREADABLE, UNCHANGED = "too large", "cannot be read", "unchanged"
-OUT_OF_TIME, CRASHED, GIVEN_UP = "out of time", "crashed the reader", "given up"
+TOO_LARGE, UNREADABLE, GIVEN_UP = "too large", "cannot be read", "given up"
 WAITING_PAGES = 32
 """Read and not yet encoded, at 2 MB where their pictures are looked at."""
 
@@ -109,12 +102,12 @@ class Room:
         self.tasks, self.known, self.looks_at, self.limits = tasks, known, looks_at, limits
         self.events: queue.Queue[Event | BaseException] = queue.Queue(WAITING_PAGES)
         self.stopping = threading.Event()
-        self.processes: set[subprocess.Popen] = set()
+        self.workers: set[WorkerProcess] = set()
 
     def stop(self) -> None:
         self.stopping.set()
-        for process in list(self.processes):
-            process.kill()
+        for worker in list(self.workers):
+            worker.kill()
 
     def put(self, event: Event | BaseException) -> None:
         while not self.stopping.is_set():
@@ -162,91 +155,66 @@ class Reader:
     """A worker process, replaced when it dies."""
 
     def __init__(self, room: Room):
-        self.room, self.process = room, None
+        self.room = room
+        self.worker: WorkerProcess | None = None
 
-    def start(self) -> None:
-        ours, theirs = socket.socketpair()
-        settings = json.dumps({"limits": asdict(self.room.limits), "looks_at": self.room.looks_at})
-        # one thread: what numerical libraries set aside for more would count against the limit on memory
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-        with theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "collotype.search.ingest.worker", str(theirs.fileno()), settings],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=environment,
-            )
-        self.room.processes.add(self.process)
-        self.connection = Connection(ours.detach())
-        try:
-            self.connection.recv_bytes()
-        except (EOFError, ConnectionResetError):
-            if self.room.stopping.is_set():
-                raise Stopped from None
-            raise RuntimeError(f"the page reader cannot start (status {self.end()})") from None
+    def start(self) -> WorkerProcess:
+        self.worker = worker = WorkerProcess(self.room.limits, self.room.looks_at)
+        self.room.workers.add(worker)
+        if self.room.stopping.is_set():
+            raise Stopped
+        worker.wait_until_ready()
+        return worker
 
     def end(self) -> int:
-        """The status of the process, which is told that there is no more work."""
-        process, self.process = self.process, None
-        self.connection.close()
-        status = process.wait()
-        self.room.processes.discard(process)
+        worker, self.worker = self.worker, None
+        status = worker.end()
+        self.room.workers.discard(worker)
         return status
 
     def close(self) -> None:
-        if self.process:
-            self.process.kill()
+        if self.worker:
+            self.worker.kill()
             self.end()
 
     def read(self, document: str, path: Path) -> bool:
         """Whether the document could be opened."""
-        first, lost, opened = 1, 0, False
+        self.opened, self.at, first, lost = False, 0, 1, 0
         while True:
-            if self.process is None:
-                self.start()
-            at = 0
+            worker = self.worker or self.start()
             try:
-                self.connection.send_bytes(json.dumps({"file": str(path), "first": first}).encode())
-                while (answer := json.loads(self.connection.recv_bytes()))["event"] != "done":
-                    match answer["event"]:
-                        case "opened":
-                            if not opened:
-                                self.room.put(Opened(document, answer["pages"]))
-                            opened = True
-                        case "reading":
-                            at = answer["page"]
-                        case "page":
-                            self.room.put(self.page(document, answer))
-                        case "lost":
-                            at = answer.get("page", 0)
-                            self.room.put(Lost(document, at, answer["cause"], answer["detail"]))
-                            if not at:
-                                return False
-                return True
-            except (EOFError, ConnectionResetError, BrokenPipeError):
-                status = self.end()
+                worker.tell(file=str(path), first=first)
+                return self.pages(worker, document)
+            except GONE:
+                why = worker.why(self.end())
                 if self.room.stopping.is_set():
                     raise Stopped from None
-                self.room.put(Lost(document, at, *self.why(status)))
+                self.room.put(Lost(document, self.at, *why))
                 lost += 1
-                if not at:
+                if not self.at:
                     return False
                 if lost == self.room.limits.lost_pages:
                     self.room.put(Lost(document, 0, GIVEN_UP, f"after {lost} such pages; the rest of it is left out"))
                     return True
-                first = at + 1
+                first = self.at + 1
 
-    def page(self, document: str, answer: dict) -> PageRead:
-        pixels = self.connection.recv_bytes() if answer["pixels"] else None
-        words = [(text, tuple(box)) for text, box in answer["words"]]
-        return PageRead(document, answer["page"], tuple(answer["size"]), words, answer["digest"], pixels)
-
-    def why(self, status: int) -> tuple[str, str]:
-        """(cause, detail) of a worker's end."""
-        if status == -signal.SIGALRM:
-            return OUT_OF_TIME, f"more than {self.room.limits.page_s:g} s"
-        name = signal.Signals(-status).name if status < 0 else f"status {status}"
-        return CRASHED, f"{name}; damaged, or more than {self.room.limits.memory_bytes >> 20:,} MiB"
+    def pages(self, worker: WorkerProcess, document: str) -> bool:
+        """Hands on what the worker answers, until there is no more page; `at` is the page that it is at."""
+        while (answer := worker.answer())["event"] != "done":
+            match answer["event"]:
+                case "opened" if not self.opened:
+                    self.opened = True
+                    self.room.put(Opened(document, answer["pages"]))
+                case "reading":
+                    self.at = answer["page"]
+                case "page":
+                    pixels = worker.picture() if answer["pixels"] else None
+                    words = [(text, tuple(box)) for text, box in answer["words"]]
+                    size, digest = tuple(answer["size"]), answer["digest"]
+                    self.room.put(PageRead(document, answer["page"], size, words, digest, pixels))
+                case "lost":
+                    page = answer.get("page", 0)
+                    self.room.put(Lost(document, page, answer["cause"], answer["detail"]))
+                    if not page:
+                        return False
+        return True

@@ -1,7 +1,7 @@
 """What reads files that nobody has vouched for: a process of its own, which a crash or a limit ends alone.
 
-`python -m collotype.search.ingest.worker DESCRIPTOR LIMITS` takes a JSON object a file from that socket and answers with
-JSON objects, one a page; after a page with "pixels" come the bytes of its picture. Nothing is pickled: the other side
+`python -m collotype.search.ingest.worker DESCRIPTOR SETTINGS` takes JSON objects from that socket, a file to read or a page
+to draw, and answers with JSON objects, one a page; after one with "pixels" come the bytes of its picture. Nothing is pickled: the other side
 trusts these answers no more than the file.
 """
 
@@ -61,17 +61,25 @@ class Worker:
                 self.send(**self.lost(error), page=page)
         self.send(event="done")
 
+    def draw(self, path: Path, page: int, longest_px: int) -> None:
+        """Sends a page's picture alone."""
+        try:
+            with self.in_time():
+                picture = picture_of(path, page, longest_px)
+        except (UserError, MemoryError) as error:
+            self.send(**self.lost(error))
+            return
+        self.send(event="drawn", size=picture.size, pixels=True)
+        self.to_parent.send_bytes(picture.tobytes())
+
     def page(self, path: Path, page: int) -> tuple[dict[str, Any], bytes | None]:
         words: list[tuple[str, pdf.Box]] = []
         picture: Image.Image | None = None
         if path.suffix.lower() == PDF:
             words = pdf.words(path, page, self.limits.page_characters)
             size = pdf.rendered_size(path, page, PAGE_PX)
-            if self.looks_at == "picture" or not words:
-                picture = pdf.render(path, page, PAGE_PX)
-        else:
-            picture = opaque(decode(path, str(path)))
-            picture.thumbnail((PAGE_PX, PAGE_PX))
+        if self.looks_at == "picture" or not words:
+            picture = picture_of(path, page, PAGE_PX)
             size = picture.size
         if max(size) > self.limits.aspect * min(size):
             raise pdf.PdfError(TOO_LONG, f"{path}, page {page} is more than {self.limits.aspect} times as long as wide.")
@@ -100,6 +108,15 @@ class Worker:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
 
+def picture_of(path: Path, page: int, longest_px: int) -> "Image.Image":
+    """A page in RGB; a picture file is made smaller and never larger."""
+    if path.suffix.lower() == PDF:
+        return pdf.render(path, page, longest_px)
+    picture = opaque(decode(path, str(path)))
+    picture.thumbnail((longest_px, longest_px))
+    return picture
+
+
 def main(descriptor: str, limits: str) -> None:
     # Ctrl-C is the parent's to hear
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -111,7 +128,10 @@ def main(descriptor: str, limits: str) -> None:
     try:
         while True:
             task = json.loads(to_parent.recv_bytes())
-            worker.read(Path(task["file"]), task["first"])
+            if "draw" in task:
+                worker.draw(Path(task["file"]), task["draw"], task["longest_px"])
+            else:
+                worker.read(Path(task["file"]), task["first"])
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the parent has no more work, or is gone
 
