@@ -28,7 +28,7 @@ def serve(
 ) -> None:
     """Search in the browser and over HTTP; documents dropped on the page are indexed."""
     needs_server()
-    from collotype.search.drawing import Drawer
+    from collotype.search.ingest.drawing import Drawer
     from collotype.search.library import EmbeddedLibrary
     from collotype.search.server.app import create_app
     from collotype.search.server.run import is_local, listen
@@ -50,7 +50,7 @@ def serve(
         upload_bytes=upload_mib * MIB,
     )
     with listen(host, port) as listening:
-        app = create_app(EmbeddedLibrary.open(Path(index), Drawer()), Path(index), settings)
+        app = create_app(EmbeddedLibrary.open(Path(index), Drawer().draw), Path(index), settings)
         run(app, listening, lambda address: typer.echo(f"{index} is searched at {address} (Ctrl-C stops)"))
 
 

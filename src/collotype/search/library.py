@@ -1,6 +1,5 @@
 """What a person searches in: an index, the encoder that made it, and the files its pages come from."""
 
-import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,10 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 from collotype.runtime.errors import UserError
-from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, Hit
+from collotype.search.pages import EncodedQuery, Encoder, Hit
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,7 +18,7 @@ if TYPE_CHECKING:
 Told = Callable[[int, int], None]
 """Called with how many pages are done, of how many."""
 Draw = Callable[[Path, int, int], "Image.Image"]
-"""`drawing.draw`, or something that does the same more safely."""
+"""A page of a file, its longest edge so many pixels: `Drawer.draw`."""
 QUERIES_KEPT = 256
 
 
@@ -96,15 +93,18 @@ class EmbeddedLibrary:
         Raises:
             UserError: there is no index, or its model is not there or has changed.
         """
-        from collotype.search.encoders import open_encoder
-        from collotype.search.index import Index
-        from collotype.search.ingest import Ledger
+        from collotype.search import about
+        from collotype.search.ingest.sources import Ledger
 
-        index = Index.open(folder)
+        about.read(folder)
         model = Ledger(folder).model()
         if model is None:
             raise UserError(f"{folder} does not say which model made it; index the documents again into a new folder.")
-        encoder = open_encoder(**model)
+        # after what can be said without the heavy packages
+        from collotype.search.encoders import open_encoder
+        from collotype.search.index import Index
+
+        encoder, index = open_encoder(**model), Index.open(folder)
         index.about.belongs_to(encoder, folder)
         return cls(index, encoder, draw)
 
@@ -113,7 +113,9 @@ class EmbeddedLibrary:
             return self.model.encode_queries([query])[0]
 
     def search(self, query: str, k: int, documents: Sequence[str] = ()) -> list[Hit]:
-        return self.index.search(self.encoded(query), k, documents=list(documents) or None)
+        encoded = self.encoded(query)
+        # a model may leave nothing of a query, as of one that is punctuation only
+        return self.index.search(encoded, k, documents=list(documents) or None) if len(encoded.vectors) else []
 
     def documents(self) -> list[Indexed]:
         files = {name: Path(entry.file) for name, entry in self.ledger.read().items()}
@@ -128,11 +130,10 @@ class EmbeddedLibrary:
         return self.draw(self.ledger.file(document), page, longest_px)
 
     def heatmap(self, document: str, page: int, query: str, longest_px: int) -> "Image.Image":
-        from collotype.report.heatmap import light_up
+        from collotype.search.heatmap import lit
 
         picture = self.picture(document, page, longest_px)
-        weights = heat(self.encoded(query), self.index.page(document, page).encoded)
-        return light_up(picture, weights, picture.width)
+        return lit(picture, self.encoded(query), self.index.page(document, page).encoded)
 
     def add(self, file: Path, name: str, told: Told) -> int:
         from collotype.search.ingest import ingest
@@ -147,20 +148,3 @@ class EmbeddedLibrary:
     def delete(self, document: str) -> None:
         self.index.delete(document)
         self.ledger.update({document: None})
-
-
-HEAT_CELLS = 96
-"""Of the longest row or column of a heatmap."""
-
-
-def heat(query: EncodedQuery, page: EncodedPage) -> np.ndarray:
-    """How well the best of the query's vectors matches at each place of a page, float32 [rows, columns]."""
-    somewhere = ~np.isnan(page.boxes).any(axis=1)
-    weights = np.zeros((HEAT_CELLS, HEAT_CELLS), np.float32)
-    if somewhere.any():
-        best = (query.vectors @ page.vectors[somewhere].T).max(axis=0)
-        edges = page.boxes[somewhere] * HEAT_CELLS
-        for weight, (left, top, right, bottom) in zip(best, edges, strict=True):
-            cells = weights[int(top) : math.ceil(bottom), int(left) : math.ceil(right)]
-            np.maximum(cells, weight, out=cells)
-    return weights

@@ -1,26 +1,24 @@
 """A server over a small index: two documents of a folder outside it."""
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import uvicorn
+from starlette.testclient import TestClient
 
-from collotype.search.ingest import ingest
 from collotype.search.index import Index
+from collotype.search.ingest import ingest
+from collotype.search.ingest.worker import picture_of
 from collotype.search.library import EmbeddedLibrary
+from collotype.search.server.app import create_app
+from collotype.search.server.run import address_of, listen
+from collotype.search.server.settings import Settings
 from tests.search.word_encoder import WordEncoder
 from tests.small_pdf import small_pdf
-
-pytest.importorskip("fastapi")
-pytest.importorskip("lancedb")
-
-from starlette.testclient import TestClient  # noqa: E402
-
-from collotype.search.drawing import draw  # noqa: E402
-from collotype.search.server.app import create_app  # noqa: E402
-from collotype.search.server.settings import Settings  # noqa: E402
 
 FRUIT = [["Apples ripen in autumn", "pick them dry"], ["Pears keep until spring"]]
 BOATS = [["A ketch has two masts"], ["A sloop has one mast"], ["Varnish the mast in spring"]]
@@ -55,7 +53,7 @@ def documents(folder: Path) -> Path:
 
 @pytest.fixture
 def library(folder: Path) -> EmbeddedLibrary:
-    return EmbeddedLibrary(Index.open(folder), WordEncoder(), draw)
+    return EmbeddedLibrary(Index.open(folder), WordEncoder(), picture_of)
 
 
 @pytest.fixture
@@ -73,3 +71,22 @@ def serve(library: EmbeddedLibrary, folder: Path) -> Iterator[Callable[..., Test
 @pytest.fixture
 def client(serve: Callable[..., TestClient]) -> TestClient:
     return serve()
+
+
+@pytest.fixture
+def address(library: EmbeddedLibrary, folder: Path) -> Iterator[Callable[..., str]]:
+    """`address(api_key="…")` is where a server with these settings listens."""
+    running: list[tuple[uvicorn.Server, threading.Thread]] = []
+
+    def start(**settings) -> str:
+        listening = listen("127.0.0.1", 0)
+        server = uvicorn.Server(uvicorn.Config(create_app(library, folder, Settings(**settings)), log_level="error"))
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        running.append((server, thread))
+        return address_of(listening)
+
+    yield start
+    for server, thread in running:
+        server.should_exit = True
+        thread.join()

@@ -18,7 +18,12 @@ def test_every_address_for_data_asks_for_the_key(serve: Callable[..., TestClient
             assert client.get(path).status_code == 401, path
     for headers in ({"x-api-key": KEY}, {"authorization": f"Bearer {KEY}"}):
         assert client.get("/api/documents", headers=headers).status_code == 200
-    for wrong in ({"x-api-key": KEY[:-1]}, {"x-api-key": b"\xe4\xff"}, {"authorization": KEY}, {"cookie": f"collotype={KEY}"}):
+    for wrong in (
+        {"x-api-key": KEY[:-1]},
+        {"x-api-key": b"\xe4\xff"},
+        {"authorization": KEY},
+        {"cookie": f"collotype={KEY}"},
+    ):
         assert client.get("/api/documents", headers=wrong).status_code == 401
 
 
