@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from collotype.cli import check, compare, compress, evaluate, export, list_, mine, report, run, train
+from collotype.cli import check, compare, compress, evaluate, export, list_, mine, report, run, serve, train
 from collotype.runtime.errors import PeerError, UserError
 from collotype.runtime.leave import leave
 
@@ -54,6 +54,7 @@ for name, command in {
     "report": report.report,
     "compare": compare.compare,
     "compress": compress.compress,
+    "serve": serve.serve,
     "list": list_.list_,
 }.items():
     app.command(name)(in_a_sentence(command))

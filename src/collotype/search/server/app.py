@@ -1,6 +1,7 @@
 """The application: the API and the web page behind the guard."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from collotype.search.server.metrics import Measured
 from collotype.search.server.service import Service
 from collotype.search.server.settings import Settings
 
+LOG = logging.getLogger(__name__)
 PAGE = Path(__file__).parent / "page"
 
 
@@ -48,7 +50,7 @@ def create_app(library: Library, folder: Path, settings: Settings | None = None)
     )
     app.state.service = service
     app.add_exception_handler(RefusedError, refused)
-    app.add_exception_handler(UserError, unreadable)
+    app.add_exception_handler(UserError, told)
     app.add_exception_handler(RequestValidationError, misspelled)
     app.add_exception_handler(HTTPException, unknown)
     app.include_router(api)
@@ -63,9 +65,10 @@ async def refused(request: Request, error: RefusedError) -> Response:
     return error.response()
 
 
-async def unreadable(request: Request, error: UserError) -> Response:
-    """A page that is not there, or a file that cannot be read any more."""
-    return JSONResponse({"error": str(error)}, 404)
+async def told(request: Request, error: UserError) -> Response:
+    """What the owner of the index can mend, such as a full disk: the log has it."""
+    LOG.error("%s", error)
+    return JSONResponse({"error": "The server cannot do this now; its log says why."}, 503)
 
 
 async def misspelled(request: Request, error: RequestValidationError) -> Response:

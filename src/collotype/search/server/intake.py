@@ -20,7 +20,7 @@ from starlette.concurrency import run_in_threadpool
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import PARTIAL, room_to_write, sweep_partial, sync
-from collotype.search.library import Library
+from collotype.search.library import Library, Told
 from collotype.search.server.guard import RefusedError
 from collotype.search.server.metrics import Metrics
 
@@ -60,6 +60,7 @@ class Upload:
 class Intake:
     def __init__(self, library: Library, folder: Path, capacity: int, metrics: Metrics):
         self.library, self.capacity, self.metrics = library, capacity, metrics
+        folder = Path(os.path.abspath(folder))
         self.incoming, self.kept = folder / "incoming", folder / "documents"
         self.lock = threading.Condition()
         self.waiting: dict[str, Path] = {}
@@ -177,26 +178,36 @@ class Intake:
         def told(done: int, total: int) -> None:
             self.running = Upload(name, "indexing", done, total)
 
-        file, problem = self.kept / name, ""
+        problem = ""
         try:
-            # what was there under this name stays where the new file cannot even be opened
-            self.library.check(source)
-            try:
-                link = self.kept / f".{name}{PARTIAL}"
-                os.link(source, link)
-                link.replace(file)
-                self.metrics.pages.inc(self.library.add(file, name, told))
-            except BaseException:
-                self.delete(name, file)
-                raise
+            self.metrics.pages.inc(self.replaced(name, source, told))
         except UserError as error:
-            problem = str(error).replace(str(source), name).replace(str(file), name)
+            problem = str(error).replace(str(self.kept / name), name)
         except Exception:
             LOG.exception("%s could not be indexed", name)
             problem = f"{name} could not be indexed; the server's log says why."
         source.unlink(missing_ok=True)
         if problem:
             self.fail(name, problem)
+
+    def replaced(self, name: str, source: Path, told: Told) -> int:
+        """Indexes a file in place of what had its name; where that fails, what was there comes back."""
+        file, before, link = (self.kept / one for one in (name, f".{name}.before{PARTIAL}", f".{name}{PARTIAL}"))
+        if file.exists():
+            os.link(file, before)
+        os.link(source, link)
+        link.replace(file)
+        try:
+            return self.library.add(file, name, told)
+        except Exception:
+            if before.exists():
+                before.replace(file)
+                self.library.add(file, name, told)
+            else:
+                self.delete(name, file)
+            raise
+        finally:
+            before.unlink(missing_ok=True)
 
     def fail(self, name: str, problem: str) -> None:
         self.metrics.failed.inc()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from urllib.parse import quote, urlencode
 
+from collotype.runtime.errors import UserError
 from collotype.search import pages
 from collotype.search.library import Indexed, Library
 from collotype.search.server import answers
@@ -69,10 +70,9 @@ class Service:
         known = self.indexed()
         if unknown := [name for name in documents if name not in known]:
             raise missing(f"The index has no document {unknown[0][:200]!r}; GET /api/documents lists them.")
-        versions = {name: version(document.file) for name, document in known.items()}
-        return [
-            as_answer(hit, query, versions.get(hit.document, "")) for hit in self.library.search(query, k, documents)
-        ]
+        hits = self.library.search(query, k, documents)
+        versions = {name: version(known[name].file) for name in {hit.document for hit in hits} & known.keys()}
+        return [as_answer(hit, query, versions.get(hit.document, "")) for hit in hits]
 
     def documents(self) -> answers.Documents:
         known, uploads = self.indexed(), self.intake.uploads()
@@ -95,12 +95,18 @@ class Service:
         )
 
     def picture(self, name: str, page: int, longest_px: int) -> bytes:
-        self.find(name)
-        return jpeg(self.library.picture(name, page, longest_px))
+        return self.drawn(name, lambda: self.library.picture(name, page, longest_px))
 
     def heatmap(self, name: str, page: int, query: str, longest_px: int) -> bytes:
-        self.find(name)
-        return jpeg(self.library.heatmap(name, page, query, longest_px))
+        return self.drawn(name, lambda: self.library.heatmap(name, page, query, longest_px))
+
+    def drawn(self, name: str, draw: Callable[[], "Image.Image"]) -> bytes:
+        file = self.file(name)
+        try:
+            return jpeg(draw())
+        except UserError as error:
+            # where files lie is nothing to tell clients
+            raise missing(str(error).replace(str(file), name)) from error
 
     def delete(self, name: str) -> None:
         known = self.indexed().get(name)

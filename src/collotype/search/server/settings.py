@@ -15,14 +15,9 @@ class Settings:
     """No uploads, no deletes."""
     hosts: frozenset[str] = frozenset()
     """Names that requests may be sent to, beside addresses, `localhost` and this machine's own name."""
-    query_chars: int = 500
-    k: int = 100
-    """Most hits of one search."""
     upload_bytes: int = 200 * MIB
     waiting: int = 200
     """Most uploads that wait to be indexed."""
-    picture_px: int = 2000
-    """Longest edge of a page's picture."""
     rate: float = 100.0
     """Requests a second of one client, on average…"""
     burst: int = 300
