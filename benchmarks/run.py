@@ -23,6 +23,7 @@ ALL = (
     "preprocess",
     "pooling",
     "search",
+    "search_processes",
     "invariance",
 )
 
