@@ -10,7 +10,9 @@ from tests.search.server import chromium
 from tests.small_pdf import small_pdf
 
 if chromium.found() is None:
-    pytest.skip("no Chromium here: `apt-get install chromium`, or name one in COLLOTYPE_CHROMIUM", allow_module_level=True)
+    pytest.skip(
+        "no Chromium here: `apt-get install chromium`, or name one in COLLOTYPE_CHROMIUM", allow_module_level=True
+    )
 
 BOATS = "sub/boats & more#1.pdf"
 DROP = """async ([name, content]) => {
