@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 CELLS = 128
 """Along the longer side of a heatmap of words; one of patches has theirs."""
+FLOOR = 0.45
+"""How much of a page shows where nothing matches: it is still to be read."""
 FRAMED = 0.6
 """The part of the best cosine from which on a word's own place is framed: below it, the word is hardly there."""
 
@@ -24,7 +26,7 @@ def lit(picture: "Image.Image", query: EncodedQuery, page: EncodedPage) -> "Imag
     A model of a single vector a page knows no places: its picture stays as it is.
     """
     weights = heat(query, page, picture.size)
-    return light_up(picture, weights, picture.width, framed(query, page)) if weights.any() else picture
+    return light_up(picture, weights, picture.width, framed(query, page), FLOOR) if weights.any() else picture
 
 
 def heat(query: EncodedQuery, page: EncodedPage, size: tuple[int, int]) -> np.ndarray:

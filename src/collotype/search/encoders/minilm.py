@@ -52,7 +52,7 @@ class MiniLm:
 
     @torch.inference_mode()
     def vectors(self, texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
-        """Of each text's words, in their context: the sum over a word's pieces, of unit length, float32 [words, 384]."""
+        """Of each text's words, in their context: the sum over a word's pieces, float32 [words, 384]."""
         found = [np.zeros((len(words), self.dim), np.float32) for words in texts]
         windows = [(place, *window) for place, words in enumerate(texts) if words for window in cut(self.pieces(words))]
         hidden = in_batches(
@@ -63,7 +63,7 @@ class MiniLm:
         for (place, new, _, owners), states in zip(windows, hidden, strict=True):
             kept = owners >= new
             np.add.at(found[place], owners[kept], states[kept])
-        return [of / np.maximum(np.linalg.norm(of, axis=1, keepdims=True), 1e-9) for of in found]
+        return found
 
     def forward(self, pieces: Sequence[list[int]]) -> list[np.ndarray]:
         """float32 [pieces, 384] of each row, without the marks around it."""
@@ -80,7 +80,7 @@ def cut(words: Sequence[Sequence[int]]) -> list[tuple[int, list[int], np.ndarray
     """Windows over words of pieces: (first word that no window before has, pieces, the word of each piece)."""
     windows, new = [], 0
     while new < len(words):
-        start = end = max(0, new - BEFORE) if new else 0
+        start = max(0, new - BEFORE)
         while sum(map(len, words[start:new])) > WINDOW // 3:
             start += 1
         pieces, owners, end = [], [], start

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -36,6 +37,8 @@ class Term:
     box: Box
     word: int
     """Which of the page's words, or the query's, it is of."""
+    own: str
+    """What of it no later term has: of overlapping pairs of characters, the first one."""
 
 
 class Reader:
@@ -84,11 +87,14 @@ class Reader:
 
     def vectors(self, terms: Sequence[Sequence[Term]]) -> list[np.ndarray]:
         """float32 [terms, dim] of unit length, for each text."""
-        texts = [[term.text for term in of] for of in terms]
-        return [
-            np.concatenate([(1 - SPELLING_PART) ** 0.5 * meaning, SPELLING_PART**0.5 * spelling(text)], axis=1)
-            for text, meaning in zip(texts, self.meaning.vectors(texts), strict=True)
-        ]
+        found = []
+        for of, meaning in zip(terms, self.meaning.vectors([[term.own for term in of] for of in terms]), strict=True):
+            overlaps = [place for place, term in enumerate(of) if term.own != term.text]
+            whole = meaning.copy()
+            whole[overlaps] += meaning[np.array(overlaps, int) + 1]
+            parts = (1 - SPELLING_PART) ** 0.5 * unit(whole), SPELLING_PART**0.5 * spelling([term.text for term in of])
+            found.append(np.concatenate(parts, axis=1))
+        return found
 
 
 def split(words: Sequence[tuple[str, Box]]) -> list[Term]:
@@ -97,9 +103,15 @@ def split(words: Sequence[tuple[str, Box]]) -> list[Term]:
     for number, (text, (left, top, right, bottom)) in enumerate(words):
         folded = normalised(text)
         wide = (right - left) / max(1, len(folded))
-        for start, end in spans(folded):
-            found.append(Term(folded[start:end], (left + start * wide, top, left + end * wide, bottom), number))
+        places = list(spans(folded))
+        for (start, end), (following, _) in pairwise([*places, (len(folded), 0)]):
+            box = (left + start * wide, top, left + end * wide, bottom)
+            found.append(Term(folded[start:end], box, number, folded[start : min(end, following)]))
     return found
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
 
 
 def spelling(terms: Sequence[str]) -> np.ndarray:
@@ -109,7 +121,7 @@ def spelling(terms: Sequence[str]) -> np.ndarray:
     found = own.copy()
     found[1:] += NEIGHBOUR * np.roll(own[:-1], 1, axis=1)
     found[:-1] += NEIGHBOUR * np.roll(own[1:], -1, axis=1)
-    return found / np.linalg.norm(found, axis=1, keepdims=True)
+    return unit(found)
 
 
 @lru_cache(maxsize=2**16)
