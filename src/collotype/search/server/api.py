@@ -60,7 +60,7 @@ def writable(server: Service) -> Service:
     return server
 
 
-@api.get("/search")
+@api.get("/search", responses=problems(404))
 async def search(
     server: Server,
     q: Words,

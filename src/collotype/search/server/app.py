@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -26,9 +27,15 @@ LOG = logging.getLogger(__name__)
 PAGE = Path(__file__).parent / "page"
 
 
-def create_app(library: Library, folder: Path, settings: Settings | None = None) -> FastAPI:
-    """The application over a library. Uploads are kept in `folder`, that of the index."""
+def create_app(library: Library, folder: Path | None, settings: Settings | None = None) -> FastAPI:
+    """The application over a library.
+
+    Args:
+        folder: that of the index, which keeps uploads; without one the server is read-only.
+    """
     settings = settings or Settings()
+    if folder is None:
+        settings = replace(settings, read_only=True)
     service = Service(library, folder, settings)
 
     @asynccontextmanager

@@ -30,7 +30,7 @@ JPEG_QUALITY = 88
 class Service:
     """A library with what a server has around it. Everything that computes runs in a few threads of its own."""
 
-    def __init__(self, library: Library, folder: Path, settings: Settings):
+    def __init__(self, library: Library, folder: Path | None, settings: Settings):
         self.library, self.settings, self.metrics = library, settings, Metrics()
         self.intake = Intake(library, folder, settings.waiting, self.metrics)
         self.pool = ThreadPoolExecutor(settings.at_once, thread_name_prefix="answer")
