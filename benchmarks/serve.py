@@ -112,10 +112,22 @@ def main() -> None:
     errors = sum(count for status, count in asked.items() if status >= 500)
     good, total = searched[200], sum(searched.values())
     rows = [
-        (f"hostile requests of {sum(asked.values()):,} answered without a 5xx", sum(asked.values()) - errors, "", "all", sum(asked.values())),
+        (
+            f"hostile requests of {sum(asked.values()):,} answered without a 5xx",
+            sum(asked.values()) - errors,
+            "",
+            "all",
+            sum(asked.values()),
+        ),
         ("server's memory after them", after, "MiB", "before", before),
         (f"searches at {RATE} a second for {SECONDS:g} s answered", good, "", "sent", total),
-        ("their time, median", 1000 * seconds[len(seconds) // 2], "ms", "95th percentile", 1000 * seconds[int(0.95 * len(seconds))]),
+        (
+            "their time, median",
+            1000 * seconds[len(seconds) // 2],
+            "ms",
+            "95th percentile",
+            1000 * seconds[int(0.95 * len(seconds))],
+        ),
     ]
     names = ("what", "ours", "unit", "against", "reference")
     print(json.dumps([dict(zip(names, row, strict=True)) for row in rows]))
