@@ -25,6 +25,7 @@ ALL = (
     "search",
     "search_processes",
     "invariance",
+    "reader",
 )
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import collotype
@@ -11,7 +12,7 @@ from collotype.families.retriever.data.slides import FOLDER
 from collotype.runtime import pdf
 from collotype.runtime.errors import UserError
 from collotype.search.encoders import open_encoder
-from collotype.search.encoders.minilm import WINDOW, cut
+from collotype.search.encoders.minilm import WINDOW, MiniLm, cut, installed
 from collotype.search.encoders.reader import Reader, signs, spelling, split
 from collotype.search.encoders.retriever import RetrieverEncoder
 from collotype.search.pages import Page, Word
@@ -68,6 +69,21 @@ def test_a_vector_lies_on_its_part_of_the_word(reader: Reader) -> None:
 def test_what_cannot_be_asked_is_said(reader: Reader, query: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
         reader.encode_queries([query])
+
+
+def test_minilm_is_what_transformers_makes_of_its_files() -> None:
+    from transformers.models.bert import BertModel
+
+    ours, theirs = MiniLm(6), BertModel.from_pretrained(installed(), add_pooling_layer=False).eval()
+    words = ["the", "reader", "tokenises", "words"]
+    pieces = ours.pieces(words)
+    ids = torch.tensor([[ours.first, *(piece for word in pieces for piece in word), ours.last]])
+    with torch.inference_mode():
+        states = theirs(input_ids=ids).last_hidden_state[0, 1:-1]
+    ends = np.cumsum([len(word) for word in pieces])
+    expected = np.array([part.sum(axis=0) for part in np.split(states.numpy(), ends[:-1])])
+    # beside a longer text, so that there is padding
+    np.testing.assert_allclose(ours.vectors([words, words * 5])[0], expected, atol=1e-4)
 
 
 def test_windows_give_every_word_once_with_words_before_it() -> None:
