@@ -28,7 +28,7 @@ def page(
     document: str = "a.pdf", number: int = 1, *, seed: int = 0, count: int = 5, words: Sequence[Word] = (), **metadata
 ) -> tuple[Page, EncodedPage]:
     """A page with `count` random vectors, each with a box of its own: [0, place / count, 1, (place + 1) / count]."""
-    random = np.random.default_rng([seed, number, *document.encode()])
+    random = np.random.default_rng([seed, number, *document.encode(errors="surrogateescape")])
     tops = np.arange(count) / max(count, 1)
     boxes = np.stack([tops * 0, tops, tops * 0 + 1, tops + 1 / max(count, 1)], axis=1).astype(np.float32)
     encoded = EncodedPage(unit(random.standard_normal((count, DIM))), boxes)

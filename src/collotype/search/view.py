@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -66,6 +67,8 @@ class View:
         places = np.flatnonzero(allowed)
         chosen, why = choose(int(catalogue.counts[places].sum(dtype=np.int64)), k, self.lists is not None)
         chosen, why = (plan, "asked for") if plan else (chosen, why)
+        if chosen.name == "lists" and not self.lists:
+            chosen, why = replace(chosen, name="bits"), "token lists were asked for, and there are none yet"
         told = Explanation(
             plan=chosen.name,
             why=why,
@@ -92,7 +95,7 @@ class View:
         newer = self.newer[allowed[self.newer]]
         few = newer if len(newer) <= plan.rescored else newer[:0]
         pages = np.flatnonzero(allowed & (self.sign_of >= 0))
-        if plan.name == "lists" and self.lists:
+        if plan.name == "lists":
             pages = self.named(query, pages)
         packed = pack_signs(query)
         apart = np.empty(0, np.int64)
