@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from collotype.evaluation.results import display_name
 from collotype.recipe.load import explain, parse_yaml
 from collotype.recipe.schema import Fraction
 from collotype.runtime.errors import UserError
@@ -47,6 +48,13 @@ class Published:
         """None where nobody knows."""
         return self.noise.get(f"{dataset}/{metric}", self.noise.get(metric))
 
+    @property
+    def in_short(self) -> str:
+        """One value: the average of a suite, where there is one, else the first."""
+        dataset = next((name for name in self.results if name.endswith("/average")), next(iter(self.results)))
+        metric, value = next(iter(self.results[dataset].items()))
+        return f"{round(100 * value, 2):g} {display_name(metric)} of {dataset}"
+
 
 def names() -> list[str]:
     return sorted(file.stem for file in HERE.glob("*.yaml"))
@@ -61,8 +69,7 @@ def load(name: str) -> Published:
     if name not in names():
         near = difflib.get_close_matches(name, names(), n=1, cutoff=0.0)[0]
         raise UserError(
-            f"No published result {name!r}; the nearest is {near!r} (known: {', '.join(names())}; "
-            "`collotype list published` shows them)."
+            f"No published result {name!r}; the nearest is {near!r}, and `collotype list published` shows all of them."
         )
     values = parse_yaml((HERE / f"{name}.yaml").read_text(), f"The published result {name}")
     try:
