@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from collotype.evaluation.results import columns, display_name, headline, read_gallery
 from collotype.recipe.load import as_yaml
@@ -32,7 +32,13 @@ def render(template: str, **values: Any) -> str:
     environment.filters["words"] = in_words
     environment.filters["open"] = left_open
     environment.filters["value"] = in_short
+    environment.filters["breakable"] = breakable
     return environment.get_template(template).render(style=Markup((HERE / "report.css").read_text()), **values)
+
+
+def breakable(key: str) -> Markup:
+    """A dotted key that a narrow column may break where a reader would."""
+    return escape(key).replace(".", Markup(".<wbr>")).replace("_", Markup("_<wbr>"))
 
 
 def as_data(file: Path) -> str:
@@ -89,7 +95,7 @@ def write_study_report(folder: Path) -> Path:
         "study.html.j2",
         study=study,
         comparisons=comparisons,
-        table=table(study),
+        tables=[table(study, [shown]) for shown in headlines(study)],
         figures=[(Markup(svg), caption) for svg, caption in study_figures(study, folder, comparisons)],
         recipe=as_yaml(study["recipe"]),
     )

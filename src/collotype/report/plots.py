@@ -28,7 +28,7 @@ STYLE = {
 }
 
 
-def draw(paint: Any, width: float = 6.2, height: float = 3.0) -> str:
+def draw(paint: Any, width: float = 5.2, height: float = 2.7) -> str:
     """The SVG of what `paint(axes)` draws."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -136,12 +136,15 @@ def dots(
         axes.set_yticks(range(len(rows)), rows)
         low, high = axes.dataLim.x0, axes.dataLim.x1
         # the whole scale, unless all of it happens within a third of it
-        limits = (0, 1) if high - low > 1 / 3 else (max(0, low - 0.3 * (high - low)), min(1, high + 0.3 * (high - low)))
+        room = 0.3 * (high - low)
+        limits = (-0.02, 1.02) if high - low > 1 / 3 else (max(-0.02, low - room), min(1.02, high + room))
         axes.set(xlabel=display_name(metric), ylim=(len(rows) - 0.5, -0.5))
         if limits[0] < limits[1]:
             axes.set_xlim(limits)
         if legend:
-            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(legend))
+            axes.legend(
+                loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(legend) if len("".join(legend)) < 30 else 1
+            )
 
     return draw(paint, height=0.8 + (0.35 + 0.2 * abreast) * len(rows))
 
