@@ -12,7 +12,7 @@ from collotype.runtime.errors import UserError
 from collotype.study import run_study
 from tests.conftest import SMALL
 
-QUICK = {**SMALL, "train.steps": 1, "evaluate": [{"suite": "sheets"}]}
+QUICK = {**SMALL, "train.steps": 1, "data.train.queries": 64, "evaluate": [{"suite": "sheets"}]}
 STUDY = {"vary": {"train.optimizer.lr": [1e-3, 1e-2]}, "seeds": 2}
 DATASET, METRIC = "sheets/held-out", "ndcg_at_5"
 
