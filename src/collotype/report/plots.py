@@ -175,23 +175,19 @@ def running_mean(points: Sequence[tuple[float, float]], width: int = 20) -> list
     return [(step, mean) for (step, _), mean in zip(points, means, strict=True)]
 
 
-def against_values(lines: Mapping[str, Mapping[float, Mark]], key: str, metric: str) -> str:
-    """Means with their spread over the values of a key, a line a dataset, each single run as a dot."""
+def against_values(marks: Mapping[float, Mark], key: str, metric: str) -> str:
+    """Means with their spread over the values of a key, each single run as a dot."""
 
     def paint(axes: Any) -> None:
-        for (label, marks), colour in zip(lines.items(), cycle(LINES), strict=False):
-            means, halves = [mark.value for mark in marks.values()], [mark.half or 0 for mark in marks.values()]
-            axes.errorbar(
-                list(marks), means, yerr=halves, color=colour, capsize=4, marker="o", markersize=4, label=label
-            )
-            for value, mark in marks.items():
-                axes.plot([value] * len(mark.singles), mark.singles, "o", color=colour, markersize=3, alpha=0.35)
-        values = sorted({value for marks in lines.values() for value in marks})
-        if values[0] > 0 and values[-1] / values[0] >= 8:
+        values, means = list(marks), [mark.value for mark in marks.values()]
+        halves = [mark.half or 0 for mark in marks.values()]
+        axes.errorbar(values, means, yerr=halves, color=ACCENT, capsize=4, marker="o", markersize=4)
+        for value, mark in marks.items():
+            axes.plot([value] * len(mark.singles), mark.singles, "o", color=INK, markersize=3.5, alpha=0.5)
+        if min(values) > 0 and max(values) / min(values) >= 8:
             axes.set_xscale("log")
         axes.set_xticks(values, [f"{value:g}" for value in values])
         axes.minorticks_off()
-        axes.set(xlabel=key, ylabel=display_name(metric), ylim=(0, 1.04))
-        axes.legend()
+        axes.set(xlabel=key, ylabel=display_name(metric), ylim=(0, 1.04 if axes.dataLim.y1 > 0.5 else None))
 
     return draw(paint)
