@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import PurePosixPath
 
 from collotype.recipe.imports.ledger import Ledger, shown
@@ -49,6 +50,10 @@ class Launch:
     devices: int | None = None
     """GPUs that the command shows its program; none: it does not say."""
 
+    def shared_by(self, told: int | None) -> int:
+        """How many processes share a batch; `told` by the user, where the command does not say."""
+        return told or 1 if self.launcher == "python" else self.processes or told or 1
+
     @property
     def tail(self) -> str:
         """The last part of what is started: `train_colbert.py`, `open_clip_train.main`."""
@@ -91,7 +96,7 @@ def program_place(words: Sequence[str]) -> int | None:
 def flags_of(words: Sequence[str]) -> dict[str, str]:
     """`--name value`, `--name=value`, `-n8`; names as written."""
     flags = {}
-    for word, after in zip(words, (*words[1:], ""), strict=True):
+    for word, after in pairwise((*words, "")):
         if attached := ATTACHED.fullmatch(word):
             flags[attached[1]] = attached[2]
         elif word.startswith("--") and "=" in word:
