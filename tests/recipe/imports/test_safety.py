@@ -74,7 +74,7 @@ def test_hostile_values_are_refused_by_name(value: str, words: str, tmp_path: Pa
         ("ColModelTrainingConfig", "Trainer", "is no training config of colpali-engine"),
         ("config:\n", f"a0: &a0 [x]\n{LAUGHS}config:\n", WITHOUT_END),
         ("config:\n", "config: {\n", "is not readable YAML"),
-        ("config:\n", f"#{'x' * 300_000}\nconfig:\n", "is no file of at most 256 KB"),
+        ("config:\n", f"#{'x' * 70_000}\nconfig:\n", "is no file of at most 64 KB"),
     ],
 )
 def test_hostile_configs_are_refused_by_name(old: str, new: str, words: str, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import yaml
 from collotype.recipe.imports.ledger import shown
 from collotype.runtime.errors import UserError
 
-LONGEST_FILE = 256 * 1024
+LONGEST_FILE = 64 * 1024
 """Bytes; published configs have 3 KB."""
 MOST_VALUES = 20_000
 """After aliases, references and imports are followed."""
