@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import pytest
 import yaml
+from tests.recipe.imports.test_imports import WHOLE
 
 from collotype.cli.import_ import recipe_of
 from collotype.recipe import load_recipe
 from collotype.recipe.imports import import_foreign
+from collotype.recipe.load import parse_recipe
 
 CASES = Path(__file__).parents[1] / "recipe" / "imports" / "cases"
 
@@ -19,6 +22,14 @@ def test_a_command_becomes_a_recipe_that_says_what_is_missing(cli, tmp_path: Pat
     assert done.stdout.endswith(f"recipe: {tmp_path / 'rn50.yaml'}\n")
     assert load_recipe(tmp_path / "rn50.yaml").train.batch == 1024
     assert "# started with torchrun on 8 processes\n" in (tmp_path / "rn50.yaml").read_text()
+
+
+@pytest.mark.parametrize("file", WHOLE, ids=lambda file: file.name)
+def test_what_is_written_is_a_recipe(file: Path, tmp_path: Path) -> None:
+    imported = import_foreign(file)
+    written = tmp_path / "recipe.yaml"
+    written.write_text(recipe_of(imported, str(file)))
+    assert load_recipe(written) == parse_recipe(imported.values, "here")
 
 
 def test_json_has_all_of_it_and_errors_are_a_sentence(cli) -> None:

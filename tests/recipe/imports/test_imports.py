@@ -438,6 +438,53 @@ def test_recipes_are_told_from_foreign_files(tmp_path: Path) -> None:
     assert not any(is_foreign(find_recipe(name)) for name in builtin_names())
 
 
+@pytest.mark.parametrize(
+    ("data", "source", "unknown"),
+    [
+        (
+            "{(): datasets.load_dataset, path: me/pages, split: dev, name: en}",
+            {"path": "me/pages", "split": "dev", "subset": "en"},
+            {"examples", "processes"},
+        ),
+        (
+            "{(): colpali_engine.data.dataset.ColPaliEngineDataset, data: {(): datasets.load_dataset, path: me/pages}, "
+            "query_column_name: q, pos_target_column_name: page, neg_target_column_name: others, num_negatives: 2}",
+            {"path": "me/pages", "query_column": "q", "image_column": "page", "negatives_column": "others"},
+            {"examples", "processes"},
+        ),
+        (
+            "{(): colpali_engine.utils.dataset_transformation.load_wikiss}",
+            {"path": "load_wikiss"},
+            {"examples", "processes", "train_dataset (data)"},
+        ),
+        (
+            "{(): colpali_engine.utils.dataset_transformation.load_train_set_with_docmatix}",
+            {"path": "vidore/colpali_train_set"},
+            {"processes", "train_dataset (docmatix)"},
+        ),
+    ],
+)
+def test_what_a_retriever_trains_on(data: str, source: dict, unknown: set[str]) -> None:
+    text = (CASES / "bipali.yaml").read_text()
+    function = "dataset_loading_func: !ext colpali_engine.utils.dataset_transformation.load_train_set_detailed"
+    imported = import_foreign(text.replace(function, f"train_dataset: {data}"))
+    assert imported.values["data"]["train"] == {"source": "pairs", **source}
+    assert {one.name for one in imported.left_out} & {"examples", "processes", *unknown} == unknown
+    assert "examples" not in {
+        one.name for one in import_foreign(text.replace(function, f"train_dataset: {data}"), examples=5).left_out
+    }
+
+
+def test_several_datasets_take_turns() -> None:
+    text = (CASES / "bipali.yaml").read_text()
+    function = "dataset_loading_func: !ext colpali_engine.utils.dataset_transformation.load_train_set_detailed"
+    two = "[{(): datasets.load_dataset, path: a}, {(): datasets.load_dataset, path: b}]"
+    values = import_foreign(text.replace(function, f"train_dataset: {two}"), examples=960, processes=4).values
+    assert [source["path"] for source in values["data"]["train"]] == ["a", "b"]
+    assert values["data"]["mixing"] == "one-per-batch"
+    assert values["train"]["steps"] == 60
+
+
 def test_names_are_those_of_the_families_and_losses() -> None:
     presets = {name for rows in colpali_names.GENERATIONS.values() for _, name in rows}
     assert presets <= set(PRESETS)

@@ -11,6 +11,7 @@ from collotype.recipe.imports.colpali_names import (
     CLASSES,
     COLUMNS,
     CURRENT,
+    DATA_KEYS,
     DIALECTS,
     EVAL_SETS,
     GATHERS,
@@ -18,9 +19,10 @@ from collotype.recipe.imports.colpali_names import (
     HUB,
     IN_BATCH,
     LATER,
+    LOADED,
+    LOADERS,
     PACKAGES,
     SETTING_REASONS,
-    TRAIN_SET,
     TRAIN_SET_EXAMPLES,
     ModelClass,
     engine_of,
@@ -94,7 +96,7 @@ class Config:
         explicit = self.take_data()
         self.take_loss(explicit)
         ledger.recipe("negatives", {"scope": "global"})
-        size = self.examples or ledger.settings.get("examples") or TRAIN_SET_EXAMPLES
+        size = self.examples or TRAIN_SET_EXAMPLES
         dtype = ledger.text("model.torch_dtype") or ledger.text("model.dtype")
         take_training_arguments(ledger, "tr_args.", self.devices, size, dtype)
         ledger.account("train.precision", ("model.torch_dtype", "model.dtype"))
@@ -185,77 +187,53 @@ class Config:
         """The sources; how many explicit negatives each query has."""
         ledger, given = self.ledger, self.ledger.given
         key = "dataset_loading_func" if "dataset_loading_func" in given else "train_dataset"
-        negative = "Negative" in str(given.get(f"loss_func.{CALL}"))
+        function = re.compile(rf"{key}(\.\d+)?\.{re.escape(CALL)}")
+        calls = {name.removesuffix(f".{CALL}"): str(call) for name, call in given.items() if function.fullmatch(name)}
         if key in given:
-            calls = {key: given[key]}
-        else:
-            calls = {
-                name.removesuffix(f".{CALL}"): value
-                for name, value in given.items()
-                if re.fullmatch(rf"{key}(\.\d+)?\.{re.escape(CALL)}", name)
-            }
+            calls = {key: str(given[key])}
         if not calls:
             raise UserError(
                 "The config has no train_dataset (dataset_loading_func before 0.3.11): what it trains on; write it."
             )
-        sources = [self.source(place, str(call), negative) for place, call in calls.items()]
-        names = [name for name in given if name == key or name.startswith(f"{key}.")]
+        sources = [self.source(place, call) for place, call in calls.items()]
         ledger.recipe("data.train", sources if len(sources) > 1 else sources[0])
         if len(sources) > 1:
             ledger.recipe("data.mixing", "one-per-batch")
-        ledger.beside("dataset", ", ".join(str(call).rpartition(".")[2] for call in calls.values()))
-        used = {CALL, "", "path", "split", "name", "num_negs", "num_negatives"} | set(COLUMNS)
-        for name in names:
-            if name.rpartition(".")[2] in used or name == key:
-                ledger.account("data.train", (name,))
+        functions = [call.rpartition(".")[2] for call in calls.values()]
+        ledger.beside("dataset", ", ".join(functions))
+        if not self.examples and functions[0] not in LOADERS:
+            unknown = f"epochs are counted with {TRAIN_SET_EXAMPLES:,}; give --examples, or set train.steps"
+            ledger.leave("examples", unknown, NOT_GIVEN)
         for name in given:
-            if name.startswith(("eval_dataset", "eval_dataset_loader", "eval_dataset_format")):
+            if name == key or (name.startswith(f"{key}.") and name.rpartition(".")[2] in DATA_KEYS):
+                ledger.account("data.train", (name,))
+            elif name.startswith("eval_dataset"):
                 ledger.leave(name, EVAL_SETS)
         return max(source.get("negatives", 0) for source in sources)
 
-    def source(self, place: str, call: str, negative: bool) -> dict[str, Any]:
+    def source(self, place: str, call: str) -> dict[str, Any]:
         """What a call in the config loads."""
         ledger, function = self.ledger, call.rpartition(".")[2]
-        columns = {ours: ledger.text(f"{place}.{theirs}") for theirs, ours in COLUMNS.items()}
-        columns = {ours: name for ours, name in columns.items() if name is not None}
-        if function in ("load_train_set", "load_train_set_detailed", "load_train_set_with_docmatix"):
-            ledger.settings.setdefault("examples", TRAIN_SET_EXAMPLES)
+        negative = "Negative" in str(ledger.given.get(f"loss_func.{CALL}"))
+        if function in LOADERS:
+            source = {"source": "pairs", **LOADERS[function]}
             if function.endswith("docmatix"):
-                ledger.leave(
-                    f"{place} (docmatix)", "of its two sources here is the first; add the other to data.train", call
-                )
-            return {"source": "pairs", "path": TRAIN_SET}
-        if function in ("load_train_set_ir", "load_train_set_ir_negs"):
-            ledger.settings.setdefault("examples", TRAIN_SET_EXAMPLES)
-            count = ledger.whole(f"{place}.num_negs", 1 if function.endswith("negs") else 3) if negative else 0
-            ir = {"image_column": "positive_passages", "corpus": "manu/colpali-corpus"}
-            explicit = {"negatives_column": "negative_passages", "negatives": count} if count else {}
-            return {"source": "pairs", "path": "manu/colpali-queries", **ir, **explicit}
+                ledger.leave(f"{place} (docmatix)", "of its two sources here is the first; add the other", call)
+            if negative and "corpus" in source:
+                count = ledger.whole(f"{place}.num_negs", 1 if function.endswith("negs") else 3)
+                source |= {"negatives_column": "negative_passages", "negatives": count}
+            return source
         inner = f"{place}.data" if function == "ColPaliEngineDataset" else place
-        path = (
-            ledger.text(f"{inner}.path")
-            if str(ledger.given.get(f"{inner}.{CALL}", call)).startswith("datasets.")
-            else None
-        )
-        if path:
-            split = ledger.text(f"{inner}.split")
-            subset = ledger.text(f"{inner}.name")
-            found = {"source": "pairs", "path": path, **({"split": split} if split else {})}
-            count = ledger.whole(f"{place}.num_negatives", 3) if negative and "negatives_column" in columns else 0
-            return {
-                **found,
-                **({"subset": subset} if subset else {}),
-                **columns,
-                **({"negatives": count} if count else {}),
-            }
-        if not self.examples:
-            ledger.leave(
-                "examples",
-                f"epochs are counted with {TRAIN_SET_EXAMPLES:,}; give --examples, or set train.steps",
-                NOT_GIVEN,
-            )
-        ledger.leave(f"{place} (data)", "what it loads is not known here; put a table's path at data.train", call)
-        return {"source": "pairs", "path": function}
+        loads = str(ledger.given.get(f"{inner}.{CALL}", call)).startswith("datasets.")
+        if not loads or not ledger.text(f"{inner}.path"):
+            ledger.leave(f"{place} (data)", "what it loads is not known here; put a table's path at data.train", call)
+            return {"source": "pairs", "path": function}
+        found = {ours: ledger.text(f"{inner}.{theirs}") for theirs, ours in LOADED.items()}
+        found |= {ours: ledger.text(f"{place}.{theirs}") for theirs, ours in COLUMNS.items()}
+        source = {"source": "pairs", **{key: value for key, value in found.items() if value is not None}}
+        if negative and "negatives_column" in source:
+            source["negatives"] = ledger.whole(f"{place}.num_negatives", 3)
+        return source
 
     def take_loss(self, explicit: int) -> None:
         ledger, prefix = self.ledger, "loss_func."

@@ -10,7 +10,8 @@ from collotype.recipe.imports.training_arguments import REASONS
 
 PACKAGES = ("colpali_engine", "transformers", "peft", "torch", "datasets")
 """Whose functions and classes a config may name."""
-TRAIN_SET, TRAIN_SET_EXAMPLES = "vidore/colpali_train_set", 118_695
+TRAIN_SET_EXAMPLES = 118_695
+"""Of vidore/colpali_train_set."""
 Version = tuple[int, ...]
 
 
@@ -117,11 +118,29 @@ CONFIG_REASONS = {
 }
 EVAL_SETS = "a loss on held-out pairs; here `evaluate` measures the benchmark itself"
 
+TRAIN_SET = {"path": "vidore/colpali_train_set"}
+IR_SET = {
+    "path": "manu/colpali-queries",
+    "image_column": "positive_passages",
+    "corpus": "manu/colpali-corpus",
+}
+LOADERS: dict[str, dict[str, str]] = {
+    "load_train_set": TRAIN_SET,
+    "load_train_set_detailed": TRAIN_SET,
+    "load_train_set_with_docmatix": TRAIN_SET,
+    "load_train_set_ir": IR_SET,
+    "load_train_set_ir_negs": IR_SET,
+}
+"""Functions of colpali_engine.utils.dataset_transformation, as a source of pairs."""
+LOADED = {"path": "path", "split": "split", "name": "subset"}
+"""Arguments of datasets.load_dataset."""
 COLUMNS = {
     "query_column_name": "query_column",
     "pos_target_column_name": "image_column",
     "neg_target_column_name": "negatives_column",
 }
+"""Arguments of ColPaliEngineDataset."""
+DATA_KEYS = {CALL, "num_negs", "num_negatives", *LOADED, *COLUMNS}
 
 SETTING_REASONS = {
     **CONFIG_REASONS,

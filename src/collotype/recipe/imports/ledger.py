@@ -14,7 +14,7 @@ from collotype.runtime.errors import UserError
 
 LARGEST = 10**12
 """No count of a training is larger; what is, is a mistake or a joke."""
-SECRET = re.compile(r"token$|key$|secret|passw", re.IGNORECASE)
+SECRET = re.compile(r"(?i:token$|secret|passw|api_?key)|_KEY")
 """Settings whose values a recipe, which people share, must not repeat."""
 NOT_GIVEN = "not given"
 """The value of what is left out although the text does not have it: something that it ought to say."""

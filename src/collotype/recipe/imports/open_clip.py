@@ -102,7 +102,8 @@ class Command:
         if schema in ("hf-hub", "local-dir") and path:
             weights = weights or path
         quick = name.lower().endswith("-quickgelu") or ledger.switch("--force-quick-gelu")
-        ledger.recipe("model.activation", "quick_gelu" if quick else "gelu", "--force-quick-gelu")
+        if quick or not weights:
+            ledger.recipe("model.activation", "quick_gelu" if quick else "gelu", "--force-quick-gelu")
         if weights:
             ledger.recipe("model.weights", weights, "--pretrained", "--model")
             ledger.beside("weights", weights)
@@ -144,10 +145,14 @@ class Command:
             }
             names = ("--csv-img-key", "--csv-caption-key", "--csv-separator")
         else:
-            json_key = ledger.text("--json-text-key")
-            caption = f"json:{json_key}" if json_key else ledger.text("--text-key", "txt")
-            source = {"source": "shards", "path": path, **({"caption": caption} if caption != "txt" else {})}
             names = ("--json-text-key", "--text-key")
+            in_json, member = (ledger.text(name) for name in names)
+            # of several alternatives, joined by semicolons, the first
+            caption = f"json:{in_json}" if in_json else member or "txt"
+            caption, *others = caption.split(";")
+            source = {"source": "shards", "path": path, **({"caption": caption} if caption != "txt" else {})}
+            if others:
+                ledger.leave("captions", f"one member holds them; {caption} is taken", ";".join(others))
             if shards := shards_of(path):
                 ledger.beside("shards", shards)
         ledger.recipe("data.train", source, "--train-data", "--dataset-type", *names)
