@@ -53,10 +53,8 @@ def write_report(folder: Path) -> Path:
     points = [(row["step"], row["results"]) for row in JsonLines(folder / "evaluation" / "curve.jsonl").read()]
     points.append((record["plan"]["steps"], record["results"]))
     for metric, datasets in figures.by_headline(record["results"]).items():
-        caption = (
-            f"{display_name(metric)} on the evaluation sets during training; the bands are the expected values with "
-            "their tolerance."
-        )
+        bands = "; the bands are the expected values with their tolerance" if comparisons else ""
+        caption = f"{display_name(metric)} on the evaluation sets during training{bands}."
         drawn.insert(0, (plots.metric_curve(points, metric, datasets, comparisons), caption))
     galleries = []
     for place in sorted((folder / "evaluation").glob("*/examples")):
