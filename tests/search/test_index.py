@@ -262,6 +262,18 @@ def test_side_files_are_made_by_who_writes(index: Index, monkeypatch) -> None:
     assert len(list((index.folder / "side").iterdir())) == 1
 
 
+def test_a_reader_takes_up_side_files_and_whoever_optimises_drops_what_is_gone(index: Index) -> None:
+    index.add([page(number=number) for number in range(1, 60)])
+    reader = Index.open(index.folder)
+    assert reader.explained(query_of(page()[1]))[1].signs_version is None
+    index.optimize()
+    assert reader.explained(query_of(page()[1]))[1].signs_version is not None
+    index.update("a.pdf", [], [1, 2, 3])
+    assert len(reader.view().signs.arrays["keys"]) == 59
+    index.optimize()
+    assert len(reader.view().signs.arrays["keys"]) == 3
+
+
 def test_side_files_of_another_format_or_damaged_are_not_used(index: Index) -> None:
     made = [page(number=number) for number in range(1, 150)]
     index.add(made)
