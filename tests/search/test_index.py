@@ -132,6 +132,10 @@ def test_token_lists_lead_to_the_page_and_are_carried_on(index: Index, monkeypat
         index.optimize()
     assert (index.view().lists.arrays["centres"] == trained).all()
     assert len(index.view().lists.arrays["keys"]) == 330
+    index.update("a.pdf", [], range(1, 23))
+    index.optimize()
+    assert len(index.view().lists.arrays["starts"]) == len(trained) + 1
+    assert index.search(query_of(made[7][1], range(8), "abcdefgh"), 1, plan=Plan("lists", 10))[0].page == 8
 
 
 def test_the_plan_goes_by_size_and_says_why(index: Index, monkeypatch) -> None:
