@@ -1,6 +1,7 @@
 """Small pages and queries, and processes that write and read an index at once."""
 
 import json
+import select
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ def page(
     document: str = "a.pdf", number: int = 1, *, seed: int = 0, count: int = 5, words: Sequence[Word] = (), **metadata
 ) -> tuple[Page, EncodedPage]:
     """A page with `count` random vectors, each with a box of its own: [0, place / count, 1, (place + 1) / count]."""
-    random = np.random.default_rng([seed, number, *document.encode()])
+    random = np.random.default_rng([seed, number, *document.encode(errors="surrogateescape")])
     tops = np.arange(count) / max(count, 1)
     boxes = np.stack([tops * 0, tops, tops * 0 + 1, tops + 1 / max(count, 1)], axis=1).astype(np.float32)
     encoded = EncodedPage(unit(random.standard_normal((count, DIM))), boxes)
@@ -62,7 +63,9 @@ def write_for_ever(folder: str, writer: str, size: str) -> None:
 
 def write_for(folder: str, writer: str, seconds: str) -> None:
     """Adds pages, deletes and replaces documents, optimises; what it has in the end, page numbers by document."""
-    index, until, round_, have = Index.open(folder), time.monotonic() + float(seconds), 0, {}
+    index, round_, have = Index.open(folder), 0, {}
+    wait_to_begin()
+    until = time.monotonic() + float(seconds)
     while time.monotonic() < until:
         round_ += 1
         name = f"{writer}-{round_}.pdf"
@@ -77,11 +80,18 @@ def write_for(folder: str, writer: str, seconds: str) -> None:
     print(json.dumps(have), flush=True)
 
 
-def read_for(folder: str, seconds: str) -> None:
-    """Searches, and fails where a page that is always there is not found, or one is found twice."""
-    index, until, searches = Index.open(folder), time.monotonic() + float(seconds), 0
+def wait_to_begin() -> None:
+    """So that all processes are at work at once, however long one takes to start."""
+    print("ready", flush=True)
+    sys.stdin.readline()
+
+
+def read(folder: str) -> None:
+    """Searches until its input ends; fails where a page that is always there is not found, or one is found twice."""
+    index, searches = Index.open(folder), 0
     wanted = query_of(page(STAYS)[1], range(5), "abcde")
-    while time.monotonic() < until:
+    wait_to_begin()
+    while not select.select([sys.stdin], [], [], 0)[0]:
         for plan in ("exact", "bits"):
             hits = index.search(wanted, 5, plan=plan)
             assert hits[0].document == STAYS, hits
@@ -101,7 +111,9 @@ def numbers_of(index: Index, document: str) -> list[int]:
 def start(*arguments: object) -> subprocess.Popen:
     """`write`, `write-for` or `read` in a process of its own."""
     command = [sys.executable, "-m", "tests.search.made", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.PIPE, text=True, cwd=ROOT
+    )
 
 
 def kill_at_random(folder: Path, kills: int, seconds: float) -> int:
@@ -133,11 +145,15 @@ def kill_at_random(folder: Path, kills: int, seconds: float) -> int:
 def write_and_read_together(folder: Path, seconds: float) -> tuple[int, int]:
     """Two writers and a reader at once; how many documents are there in the end, and how many searches there were."""
     Index.create(folder, **DESCRIBED).add([page(STAYS)])
-    processes = [start("write-for", folder, name, seconds) for name in ("one", "other")] + [
-        start("read", folder, seconds)
-    ]
-    said = [process.communicate(timeout=seconds + 120) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0], [errors for _, errors in said]
+    writers = [start("write-for", folder, name, seconds) for name in ("one", "other")]
+    reader = start("read", folder)
+    for process in (*writers, reader):
+        process.stdout.readline()
+    for process in (reader, *writers):
+        process.stdin.write("begin\n")
+        process.stdin.flush()
+    said = [process.communicate(timeout=seconds + 120) for process in (*writers, reader)]
+    assert [process.returncode for process in (*writers, reader)] == [0, 0, 0], [errors for _, errors in said]
     expected = {STAYS: 1, **json.loads(said[0][0]), **json.loads(said[1][0])}
     index = Index.open(folder)
     assert {document.name: document.pages for document in index.documents()} == expected
@@ -147,4 +163,4 @@ def write_and_read_together(folder: Path, seconds: float) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    {"write": write_for_ever, "write-for": write_for, "read": read_for}[sys.argv[1]](*sys.argv[2:])
+    {"write": write_for_ever, "write-for": write_for, "read": read}[sys.argv[1]](*sys.argv[2:])

@@ -132,12 +132,17 @@ def test_token_lists_lead_to_the_page_and_are_carried_on(index: Index, monkeypat
         index.optimize()
     assert (index.view().lists.arrays["centres"] == trained).all()
     assert len(index.view().lists.arrays["keys"]) == 330
+    index.update("a.pdf", [], range(1, 23))
+    index.optimize()
+    assert len(index.view().lists.arrays["starts"]) == len(trained) + 1
+    assert index.search(query_of(made[7][1], range(8), "abcdefgh"), 1, plan=Plan("lists", 10))[0].page == 8
 
 
 def test_the_plan_goes_by_size_and_says_why(index: Index, monkeypatch) -> None:
     index.add([page(number=number) for number in range(1, 150)])
     query = query_of(page()[1])
     assert index.explained(query)[1].plan == "exact"
+    assert index.explained(query, plan="lists")[1].plan == "bits"
     monkeypatch.setattr("collotype.search.scoring.plan.EXACT_VECTORS", 100)
     told = index.explained(query)[1]
     assert told.plan == "bits" and "sign bits" in told.why and set(told.milliseconds) == {"candidates", "exact"}
@@ -261,6 +266,18 @@ def test_side_files_are_made_by_who_writes(index: Index, monkeypatch) -> None:
     assert len(list((index.folder / "side").iterdir())) == 1
 
 
+def test_a_reader_takes_up_side_files_and_whoever_optimises_drops_what_is_gone(index: Index) -> None:
+    index.add([page(number=number) for number in range(1, 60)])
+    reader = Index.open(index.folder)
+    assert reader.explained(query_of(page()[1]))[1].signs_version is None
+    index.optimize()
+    assert reader.explained(query_of(page()[1]))[1].signs_version is not None
+    index.update("a.pdf", [], [1, 2, 3])
+    assert len(reader.view().signs.arrays["keys"]) == 59
+    index.optimize()
+    assert len(reader.view().signs.arrays["keys"]) == 3
+
+
 def test_side_files_of_another_format_or_damaged_are_not_used(index: Index) -> None:
     made = [page(number=number) for number in range(1, 150)]
     index.add(made)
@@ -289,8 +306,12 @@ def test_pages_that_do_not_fit_are_refused_whole(index: Index) -> None:
     ):
         with pytest.raises(UserError, match=message):
             index.add(pages)
+    with pytest.raises(UserError, match="rename the file"):
+        index.add([page("a\udcff.pdf")])
     assert len(index) == 0
     index.add([])
+    with pytest.raises(UserError, match="not finite"):
+        index.search(query_of(endless))
     with pytest.raises(UserError, match=r"The query has vectors \[2, 17\]"):
         index.search(query_of(wide))
     with pytest.raises(UserError, match="0 hits were asked for"):

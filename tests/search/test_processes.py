@@ -12,8 +12,8 @@ def test_killed_while_adding_every_acknowledged_page_is_there_once(tmp_path: Pat
 
 
 def test_two_writers_and_a_reader(tmp_path: Path) -> None:
-    documents, searches = write_and_read_together(tmp_path / "index", 1.5)
-    assert documents > 2 and searches > 2
+    documents, searches = write_and_read_together(tmp_path / "index", 1)
+    assert documents >= 2 and searches >= 2
 
 
 def test_threads_search_while_one_writes(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -53,6 +54,12 @@ class View:
         """Pages with vectors that the side file of signs does not have, ascending."""
         return np.flatnonzero((self.sign_of < 0) & (self.version.catalogue.counts > 0))
 
+    @property
+    def signs_differ(self) -> bool:
+        """Does the side file of signs miss pages, or have some that are gone?"""
+        gone = self.signs is not None and len(self.signs.arrays["keys"]) > (self.sign_of >= 0).sum()
+        return gone or len(self.newer) > 0
+
     def search(
         self, query: np.ndarray, allowed: np.ndarray, k: int, plan: Plan | None, by_document: bool
     ) -> tuple[np.ndarray, np.ndarray, Explanation]:
@@ -66,6 +73,8 @@ class View:
         places = np.flatnonzero(allowed)
         chosen, why = choose(int(catalogue.counts[places].sum(dtype=np.int64)), k, self.lists is not None)
         chosen, why = (plan, "asked for") if plan else (chosen, why)
+        if chosen.name == "lists" and not self.lists:
+            chosen, why = replace(chosen, name="bits"), "token lists were asked for, and there are none yet"
         told = Explanation(
             plan=chosen.name,
             why=why,
@@ -92,7 +101,7 @@ class View:
         newer = self.newer[allowed[self.newer]]
         few = newer if len(newer) <= plan.rescored else newer[:0]
         pages = np.flatnonzero(allowed & (self.sign_of >= 0))
-        if plan.name == "lists" and self.lists:
+        if plan.name == "lists":
             pages = self.named(query, pages)
         packed = pack_signs(query)
         apart = np.empty(0, np.int64)
