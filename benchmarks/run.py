@@ -23,6 +23,7 @@ ALL = (
     "preprocess",
     "pooling",
     "invariance",
+    "serve",
 )
 
 
