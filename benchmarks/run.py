@@ -22,6 +22,8 @@ ALL = (
     "memory",
     "preprocess",
     "pooling",
+    "search",
+    "search_processes",
     "invariance",
     "serve",
 )

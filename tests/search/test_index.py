@@ -138,6 +138,7 @@ def test_the_plan_goes_by_size_and_says_why(index: Index, monkeypatch) -> None:
     index.add([page(number=number) for number in range(1, 150)])
     query = query_of(page()[1])
     assert index.explained(query)[1].plan == "exact"
+    assert index.explained(query, plan="lists")[1].plan == "bits"
     monkeypatch.setattr("collotype.search.scoring.plan.EXACT_VECTORS", 100)
     told = index.explained(query)[1]
     assert told.plan == "bits" and "sign bits" in told.why and set(told.milliseconds) == {"candidates", "exact"}
@@ -289,8 +290,12 @@ def test_pages_that_do_not_fit_are_refused_whole(index: Index) -> None:
     ):
         with pytest.raises(UserError, match=message):
             index.add(pages)
+    with pytest.raises(UserError, match="rename the file"):
+        index.add([page("a\udcff.pdf")])
     assert len(index) == 0
     index.add([])
+    with pytest.raises(UserError, match="not finite"):
+        index.search(query_of(endless))
     with pytest.raises(UserError, match=r"The query has vectors \[2, 17\]"):
         index.search(query_of(wide))
     with pytest.raises(UserError, match="0 hits were asked for"):

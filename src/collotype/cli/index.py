@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperGroup
 
+from collotype.cli.index_check import check
 from collotype.cli.options import Base, Json, Preset
 from collotype.runtime.errors import UserError
 
@@ -69,6 +70,8 @@ def add(
     index, encoder = open_or_create(to, model, preset, base, precision, pool_factor)
     with Stages(quiet=as_json) as told:
         report = ingest(sources, index, encoder, prune=not keep_gone, workers=workers, told=told)
+    if report.added or report.removed:
+        index.optimize()
     if as_json:
         print(json.dumps({"index": str(to), "found_by": encoder.name, "pages": len(index), **asdict(report)}))
     else:
@@ -162,4 +165,4 @@ def push(
         print(f"{to}: {done.sent:,} pages sent, {done.unchanged:,} unchanged, {done.removed:,} removed.")
 
 
-COMMANDS = {ADD: add, "remove": remove, "push": push}
+COMMANDS = {ADD: add, "check": check, "remove": remove, "push": push}

@@ -76,8 +76,8 @@ def sampled(view: View, full: np.ndarray, count: int) -> list[np.ndarray]:
     """Queries float32 [≤ 20, D] that each resemble vectors of one page."""
     random, found = np.random.default_rng(0), []
     for place in random.choice(full, count, replace=len(full) < count):
-        stored, _, scales = view.stored(np.array([place]))
-        rows = stored[random.permutation(len(stored))[:WORDS]].float().numpy() * scales[0]
+        page = page_vectors(view, place)
+        rows = page[random.permutation(len(page))[:WORDS]]
         noise = random.standard_normal(rows.shape).astype(np.float32)
         noise *= np.linalg.norm(rows) / np.linalg.norm(noise) * np.sqrt(1 / LIKENESS**2 - 1)
         found.append((rows + noise) * LIKENESS)
@@ -157,8 +157,8 @@ def storages(index: Index, view: View, full: np.ndarray, queries: Sequence[np.nd
 
 
 def page_vectors(view: View, place: int) -> np.ndarray:
-    stored, _, scales = view.stored(np.array([place]))
-    return stored.float().numpy() * scales[0]
+    [(vectors, scale)] = view.pages(np.array([place]))
+    return vectors.float().numpy() * scale
 
 
 def in_int8(rows: np.ndarray) -> np.ndarray:
@@ -172,10 +172,8 @@ def pooled(rows: np.ndarray, factor: int) -> np.ndarray:
 
 def all_scores(pages: Sequence[np.ndarray], queries: Sequence[np.ndarray]) -> np.ndarray:
     """float32 [queries, pages]."""
-    stored = torch.from_numpy(np.concatenate(pages))
-    starts = np.concatenate([[0], np.cumsum([len(rows) for rows in pages])])
-    ones = np.ones(len(pages), np.float32)
-    return np.stack([exact.scores(np.ascontiguousarray(query), stored, starts, ones) for query in queries])
+    stored = [(torch.from_numpy(rows), 1.0) for rows in pages]
+    return np.stack([exact.scores(np.ascontiguousarray(query), stored) for query in queries])
 
 
 def overlap(found: np.ndarray, truth: np.ndarray, k: int) -> float:

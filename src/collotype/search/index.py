@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -15,12 +15,13 @@ from collotype.runtime.files import in_turn
 from collotype.search import about
 from collotype.search.about import About
 from collotype.search.filters import allowed
+from collotype.search.held import Held
 from collotype.search.packing import unpack_boxes
 from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, Hit, Page, Word
 from collotype.search.places import places, text_around
 from collotype.search.scoring import lists, signs
 from collotype.search.scoring.plan import Explanation, Plan, named
-from collotype.search.store import OLD_VERSIONS_KEPT, WRITING, Store, from_lists
+from collotype.search.store import OLD_VERSIONS_KEPT, WRITING, Catalogue, Store, from_lists
 from collotype.search.view import View
 
 SIDE = "side"
@@ -60,6 +61,7 @@ class Index:
         self.folder, self.about = folder, about_it
         self._store = Store(folder, about_it.dim, about_it.precision)
         self._refreshing = threading.Lock()
+        self._held = Held()
         self._view: View | None = None
 
     @classmethod
@@ -105,7 +107,7 @@ class Index:
         with self._refreshing:
             newest = self._store.newest_version()
             if self._view is None or self._view.version.number != newest:
-                self._view = View(self._store.snapshot(), self.folder / SIDE)
+                self._view = View(self._store.snapshot(), self.folder / SIDE, self._held)
             return self._view
 
     def __len__(self) -> int:
@@ -151,34 +153,28 @@ class Index:
             UserError: a page is given twice, or its vectors are not such as the index has.
         """
         if pages:
-            self._write(pages, ())
+            self._write(pages, None)
 
     def update(self, document: str, changed: Sequence[tuple[Page, EncodedPage]], numbers: Sequence[int]) -> None:
         """Makes the document's pages those of `numbers`, of which `changed` are written, in one commit.
 
         A reader sees the document as it was or as it is now. With all pages as `changed`, a document is replaced.
         """
-        if strange := [page.id for page, _ in changed if page.document != document or page.number not in set(numbers)]:
-            raise UserError(f"{strange[0]} is not one of the pages that {document!r} is to have.")
         kept = set(numbers)
-        catalogue = self.view().version.catalogue
-        rows = catalogue.of_document(document)
-        gone = [row for row in rows if int(catalogue.numbers[row]) not in kept]
-        if changed or gone:
-            self._write(changed, catalogue.keys[gone].tolist())
+        if strange := [page.id for page, _ in changed if page.document != document or page.number not in kept]:
+            raise UserError(f"{strange[0]} is not one of the pages that {document!r} is to have.")
+        self._write(changed, lambda catalogue: outside(catalogue, document, kept))
 
     def delete(self, document: str) -> int:
         """Deletes a document; how many pages it had."""
-        pages = len(self.pages_of(document))
-        self.update(document, [], [])
-        return pages
+        return self._write([], lambda catalogue: catalogue.of_document(document))
 
-    def _write(self, pages: Sequence[tuple[Page, EncodedPage]], gone: Sequence[int]) -> None:
+    def _write(self, pages: Sequence[tuple[Page, EncodedPage]], gone: Callable[[Catalogue], np.ndarray] | None) -> int:
         self._check(pages)
-        self._store.write([(page, self._pooled(encoded)) for page, encoded in pages], gone)
-        missing, total = len(self.view().newer), len(self)
-        if missing >= max(NEWER_AT_LEAST, NEWER_PART * total):
+        deleted = self._store.write([(page, self._pooled(encoded)) for page, encoded in pages], gone)
+        if len(self.view().newer) >= max(NEWER_AT_LEAST, NEWER_PART * len(self)):
             self._make_side_files(with_lists=False)
+        return deleted
 
     def _check(self, pages: Sequence[tuple[Page, EncodedPage]]) -> None:
         seen: set[str] = set()
@@ -193,6 +189,8 @@ class Index:
                 )
             if not np.isfinite(vectors).all():
                 raise UserError(f"{page.id} has vectors with numbers that are not finite; it was not indexed.")
+            if page.document.encode(errors="replace").decode() != page.document:
+                raise UserError(f"The name {page.document!r} is not text that can be stored; rename the file.")
             seen.add(page.id)
 
     def _pooled(self, encoded: EncodedPage) -> EncodedPage:
@@ -275,7 +273,15 @@ class Index:
                 f"The query has vectors {list(query.vectors.shape)}, and the index in {self.folder} takes "
                 f"[m, {self.about.dim}] as {self.about.encoder_name} makes them."
             )
+        if not np.isfinite(query.vectors).all():
+            raise UserError("The query has vectors with numbers that are not finite; ask it otherwise.")
         return np.ascontiguousarray(query.vectors, np.float32)
+
+
+def outside(catalogue: Catalogue, document: str, kept: set[int]) -> np.ndarray:
+    """The rows of a document's pages with other numbers."""
+    rows = catalogue.of_document(document)
+    return rows[[number not in kept for number in catalogue.numbers[rows].tolist()]]
 
 
 def hit(query: EncodedQuery, page: StoredPage, score: float) -> Hit:
@@ -285,19 +291,7 @@ def hit(query: EncodedQuery, page: StoredPage, score: float) -> Hit:
     return Hit(document=page.document, page=page.number, score=score, places=found, text=text, metadata=page.metadata)
 
 
-DETAILS = (
-    "document",
-    "page",
-    "digest",
-    "width",
-    "height",
-    "metadata",
-    "words",
-    "word_boxes",
-    "scale",
-    "vectors",
-    "boxes",
-)
+DETAILS = ("document", "page", "digest", "width", "height", "metadata", "words", "word_boxes", "boxes")
 
 
 def stored_pages(view: View, rows: np.ndarray) -> list[StoredPage]:
@@ -305,13 +299,11 @@ def stored_pages(view: View, rows: np.ndarray) -> list[StoredPage]:
     if not len(rows):
         return []
     found = view.version.take(rows, DETAILS)
-    vectors, starts = from_lists(found["vectors"])
-    boxes, word_boxes = (from_lists(found[name]) for name in ("boxes", "word_boxes"))
-    light = found.drop_columns(["vectors", "boxes", "word_boxes"]).to_pylist()
+    (boxes, starts), (word_boxes, words) = (from_lists(found[name]) for name in ("boxes", "word_boxes"))
+    light = found.drop_columns(["boxes", "word_boxes"]).to_pylist()
     pages = []
-    for place, row in enumerate(light):
-        mine = slice(starts[place], starts[place + 1])
-        there = unpack_boxes(word_boxes[0][word_boxes[1][place] : word_boxes[1][place + 1]])
+    for place, (row, (vectors, scale)) in enumerate(zip(light, view.pages(rows), strict=True)):
+        there = unpack_boxes(word_boxes[words[place] : words[place + 1]]).tolist()
         pages.append(
             StoredPage(
                 document=row["document"],
@@ -319,8 +311,10 @@ def stored_pages(view: View, rows: np.ndarray) -> list[StoredPage]:
                 digest=row["digest"],
                 size=(row["width"], row["height"]),
                 metadata=json.loads(row["metadata"]),
-                words=tuple(Word(text, tuple(box)) for text, box in zip(row["words"], there.tolist(), strict=True)),
-                encoded=EncodedPage(vectors[mine].astype(np.float32) * row["scale"], unpack_boxes(boxes[0][mine])),
+                words=tuple(Word(text, tuple(box)) for text, box in zip(row["words"], there, strict=True)),
+                encoded=EncodedPage(
+                    vectors.float().numpy() * scale, unpack_boxes(boxes[starts[place] : starts[place + 1]])
+                ),
             )
         )
     return pages

@@ -8,7 +8,8 @@ half of one.
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -139,9 +140,12 @@ class Version:
         """Columns of the pages at these places of the catalogue, in their order."""
         keys = self.catalogue.keys[places]
         row_ids = self.catalogue.rows[places].tolist()
-        found = self._table.take_row_ids(row_ids).select(["key", *columns]).to_arrow().combine_chunks()
-        order = np.argsort(found["key"].to_numpy())
-        return found.take(order[np.searchsorted(found["key"].to_numpy(), keys, sorter=order)]) if len(keys) else found
+        found = self._table.take_row_ids(row_ids).select(["key", *columns]).to_arrow()
+        have = found["key"].to_numpy()
+        if np.array_equal(have, keys):
+            return found
+        order = np.argsort(have)
+        return found.take(order[np.searchsorted(have, keys, sorter=order)])
 
     def scan(self, columns: Sequence[str], rows_at_once: int = 64) -> Iterator[pa.RecordBatch]:
         """All pages, streamed, in Lance's order."""
@@ -189,19 +193,30 @@ class Store:
     def snapshot(self) -> Version:
         return Version(self._database.open_table(TABLE))
 
-    def write(self, pages: Sequence[tuple[Page, EncodedPage]], gone: Sequence[int] = ()) -> None:
-        """One commit: each page in place of the one with its id, and the rows of the keys `gone` deleted."""
-        with self.turn():
-            table = self._database.open_table(TABLE)
-            if not pages:
-                table.delete(with_keys(gone))
-                return
-            merge = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
-            if len(gone):
-                merge = merge.when_not_matched_by_source_delete(with_keys(gone))
-            merge.execute(self.rows(pages))
+    def write(
+        self, pages: Sequence[tuple[Page, EncodedPage]], gone: Callable[[Catalogue], np.ndarray] | None = None
+    ) -> int:
+        """One commit: each page in place of the one with its id, and other rows deleted; how many of these.
 
-    def turn(self):
+        Args:
+            gone: which rows are to be deleted; asked when no other writer can come between.
+        """
+        with self.turn():
+            old = np.empty(0, np.int64)
+            if gone:
+                catalogue = self.snapshot().catalogue
+                old = catalogue.keys[gone(catalogue)]
+            table = self._database.open_table(TABLE)
+            if pages:
+                merge = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+                if len(old):
+                    merge = merge.when_not_matched_by_source_delete(with_keys(old))
+                merge.execute(self.rows(pages))
+            elif len(old):
+                table.delete(with_keys(old))
+        return len(old)
+
+    def turn(self) -> AbstractContextManager[None]:
         return in_turn(self.folder / WRITING)
 
     def rows(self, pages: Sequence[tuple[Page, EncodedPage]]) -> pa.Table:
@@ -217,7 +232,8 @@ class Store:
             "width": [page.size[0] for page, _ in pages],
             "height": [page.size[1] for page, _ in pages],
             "metadata": [json.dumps(page.metadata, ensure_ascii=False, sort_keys=True) for page, _ in pages],
-            "words": [[word.text for word in each] for each in words],
+            # text layers have halves of characters, which no table takes
+            "words": [[word.text.encode(errors="replace").decode() for word in each] for each in words],
             "word_boxes": lists(
                 [pack_boxes(np.array([w.box for w in each], np.float32).reshape(-1, 4)) for each in words]
             ),
@@ -255,9 +271,9 @@ def connect(folder: Path) -> "lancedb.DBConnection":
     return lancedb.connect(folder)
 
 
-def with_keys(keys: Sequence[int]) -> str:
+def with_keys(keys: np.ndarray) -> str:
     """The rows of these keys, in Lance's language: numbers only, so no name can mean anything in it."""
-    return f"key IN ({', '.join(str(int(key)) for key in keys)})"
+    return f"key IN ({', '.join(map(str, keys.tolist()))})"
 
 
 def lists(arrays: Sequence[np.ndarray]) -> pa.ListArray:

@@ -3,21 +3,21 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from collotype.search import side
+from collotype.search.held import Held, Stored
 from collotype.search.packing import pack_signs
 from collotype.search.scoring import bits, exact, lists, signs
-from collotype.search.scoring.plan import EXACT_VECTORS, Explanation, Plan, choose
-from collotype.search.store import Version, from_lists, parts
+from collotype.search.scoring.plan import Explanation, Plan, choose
+from collotype.search.store import Version, from_lists
 
-STORED = ("vectors", "scale")
-PER_DOCUMENT = 5
-"""Pages of one document among those rescored, where each document is to be found once."""
+PER_DOCUMENT, ROWS_AT_ONCE = 5, 256
+"""Pages of one document among those rescored, where each document is to be found once; pages read at once."""
 
 
 class View:
@@ -26,8 +26,8 @@ class View:
     Pages are named by their place in the version's catalogue.
     """
 
-    def __init__(self, version: Version, folder: Path):
-        self.version = version
+    def __init__(self, version: Version, folder: Path, held: Held):
+        self.version, self.held = version, held
         self.signs = side.newest(folder, signs.KIND)
         self.lists = side.newest(folder, lists.KIND)
 
@@ -67,6 +67,8 @@ class View:
         places = np.flatnonzero(allowed)
         chosen, why = choose(int(catalogue.counts[places].sum(dtype=np.int64)), k, self.lists is not None)
         chosen, why = (plan, "asked for") if plan else (chosen, why)
+        if chosen.name == "lists" and not self.lists:
+            chosen, why = replace(chosen, name="bits"), "token lists were asked for, and there are none yet"
         told = Explanation(
             plan=chosen.name,
             why=why,
@@ -93,7 +95,7 @@ class View:
         newer = self.newer[allowed[self.newer]]
         few = newer if len(newer) <= plan.rescored else newer[:0]
         pages = np.flatnonzero(allowed & (self.sign_of >= 0))
-        if plan.name == "lists" and self.lists:
+        if plan.name == "lists":
             pages = self.named(query, pages)
         packed = pack_signs(query)
         apart = np.empty(0, np.int64)
@@ -129,33 +131,15 @@ class View:
 
     def exact(self, query: np.ndarray, places: np.ndarray) -> np.ndarray:
         """The exact scores of some pages."""
-        if self.version.catalogue.counts.sum(dtype=np.int64) <= EXACT_VECTORS:
-            vectors, starts, scales = self.all_vectors
-            if len(places) == len(scales):
-                return exact.scores(query, vectors, starts, scales)
-            cuts = [vectors[starts[place] : starts[place + 1]] for place in places]
-            ends = np.concatenate([[0], np.cumsum(self.version.catalogue.counts[places], dtype=np.int64)])
-            return exact.scores(query, torch.cat([vectors[:0], *cuts]), ends, scales[places])
         found = np.empty(len(places), np.float32)
         for first in range(0, len(places), ROWS_AT_ONCE):
             cut = slice(first, first + ROWS_AT_ONCE)
-            found[cut] = exact.scores(query, *self.stored(places[cut]))
+            found[cut] = exact.scores(query, self.pages(places[cut]))
         return found
 
-    def stored(self, places: np.ndarray) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
-        """Vectors end to end as they are stored, where each page's begin, and what a stored number is worth."""
-        rows = self.version.take(places, STORED)
-        numbers, width, starts = parts(rows["vectors"])
-        # by dlpack: memory that must not be written to has no other way into torch without a copy
-        return torch.from_dlpack(numbers).view(-1, width), starts, rows["scale"].to_numpy()
-
-    @cached_property
-    def all_vectors(self) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
-        """Of a small index, held in memory."""
-        return self.stored(np.arange(len(self.version.catalogue)))
-
-
-ROWS_AT_ONCE = 256
+    def pages(self, places: np.ndarray) -> list[Stored]:
+        """The vectors of some pages, as they are stored."""
+        return self.held.pages(self.version, places)
 
 
 def first_of_each(groups: np.ndarray, count: int) -> np.ndarray:

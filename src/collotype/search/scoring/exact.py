@@ -1,48 +1,50 @@
 """MaxSim of one query with stored pages, float32.
 
-m query vectors of D dimensions; P pages whose stored vectors stand end to end, those of page p from starts[p] on.
+m query vectors of D dimensions; a page is its vectors as they are stored, fp16 or int8 [n, D], and what a stored number
+is worth.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 BLOCK = 4096
 """Vectors held in float32 at once, some four pages: what leaves the cache costs more than the product."""
 
 
-def scores(query: np.ndarray, stored: torch.Tensor, starts: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """The score of each page [P]: the sum, over the query's vectors, of the best dot product on the page.
+def scores(query: np.ndarray, pages: Sequence[tuple["torch.Tensor", float]]) -> np.ndarray:
+    """The score of each page, float32: the sum, over the query's vectors [m, D], of the best dot product on the page.
 
-    Args:
-        query: float32 [m, D]; stored: fp16 or int8 [starts[P], D]; starts: [P + 1]; scales: what a stored number is
-            worth, by page [P]. A page without vectors scores -inf.
+    A page without vectors scores -inf.
     """
-    wanted = torch.from_numpy(query)
-    found = np.empty(len(scales), np.float32)
-    for first, last in blocks(starts, BLOCK):
-        low, high = int(starts[first]), int(starts[last])
-        similarities = wanted @ stored[low:high].float().T
-        found[first:last] = sum_of_best(similarities, np.diff(starts[first : last + 1]))
+    import torch
+
+    wanted, found = torch.from_numpy(query), np.empty(len(pages), np.float32)
+    counts = np.array([len(vectors) for vectors, _ in pages], int)
+    scales = np.array([scale for _, scale in pages], np.float32)
+    for first, last in blocks(counts):
+        rows = torch.cat([vectors for vectors, _ in pages[first:last]]).float()
+        found[first:last] = sum_of_best(wanted @ rows.T, counts[first:last])
     return found * scales
 
 
-def sum_of_best(similarities: torch.Tensor, counts: np.ndarray) -> np.ndarray:
+def sum_of_best(similarities: "torch.Tensor", counts: np.ndarray) -> np.ndarray:
     """The sums of the best of each page's columns: [m, sum of counts] to [pages]."""
-    if not counts.min():
-        return np.array(
-            [part.amax(1).sum() if part.shape[1] else -np.inf for part in similarities.split(counts.tolist(), 1)]
-        )
-    if (counts == counts[0]).all():
+    if counts.min() and (counts == counts[0]).all():
         return similarities.view(len(similarities), len(counts), -1).amax(2).sum(0).numpy()
-    return torch.stack([part.amax(1).sum() for part in similarities.split(counts.tolist(), 1)]).numpy()
+    cuts = similarities.split(counts.tolist(), dim=1)
+    return np.array([float(cut.amax(1).sum()) if cut.shape[1] else -np.inf for cut in cuts], np.float32)
 
 
-def blocks(starts: np.ndarray, size: int) -> Iterator[tuple[int, int]]:
-    """Runs of whole pages of at most `size` vectors together, one page at least."""
-    first, pages = 0, len(starts) - 1
-    while first < pages:
-        last = max(first + 1, int(np.searchsorted(starts, starts[first] + size, side="right")) - 1)
+def blocks(counts: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Runs of pages of at most BLOCK vectors together, one page at least."""
+    ends, first = np.cumsum(counts), 0
+    while first < len(counts):
+        before = ends[first - 1] if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, before + BLOCK, side="right")))
         yield first, last
         first = last

@@ -10,7 +10,6 @@ import math
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from collotype.search import side
 from collotype.search.side import Side
@@ -118,6 +117,8 @@ def train(version: Version, vectors: int) -> np.ndarray:
 
 def assign(version: Version, places: np.ndarray, centres: np.ndarray) -> dict[int, np.ndarray]:
     """The centres nearest to a vector of each page, ascending int32, by the page's key."""
+    import torch
+
     table, found = torch.from_numpy(np.array(centres)).T, {}
     for first in range(0, len(places), PAGES_AT_ONCE):
         here = places[first : first + PAGES_AT_ONCE]
@@ -130,5 +131,7 @@ def assign(version: Version, places: np.ndarray, centres: np.ndarray) -> dict[in
 
 def stored(version: Version, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Vectors of some pages in float32, end to end, in whole steps of their scale, and where each page's begin."""
+    import torch
+
     numbers, width, starts = parts(version.take(places, ["vectors"])["vectors"])
     return torch.from_dlpack(numbers).view(-1, width).float().numpy(), starts

@@ -11,7 +11,7 @@ EXACT_VECTORS = 300_000
 """Up to here every vector is compared exactly: some 300 pages of 1,030, 50 ms of a core."""
 SIGN_VECTORS = 8_000_000
 """Up to here all sign bits are scanned, some 8,000 pages, 70 ms; beyond, those of the pages the token lists name."""
-RESCORED = 100
+RESCORED = 50
 """Pages whose exact score decides, after a scan."""
 
 
