@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from collotype.runtime.errors import UserError
 from collotype.search import pages
-from collotype.search.library import Indexed, Library
+from collotype.search.library import Indexed, Library, QueryError
 from collotype.search.server import answers
 from collotype.search.server.guard import RefusedError
 from collotype.search.server.intake import KINDS, Intake
@@ -113,6 +113,8 @@ class Service:
         file = self.file(name)
         try:
             return jpeg(draw())
+        except QueryError:
+            raise
         except UserError as error:
             # where files lie is nothing to tell clients
             raise missing(str(error).replace(str(file), name)) from error
