@@ -5,6 +5,7 @@ that name the nearest known one.
 """
 
 import difflib
+import re
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -235,8 +236,10 @@ class Evaluate(Section):
 
     @property
     def own_name(self) -> str:
-        """Of the user's own dataset in results."""
-        return self.name or Path(self.path or "").resolve().stem
+        """Of the user's own dataset in results: the end of its path, of which a pattern (`*.tar`) may leave nothing."""
+        place = Path(self.path or "").resolve()
+        names = (re.sub(r"[^\w.-]+", "-", part).strip("-.") for part in (place.stem, place.parent.name))
+        return self.name or next(filter(None, names), self.suite)
 
     @property
     def folder(self) -> str:

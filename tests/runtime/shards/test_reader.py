@@ -12,7 +12,7 @@ from tests.runtime.shards.made_shards import sample, write_shard, write_tar
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.shards import index as index_module
-from collotype.runtime.shards.reader import Shards, counts
+from collotype.runtime.shards.reader import Shards
 from collotype.runtime.shards.samples import ENTRY, Fault, Layout
 
 

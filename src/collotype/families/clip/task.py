@@ -25,6 +25,7 @@ from collotype.recipe.clip import ClipEvaluate, ClipRecipe
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
+from collotype.runtime.shards.samples import counts
 from collotype.training.batch_norm import group_batch_norm
 from collotype.training.faults import allowed_bad
 from collotype.training.task import Batch, Loss, Outputs
@@ -232,7 +233,9 @@ class ClipTask:
             {"source": source.source, "examples": len(data), "sha256": data.fingerprint()}
             for source, data in zip(self.recipe.data.train, self.captioned, strict=True)
         ]
-        facts = {"train": {"examples": sum(source["examples"] for source in sources), "sources": sources}}
+        faults = counts(fault for source in self.sources for fault in source.faults)
+        examples = sum(source["examples"] for source in sources)
+        facts = {"train": {"examples": examples, "faults": faults, "sources": sources}}
         for choice in self.recipe.evaluate:
             facts |= facts_of(self.benchmarks(choice))
         return facts

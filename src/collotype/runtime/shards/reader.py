@@ -2,8 +2,7 @@
 
 import os
 from bisect import bisect_right
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
 from itertools import accumulate, pairwise
@@ -15,7 +14,7 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.shards.index import Progress, Shard, indexed, local, other_counts, told, told_of
 from collotype.runtime.shards.names import is_remote, shard_names, some
 from collotype.runtime.shards.remote import FetchedShards
-from collotype.runtime.shards.samples import Fault, Layout
+from collotype.runtime.shards.samples import Fault, Layout, counts
 from collotype.runtime.shards.tar import BLOCK
 
 NEAR = 64 * 1024
@@ -128,11 +127,3 @@ def opened(shard: Shard, fetched: FetchedShards) -> BinaryIO:
     if not is_remote(shard.name) and told(shard.name) != shard.told:
         raise UserError(f"{shard.name} has changed since it was indexed; start again.")
     return file
-
-
-def counts(faults: Iterable[Fault]) -> dict[str, int]:
-    """Samples by cause, over all shards."""
-    total: Counter = Counter()
-    for fault in faults:
-        total[fault.cause] += fault.count
-    return dict(total)
