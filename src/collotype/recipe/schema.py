@@ -238,7 +238,7 @@ class Evaluate(Section):
     def own_name(self) -> str:
         """Of the user's own dataset in results: the end of its path, of which a pattern (`*.tar`) may leave nothing."""
         place = Path(self.path or "").resolve()
-        names = (re.sub(r"[^\w.-]+", "-", part).strip("-.") for part in (place.stem, place.parent.name))
+        names = (re.sub(r"-*[^\w.-]+-*", "-", part).strip("-.") for part in (place.stem, place.parent.name))
         return self.name or next(filter(None, names), self.suite)
 
     @property

@@ -13,7 +13,7 @@ from tests.runtime.shards.made_shards import sample, write_shard, write_tar
 from collotype.runtime.errors import UserError
 from collotype.runtime.shards import index as index_module
 from collotype.runtime.shards.reader import Shards
-from collotype.runtime.shards.samples import ENTRY, Fault, Layout
+from collotype.runtime.shards.samples import ENTRY, Fault, Layout, counts
 
 
 @pytest.fixture
@@ -163,7 +163,13 @@ def test_a_shard_whose_samples_all_have_faults_has_no_region(folder: Path) -> No
 def test_sizes_json_is_held_against_the_shards(folder: Path) -> None:
     (folder / "sizes.json").write_text(json.dumps({"00.tar": 10, "01.tar": 14}))
     shards = Shards(str(folder))
-    assert shards.faults == [Fault("sizes.json tells of another number of samples", str(folder / "01.tar"), 4)]
+    (missing,) = shards.faults
+    assert missing == Fault("samples that sizes.json tells of are missing", str(folder / "01.tar"), 4)
+    assert missing.left_out == 4
+    (folder / "sizes.json").write_text(json.dumps({"00.tar": 8}))
+    (surplus,) = Shards(str(folder)).faults
+    assert surplus == Fault("more samples than sizes.json tells of", str(folder / "00.tar"), 2)
+    assert surplus.left_out == 0
     (folder / "sizes.json").write_text("[")
     with pytest.raises(UserError, match=r"sizes\.json is no JSON object"):
         Shards(str(folder))
