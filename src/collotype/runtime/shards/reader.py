@@ -101,7 +101,9 @@ class Shards:
 
     def _bytes(self, row: int, start: int, size: int) -> bytes:
         shard = self.shards[self.shard(row)]
-        content = os.pread(opened(shard, self.fetched).fileno(), size, start)
+        # held while it is read: another thread may crowd it out of the cache, which closes it
+        file = opened(shard, self.fetched)
+        content = os.pread(file.fileno(), size, start)
         if len(content) < size:
             raise UserError(f"{shard.name} was cut off while it was in use; copy it again.")
         return content
