@@ -72,6 +72,21 @@ class Shards:
         """The rows of each shard that has some: what is read fast one after the other."""
         return [range(start, stop) for start, stop in pairwise(self.starts) if start < stop]
 
+    def require_room(self, window: int | None) -> None:
+        """For random access to `window` shards at a time (none: all), of which fetched ones must stay at hand.
+
+        Raises:
+            UserError: they may not: nearly every sample would cost a fetch.
+        """
+        sizes = sorted((shard.told.size for shard in self.shards if is_remote(shard.name)), reverse=True)
+        wanted = sum(sizes[:window])
+        if wanted > self.fetched.limit:
+            raise UserError(
+                f"{len(sizes[:window])} shards such as {self.names[0]} are read in turns, {wanted / 1e9:.1f} GB, and "
+                f"fetched shards may take {self.fetched.limit_gb} GB: mix fewer at a time with data.shuffle_window, or "
+                "raise COLLOTYPE_SHARDS_GB."
+            )
+
     def shard(self, row: int) -> int:
         return bisect_right(self.starts, row) - 1
 

@@ -34,7 +34,7 @@ STREAM_BYTES, ROWS_OF_A_BATCH = 2**20, 32
 _kept: "OrderedDict[tuple[OpenFile, int, str], pa.ChunkedArray]" = OrderedDict()
 """Columns of row groups, the one read last at the end."""
 _reading = Lock()
-"""Of threads that read cells: pyarrow's handles are not made to be shared (it crashes), and a row group is read once."""
+"""Of threads that read cells: sharing a handle crashes pyarrow. So a row group is also read only once."""
 
 
 @dataclass(frozen=True, eq=False)
