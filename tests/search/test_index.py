@@ -132,6 +132,10 @@ def test_token_lists_lead_to_the_page_and_are_carried_on(index: Index, monkeypat
         index.optimize()
     assert (index.view().lists.arrays["centres"] == trained).all()
     assert len(index.view().lists.arrays["keys"]) == 330
+    index.update("a.pdf", [], range(1, 23))
+    index.optimize()
+    assert len(index.view().lists.arrays["starts"]) == len(trained) + 1
+    assert index.search(query_of(made[7][1], range(8), "abcdefgh"), 1, plan=Plan("lists", 10))[0].page == 8
 
 
 def test_the_plan_goes_by_size_and_says_why(index: Index, monkeypatch) -> None:
@@ -260,6 +264,18 @@ def test_side_files_are_made_by_who_writes(index: Index, monkeypatch) -> None:
         index.add([page(number=number) for number in range(first, first + 10)])
     assert len(index.view().newer) < 20
     assert len(list((index.folder / "side").iterdir())) == 1
+
+
+def test_a_reader_takes_up_side_files_and_whoever_optimises_drops_what_is_gone(index: Index) -> None:
+    index.add([page(number=number) for number in range(1, 60)])
+    reader = Index.open(index.folder)
+    assert reader.explained(query_of(page()[1]))[1].signs_version is None
+    index.optimize()
+    assert reader.explained(query_of(page()[1]))[1].signs_version is not None
+    index.update("a.pdf", [], [1, 2, 3])
+    assert len(reader.view().signs.arrays["keys"]) == 59
+    index.optimize()
+    assert len(reader.view().signs.arrays["keys"]) == 3
 
 
 def test_side_files_of_another_format_or_damaged_are_not_used(index: Index) -> None:

@@ -203,13 +203,13 @@ def compression_tables(rows: list[dict[str, Any]]) -> list[Table]:
 def index_table(found: "Checked") -> Table:
     """Recall, CPU time and bytes of each way of searching and storing an index's pages."""
     title = f"{found.pages:,} pages, {found.queries} queries {found.source}"
-    table = Table("way", title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    shown = Table("way", title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for name in ("pages", f"recall@{found.k}", "CPU ms, median", "95 %", "bytes a page"):
-        table.add_column(name, justify="right")
+        shown.add_column(name, justify="right")
     for way in found.ways:
         times = ["" if time is None else f"{time:.1f}" for time in (way.cpu_ms_p50, way.cpu_ms_p95)]
-        table.add_row(way.name, f"{way.pages:,}", f"{way.recall:.3f}", *times, f"{way.bytes_per_page:,.0f}")
-    return table
+        shown.add_row(way.name, f"{way.pages:,}", f"{way.recall:.3f}", *times, f"{way.bytes_per_page:,.0f}")
+    return shown
 
 
 def print_comparison(console: Console, found: Comparison) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import in_turn
-from collotype.search import about
+from collotype.search import about, side
 from collotype.search.about import About
 from collotype.search.filters import allowed
 from collotype.search.held import Held
@@ -63,6 +63,7 @@ class Index:
         self._refreshing = threading.Lock()
         self._held = Held()
         self._view: View | None = None
+        self._seen: tuple[tuple[str, ...], int] = ((), 0)
 
     @classmethod
     def create(cls, path: str | Path, **described: Any) -> "Index":
@@ -105,9 +106,10 @@ class Index:
     def view(self) -> View:
         """The newest version; what is looked up in it does not change."""
         with self._refreshing:
-            newest = self._store.newest_version()
-            if self._view is None or self._view.version.number != newest:
-                self._view = View(self._store.snapshot(), self.folder / SIDE, self._held)
+            # side files may be made without a new version; asked for first, so that none is missed
+            now = side.names(self.folder / SIDE), self._store.newest_version()
+            if self._view is None or self._seen != now:
+                self._view, self._seen = View(self._store.snapshot(), self.folder / SIDE, self._held), now
             return self._view
 
     def __len__(self) -> int:
@@ -212,12 +214,10 @@ class Index:
     def _make_side_files(self, with_lists: bool) -> None:
         with in_turn(self.folder / ".side"):
             view = self.view()
-            if len(view.newer):
+            if view.signs_differ:
                 signs.build(self.folder / SIDE, view.version)
             if with_lists and view.version.catalogue.counts.sum(dtype=np.int64) >= lists.MADE_FROM:
                 lists.build(self.folder / SIDE, view.version)
-        with self._refreshing:
-            self._view = None
 
     # --- asking
 

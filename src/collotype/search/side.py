@@ -62,6 +62,11 @@ def write(folder: Path, kind: str, version: int, fill: Callable[[Path], None]) -
         shutil.rmtree(old, ignore_errors=True)
 
 
+def names(folder: Path) -> tuple[str, ...]:
+    """What tells one state of the side files from another."""
+    return tuple(sorted(path.name for path in folder.glob("[!.]*"))) if folder.is_dir() else ()
+
+
 def versions(folder: Path, kind: str) -> list[Path]:
     """The side files of a kind, the newest first."""
     return sorted((path for path in folder.glob(f"{kind}-*") if not path.name.endswith(PARTIAL)), reverse=True)

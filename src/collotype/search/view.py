@@ -54,6 +54,12 @@ class View:
         """Pages with vectors that the side file of signs does not have, ascending."""
         return np.flatnonzero((self.sign_of < 0) & (self.version.catalogue.counts > 0))
 
+    @property
+    def signs_differ(self) -> bool:
+        """Does the side file of signs miss pages, or have some that are gone?"""
+        gone = self.signs is not None and len(self.signs.arrays["keys"]) > (self.sign_of >= 0).sum()
+        return gone or len(self.newer) > 0
+
     def search(
         self, query: np.ndarray, allowed: np.ndarray, k: int, plan: Plan | None, by_document: bool
     ) -> tuple[np.ndarray, np.ndarray, Explanation]:

@@ -64,7 +64,11 @@ def build(folder: Path, version: Version) -> None:
         KIND,
         version.number,
         lambda scratch: save(
-            scratch, centres=centres, trained_on=np.array(trained_on), keys=catalogue.keys[full], **both_ways(codes)
+            scratch,
+            centres=centres,
+            trained_on=np.array(trained_on),
+            keys=catalogue.keys[full],
+            **both_ways(codes, len(centres)),
         ),
     )
 
@@ -79,7 +83,7 @@ def codes_by_key(old: Side) -> dict[int, np.ndarray]:
     return dict(zip(old.arrays["keys"].tolist(), np.split(np.asarray(old.arrays["codes"]), cuts), strict=True))
 
 
-def both_ways(codes: list[np.ndarray]) -> dict[str, np.ndarray]:
+def both_ways(codes: list[np.ndarray], centres: int) -> dict[str, np.ndarray]:
     """The centres of each page, and the pages of each centre: end to end, with where each begins."""
     lengths = [len(each) for each in codes]
     flat = np.concatenate(codes)
@@ -88,7 +92,7 @@ def both_ways(codes: list[np.ndarray]) -> dict[str, np.ndarray]:
         "codes": flat,
         "code_starts": np.concatenate([[0], np.cumsum(lengths)]),
         "pages": np.repeat(np.arange(len(codes), dtype=np.int32), lengths)[order],
-        "starts": np.searchsorted(flat[order], np.arange(int(flat.max()) + 2)),
+        "starts": np.searchsorted(flat[order], np.arange(centres + 1)),
     }
 
 
