@@ -55,21 +55,24 @@ def resident_mib(process: int) -> float:
 def hostile(address: str) -> Counter:
     """Statuses of requests by the API's schema, right and wrong ones."""
     schema, statuses = schemathesis.openapi.from_url(f"{address}/api/openapi.json"), Counter()
-    operations = list(schema.get_all_operations())
-    for found in operations:
+    # an address without arguments has few different requests, so it takes more than one round
+    while sum(statuses.values()) < REQUESTS:
+        for found in schema.get_all_operations():
+            case = found.ok()
+            requests = case.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE) | case.as_strategy()
 
-        @settings(
-            max_examples=-(-REQUESTS // len(operations)),
-            deadline=None,
-            database=None,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(found.ok().as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE) | found.ok().as_strategy())
-        def ask(case: schemathesis.Case) -> None:
-            statuses[case.call(timeout=60).status_code] += 1
+            @settings(
+                max_examples=min(500, REQUESTS // 10),
+                deadline=None,
+                database=None,
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            )
+            @given(requests)
+            def ask(case: schemathesis.Case) -> None:
+                statuses[case.call(timeout=60).status_code] += 1
 
-        ask()
+            ask()
     return statuses
 
 
@@ -81,8 +84,9 @@ def steady(address: str) -> tuple[Counter, list[float]]:
     def ask(number: int) -> None:
         time.sleep(max(0, begin + number / RATE - time.monotonic()))
         started = time.monotonic()
+        query = f"{QUERIES[number % len(QUERIES)]} {number}"  # none is asked twice
         try:
-            status = client.get("/api/search", params={"q": QUERIES[number % len(QUERIES)], "k": 12}).status_code
+            status = client.get("/api/search", params={"q": query, "k": 12}).status_code
         except httpx.HTTPError as error:
             status = type(error).__name__
         with turn:
@@ -109,25 +113,14 @@ def main() -> None:
         finally:
             process.terminate()
             process.wait()
+    sent, total = sum(asked.values()), sum(searched.values())
+    median, slow = (1000 * seconds[int(part * len(seconds))] for part in (0.5, 0.95))
     errors = sum(count for status, count in asked.items() if status >= 500)
-    good, total = searched[200], sum(searched.values())
     rows = [
-        (
-            f"hostile requests of {sum(asked.values()):,} answered without a 5xx",
-            sum(asked.values()) - errors,
-            "",
-            "all",
-            sum(asked.values()),
-        ),
+        ("hostile requests answered without a 5xx", sent - errors, "", "sent", sent),
         ("server's memory after them", after, "MiB", "before", before),
-        (f"searches at {RATE} a second for {SECONDS:g} s answered", good, "", "sent", total),
-        (
-            "their time, median",
-            1000 * seconds[len(seconds) // 2],
-            "ms",
-            "95th percentile",
-            1000 * seconds[int(0.95 * len(seconds))],
-        ),
+        (f"searches at {RATE} a second for {SECONDS:g} s answered", searched[200], "", "sent", total),
+        ("their time, 95th percentile", slow, "ms", "median", median),
     ]
     names = ("what", "ours", "unit", "against", "reference")
     print(json.dumps([dict(zip(names, row, strict=True)) for row in rows]))

@@ -101,6 +101,7 @@ def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task, P
         examples=data["train"]["examples"],
         datasets=[f"{name}{ending}" for ending in endings for name in data if name != "train"],
         metrics=task.metrics(),
+        faults=data["train"].get("faults", {}),
     )
     return task, {**plan, "findings": find(recipe, plan)}, data
 

@@ -5,14 +5,12 @@ from typing import Annotated
 
 import typer
 
+from collotype.cli.options import IndexPlace
 from collotype.runtime.errors import UserError
 
 
 def serve(
-    index: Annotated[
-        str,
-        typer.Argument(metavar="INDEX", help="A folder that `collotype index` made, or qdrant://HOST:PORT/COLLECTION."),
-    ],
+    index: IndexPlace,
     host: Annotated[str, typer.Option(help="The address to listen at; 0.0.0.0 for every one.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8080,
     api_key: Annotated[

@@ -27,6 +27,10 @@ LISTED_EVERY_S = 5.0
 """How old a listing of a collection's documents may be."""
 
 
+class QueryError(UserError):
+    """Nothing can be looked for with this query."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Indexed:
     """A document of an index."""
@@ -44,7 +48,11 @@ class Library(Protocol):
     """What finds the hits, in words."""
 
     def search(self, query: str, k: int, documents: Sequence[str] = ()) -> list[Hit]:
-        """The best k pages, of these documents if any are named."""
+        """The best k pages, of these documents if any are named.
+
+        Raises:
+            QueryError: it has nothing to look for.
+        """
         ...
 
     def documents(self) -> list[Indexed]: ...
@@ -89,8 +97,15 @@ class IndexLibrary:
         self.encoded = lru_cache(QUERIES_KEPT)(self.encode)
 
     def encode(self, query: str) -> EncodedQuery:
-        with self.one_at_a_time:
-            return self.model.encode_queries([query])[0]
+        """
+        Raises:
+            QueryError: the model can do nothing with it.
+        """
+        try:
+            with self.one_at_a_time:
+                return self.model.encode_queries([query])[0]
+        except UserError as error:
+            raise QueryError(str(error)) from error
 
     def search(self, query: str, k: int, documents: Sequence[str] = ()) -> list[Hit]:
         encoded = self.encoded(query)

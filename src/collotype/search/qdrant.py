@@ -25,6 +25,7 @@ from collotype.search.index import Document, Index, StoredPage, hit, stored_page
 from collotype.search.ingest.sources import Ledger
 from collotype.search.packing import pack_boxes, unpack_boxes
 from collotype.search.pages import EncodedPage, EncodedQuery, Hit, Word
+from collotype.search.scoring.plan import Explanation
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient, models
@@ -267,13 +268,28 @@ class QdrantIndex:
         group: bool = False,
     ) -> list[Hit]:
         """As `Index.search`: the same pages, scores and places."""
+        return self.found(query, k, self.filter(where, documents), group)
+
+    def explained(
+        self, query: EncodedQuery, k: int = 10, *, documents: Sequence[str] | None = None
+    ) -> tuple[list[Hit], Explanation]:
+        """As `search`, and how they were found."""
+        kept, collection = self.filter(None, documents), self.address.collection
+        hits = self.found(query, k, kept, False)
+        with answering(self.address.url):
+            pages, allowed = (self.client.count(collection, count_filter=one).count for one in (None, kept))
+        why = f"of a collection, {candidates(k)} pages by their centroids are compared exactly"
+        told = Explanation(plan="centroids", why=why, pages=pages, allowed=allowed, scanned=allowed)
+        told.rescored = min(allowed, candidates(k))
+        return hits, told
+
+    def found(self, query: EncodedQuery, k: int, kept: "models.Filter | None", group: bool) -> list[Hit]:
         from qdrant_client import models
 
-        kept = self.filter(where, documents)
         wanted, exact = query.vectors.tolist(), models.SearchParams(exact=True)
         asked = {
             "prefetch": models.Prefetch(
-                query=wanted, using="centroids", filter=kept, limit=max(CANDIDATES, 10 * k), params=exact
+                query=wanted, using="centroids", filter=kept, limit=candidates(k), params=exact
             ),
             "query": wanted,
             "using": "pages",
@@ -308,6 +324,10 @@ class QdrantIndex:
         if documents is not None:
             must.append(models.FieldCondition(key=DOCUMENT, match=models.MatchAny(any=list(documents))))
         return models.Filter(must=must) if must else None
+
+
+def candidates(k: int) -> int:
+    return max(CANDIDATES, 10 * k)
 
 
 def condition(models: Any, key: str, value: Any) -> list["models.Condition"]:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 import collotype
 from collotype.runtime.errors import UserError
-from collotype.search.library import Library
+from collotype.search.library import Library, QueryError
 from collotype.search.server.api import EVERYWHERE, api, service_of
 from collotype.search.server.guard import Guard, RefusedError
 from collotype.search.server.metrics import Measured
@@ -57,6 +57,7 @@ def create_app(library: Library, folder: Path | None, settings: Settings | None 
     )
     app.state.service = service
     app.add_exception_handler(RefusedError, refused)
+    app.add_exception_handler(QueryError, nothing_asked)
     app.add_exception_handler(UserError, told)
     app.add_exception_handler(RequestValidationError, misspelled)
     app.add_exception_handler(HTTPException, unknown)
@@ -70,6 +71,10 @@ def create_app(library: Library, folder: Path | None, settings: Settings | None 
 async def refused(request: Request, error: RefusedError) -> Response:
     service_of(request).metrics.refused.labels(error.reason).inc()
     return error.response()
+
+
+async def nothing_asked(request: Request, error: QueryError) -> Response:
+    return JSONResponse({"error": str(error)}, 422)
 
 
 async def told(request: Request, error: UserError) -> Response:
