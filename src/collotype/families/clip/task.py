@@ -27,7 +27,7 @@ from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
 from collotype.training.batch_norm import group_batch_norm
 from collotype.training.faults import allowed_bad
-from collotype.training.task import Batch, Loss, Outputs
+from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
 
 MOST_LOGIT_SCALE = math.log(100)
 """arXiv 2103.00020, section 2.5."""
@@ -228,14 +228,22 @@ class ClipTask:
         return self.recipe.train.batch // self.recipe.negatives.processes - 1
 
     def data_facts(self) -> dict[str, Any]:
-        sources = [
-            {"source": source.source, "examples": len(data), "sha256": data.fingerprint()}
-            for source, data in zip(self.recipe.data.train, self.captioned, strict=True)
-        ]
-        facts = {"train": {"examples": sum(source["examples"] for source in sources), "sources": sources}}
+        facts = {"train": self.train_facts()}
         for choice in self.recipe.evaluate:
-            facts |= facts_of(self.benchmarks(choice))
+            facts |= self.facts_of(choice)
         return facts
+
+    def train_facts(self) -> dict[str, Any]:
+        return facts_of_sources(self.recipe.data.train, self.captioned)
+
+    def facts_of(self, choice: ClipEvaluate) -> dict[str, Any]:
+        return facts_of(self.benchmarks(choice))
+
+    def require_weights(self) -> None:
+        _ = self.contents
+
+    def stand_in(self) -> None:
+        raise UserError(f"{self.recipe.model.weights} is not here, and its name tells no shape")
 
     def events(self, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """What was known to be unusable before training, and captions that were longer than the context."""

@@ -22,7 +22,7 @@ from collotype.families.retriever.layouts.contents import Contents, make_process
 from collotype.families.retriever.layouts.weights import canonical
 from collotype.families.retriever.lora import PROJECTION, Lora, add_lora, find_targets, merge_lora
 from collotype.families.retriever.model import Retriever, RetrieverConfig
-from collotype.families.retriever.preset import find_preset
+from collotype.families.retriever.preset import TRAINED_WITH, find_preset
 from collotype.families.retriever.processor import Processor, spelling_tokenizer, word_tokenizer
 from collotype.families.retriever.quantize import quantize
 from collotype.losses.contrastive import ContrastiveLoss, Vectors
@@ -32,7 +32,7 @@ from collotype.runtime.digest import state_digest
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
-from collotype.training.task import Batch, Loss, Outputs
+from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
 
 INTERACTIONS = {"late": "late interaction", "single": "single vector"}
 
@@ -252,19 +252,39 @@ class RetrieverTask:
         return max(source.negatives for source in self.recipe.data.train)
 
     def data_facts(self) -> dict[str, Any]:
-        sources = [
-            {"source": source.source, "examples": len(pairs), "sha256": pairs.fingerprint()}
-            for source, pairs in zip(self.recipe.data.train, self.sources, strict=True)
-        ]
-        facts = {"train": {"examples": sum(source["examples"] for source in sources), "sources": sources}}
+        facts = {"train": self.train_facts()}
         for choice in self.recipe.evaluate:
-            for name, subsets in groupby(self.benchmarks(choice), key=lambda benchmark: benchmark.name):
-                by_subset = {benchmark.subset: sizes_of(benchmark) for benchmark in subsets}
-                facts[name] = by_subset["default"] if list(by_subset) == ["default"] else by_subset
+            facts |= self.facts_of(choice)
             averaged = averaged_names(choice.suite)
             if averaged and set(averaged) <= set(facts):
                 facts[f"{choice.suite}/average"] = {"mean_of": averaged}
         return facts
+
+    def train_facts(self) -> dict[str, Any]:
+        return facts_of_sources(self.recipe.data.train, self.sources)
+
+    def facts_of(self, choice: RetrieverEvaluate) -> dict[str, Any]:
+        facts = {}
+        for name, subsets in groupby(self.benchmarks(choice), key=lambda benchmark: benchmark.name):
+            by_subset = {benchmark.subset: sizes_of(benchmark) for benchmark in subsets}
+            facts[name] = by_subset["default"] if list(by_subset) == ["default"] else by_subset
+        return facts
+
+    def require_weights(self) -> None:
+        _ = self.contents
+
+    def stand_in(self) -> None:
+        name = self.recipe.model.weights
+        if name not in self.row.published:
+            raise UserError(f"{name} is not here, and its name tells no shape")
+        size = self.row.sizes[self.row.published[name]]
+        tokenizer = word_tokenizer([self.preset.query(""), self.preset.page_prompt], self.row.special_tokens)
+        vocabulary = tokenizer.get_vocab()
+        rows = range(len(vocabulary), size["text_config"]["vocab_size"])
+        config = self.row.configure(size, {**vocabulary, **{str(row): row for row in rows}})
+        dim = self.recipe.model.dim if name.startswith("vidore/") else None
+        shape = RetrieverConfig(self.row.name, config, "late", dim, self.preset)
+        self.contents = Contents(shape, tokenizer, {}, name)
 
     def events(self, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Queries that are longer than `max_query_tokens`, and so are cut."""
@@ -283,8 +303,10 @@ class RetrieverTask:
             "parameters": sum(size for size, _ in sizes),
             "trainable_parameters": sum(size for size, trainable in sizes if trainable),
             "architecture": self.architecture,
-            "vectors_per_page": self._vectors_per_page if self.late else 1,
+            **({"vectors_per_page": pages} if (pages := self._vectors_per_page()) else {}),
             "preset": self.preset.name,
+            **({"max_visual_tokens": self.preset.max_visual_tokens} if self.preset.max_visual_tokens else {}),
+            **({"preset_of_weights": said} if (said := TRAINED_WITH.get(self.recipe.model.weights)) else {}),
             **({"projection": self.projection_facts()} if self.config.dim and self.contents else {}),
         }
 
@@ -295,10 +317,14 @@ class RetrieverTask:
             f"{model.backbone} ({model.size or model.weights}), {'late interaction' if self.late else 'single vector'}"
         )
 
-    @cached_property
-    def _vectors_per_page(self) -> int:
-        """Of the sources' first pages, the most."""
-        return max(len(self.processor.page_ids(source.page_size())) for source in self.sources)
+    def _vectors_per_page(self) -> int | None:
+        """Of the sources' first pages, the most; none where there are no sources to look at."""
+        if not self.late:
+            return 1
+        try:
+            return max(len(self.processor.page_ids(source.page_size())) for source in self.sources)
+        except UserError:
+            return None
 
     def projection_facts(self) -> dict[str, Any]:
         """Where the projection comes from: an adapter, or a continued run, means nothing on another one."""
