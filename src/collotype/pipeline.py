@@ -17,6 +17,7 @@ from collotype.recipe import Recipe, load_recipe, recipe_text
 from collotype.recipe.schema import Evaluate
 from collotype.report.compare import differences
 from collotype.report.html import write_report, write_seeds_report
+from collotype.report.published.expectations import with_numbers
 from collotype.report.record import environment, write_record
 from collotype.report.spread import spread_of_results
 from collotype.report.track import Tracking
@@ -114,11 +115,12 @@ def check(
 
 
 def resolve(recipe: str | Path | Recipe, overrides: Mapping[str, Any] | None, smoke: bool = False) -> Recipe:
-    if isinstance(recipe, Recipe):
-        if overrides or smoke:
-            raise UserError("Overrides go with a recipe's name or file; change the Recipe object itself instead.")
-        return recipe
-    return load_recipe(recipe, overrides, smoke)
+    """The recipe with overrides, and with numbers in the places of published results it names."""
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe, overrides, smoke)
+    elif overrides or smoke:
+        raise UserError("Overrides go with a recipe's name or file; change the Recipe object itself instead.")
+    return with_numbers(recipe)
 
 
 def run(
@@ -255,7 +257,7 @@ def open_folder(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> 
                 "another folder with --out."
             )
         if is_run and resume:
-            require_same_science(folder, load_recipe(saved), recipe)
+            require_same_science(folder, resolve(saved, None), recipe)
         if is_run and overwrite:
             for part in PARTS:
                 remove(folder / part)

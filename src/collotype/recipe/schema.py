@@ -10,7 +10,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 PositiveInt = Annotated[int, Field(gt=0)]
 NotNegativeInt = Annotated[int, Field(ge=0)]
@@ -238,6 +238,12 @@ class Evaluate(Section):
         """Of the user's own dataset in results."""
         return self.name or Path(self.path or "").resolve().stem
 
+    def measures(self, dataset: str) -> bool:
+        """Does it give a result of that SUITE/DATASET?"""
+        if self.suite in self.OF_PATHS:
+            return dataset == f"{self.suite}/{self.own_name}"
+        return dataset.startswith(f"{self.suite}/")
+
     @property
     def folder(self) -> str:
         """The name of the folder for its examples."""
@@ -269,6 +275,35 @@ class Expect(Section):
     source: str
     measured_by: str | None = None
     """Who measures it, where no run can: the verdict then leaves it open."""
+    published: str | None = None
+    """The published result it was taken from (`collotype list published`)."""
+
+
+class PublishedResult(Section):
+    """Expectations that stand in a published result; `published:NAME` stands for it."""
+
+    published: str
+
+
+def published_by_name(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    kind, _, name = value.partition(":")
+    if kind != "published" or not name:
+        raise ValueError(f"expected keys, or published:NAME (`collotype list published`), found {value!r}")
+    return {"published": name}
+
+
+def kind_of_expectation(value: Any) -> str:
+    keys = value if isinstance(value, dict) else value.model_dump() if isinstance(value, Section) else {}
+    return "published" if set(keys) == {"published"} else "expect"
+
+
+Expected = Annotated[
+    Annotated[Expect, Tag("expect")] | Annotated[PublishedResult, Tag("published")],
+    Discriminator(kind_of_expectation),
+    BeforeValidator(published_by_name),
+]
 
 
 class Recipe(Section):
@@ -282,7 +317,8 @@ class Recipe(Section):
     negatives: Negatives = Negatives()
     train: Train
     evaluate: Sequence[Evaluate] = []
-    expect: list[Expect] = []
+    expect: Annotated[list[Expected], BeforeValidator(several)] = []
+    """Numbers, or names of published results, whose numbers take their places before a run."""
 
     @model_validator(mode="after")
     def cut_negatives_evenly(self) -> "Recipe":
