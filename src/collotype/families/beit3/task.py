@@ -27,6 +27,7 @@ from collotype.recipe.beit3 import Beit3Evaluate, Beit3Recipe, VqaIndexSource
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
+from collotype.runtime.shapes import shapes_only
 from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
 
 
@@ -245,6 +246,9 @@ class Beit3Task:
         return {benchmark.name: benchmark.sizes()}
 
     def require_weights(self) -> None:
+        weights = self.recipe.model.weights
+        if weights and not Path(weights).exists():
+            raise UserError(f"There is no folder or file {weights}; copy it there, or set model.weights.")
         _ = self.contents
 
     def stand_in(self) -> None:
@@ -279,7 +283,7 @@ class Beit3Task:
         return found + ([{"kind": f"questions cut to {longest} tokens", "count": cut}] if cut else [])
 
     def describe(self) -> dict[str, Any]:
-        with torch.device("meta"):
+        with shapes_only():
             model = Beit3(self.config, self.tokenizer, self.vocabulary)
         weights = list(model.parameters())
         return {

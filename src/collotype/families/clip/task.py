@@ -25,6 +25,7 @@ from collotype.recipe.clip import ClipEvaluate, ClipRecipe
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
+from collotype.runtime.shapes import shapes_only
 from collotype.training.batch_norm import group_batch_norm
 from collotype.training.faults import allowed_bad
 from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
@@ -263,7 +264,7 @@ class ClipTask:
         return found + ([{"kind": f"captions cut to {length} tokens", "count": cut}] if cut else [])
 
     def describe(self) -> dict[str, Any]:
-        with torch.device("meta"):
+        with shapes_only():
             model = Clip(self.config, self.tokenizer)
         total = sum(parameter.numel() for parameter in model.parameters())
         facts = {

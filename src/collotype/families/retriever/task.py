@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from collotype.evaluation.ranking import METRICS
 from collotype.evaluation.results import Measured
 from collotype.families.retriever.backbones import find_backbone
+from collotype.families.retriever.backbones.shapes import measure, shapes
 from collotype.families.retriever.benchmarks import Benchmark, averaged_names, find_suite
 from collotype.families.retriever.collate import PairCollate
 from collotype.families.retriever.data import Pair, PairDataset, open_source
@@ -20,7 +21,7 @@ from collotype.families.retriever.evaluate import VectorSearch, evaluate, sizes_
 from collotype.families.retriever.layouts import ours, read
 from collotype.families.retriever.layouts.contents import Contents, make_processor
 from collotype.families.retriever.layouts.weights import canonical
-from collotype.families.retriever.lora import PROJECTION, Lora, add_lora, find_targets, merge_lora
+from collotype.families.retriever.lora import PROJECTION, Lora, add_lora, find_targets, linear_layers, merge_lora
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import TRAINED_WITH, find_preset
 from collotype.families.retriever.processor import Processor, spelling_tokenizer, word_tokenizer
@@ -151,7 +152,7 @@ class RetrieverTask:
         settings = self.recipe.model.lora
         if not settings:
             return model
-        targets = find_targets(model, settings.targets)
+        targets = find_targets(linear_layers(model), settings.targets)
         if settings.projection == "lora" and self.config.dim:
             targets = (*targets, PROJECTION)
         lora = Lora(
@@ -296,12 +297,10 @@ class RetrieverTask:
         return found
 
     def describe(self) -> dict[str, Any]:
-        with torch.device("meta"):
-            model = self.adapt(Retriever(self.config, self.processor))
-        sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+        total, trainable = self.count_parameters()
         return {
-            "parameters": sum(size for size, _ in sizes),
-            "trainable_parameters": sum(size for size, trainable in sizes if trainable),
+            "parameters": total,
+            "trainable_parameters": trainable,
             "architecture": self.architecture,
             **({"vectors_per_page": pages} if (pages := self._vectors_per_page()) else {}),
             "preset": self.preset.name,
@@ -309,6 +308,23 @@ class RetrieverTask:
             **({"preset_of_weights": said} if (said := TRAINED_WITH.get(self.recipe.model.weights)) else {}),
             **({"projection": self.projection_facts()} if self.config.dim and self.contents else {}),
         }
+
+    def count_parameters(self) -> tuple[int, int]:
+        """All, and those that are trained; of named sizes without building them."""
+        model, config = self.recipe.model, self.config.backbone_config
+        shape = shapes().get(f"{self.row.name}/{model.size or self.row.published.get(model.weights)}")
+        shape = shape or measure(self.row, config)
+        width = self.row.hidden_size(config)
+        projection = (width + 1) * model.dim if model.dim else 0
+        total = shape.parameters + config["text_config"]["vocab_size"] * width + projection
+        if not model.lora:
+            return total, total
+        linear = {**shape.linear, **({PROJECTION: (width, model.dim)} if model.dim else {})}
+        targets = set(find_targets(linear, model.lora.targets))
+        if model.dim and model.lora.projection == "lora":
+            targets.add(PROJECTION)
+        added = sum(model.lora.rank * sum(linear[name]) for name in targets)
+        return total + added, added + (projection if model.lora.projection == "full" else 0)
 
     @property
     def architecture(self) -> str:
