@@ -1,20 +1,27 @@
 """A recipe goes in, a run directory comes out: check, train, evaluate, report."""
 
+import functools
+import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
+from collotype.check.case import Case
 from collotype.check.findings import find
+from collotype.check.hardware import Hardware, named, present
 from collotype.check.plan import Plan, make_plan
+from collotype.check.published_data import beside_published, published_examples
 from collotype.evaluation.results import Measured, Results, headline, results_of, write_results
 from collotype.families import load, task_for
 from collotype.recipe import Recipe, load_recipe, recipe_text
+from collotype.recipe.imports import Origin
 from collotype.recipe.schema import Evaluate
+from collotype.report import published
 from collotype.report.compare import differences
 from collotype.report.html import write_report, write_seeds_report
 from collotype.report.published.expectations import with_numbers
@@ -22,7 +29,8 @@ from collotype.report.record import environment, write_record
 from collotype.report.spread import spread_of_results
 from collotype.report.track import Tracking
 from collotype.report.verdict import judge
-from collotype.runtime.device import describe_device, peak_memory, pick_device
+from collotype.runtime.device import peak_memory, pick_device
+from collotype.runtime.dry import dry
 from collotype.runtime.errors import InterruptedRunError, UserError
 from collotype.runtime.files import (
     PARTIAL,
@@ -36,9 +44,11 @@ from collotype.runtime.files import (
 )
 from collotype.runtime.process import World, gather_objects, on_main, process_group
 from collotype.training.engine import EMA, Hooks, Training, train, where_whole
-from collotype.training.precision import resolve_precision
+from collotype.training.measure import measure_step
+from collotype.training.precision import named_precision, resolve_precision
 from collotype.training.task import Task
 
+T = TypeVar("T")
 WAIT_FOR_LOADERS_S = 7
 """How long the loader processes of a killed run may go on holding its folder."""
 
@@ -90,28 +100,114 @@ def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task, P
         UserError: whatever makes the run impossible and can be known before it.
     """
     task = task_for(recipe)
-    data, negatives = task.data_facts(), task.negatives_per_query()
+    data, model = task.data_facts(), task.describe()
+    precision = resolve_precision(recipe.train.precision, device).name
+    plan = plan_of(recipe, task, world, present(device), precision, model, data, data["train"]["examples"], data)
+    return task, with_findings(recipe, plan), data
+
+
+def plan_of(
+    recipe: Recipe,
+    task: Task,
+    world: World,
+    device: tuple[str, Hardware],
+    precision: str | None,
+    model: dict[str, Any],
+    data: dict[str, Any],
+    examples: int | None,
+    datasets: Collection[str] | None,
+) -> Plan:
     endings = ("",) if recipe.train.ema_decay is None else ("", f"@{EMA}")
+    versions = None if datasets is None else [f"{name}{ending}" for ending in endings for name in datasets]
     plan = make_plan(
         recipe,
         processes=world.size,
-        device=describe_device(device),
-        precision=resolve_precision(recipe.train.precision, device).name,
-        model=task.describe(),
-        negatives_per_query=negatives,
-        examples=data["train"]["examples"],
-        datasets=[f"{name}{ending}" for ending in endings for name in data if name != "train"],
+        device=device[0],
+        precision=precision,
+        hardware=device[1],
+        model=model,
+        negatives_per_query=task.negatives_per_query(),
+        examples=examples,
+        datasets=versions,
         metrics=task.metrics(),
     )
-    return task, {**plan, "findings": find(recipe, plan)}, data
+    return {**plan, "data": beside_published(data, recipe.data.train)}
+
+
+def with_findings(recipe: Recipe, plan: Plan, origin: Origin | None = None, against: str | None = None) -> Plan:
+    """
+    Args:
+        against: the published result to hold it against; none: the one that the recipe expects.
+    """
+    expected = against or next((one.published for one in recipe.expect if one.published), None)
+    reference = published.load(expected) if expected else None
+    case = Case(recipe=recipe, plan=plan, reference=reference, origin=origin)
+    return {**plan, **({"reference": expected} if expected else {}), "findings": find(case)}
 
 
 def check(
-    recipe: str | Path | Recipe, overrides: Mapping[str, Any] | None = None, smoke: bool = False
+    recipe: str | Path | Recipe,
+    overrides: Mapping[str, Any] | None = None,
+    smoke: bool = False,
+    origin: Origin | None = None,
+    against: str | None = None,
+    card: str | None = None,
+    measure: bool = False,
 ) -> tuple[Recipe, Plan]:
-    """The resolved recipe and its plan on this machine; nothing is trained or written."""
+    """The resolved recipe and its plan; nothing is trained or written, no network is asked, and weights are not read.
+
+    What cannot be known without data or weights that are not here is missing in the plan, named in its `unknown` with
+    the reason, and a finding.
+
+    Args:
+        origin: what the recipe was imported from.
+        against: the published result to hold it against; none: the one that the recipe expects.
+        card: plan for this GPU (V100, T4, A100-40GB, …) instead of the device that is here.
+        measure: calibrate time and memory by a measured micro-batch, for which data and weights are read.
+
+    Raises:
+        UserError: the recipe is impossible whatever the machine has; no such card or published result.
+    """
     recipe, world = resolve(recipe, overrides, smoke), World.from_environment()
-    return recipe, prepare(recipe, world, pick_device(world))[1]
+    device = pick_device(world)
+    where = named(card) if card else present(device)
+    precision = named_precision(recipe.train.precision, where[1]["kind"], where[1].get("capability", [0]) >= [8, 0])
+    task, unknown = task_for(recipe), {}
+
+    def known(name: str, ask: Callable[[], T], otherwise: T) -> T:
+        try:
+            return ask()
+        except UserError as error:
+            unknown[name] = str(error)
+            return otherwise
+
+    with dry():
+        known("weights", task.require_weights, None)
+        if "weights" in unknown:
+            known("model", task.stand_in, None)
+        train = known("data.train", task.train_facts, {})
+        facts = {"train": train} if train else {}
+        for number, choice in enumerate(recipe.evaluate):
+            facts |= known(f"evaluate.{number}", functools.partial(task.facts_of, choice), {})
+        model = {} if "model" in unknown else known("model", task.describe, {})
+    examples = train.get("examples") or published_examples(recipe.data.train)
+    whole = not any(name.startswith(("evaluate", "data")) for name in unknown)
+    plan = plan_of(recipe, task, world, where, precision, model, facts, examples, task.data_facts() if whole else None)
+    plan |= {"folder": folder_facts(Path("runs") / recipe.name), "unknown": unknown}
+    if examples and not train:
+        plan["assumed"] = {"examples": "as published"}
+    if measure and not unknown and not card:
+        plan |= measure_step(task_for(recipe), recipe, world, device)
+    return recipe, with_findings(recipe, plan, origin, against)
+
+
+def folder_facts(folder: Path) -> dict[str, Any]:
+    """What is in the folder that a run would take, and how much room there is."""
+    is_run = (folder / "recipe.yaml").is_file()
+    holds = "a finished run" if (folder / "record.json").is_file() else "a run that has not ended"
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free // 2**20
+    return {"path": str(folder), "free_mib": free, **({"holds": holds} if is_run else {})}
 
 
 def resolve(recipe: str | Path | Recipe, overrides: Mapping[str, Any] | None, smoke: bool = False) -> Recipe:

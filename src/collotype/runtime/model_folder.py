@@ -96,7 +96,7 @@ def read_file(file: Path) -> dict[str, Tensor]:
     if not is_dry():
         return load_file(file)
     with safe_open(file, "pt") as opened:
-        slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 - it is no mapping
+        slices = {name: opened.get_slice(name) for name in opened.keys()}
         shapes = {name: (part.get_shape(), DTYPES[part.get_dtype()]) for name, part in slices.items()}
     return {name: torch.empty(shape, dtype=dtype, device="meta") for name, (shape, dtype) in shapes.items()}
 

@@ -7,18 +7,24 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-DRAWS = {"normal_", "uniform_", "trunc_normal_", "kaiming_uniform_", "kaiming_normal_", "xavier_uniform_"}
+IN_PLACE = {"normal_", "uniform_", "trunc_normal_", "kaiming_uniform_", "kaiming_normal_", "xavier_uniform_"}
+SCALING = {"mul", "div", "__mul__", "__rmul__", "__truediv__"}
 
 
 class WithoutDraws(TorchFunctionMode):
-    """On `meta`, filling a tensor with random numbers does nothing and imports a compiler for it."""
+    """On `meta` random numbers, and their products with a number, have a shape alone: torch would import its compiler
+    for them, which takes a second."""
 
     def __torch_function__(
         self, func: Callable, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        kwargs = kwargs or {}
-        if getattr(func, "__name__", "") in DRAWS:
+        name, kwargs = getattr(func, "__name__", ""), kwargs or {}
+        if name in IN_PLACE:
             return args[0] if args else kwargs["tensor"]
+        if name == "randn":
+            return torch.empty(*args, **kwargs)
+        if name in SCALING and isinstance(args[0], torch.Tensor) and isinstance(args[1], int | float):
+            return torch.empty(args[0].shape)
         return func(*args, **kwargs)
 
 

@@ -289,7 +289,15 @@ class Beit3Task:
         return {
             "parameters": sum(weight.numel() for weight in weights),
             "trainable_parameters": sum(weight.numel() for weight in weights if weight.requires_grad),
+            "forward_gflops": round(forward_flops(model) / 1e9, 3),
             "architecture": self.recipe.model.size or f"{self.config.label}, {self.recipe.model.weights}",
             "image_size": self.config.image_size,
             "answers": len(self.vocabulary),
         }
+
+
+def forward_flops(model: Beit3) -> float:
+    """Of a picture and a question, in the blocks' linear layers, which are most of it; two a multiplication. Every place
+    goes through one of the two halves."""
+    of_blocks = sum(weight.numel() for block in model.blocks() for weight in block.parameters())
+    return 2 * of_blocks / 2 * (model.config.side**2 + 1 + 10)

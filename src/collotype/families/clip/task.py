@@ -270,6 +270,7 @@ class ClipTask:
         facts = {
             "parameters": total,
             "trainable_parameters": total,
+            "forward_gflops": round(forward_flops(model) / 1e9, 3),
             "architecture": f"{self.recipe.model.size or self.recipe.model.weights}, {self.config.activation}",
             "activation": self.config.activation,
             "image_size": self.config.vision_cfg.image_size,
@@ -277,3 +278,22 @@ class ClipTask:
         if self.batch_norm_group:
             facts["batch_norm_group"] = self.batch_norm_group
         return facts
+
+
+TOKENS = 20
+"""Of a caption, about."""
+
+
+def forward_flops(model: Clip) -> float:
+    """Of a picture and a caption, in convolutions and linear layers, which are most of it; two a multiplication."""
+    vision, text = model.config.vision_cfg, model.transformer
+    words = sum(weight.numel() for weight in text.parameters()) * TOKENS
+    if not vision.is_resnet:
+        return 2 * (words + sum(weight.numel() for weight in model.visual.parameters()) * vision.places)
+    seeing = 0.0
+    for name, layer in model.visual.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            # the stem works at half of the side, stage n at a 2^(n + 1)th
+            stage = int(name.removeprefix("layer")[0]) + 1 if name.startswith("layer") else 1
+            seeing += layer.weight.numel() * (vision.image_size / 2**stage) ** 2
+    return 2 * (words + seeing)

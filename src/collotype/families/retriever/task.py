@@ -1,5 +1,7 @@
 """The retriever's answers to the engine's questions."""
 
+import math
+import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import groupby
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 from collotype.evaluation.ranking import METRICS
 from collotype.evaluation.results import Measured
 from collotype.families.retriever.backbones import find_backbone
-from collotype.families.retriever.backbones.shapes import measure, shapes
+from collotype.families.retriever.backbones.shapes import Shape, measure, shapes
 from collotype.families.retriever.benchmarks import Benchmark, averaged_names, find_suite
 from collotype.families.retriever.collate import PairCollate
 from collotype.families.retriever.data import Pair, PairDataset, open_source
@@ -35,7 +37,10 @@ from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
 from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
 
-INTERACTIONS = {"late": "late interaction", "single": "single vector"}
+A4 = (1654, 2339)
+"""A page's (width, height) in pixels, at 200 dpi."""
+SEEING = re.compile(r"\b(vision_tower|vision_model|visual)\b")
+"""In the names of layers that look at patches, not at tokens."""
 
 
 class RetrieverTask:
@@ -301,6 +306,7 @@ class RetrieverTask:
         return {
             "parameters": total,
             "trainable_parameters": trainable,
+            "forward_gflops": round(self.forward_flops() / 1e9, 3),
             "architecture": self.architecture,
             **({"vectors_per_page": pages} if (pages := self._vectors_per_page()) else {}),
             "preset": self.preset.name,
@@ -309,11 +315,25 @@ class RetrieverTask:
             **({"projection": self.projection_facts()} if self.config.dim and self.contents else {}),
         }
 
+    @cached_property
+    def shape(self) -> Shape:
+        """Of the backbone; named sizes are not built for it."""
+        model = self.recipe.model
+        known = shapes().get(f"{self.row.name}/{model.size or self.row.published.get(model.weights)}")
+        return known or measure(self.row, self.config.backbone_config)
+
+    def forward_flops(self) -> float:
+        """Of a query of 24 tokens and a page, in the linear layers, which are most of it; two a multiplication."""
+        size = max(self.page_sizes or [A4], key=math.prod)
+        pages, places = self.processor.page_length(size), math.prod(self.processor.layout.grid(size))
+        per_place = (self.processor.layout.token_px / self.config.backbone_config["vision_config"]["patch_size"]) ** 2
+        seeing = sum(math.prod(size) for name, size in self.shape.linear.items() if SEEING.search(name))
+        reading = sum(math.prod(size) for size in self.shape.linear.values()) - seeing
+        return 2 * (seeing * places * per_place + reading * (pages + 24))
+
     def count_parameters(self) -> tuple[int, int]:
-        """All, and those that are trained; of named sizes without building them."""
-        model, config = self.recipe.model, self.config.backbone_config
-        shape = shapes().get(f"{self.row.name}/{model.size or self.row.published.get(model.weights)}")
-        shape = shape or measure(self.row, config)
+        """All, and those that are trained."""
+        model, config, shape = self.recipe.model, self.config.backbone_config, self.shape
         width = self.row.hidden_size(config)
         projection = (width + 1) * model.dim if model.dim else 0
         total = shape.parameters + config["text_config"]["vocab_size"] * width + projection
@@ -335,12 +355,15 @@ class RetrieverTask:
 
     def _vectors_per_page(self) -> int | None:
         """Of the sources' first pages, the most; none where there are no sources to look at."""
-        if not self.late:
-            return 1
+        return max(map(self.processor.page_length, self.page_sizes), default=None) if self.late else 1
+
+    @cached_property
+    def page_sizes(self) -> list[tuple[int, int]]:
+        """(width, height) in pixels of the sources' first pages; none where they are not here."""
         try:
-            return max(len(self.processor.page_ids(source.page_size())) for source in self.sources)
+            return [source.page_size() for source in self.sources]
         except UserError:
-            return None
+            return []
 
     def projection_facts(self) -> dict[str, Any]:
         """Where the projection comes from: an adapter, or a continued run, means nothing on another one."""

@@ -1,6 +1,6 @@
 """How large a named size of a backbone is: `shapes.json`, so that a plan need not import transformers and build it.
 
-    python -m collotype.families.retriever.backbones.shapes        writes the file anew
+python -m collotype.families.retriever.backbones.shapes        writes the file anew
 """
 
 import json
