@@ -24,6 +24,7 @@ from collotype.recipe.schema import Evaluate
 from collotype.report import published
 from collotype.report.compare import differences
 from collotype.report.html import write_report, write_seeds_report
+from collotype.report.published import Published
 from collotype.report.published.expectations import with_numbers
 from collotype.report.record import environment, write_record
 from collotype.report.spread import spread_of_results
@@ -49,6 +50,8 @@ from collotype.training.precision import named_precision, resolve_precision
 from collotype.training.task import Task
 
 T = TypeVar("T")
+OF_TRAINING = "data.train.examples"
+"""Among a published run's circumstances."""
 WAIT_FOR_LOADERS_S = 7
 """How long the loader processes of a killed run may go on holding its folder."""
 
@@ -103,7 +106,7 @@ def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task, P
     data, model = task.data_facts(), task.describe()
     precision = resolve_precision(recipe.train.precision, device).name
     plan = plan_of(recipe, task, world, present(device), precision, model, data, data["train"]["examples"], data)
-    return task, with_findings(recipe, plan), data
+    return task, with_findings(recipe, plan, reference_of(recipe)), data
 
 
 def plan_of(
@@ -134,15 +137,15 @@ def plan_of(
     return {**plan, "data": beside_published(data, recipe.data.train)}
 
 
-def with_findings(recipe: Recipe, plan: Plan, origin: Origin | None = None, against: str | None = None) -> Plan:
-    """
-    Args:
-        against: the published result to hold it against; none: the one that the recipe expects.
-    """
-    expected = against or next((one.published for one in recipe.expect if one.published), None)
-    reference = published.load(expected) if expected else None
+def with_findings(recipe: Recipe, plan: Plan, reference: Published | None, origin: Origin | None = None) -> Plan:
     case = Case(recipe=recipe, plan=plan, reference=reference, origin=origin)
-    return {**plan, **({"reference": expected} if expected else {}), "findings": find(case)}
+    return {**plan, **({"reference": reference.name} if reference else {}), "findings": find(case)}
+
+
+def reference_of(recipe: Recipe, against: str | None = None) -> Published | None:
+    """The published result of that name; none: the one that the recipe expects, if it does."""
+    name = against or next((one.published for one in recipe.expect if one.published), None)
+    return published.load(name) if name else None
 
 
 def check(
@@ -190,7 +193,9 @@ def check(
         for number, choice in enumerate(recipe.evaluate):
             facts |= known(f"evaluate.{number}", functools.partial(task.facts_of, choice), {})
         model = {} if "model" in unknown else known("model", task.describe, {})
-    examples = train.get("examples") or published_examples(recipe.data.train)
+    reference = reference_of(recipe, against)
+    assumed = published_examples(recipe.data.train) or (reference and reference.circumstances.get(OF_TRAINING))
+    examples = train.get("examples") or assumed
     whole = not any(name.startswith(("evaluate", "data")) for name in unknown)
     plan = plan_of(recipe, task, world, where, precision, model, facts, examples, task.data_facts() if whole else None)
     plan |= {"folder": folder_facts(Path("runs") / recipe.name), "unknown": unknown}
@@ -198,7 +203,7 @@ def check(
         plan["assumed"] = {"examples": "as published"}
     if measure and not unknown and not card:
         plan |= measure_step(task_for(recipe), recipe, world, device)
-    return recipe, with_findings(recipe, plan, origin, against)
+    return recipe, with_findings(recipe, plan, reference, origin)
 
 
 def folder_facts(folder: Path) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from collotype.training.task import Batch, Task
 
 
 def measure_step(task: Task, recipe: Recipe, world: World, device: torch.device) -> dict[str, Any]:
-    """Loads the model and the first step's examples, and passes the first micro-batch forward and back, twice: the first
-    time pays for what happens once.
+    """Loads the model and the first step's examples, and passes the first micro-batch forward and back, twice.
+
+    The first time pays for what happens once.
 
     Returns:
         `micro_batch`, `step_s` (seconds of an optimiser step, loading apart), `read_s` (seconds to read a step's

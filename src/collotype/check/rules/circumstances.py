@@ -9,6 +9,7 @@ from typing import Any
 from collotype.check.case import Case
 from collotype.check.findings import Severity
 from collotype.check.rules.rule import Seen, rule
+from collotype.losses.named import CURRENT, OBJECTIVES
 from collotype.recipe.schema import Section
 
 
@@ -85,7 +86,7 @@ MEANINGS: dict[str, Meaning] = {
         name="dialect of the loss other than the reference's",
         severity="will differ",
         why="Temperature and normalisation of the losses changed between versions under the same names.",
-        effect="a perfectly separated batch: 0.47 in colpali-engine >= 0.3.11, near 0 on raw sums (ColbertPairwiseCELoss)",
+        effect="ColbertPairwiseCELoss of a perfectly separated batch: 0.47 in colpali-engine >= 0.3.11, near 0 before",
         source="colpali issue 371; colpali-engine 0.3.11",
     ),
     "train.optimizer.name": Meaning(
@@ -183,12 +184,7 @@ def value_of(case: Case, key: str) -> tuple[bool, Any]:
             return False, None
         here = getattr(here, part)
     if key == "loss.dialect" and here is None:
-        return case.recipe.loss.name not in (
-            "infonce",
-            "symmetric-infonce",
-            "pairwise",
-            "sigmoid",
-        ), "colpali-engine>=0.3.11"
+        return case.recipe.loss.name not in OBJECTIVES, CURRENT
     return True, here
 
 

@@ -18,7 +18,7 @@ def flat_pairwise_loss(case: Case) -> Iterator[Seen]:
     current = loss.name == "ColbertPairwiseCELoss" and (loss.dialect or CURRENT) == CURRENT
     if current and loss.normalize is not False and loss.temperature in (None, 1.0):
         yield Seen(
-            seen="ColbertPairwiseCELoss with the defaults of colpali-engine >= 0.3.11: normalised scores, temperature 1",
+            seen="ColbertPairwiseCELoss as of colpali-engine >= 0.3.11: normalised scores, temperature 1",
             reference="raw sums, as in ColPali's paper",
             why="Normalised MaxSim lies within ±1, so at temperature 1 the loss can hardly fall and its gradient is "
             "nearly flat. Published checkpoints were trained on raw sums.",

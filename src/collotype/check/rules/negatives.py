@@ -88,7 +88,7 @@ def scaled_gradient(case: Case) -> Iterator[Seen]:
         yield Seen(
             seen=f"neither --local-loss nor --gather-with-grad on {case.origin.processes} processes",
             reference="the whole gradient",
-            why=f"The towers' gradient is 1/{case.origin.processes} of the batch's, in the right direction. Adam divides "
+            why=f"The towers' gradient is 1/{case.origin.processes} of the batch's, in its direction. Adam divides "
             "it out again, so published runs did well with it; clipping and other optimisers do not.",
             effect="none with AdamW beyond its epsilon",
             fix=NO_NEED,

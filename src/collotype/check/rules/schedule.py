@@ -8,12 +8,12 @@ from collotype.check.rules.rule import Seen, rule
 
 @rule("long warm-up", "may differ", "open_clip issue 930, its maintainer's advice")
 def long_warmup(case: Case) -> Iterator[Seen]:
-    """More than 5 % of the run and more than an epoch; where a published run is fine-tuned from, 5 % is enough to be
-    worth a word."""
+    """More than 5 % of the run; of a CLIP from scratch, also more than an epoch. Other models from scratch are ours."""
     plan = case.plan
     part, epochs = plan["warmup_steps"] / plan["steps"], plan.get("warmup_epochs", 0)
     published = plan["warmup_steps"] == case.of_reference("train.schedule.warmup_steps")
-    if part <= 0.05 or as_published(case) or (case.recipe.model.weights is None and epochs <= 1):
+    from_scratch = case.recipe.model.weights is None
+    if part <= 0.05 or as_published(case) or (from_scratch and (case.recipe.family != "clip" or epochs <= 1)):
         return
     in_epochs = f"{epochs:.1f} epochs, " if epochs else ""
     steps = 2000 if case.recipe.family == "clip" else round(plan["steps"] * 0.025)

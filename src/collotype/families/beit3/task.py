@@ -297,7 +297,9 @@ class Beit3Task:
 
 
 def forward_flops(model: Beit3) -> float:
-    """Of a picture and a question, in the blocks' linear layers, which are most of it; two a multiplication. Every place
-    goes through one of the two halves."""
+    """Of a picture and a question, in the blocks' linear layers, which are most of it; two a multiplication.
+
+    Every place goes through one of the two halves.
+    """
     of_blocks = sum(weight.numel() for block in model.blocks() for weight in block.parameters())
     return 2 * of_blocks / 2 * (model.config.side**2 + 1 + 10)
