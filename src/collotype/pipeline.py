@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 
 from collotype.check.case import Case
+from collotype.check.effects import EFFECTS
 from collotype.check.findings import find
 from collotype.check.hardware import Hardware, named, present
 from collotype.check.plan import Plan, make_plan
@@ -22,12 +23,11 @@ from collotype.recipe import Recipe, load_recipe, recipe_text
 from collotype.recipe.imports import Origin
 from collotype.recipe.schema import Evaluate
 from collotype.report import published
-from collotype.report.compare import differences
-from collotype.report.html import write_report, write_seeds_report
+from collotype.report.compare import Comparison, compare, differences
+from collotype.report.html import write_report
 from collotype.report.published import Published
 from collotype.report.published.expectations import with_numbers
 from collotype.report.record import environment, write_record
-from collotype.report.spread import spread_of_results
 from collotype.report.track import Tracking
 from collotype.report.verdict import judge
 from collotype.runtime.device import peak_memory, pick_device
@@ -40,7 +40,6 @@ from collotype.runtime.files import (
     remove,
     room_to_write,
     sweep_partial,
-    write_json,
     write_text,
 )
 from collotype.runtime.process import World, gather_objects, on_main, process_group
@@ -253,6 +252,8 @@ def run(
         raise UserError("--resume goes on with a run and --overwrite deletes it; give one of them.")
     folder = choose_folder(recipe, out, resume)
     recipe, device = resolve(recipe, overrides, smoke), pick_device(world)
+    if recipe.study:
+        raise UserError(f"{recipe.name} is a study of many runs; `collotype run` and collotype.study.run_study run it.")
     folder = folder or Path("runs") / recipe.name
     task, plan, data = prepare(recipe, world, device)
     tracking = Tracking(track)
@@ -450,42 +451,13 @@ def conclude(folder: Path, parts: dict[str, Any]) -> None:
     write_report(folder)
 
 
-def run_seeds(
-    recipe: str | Path | Recipe,
-    seeds: int,
-    out: str | Path | None = None,
-    listener: Listener | None = None,
-    **settings: Any,
-) -> tuple[Path, dict[str, Any]]:
-    """Runs a recipe with `seeds` consecutive training seeds, each in its own folder below `out`.
+def compare_runs(one: str | Path, other: str | Path) -> Comparison:
+    """Two finished runs, or a run and published:NAME, side by side.
 
-    Returns:
-        the folder, with `seeds.json` (mean, spread and the tolerance that follows from it) and `report.html`; and what
-        `seeds.json` holds. The verdict is on the mean.
+    Raises:
+        UserError: one of them is nothing that can be compared.
     """
-    first = resolve(recipe, settings.pop("overrides", None), settings.pop("smoke", False))
-    world = World.from_environment()
-    folder = Path(out or Path("runs") / f"{first.name}-seeds")
-    numbers = list(range(first.train.seed, first.train.seed + seeds))
-    with process_group(world, pick_device(world)):
-        runs = []
-        for seed in numbers:
-            one = first.model_copy(update={"train": first.train.model_copy(update={"seed": seed})})
-            try:
-                runs.append(run(one, out=folder / f"seed-{seed}", listener=listener, **settings))
-            except InterruptedRunError as stop:
-                done = str(stop).partition(";")[0]
-                raise InterruptedRunError(f"Seed {seed}: {done}; go on with the same command and --resume.") from None
-        found = spread_of_results([one.results for one in runs])
-        means = {name: {metric: values["mean"] for metric, values in per.items()} for name, per in found.items()}
-        summary = {"recipe": first.model_dump(), "seeds": numbers, "results": found, "verdict": judge(first, means)}
-        on_main(world, lambda: conclude_seeds(folder, summary))
-    return folder, summary
-
-
-def conclude_seeds(folder: Path, summary: dict[str, Any]) -> None:
-    write_json(folder / "seeds.json", summary)
-    write_seeds_report(folder)
+    return compare(one, other, EFFECTS)
 
 
 def is_main_process() -> bool:

@@ -20,6 +20,8 @@ from collotype.check.plan import Plan
 from collotype.evaluation.results import Measured, Results, cells, columns, display_name, headline, results_of
 from collotype.pipeline import Listener, Run
 from collotype.recipe import Recipe
+from collotype.report.compare import Comparison, in_short
+from collotype.report.study import headlines, table
 from collotype.report.verdict import in_words, left_open
 
 
@@ -190,29 +192,54 @@ def compression_tables(rows: list[dict[str, Any]]) -> list[Table]:
     return list(tables.values())
 
 
-def comparison_tables(found: dict[str, Any]) -> list[Table]:
-    """What differs between two runs, and their results, a column a run."""
-    one, other = found["names"]
-    names = (one, other) if one != other else (f"{one} (first)", f"{other} (second)")
-    differs = Table("differs in", *names, title="what differs", title_justify="left", box=box.SIMPLE_HEAD)
-    for key, pair in {**found["recipe"], **found["environment"]}.items():
-        differs.add_row(key, *map(str, pair))
-    differs.add_row("seconds of steps", *(f"{seconds:.0f}" for seconds in found["seconds"]))
+def print_comparison(console: Console, found: Comparison) -> None:
+    """Results beside each other with their noise, then what differs, most likely cause first."""
+    names = found.names
     results = Table("dataset", "metric", title="results", title_justify="left", box=box.SIMPLE_HEAD)
-    for name in (*names, "difference"):
+    for name in (*names, "difference", "noise"):
         results.add_column(name, justify="right")
-    for dataset, metrics in found["results"].items():
+    for dataset, metrics in found.results.items():
         for metric in columns({dataset: metrics}):
             left, right = metrics[metric]
-            results.add_row(dataset, metric, f"{left:.3f}", f"{right:.3f}", f"{right - left:+.3f}")
-    return [differs, results]
+            noise = found.noise(dataset, metric)
+            within = noise is not None and abs(right - left) <= noise
+            shown = (f"{left:.3f}", f"{right:.3f}", f"{right - left:+.3f}", "" if noise is None else f"± {noise:.3f}")
+            results.add_row(dataset, metric, *shown, style="dim" if within else None)
+    if found.results:
+        console.print(results)
+    else:
+        console.print("They have no dataset and metric in common.")
+    differs = Table(title="what differs, most likely cause first", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("", "key", *names):
+        differs.add_column(name, overflow="fold")
+    for one in found.differences:
+        values = [in_short(value) for value in one.values]
+        differs.add_row(
+            one.severity, one.key, *values, style=COLOURS.get(one.severity) if one.severity != "note" else "dim"
+        )
+    console.print(differs)
+    for why in dict.fromkeys(f"{one.why} ({one.source})" for one in found.differences if one.severity == "will differ"):
+        console.print(f"  {why}", highlight=False, soft_wrap=True)
+    for side in (found.left, found.right):
+        if side.complete:
+            console.print(f"report: {Path(side.place) / 'report.html'}", soft_wrap=True, highlight=False)
 
 
-def print_spread(console: Console, results: dict[str, Any], seeds: int) -> None:
-    for dataset, metrics in results.items():
-        found = metrics[headline(metrics)]
-        line = f"{dataset}: {headline(metrics)} {found['mean']:.3f} ± {found['std']:.3f} over {seeds} seeds"
-        console.print(f"{line}; one more run: ± {found['tolerance']:.3f} (99 %)", highlight=False, soft_wrap=True)
+def print_study(console: Console, study: dict[str, Any]) -> None:
+    """Mean ± spread of each variant, and of one that is alone what follows for its tolerance, and the verdict."""
+    head, *rows = table(study)
+    shown = Table(box=box.SIMPLE_HEAD)
+    for name in head:
+        shown.add_column(name, justify="left" if name == head[0] else "right", overflow="fold")
+    for row in rows:
+        shown.add_row(*row)
+    console.print(shown)
+    if not study["recipe"]["study"]:
+        for dataset, metric in headlines(study):
+            if (tolerance := study["variants"][0]["results"][dataset][metric]["tolerance"]) is not None:
+                line = f"one more run: {metric} of {dataset} within ± {tolerance:.3f} of the mean (99 %)"
+                console.print(line, highlight=False, soft_wrap=True)
+    print_verdict(console, study["verdict"], study["recipe"]["expect"])
 
 
 def print_verdict(console: Console, verdict: dict[str, Any] | None, expectations: list[dict[str, Any]]) -> None:

@@ -5,6 +5,7 @@ that name the nearest known one.
 """
 
 import difflib
+import re
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -306,6 +307,40 @@ Expected = Annotated[
 ]
 
 
+class Study(Section):
+    """One thing varied, and each of its values run over several seeds."""
+
+    vary: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict, max_length=1)
+    """A dotted key and its values, {train.batch: [8, 32, 128]}; the first is what the others are held against."""
+    variants: dict[Annotated[str, Field(pattern=r"^\w[\w.+-]*$")], dict[str, Any]] = Field(default_factory=dict)
+    """Instead of vary, where a value takes several keys: a name for each, with its changes by dotted key."""
+    seeds: PositiveInt = 5
+    """Consecutive training seeds of each, from train.seed on."""
+
+    @model_validator(mode="after")
+    def vary_in_one_way(self) -> "Study":
+        if bool(self.vary) == bool(self.variants):
+            found = "both" if self.vary else "neither"
+            raise ValueError(f"found {found} of vary (a key and its values) and variants (named changes); give one")
+        values = next(iter(self.vary.values()), [])
+        if structured := [value for value in values if isinstance(value, dict | list)]:
+            raise ValueError(
+                f"vary has the value {structured[0]!r}, which is no single one; give it a name in variants"
+            )
+        if len({str(value) for value in values}) < len(values):
+            raise ValueError(f"vary has a value twice: {', '.join(map(str, values))}")
+        return self
+
+    @property
+    def changes(self) -> dict[str, dict[str, Any]]:
+        """By the variant's name, which is that of its folder: what it changes."""
+        if self.variants:
+            return self.variants
+        ((key, values),) = self.vary.items()
+        last = key.rpartition(".")[2]
+        return {re.sub(r"[^\w.=+-]", "_", f"{last}={value}"): {key: value} for value in values}
+
+
 class Recipe(Section):
     """One run: model, data, loss, schedule, evaluation, and what is expected of it. Each family has its own kind."""
 
@@ -319,6 +354,8 @@ class Recipe(Section):
     evaluate: Sequence[Evaluate] = []
     expect: Annotated[list[Expected], BeforeValidator(several)] = []
     """Numbers, or names of published results, whose numbers take their places before a run."""
+    study: Study | None = None
+    """What is run many times instead of once."""
 
     @model_validator(mode="after")
     def cut_negatives_evenly(self) -> "Recipe":
