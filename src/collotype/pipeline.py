@@ -201,7 +201,8 @@ def check(
     if examples and not train:
         plan["assumed"] = {"examples": "as published"}
     if measure and not unknown and not card:
-        plan |= measure_step(task_for(recipe), recipe, world, device)
+        measured = measure_step(task_for(recipe), recipe, world, device)
+        plan |= {"micro_batch": measured.pop("micro_batch"), "estimate": {**plan["estimate"], **measured}}
     return recipe, with_findings(recipe, plan, reference, origin)
 
 

@@ -56,7 +56,7 @@ EFFECTS: tuple[Effect, ...] = (
         why="how long it was trained",
     ),
     Effect(
-        keys=("model.preset", "preset", "model.max_query_tokens"),
+        keys=("model.preset", "preset", "preset_of_weights", "max_visual_tokens", "model.max_query_tokens"),
         severity="will differ",
         why="the text around a query and the pixels of a page; a lost prefix was measurable",
         source="embeddings-benchmark/mteb PR 5106",
@@ -118,7 +118,13 @@ EFFECTS: tuple[Effect, ...] = (
         why="another draw of weights and order: within the spread over seeds",
     ),
     Effect(
-        keys=("parameters", "trainable_parameters", "vectors_per_page", "examples_left_out_per_epoch"),
+        keys=(
+            "parameters",
+            "trainable_parameters",
+            "forward_gflops",
+            "vectors_per_page",
+            "examples_left_out_per_epoch",
+        ),
         severity="note",
         why="follows from the differences above",
     ),

@@ -77,16 +77,16 @@ def make_plan(
         "hardware": hardware,
         **model,
     }
-    return {**plan, **estimates(recipe, plan)} if "parameters" in model else plan
+    return {**plan, "estimate": estimate(recipe, plan)} if "parameters" in model else plan
 
 
-def estimates(recipe: Recipe, plan: Plan) -> Plan:
-    """Memory, disk and time, of which `check --measure` knows more."""
+def estimate(recipe: Recipe, plan: Plan) -> dict[str, Any]:
+    """Memory and disk in MiB, and seconds of a step, of which `check --measure` knows more."""
     seconds = step_seconds(recipe, plan)
     return {
         "memory_mib": memory_mib(recipe, plan, plan.get("precision"), plan["processes"]),
         "disk_mib": disk_mib(recipe, plan, plan.get("precision")),
-        **({} if seconds is None else {"step_s": float(f"{seconds:.2g}"), "step_s_from": "arithmetic"}),
+        **({} if seconds is None else {"step_s": float(f"{seconds:.2g}"), "from": "arithmetic"}),
     }
 
 

@@ -22,7 +22,7 @@ def measure_step(task: Task, recipe: Recipe, world: World, device: torch.device)
 
     Returns:
         `micro_batch`, `step_s` (seconds of an optimiser step, loading apart), `read_s` (seconds to read a step's
-        examples in one loader process), `peak_memory_mib` (of this process), `step_s_from`.
+        examples in one loader process), `peak_memory_mib` (of this process), `from` (what was measured).
     """
     settings, datasets = recipe.train, task.datasets()
     engine = Engine(task, recipe, world, device)
@@ -44,7 +44,7 @@ def measure_step(task: Task, recipe: Recipe, world: World, device: torch.device)
     return {
         "micro_batch": cut.micro_batch,
         "step_s": float(f"{seconds * len(batches):.3g}"),
-        "step_s_from": f"one measured micro-batch of {len(batches)}",
+        "from": f"one measured micro-batch of {len(batches)}",
         "read_s": float(f"{read_s:.3g}"),
         "peak_memory_mib": round(peak_memory(device) / 2**20, 1),
     }

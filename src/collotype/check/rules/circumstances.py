@@ -1,171 +1,90 @@
-"""Wherever the recipe or its plan differs from what is known of the published run: one comparison, and what each key
-means."""
+"""Wherever the recipe or its plan differs from what is known of the published run: one comparison of all keys.
+
+What a difference is likely to do is said once, in `check/effects.py`, for this and for `collotype compare`.
+"""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 from collotype.check.case import Case
+from collotype.check.effects import EFFECTS
 from collotype.check.findings import Severity
 from collotype.check.rules.rule import Seen, rule
 from collotype.losses.named import CURRENT, OBJECTIVES
 from collotype.recipe.schema import Section
+from collotype.report.compare import effect_of
 
-
-@dataclass(frozen=True, kw_only=True)
-class Meaning:
-    """What it means that a key differs.
-
-    Args:
-        name, severity, why: of (value here, published value), where they depend on these.
-        within: differences up to this part of the published value are none.
-        settable: can a `--set` of the key give the published value?
-    """
-
-    name: str | Callable[[Any, Any], str]
-    why: str
-    severity: Severity | Callable[[Any, Any], Severity] = "may differ"
-    effect: str = ""
-    source: str | None = None
-    within: float = 1e-9
-    settable: bool = True
-
-
-def fewer(what: str, than: str = "the reference") -> Callable[[Any, Any], str]:
-    return lambda here, there: f"{what} {'below' if here < there else 'above'} {than}"
-
-
-def worse_below(here: Any, there: Any) -> Severity:
-    return "will differ" if here < there else "may differ"
-
-
-MEANINGS: dict[str, Meaning] = {
-    "train.batch": Meaning(
-        name=fewer("batch"),
-        severity=worse_below,
-        why="A contrastive loss has its negatives in the batch, and learning rates are chosen for a batch's size.",
-        effect="colpali-engine's README, other settings changed too: 81.3 at batch 32, 84.8 at 256 (ColPali, nDCG@5 of "
-        "ViDoRe v1)",
-        source="colpali issues 84, 124 and 147; model cards",
-    ),
-    "negatives_per_query": Meaning(
-        name=fewer("negatives per query"),
-        severity="will differ",
-        why="How hard the task is that training sets.",
-        effect="BiPali on ViDoRe v1: nDCG@5 58.8 with 31, 34.0 with 3",
-        source="colpali issue 124",
-        settable=False,
-    ),
-    "negatives.scope": Meaning(
-        name="negatives of another scope",
-        severity="will differ",
-        why="How hard the task is that training sets.",
-        source="colpali issue 124",
-    ),
-    "train.steps": Meaning(
-        name=fewer("steps"),
-        severity=worse_below,
-        why="The schedule ends sooner or later, and so does what is learned.",
-        within=0.02,
-    ),
-    "epochs": Meaning(
-        name=fewer("epochs"),
-        severity=worse_below,
-        why="Every example is seen as many times.",
-        within=0.02,
-        settable=False,
-    ),
-    "loss.name": Meaning(
-        name="loss other than the reference's",
-        severity="will differ",
-        why="Another objective is another training.",
-        source="colpali issues 84 and 124",
-    ),
-    "loss.dialect": Meaning(
-        name="dialect of the loss other than the reference's",
-        severity="will differ",
-        why="Temperature and normalisation of the losses changed between versions under the same names.",
-        effect="ColbertPairwiseCELoss of a perfectly separated batch: 0.47 in colpali-engine >= 0.3.11, near 0 before",
-        source="colpali issue 371; colpali-engine 0.3.11",
-    ),
-    "train.optimizer.name": Meaning(
-        name="optimiser other than the reference's",
-        why="8-bit states round the second moments; shipped configurations name adamw where the paper used "
-        "paged_adamw_8bit.",
-        source="colpali issue 84",
-    ),
-    "train.optimizer.lr": Meaning(
-        name=fewer("learning rate"), why="It was chosen for the published batch, optimiser and loss.", within=1e-6
-    ),
-    "train.precision": Meaning(
-        name="precision other than the reference's", why="Another rounding, and in fp16 another range.", settable=True
-    ),
-    "model.preset": Meaning(
-        name="query prompt of another generation",
-        why="The texts around queries and pages changed between versions under the same name.",
-        source="mteb pull request 5106; docs/retrievers.md",
-    ),
-    "max_visual_tokens": Meaning(
-        name="visual budget other than the reference's",
-        severity="will differ",
-        why="More tokens see smaller print.",
-        settable=False,
-    ),
-    "model.weights": Meaning(
-        name="other weights to start from",
-        severity="will differ",
-        why="Training starts elsewhere; a base with a projection of its own is not the same as one that draws it.",
-        source="colpali issues 11 and 17",
-    ),
-    "model.activation": Meaning(
-        name="activation other than the reference's",
-        why="GELU and QuickGELU models have the same names and shapes.",
-        effect="weights of one read as the other: 0.4 to 0.6 points of top-1; trained alike, nobody measured it",
-        source="open_clip issues 771 and 915, docs/openclip_results.csv",
-    ),
-    "model.batch_norm_group": Meaning(
-        name="BatchNorm over another number of examples", why="Statistics of fewer examples are noisier."
-    ),
-    "data.train.examples": Meaning(
-        name=fewer("examples"),
-        why="Copies of one data set differ by what vanished from the web.",
-        within=0.01,
-        settable=False,
-    ),
-    "train.seed": Meaning(
-        name="another seed", severity="note", why="A seed is worth what two runs differ by.", settable=True
-    ),
-    "train.gradient_checkpointing": Meaning(name="", why=""),
-    "train.schedule.warmup_fraction": Meaning(name="", why=""),
-    "train.schedule.warmup_steps": Meaning(name="", why=""),
+LABELS = {
+    "train.batch": "batch",
+    "train.steps": "steps",
+    "loss.name": "loss",
+    "loss.dialect": "dialect of the loss",
+    "negatives_per_query": "negatives per query",
+    "train.optimizer.name": "optimiser",
+    "train.optimizer.lr": "learning rate",
+    "train.precision": "precision",
+    "train.seed": "seed",
+    "model.preset": "generation of query prompts",
+    "model.weights": "starting weights",
+    "model.activation": "activation",
+    "model.batch_norm_group": "examples that share BatchNorm",
+    "max_visual_tokens": "visual budget",
+    "data.train.examples": "number of examples",
+    "data.train.path": "training data",
 }
-"""Those of no name are no difference, or have a rule of their own (schedule.py)."""
+"""What a key is called in a finding's name; the others by themselves."""
+SIZES = {
+    "train.batch": "ColPali on ViDoRe v1: nDCG@5 81.3 at batch 32, 84.8 at 256, other settings changed, too",
+    "negatives_per_query": "BiPali on ViDoRe v1: nDCG@5 58.8 with 31, 34.0 with 3",
+    "loss.dialect": "ColbertPairwiseCELoss of a perfectly separated batch: 0.47 in colpali-engine >= 0.3.11, near 0 before",
+    "model.activation": "weights of one read as the other: 0.4 to 0.6 points of top-1; trained alike, nobody measured it",
+}
+"""How large the difference was where somebody measured it."""
+WITHIN = {"train.steps": 0.02, "epochs": 0.02, "data.train.examples": 0.01, "train.optimizer.lr": 1e-6}
+"""Differences up to this part of the published value are none."""
+UNSETTABLE = {
+    "negatives_per_query": "train.batch and negatives.scope decide it",
+    "epochs": "train.steps and train.batch decide it",
+    "max_visual_tokens": "the preset decides it",
+    "data.train.examples": "complete the copy, or expect what this copy can give",
+}
+"""What to do about keys that no `--set` sets."""
+ELSEWHERE = {
+    "train.gradient_checkpointing",
+    "train.schedule.warmup_fraction",
+    "train.schedule.warmup_steps",
+    "warmup_epochs",
+    "negatives.scope",
+}
+"""What changes no number, or has a rule of its own."""
 
-OTHER = Meaning(name="", why="The published run is known to have had another value.")
 
-
-@rule("differs from the published run", "may differ", "what is known of the published run")
+@rule("differs from the published run", "may differ", "check/effects.py, by key")
 def differs_from_the_published(case: Case) -> Iterator[Seen]:
-    if case.reference is None:
-        return
-    for key, there in case.reference.circumstances.items():
+    for key, there in (case.reference.circumstances if case.reference else {}).items():
         known, here = value_of(case, key)
-        meaning = MEANINGS.get(key, OTHER)
-        if not known or equal(here, there, meaning.within) or (meaning is not OTHER and not meaning.name):
+        if key in ELSEWHERE or not known or equal(here, there, WITHIN.get(key, 1e-9)):
             continue
-        name = meaning.name(here, there) if callable(meaning.name) else meaning.name
-        severity = meaning.severity(here, there) if callable(meaning.severity) else meaning.severity
+        effect, label = effect_of(key, EFFECTS), LABELS.get(key, key)
+        ordered = is_number(here) and is_number(there) and key != "train.seed"
+        side = f"{'below' if here < there else 'above'} the reference" if ordered else "other than the reference's"
         yield Seen(
-            name=name or f"{key} other than the reference's",
-            severity=severity,
+            name=f"{label} {side}",
+            severity=severity_of(effect.severity, ordered and here > there),
             seen=f"{key} {shown(here)}",
             reference=f"{shown(there)} ({case.reference.name})",
-            why=meaning.why,
-            effect=meaning.effect,
-            fix=f"--set {set_of(case, key)}={written(there)}" if meaning.settable else fix_of(key),
-            source=meaning.source or case.reference.source,
+            why=f"{effect.why[:1].upper()}{effect.why[1:] or 'The published run is known to have had another value'}.",
+            effect=SIZES.get(key, ""),
+            fix=UNSETTABLE.get(key) or f"--set {key.replace('data.train.', 'data.train.0.', 1)}={written(there)}",
+            source=effect.source or case.reference.source,
         )
+
+
+def severity_of(said: str, more: bool) -> Severity:
+    """More of something than the published run had may well do better."""
+    known = said if said in ("will differ", "may differ", "note") else "may differ"
+    return "may differ" if more and known == "will differ" else known
 
 
 def value_of(case: Case, key: str) -> tuple[bool, Any]:
@@ -188,16 +107,21 @@ def value_of(case: Case, key: str) -> tuple[bool, Any]:
     return True, here
 
 
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def equal(here: Any, there: Any, within: float) -> bool:
-    if isinstance(here, str) and isinstance(there, str) and "/" in there:
+    if is_number(here) and is_number(there):
+        return math.isclose(here, there, rel_tol=within)
+    if isinstance(here, str) and isinstance(there, str):
         # a local copy of a repository has its name
-        return here == there or here.rstrip("/").split("/")[-1] == there.split("/")[-1]
-    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (here, there))
-    return math.isclose(here, there, rel_tol=max(within, 1e-9)) if numbers else here == there
+        return here.rstrip("/").split("/")[-1] == there.split("/")[-1]
+    return here == there
 
 
 def shown(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_number(value):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
@@ -206,17 +130,3 @@ def written(value: Any) -> str:
     """As `--set` takes it."""
     text = "null" if value is None else str(value).replace(" ", "")
     return f"'{text}'" if set(text) & set("<>[]") else text
-
-
-def set_of(case: Case, key: str) -> str:
-    """The key with the number of its source, where the recipe has a list."""
-    return key.replace("data.train.", "data.train.0.", 1)
-
-
-def fix_of(key: str) -> str:
-    fixes = {
-        "negatives_per_query": "the batch and negatives.scope decide it",
-        "epochs": "train.steps and train.batch decide it",
-        "data.train.examples": "complete the copy, or expect what this copy can give",
-    }
-    return fixes.get(key, "none by --set")

@@ -43,7 +43,7 @@ def quantized_without_gpu(case: Case) -> Iterator[Seen]:
 
 @rule("not enough memory", "blocks", "the plan's estimate")
 def too_little_memory(case: Case) -> Iterator[Seen]:
-    needs, has = case.plan.get("memory_mib", {}), case.plan["hardware"].get("memory_mib")
+    needs, has = case.plan.get("estimate", {}).get("memory_mib", {}), case.plan["hardware"].get("memory_mib")
     total = sum(needs.values())
     if has and total > has:
         yield Seen(
@@ -56,7 +56,7 @@ def too_little_memory(case: Case) -> Iterator[Seen]:
 
 @rule("not enough room on the disk", "blocks", "the plan's estimate")
 def too_little_disk(case: Case) -> Iterator[Seen]:
-    needs, has = case.plan.get("disk_mib"), case.plan.get("folder", {}).get("free_mib")
+    needs, has = case.plan.get("estimate", {}).get("disk_mib"), case.plan.get("folder", {}).get("free_mib")
     if needs and has is not None and needs > has:
         yield Seen(
             seen=f"{needs / 1024:.1f} GiB for checkpoints and models",
