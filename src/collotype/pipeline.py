@@ -17,12 +17,12 @@ from collotype.check.findings import find
 from collotype.check.hardware import Hardware, named, present
 from collotype.check.plan import Plan, make_plan
 from collotype.check.published_data import beside_published, published_examples
+from collotype.check.reference import nearest, reference_of
 from collotype.evaluation.results import Measured, Results, headline, results_of, write_results
 from collotype.families import load, task_for
 from collotype.recipe import Recipe, load_recipe, recipe_text
 from collotype.recipe.imports import Origin
 from collotype.recipe.schema import Evaluate
-from collotype.report import published
 from collotype.report.compare import Comparison, compare, differences
 from collotype.report.html import write_report
 from collotype.report.published import Published
@@ -141,12 +141,6 @@ def with_findings(recipe: Recipe, plan: Plan, reference: Published | None, origi
     return {**plan, **({"reference": reference.name} if reference else {}), "findings": find(case)}
 
 
-def reference_of(recipe: Recipe, against: str | None = None) -> Published | None:
-    """The published result of that name; none: the one that the recipe expects, if it does."""
-    name = against or next((one.published for one in recipe.expect if one.published), None)
-    return published.load(name) if name else None
-
-
 def check(
     recipe: str | Path | Recipe,
     overrides: Mapping[str, Any] | None = None,
@@ -163,7 +157,8 @@ def check(
 
     Args:
         origin: what the recipe was imported from.
-        against: the published result to hold it against; none: the one that the recipe expects.
+        against: the published result to hold it against; none: the one that the recipe expects, or, of an imported one,
+            the nearest.
         card: plan for this GPU (V100, T4, A100-40GB, …) instead of the device that is here.
         measure: calibrate time and memory by a measured micro-batch, for which data and weights are read.
 
@@ -171,39 +166,50 @@ def check(
         UserError: the recipe is impossible whatever the machine has; no such card or published result.
     """
     recipe, world = resolve(recipe, overrides, smoke), World.from_environment()
-    device = pick_device(world)
-    where = named(card) if card else present(device)
-    precision = named_precision(recipe.train.precision, where[1]["kind"], where[1].get("capability", [0]) >= [8, 0])
-    task, unknown = task_for(recipe), {}
-
-    def known(name: str, ask: Callable[[], T], otherwise: T) -> T:
-        try:
-            return ask()
-        except UserError as error:
-            unknown[name] = str(error)
-            return otherwise
-
+    device, settings = pick_device(world), origin.settings if origin else {}
+    where = named(card or settings["device"]) if card or "device" in settings else present(device)
+    bf16 = where[1].get("capability", [0]) >= [8, 0]
+    precision = named_precision(recipe.train.precision, where[1]["kind"], bf16)
+    evaluates_only, reference = settings.get("evaluates_only", False), reference_of(recipe, against)
+    task, known = task_for(recipe), Known()
     with dry():
-        known("weights", task.require_weights, None)
-        if "weights" in unknown:
-            known("model", task.stand_in, None)
-        train = known("data.train", task.train_facts, {})
+        known.ask("weights", task.require_weights)
+        if "weights" in known.unknown:
+            known.ask("model", task.stand_in)
+        model = {} if "model" in known.unknown else known.ask("model", task.describe) or {}
+        train = {} if evaluates_only else known.ask("data.train", task.train_facts) or {}
         facts = {"train": train} if train else {}
-        for number, choice in enumerate(recipe.evaluate):
-            facts |= known(f"evaluate.{number}", functools.partial(task.facts_of, choice), {})
-        model = {} if "model" in unknown else known("model", task.describe, {})
-    reference = reference_of(recipe, against)
-    assumed = published_examples(recipe.data.train) or (reference and reference.circumstances.get(OF_TRAINING))
+        for number, choice in enumerate(() if evaluates_only else recipe.evaluate):
+            facts |= known.ask(f"evaluate.{number}", functools.partial(task.facts_of, choice)) or {}
+        whole = not known.unknown and not evaluates_only
+        datasets = task.data_facts() if whole else None
+    assumed = published_examples(recipe.data.train) or settings.get("examples")
+    assumed = assumed or (reference and reference.circumstances.get(OF_TRAINING))
     examples = train.get("examples") or assumed
-    whole = not any(name.startswith(("evaluate", "data")) for name in unknown)
-    plan = plan_of(recipe, task, world, where, precision, model, facts, examples, task.data_facts() if whole else None)
-    plan |= {"folder": folder_facts(Path("runs") / recipe.name), "unknown": unknown}
+    plan = plan_of(recipe, task, world, where, precision, model, facts, examples, datasets)
+    plan |= {"folder": folder_facts(Path("runs") / recipe.name), "unknown": known.unknown}
     if examples and not train:
         plan["assumed"] = {"examples": "as published"}
-    if measure and not unknown and not card:
+    if measure and whole and not card:
         measured = measure_step(task_for(recipe), recipe, world, device)
         plan |= {"micro_batch": measured.pop("micro_batch"), "estimate": {**plan["estimate"], **measured}}
+    if origin and not reference and not evaluates_only:
+        reference = nearest(recipe, plan)
     return recipe, with_findings(recipe, plan, reference, origin)
+
+
+class Known:
+    """Facts, and why those are not known that nobody can tell here."""
+
+    def __init__(self) -> None:
+        self.unknown: dict[str, str] = {}
+
+    def ask(self, name: str, fact: Callable[[], T]) -> T | None:
+        try:
+            return fact()
+        except UserError as error:
+            self.unknown[name] = str(error)
+            return None
 
 
 def folder_facts(folder: Path) -> dict[str, Any]:

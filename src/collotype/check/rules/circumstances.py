@@ -3,16 +3,14 @@
 What a difference is likely to do is said once, in `check/effects.py`, for this and for `collotype compare`.
 """
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
 from collotype.check.case import Case
 from collotype.check.effects import EFFECTS
 from collotype.check.findings import Severity
+from collotype.check.reference import is_number, same, value_of
 from collotype.check.rules.rule import Seen, rule
-from collotype.losses.named import CURRENT, OBJECTIVES
-from collotype.recipe.schema import Section
 from collotype.report.compare import effect_of
 
 LABELS = {
@@ -37,12 +35,10 @@ LABELS = {
 SIZES = {
     "train.batch": "ColPali on ViDoRe v1: nDCG@5 81.3 at batch 32, 84.8 at 256, other settings changed, too",
     "negatives_per_query": "BiPali on ViDoRe v1: nDCG@5 58.8 with 31, 34.0 with 3",
-    "loss.dialect": "ColbertPairwiseCELoss of a perfectly separated batch: 0.47 in colpali-engine >= 0.3.11, near 0 before",
-    "model.activation": "weights of one read as the other: 0.4 to 0.6 points of top-1; trained alike, nobody measured it",
+    "loss.dialect": "ColbertPairwiseCELoss of a perfectly separated batch: 0.47 since colpali-engine 0.3.11, near 0 before",
+    "model.activation": "weights of one read as the other: 0.4 to 0.6 points of top-1; of training, nobody measured it",
 }
 """How large the difference was where somebody measured it."""
-WITHIN = {"train.steps": 0.02, "epochs": 0.02, "data.train.examples": 0.01, "train.optimizer.lr": 1e-6}
-"""Differences up to this part of the published value are none."""
 UNSETTABLE = {
     "negatives_per_query": "train.batch and negatives.scope decide it",
     "epochs": "train.steps and train.batch decide it",
@@ -63,9 +59,9 @@ ELSEWHERE = {
 @rule("differs from the published run", "may differ", "check/effects.py, by key")
 def differs_from_the_published(case: Case) -> Iterator[Seen]:
     for key, there in (case.reference.circumstances if case.reference else {}).items():
-        known, here = value_of(case, key)
-        if key in ELSEWHERE or not known or equal(here, there, WITHIN.get(key, 1e-9)):
+        if key in ELSEWHERE or same(case.recipe, case.plan, key, there) is not False or follows(case, key):
             continue
+        here = value_of(case.recipe, case.plan, key)[1]
         effect, label = effect_of(key, EFFECTS), LABELS.get(key, key)
         ordered = is_number(here) and is_number(there) and key != "train.seed"
         side = f"{'below' if here < there else 'above'} the reference" if ordered else "other than the reference's"
@@ -81,43 +77,24 @@ def differs_from_the_published(case: Case) -> Iterator[Seen]:
         )
 
 
+def follows(case: Case, key: str) -> bool:
+    """Is the difference said by that of another key, or by a rule of its own?"""
+
+    def differs(other: str) -> bool:
+        circumstances = case.reference.circumstances
+        return other in circumstances and same(case.recipe, case.plan, other, circumstances[other]) is False
+
+    if key == "train.precision":
+        return case.plan.get("precision") == "bf16" and "batch_norm_group" in case.plan
+    if key == "negatives_per_query":
+        return differs("train.batch") or case.recipe.negatives.scope == "process"
+    return key == "train.steps" and "epochs" in case.plan and "epochs" in case.reference.circumstances
+
+
 def severity_of(said: str, more: bool) -> Severity:
     """More of something than the published run had may well do better."""
     known = said if said in ("will differ", "may differ", "note") else "may differ"
     return "may differ" if more and known == "will differ" else known
-
-
-def value_of(case: Case, key: str) -> tuple[bool, Any]:
-    """Is a dotted key of the recipe or the plan known, and what is it?"""
-    if key == "data.train.examples":
-        return "examples" in case.plan and not case.plan.get("assumed"), case.plan.get("examples")
-    if key == "train.precision" and "precision" in case.plan:
-        return True, case.plan["precision"]
-    if key in case.plan:
-        return True, case.plan[key]
-    here: Any = case.recipe
-    for part in key.split("."):
-        if isinstance(here, list):
-            here = here[0] if here else None
-        if not isinstance(here, Section) or part not in type(here).model_fields:
-            return False, None
-        here = getattr(here, part)
-    if key == "loss.dialect" and here is None:
-        return case.recipe.loss.name not in OBJECTIVES, CURRENT
-    return True, here
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def equal(here: Any, there: Any, within: float) -> bool:
-    if is_number(here) and is_number(there):
-        return math.isclose(here, there, rel_tol=within)
-    if isinstance(here, str) and isinstance(there, str):
-        # a local copy of a repository has its name
-        return here.rstrip("/").split("/")[-1] == there.split("/")[-1]
-    return here == there
 
 
 def shown(value: Any) -> str:
