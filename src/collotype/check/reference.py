@@ -22,7 +22,7 @@ def reference_of(recipe: Recipe, against: str | None = None) -> Published | None
 
 
 def nearest(recipe: Recipe, plan: dict[str, Any]) -> Published | None:
-    """Of the published runs of this model on what the recipe measures, the one that shares most of its circumstances."""
+    """Of the published runs of this model on what the recipe measures, that with most of its circumstances."""
     best: tuple[int, Published] | None = None
     for one in map(published.load, published.names()):
         measured = any(choice.measures(dataset) for choice in recipe.evaluate for dataset in one.results)

@@ -25,7 +25,7 @@ def check(
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(metavar="CARD", help="Plan for this GPU, e.g. V100 or A100-40GB, not for this machine."),
+        typer.Option(metavar="CARD", help="Plan for this GPU, e.g. V100, not for this machine."),
     ] = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="Measure one micro-batch for time and memory; reads data and weights.")

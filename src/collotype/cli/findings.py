@@ -30,8 +30,8 @@ def print_check(console: Console, recipe: Recipe, plan: Plan, imported: Imported
         console.print(plan_table(recipe, plan))
     print_findings(console, plan["findings"], imported)
     if imported:
-        without = f"{len(imported.left_out)} settings have no counterpart: collotype import shows them, and the recipe"
-        say(console, without, "dim", 0)
+        lost = f"{len(imported.left_out)} settings have no counterpart"
+        say(console, f"\ncollotype import … -o {recipe.name}.yaml writes the recipe; {lost}, and it lists them", "dim", 0)
 
 
 def heading(recipe: Recipe, plan: Plan, imported: Imported | None) -> str:
@@ -59,12 +59,14 @@ def lines_of(recipe: Recipe, plan: Plan) -> dict[str, str]:
     train, lines = recipe.train, {}
     lines["model"] = plan.get("architecture", f"{UNKNOWN} ({recipe.model.weights})")
     if "parameters" in plan:
-        lines["parameters"] = f"{plan['parameters']:,}, {plan['trainable_parameters']:,} of them trained"
+        trained = plan["trainable_parameters"]
+        part = "all" if trained == plan["parameters"] else f"{trained:,}"
+        lines["parameters"] = f"{plan['parameters']:,}, {part} of them trained"
     negatives = f"; {plan['negatives_per_query']:,} negatives per query" if plan["negatives_per_query"] else ""
     cut = f"{plan['processes']} process{'es' * (plan['processes'] > 1)}, micro-batch {plan['micro_batch']}"
     lines["batch"] = f"{train.batch:,} on {cut}{negatives}"
     assumed = ", as published" if plan.get("assumed") else ""
-    epochs = f" = {plan['epochs']:.4g} epochs of {plan['examples']:,} examples{assumed}" if "epochs" in plan else ""
+    epochs = f" = {plan['epochs']:.4g} × {plan['examples']:,} examples{assumed}" if "epochs" in plan else ""
     lines["steps"] = f"{train.steps:,}{epochs or ', epochs unknown'}"
     warmup = f"{plan['warmup_steps']:,} steps"
     warmup += f" = {plan['warmup_epochs']:.3g} epochs" if "warmup_epochs" in plan else ""
@@ -72,7 +74,7 @@ def lines_of(recipe: Recipe, plan: Plan) -> dict[str, str]:
     lines["learning rate"] = f"{train.optimizer.lr:g}, {train.schedule.name}, warm-up {warmup}  {bars}"
     lines["optimiser"] = f"{train.optimizer.name}, precision {plan.get('precision', UNKNOWN)} on {plan['device']}"
     if "preset" in plan:
-        pages = f", {plan['vectors_per_page']:,} vectors a page" if "vectors_per_page" in plan else ""
+        pages = f", {plan['vectors_per_page']:,} vectors a page" if plan.get("vectors_per_page", 1) > 1 else ""
         lines["prompts"] = f"{plan['preset']}{pages}"
     if data := data_line(plan):
         lines["data"] = data
@@ -129,14 +131,16 @@ def print_findings(console: Console, findings: list[dict[str, Any]], imported: I
     missing = [one for one in findings if one["source"] == not_here.source]
     found = [one for one in findings if one not in missing]
     if imported:
-        print_group(console, "What the command did, and the recipe made of it does not", found, here=False)
-        print_group(console, "What to look at in the recipe", found, here=True)
+        print_group(console, "What the command did", found, here=False)
+        print_group(console, "What to change in the recipe", found, here=True)
     else:
         for one in found:
             print_finding(console, one)
+    if missing:
+        console.print(Text("\nWhat has to be here first" if imported else "What has to be here first", "underline"))
     for one in missing:
-        console.print(Text(f"blocks: {one['name']}", style=COLOURS["blocks"]))
-        say(console, one["seen"])
+        title = Text(f"blocks: {one['name']}", style=COLOURS["blocks"])
+        say(console, title.append(f"  {one['seen'].split('. ')[0].rstrip('.')}", "not bold default"), indent=0)
 
 
 def print_group(console: Console, title: str, findings: list[dict[str, Any]], here: bool) -> None:
@@ -158,5 +162,5 @@ def print_finding(console: Console, found: dict[str, Any]) -> None:
     say(console, f"→ {found['fix']}")
 
 
-def say(console: Console, text: str, style: str = "", indent: int = 2) -> None:
-    console.print(Padding(Text(text, style=style), (0, 0, 0, indent)))
+def say(console: Console, text: str | Text, style: str = "", indent: int = 2) -> None:
+    console.print(Padding(text if isinstance(text, Text) else Text(text, style), (0, 0, 0, indent), expand=False))

@@ -17,7 +17,7 @@ from rich.progress import (
 from rich.table import Table
 
 from collotype.check.plan import Plan
-from collotype.cli.findings import plan_table, print_findings
+from collotype.cli.findings import COLOURS, plan_table, print_findings
 from collotype.evaluation.results import Measured, Results, cells, columns, display_name, headline, results_of
 from collotype.pipeline import Listener, Run
 from collotype.recipe import Recipe

@@ -13,7 +13,7 @@ WHAT = {
 }
 
 
-@rule("not here", "blocks", "this machine")
+@rule("not here", "blocks", "this machine", training=False)
 def not_here(case: Case) -> Iterator[Seen]:
     for name, reason in case.plan.get("unknown", {}).items():
         kind = "evaluate" if name.startswith("evaluate") else name

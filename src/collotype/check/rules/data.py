@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from collotype.check.case import Case
-from collotype.check.rules.rule import NO_NEED, Seen, rule, theirs
+from collotype.check.rules.rule import REPAIRED, Seen, rule, theirs
 from collotype.recipe.retriever import RENAMED
 from collotype.recipe.schema import Evaluate, Source
 
@@ -123,5 +123,5 @@ def few_shards(case: Case) -> Iterator[Seen]:
         reference="ten or more shards a loader, or as many for each",
         why="Each loader reads as many samples as the mean, whatever its shards hold.",
         effect=effect,
-        fix=f"{NO_NEED}: every example is seen once an epoch with any number of loaders",
+        fix=f"{REPAIRED}: every example is seen once an epoch with any number of loaders",
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from collotype.check.case import Case
-from collotype.check.rules.rule import NO_NEED, Seen, rule, theirs
+from collotype.check.rules.rule import REPAIRED, Seen, rule, theirs
 
 
 @theirs(
@@ -18,7 +18,7 @@ def missing_process_group(case: Case) -> Iterator[Seen]:
             seen=f"{case.origin.launcher}, one process, --eval",
             reference="torchrun --nproc_per_node 1, or a program that needs no group when it is alone",
             why="After the last answer it waits at a barrier of a process group that plain python never made.",
-            fix=f"{NO_NEED}: python, torchrun and srun write the same file",
+            fix=f"{REPAIRED}: python, torchrun and srun write the same file",
         )
 
 
@@ -29,7 +29,7 @@ def refused_process_group(case: Case) -> Iterator[Seen]:
             seen=f"{case.origin.launcher} of torch 2 or later",
             reference="torchrun",
             why="torch.distributed.launch passes --local-rank, and the script's parser knows --local_rank only.",
-            fix=f"{NO_NEED}: both spellings are taken",
+            fix=f"{REPAIRED}: both spellings are taken",
         )
 
 
@@ -42,7 +42,7 @@ def repeats(case: Case) -> Iterator[Seen]:
             why="The sampler fills up the last round with examples from the start, and metrics count them again; files "
             "of predictions do not.",
             effect=f"at most {case.origin.processes - 1} examples",
-            fix=f"{NO_NEED}: processes share blocks, and every question is answered once",
+            fix=f"{REPAIRED}: processes share blocks, and every question is answered once",
         )
 
 
@@ -54,7 +54,7 @@ def drops(case: Case) -> Iterator[Seen]:
             reference="every question counted once",
             why="The loader of validation is made as that of training.",
             effect="with 16 questions on 8 processes 5,120 of 5,228 are scored",
-            fix=NO_NEED,
+            fix=REPAIRED,
         )
 
 
@@ -65,7 +65,7 @@ def augmented_validation(case: Case) -> Iterator[Seen]:
             seen="validation with random crops, mirroring and RandAugment",
             reference="the evaluation transform",
             why="The validation loader is built with is_train=True, and the best checkpoint is chosen on that noise.",
-            fix=NO_NEED,
+            fix=REPAIRED,
         )
 
 
@@ -74,6 +74,7 @@ def augmented_validation(case: Case) -> Iterator[Seen]:
     "will differ",
     "unilm issue 1099; docs/beit3.md",
     "a user found 86.1 there, where test-dev gives 77.65",
+    training=False,
 )
 def seen_in_training(case: Case) -> Iterator[Seen]:
     recipe = case.recipe

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from collotype.check.case import Case
-from collotype.check.rules.rule import NO_NEED, Seen, rule, theirs
+from collotype.check.rules.rule import REPAIRED, Seen, rule, theirs
 
 
 @theirs("flash attention where there is none", "blocks", "Dao-AILab/flash-attention issue 762")
@@ -14,7 +14,7 @@ def no_flash_attention(case: Case) -> Iterator[Seen]:
             seen=f"attn_implementation flash_attention_2 on {case.plan['device']}",
             reference="a card of compute capability 8.0 or more, or sdpa",
             why="FlashAttention 2 has kernels for Ampere and later cards only.",
-            fix=f"{NO_NEED}: torch's scaled_dot_product_attention takes the fastest kernel there is",
+            fix=f"{REPAIRED}: torch's scaled_dot_product_attention takes the fastest kernel there is",
         )
 
 
@@ -26,7 +26,7 @@ def reentrant_checkpointing(case: Case) -> Iterator[Seen]:
             reference="use_reentrant=False",
             why="A block none of whose inputs needs a gradient gets none: its adapter does not learn, with a warning "
             "only.",
-            fix=f"{NO_NEED}: recomputation is not reentrant",
+            fix=f"{REPAIRED}: recomputation is not reentrant",
         )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from collotype.check.case import Case
-from collotype.check.rules.rule import NO_NEED, Seen, rule, theirs
+from collotype.check.rules.rule import REPAIRED, Seen, rule, theirs
 
 BIPALI = "BiPali on ViDoRe v1: nDCG@5 34.0 instead of 58.8"
 
@@ -18,7 +18,7 @@ def negatives_of_a_process(case: Case) -> Iterator[Seen]:
             reference=f"{has}: the rest of the whole batch",
             why="The loss of each process saw only its own pages. Started by plain python the same script shares the "
             "batch, so the launcher changes the training.",
-            fix=f"{NO_NEED}: every query has {has} negatives under any launcher",
+            fix=f"{REPAIRED}: every query has {has} negatives under any launcher",
         )
 
 
@@ -54,7 +54,7 @@ def misplaced_positives(case: Case) -> Iterator[Seen]:
             why="The loss takes the diagonal of its scores for the positives and ignores the process's offset: all but "
             "the first process are trained towards the first one's pages.",
             effect="the gradient of two processes is 111 % wrong",
-            fix=NO_NEED,
+            fix=REPAIRED,
         )
 
 
@@ -77,7 +77,7 @@ def local_loss_without_gradient(case: Case) -> Iterator[Seen]:
             reference="both, or neither",
             why="The gradient stops at the gathered features, so each tower is trained as a query only.",
             effect="cosine of the gradient with the right one: 0.89 to 0.95",
-            fix=f"{NO_NEED}: the loss is that of the whole batch, and so is its gradient",
+            fix=f"{REPAIRED}: the loss is that of the whole batch, and so is its gradient",
         )
 
 
@@ -91,7 +91,7 @@ def scaled_gradient(case: Case) -> Iterator[Seen]:
             why=f"The towers' gradient is 1/{case.origin.processes} of the batch's, in its direction. Adam divides "
             "it out again, so published runs did well with it; clipping and other optimisers do not.",
             effect="none with AdamW beyond its epsilon",
-            fix=NO_NEED,
+            fix=REPAIRED,
         )
 
 
@@ -104,5 +104,5 @@ def scale_gradient(case: Case) -> Iterator[Seen]:
             reference="the gradient of the whole batch",
             why="Each accumulated micro-batch adds the whole loss's gradient to the logit scale; the towers' is right.",
             effect=f"{factor} times the gradient, measured",
-            fix=NO_NEED,
+            fix=REPAIRED,
         )

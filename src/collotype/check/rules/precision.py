@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from collotype.check.case import Case
-from collotype.check.rules.rule import NO_NEED, Seen, rule, theirs
+from collotype.check.rules.rule import REPAIRED, Seen, rule, theirs
 
 OF_BF16 = ("qwen2-vl", "qwen2.5-vl", "qwen3-vl", "gemma3", "idefics3", "paligemma")
 """Backbones that were pre-trained in bf16."""
@@ -81,7 +81,7 @@ def half_precision_loss(case: Case) -> Iterator[Seen]:
             reference="fp32",
             why="The loss was computed within autocast, so similarities are rounded before they are compared.",
             effect=f"at a similarity of 16 to 32 two numbers are {step} apart",
-            fix=f"{NO_NEED}: scores and losses are fp32",
+            fix=f"{REPAIRED}: scores and losses are fp32",
         )
 
 
@@ -93,5 +93,5 @@ def half_precision_weights(case: Case) -> Iterator[Seen]:
             seen=f"trained weights kept in {kept}",
             reference="fp32",
             why="Steps smaller than half of a weight's last bit are lost.",
-            fix=f"{NO_NEED}: trained weights are fp32",
+            fix=f"{REPAIRED}: trained weights are fp32",
         )

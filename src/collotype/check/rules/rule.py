@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from collotype.check.case import Case
 from collotype.check.findings import Finding, Severity
 
-NO_NEED = "nothing to do: the recipe made of it does not do that"
+REPAIRED = "repaired by the recipe"
 """The fix of what an imported command would have done."""
 
 
@@ -31,6 +31,7 @@ class Rule:
         source: where the difference is documented.
         effect: its size, where somebody measured it.
         here: false of what an imported command would have done.
+        training: is it about how a model is trained? A command that only evaluates is not asked then.
     """
 
     look: Callable[[Case], Iterator[Seen]]
@@ -39,9 +40,12 @@ class Rule:
     source: str
     effect: str = ""
     here: bool = True
+    training: bool = True
 
     def __call__(self, case: Case) -> Iterator[Finding]:
         if not self.here and case.origin is None:
+            return
+        if self.here and self.training and case.theirs("evaluates_only"):
             return
         for seen in self.look(case):
             yield Finding(
@@ -58,10 +62,10 @@ class Rule:
 
 
 def rule(
-    name: str, severity: Severity, source: str, effect: str = "", here: bool = True
+    name: str, severity: Severity, source: str, effect: str = "", here: bool = True, training: bool = True
 ) -> Callable[[Callable[[Case], Iterator[Seen]]], Rule]:
     """Makes a rule of the function that looks."""
-    return lambda look: Rule(look, name, severity, source, effect, here)
+    return lambda look: Rule(look, name, severity, source, effect, here, training)
 
 
 def theirs(

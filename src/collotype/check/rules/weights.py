@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from collotype.check.case import Case
-from collotype.check.rules.rule import NO_NEED, Seen, rule, theirs
+from collotype.check.rules.rule import REPAIRED, Seen, rule, theirs
 
 
 @rule("projection drawn at random", "note", "colpali issues 11 and 17")
@@ -33,7 +33,7 @@ def unseeded_projection(case: Case) -> Iterator[Seen]:
             seen="new weights drawn before any seed was set",
             reference="new weights that are a function of the seed",
             why="Two runs of the same command start from different projections, and so do two machines.",
-            fix=f"{NO_NEED}: model.init_seed draws it",
+            fix=f"{REPAIRED}: model.init_seed draws it",
         )
 
 
@@ -44,7 +44,7 @@ def unseeded_order(case: Case) -> Iterator[Seen]:
             seen="examples shuffled by time and process number",
             reference="an order that the seed decides",
             why="The same command twice is two different runs.",
-            fix=f"{NO_NEED}: the order is a function of train.seed and the step",
+            fix=f"{REPAIRED}: the order is a function of train.seed and the step",
         )
 
 
@@ -74,7 +74,7 @@ def stale_checkpoint(case: Case) -> Iterator[Seen]:
             reference="the weights that are named",
             why="Any checkpoint-N.pth that lies in the output folder replaces the weights of the command line, in an "
             "evaluation, too.",
-            fix=f"{NO_NEED}: nothing is loaded but what is named",
+            fix=f"{REPAIRED}: nothing is loaded but what is named",
         )
 
 
