@@ -71,7 +71,7 @@ def differs_from_the_published(case: Case) -> Iterator[Seen]:
             reference=f"{shown(there)} ({case.reference.name})",
             why=f"{effect.why[:1].upper()}{effect.why[1:] or 'The published run is known to have had another value'}.",
             effect=SIZES.get(key, ""),
-            fix=UNSETTABLE.get(key) or f"--set {key.replace('data.train.', 'data.train.0.', 1)}={written(there)}",
+            fix=UNSETTABLE.get(key) or f"--set {key}={written(there)}",
             source=effect.source or case.reference.source,
         )
 

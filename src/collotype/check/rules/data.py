@@ -41,7 +41,7 @@ def stale_name(case: Case) -> Iterator[Seen]:
                 seen=path,
                 reference=RENAMED[path],
                 why="Configurations of earlier versions name data sets that were moved or withdrawn.",
-                fix=f"--set data.train.{number}.path={RENAMED[path].split(' ')[0]}",
+                fix=f"--set data.train.{f'{number}.' * (len(paths) > 1)}path={RENAMED[path].split(' ')[0]}",
             )
 
 
