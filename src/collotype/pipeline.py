@@ -260,7 +260,7 @@ def run(
     folder = choose_folder(recipe, out, resume)
     recipe, device = resolve(recipe, overrides, smoke), pick_device(world)
     if recipe.study:
-        raise UserError(f"{recipe.name} is a study of many runs; `collotype run` and collotype.study.run_study run it.")
+        raise UserError(f"{recipe.name} is a study of many runs; `collotype run` or collotype.run_study runs it.")
     folder = folder or Path("runs") / recipe.name
     task, plan, data = prepare(recipe, world, device)
     tracking = Tracking(track)

@@ -9,7 +9,7 @@ from collotype.recipe import Recipe
 from collotype.recipe.load import variants_of
 from collotype.report.html import write_study_report
 from collotype.report.record import read_record
-from collotype.report.study import Variant, as_markdown, summarise, table
+from collotype.report.study import Variant, as_markdown, headlines, summarise, table
 from collotype.runtime.device import pick_device
 from collotype.runtime.errors import InterruptedRunError, UserError
 from collotype.runtime.files import write_json, write_text
@@ -90,5 +90,5 @@ def run_or_read(
 
 def conclude(folder: Path, summary: Mapping[str, Any]) -> None:
     write_json(folder / "study.json", summary)
-    write_text(folder / "table.md", as_markdown(table(summary)))
+    write_text(folder / "table.md", as_markdown(table(summary, headlines(summary))))
     write_study_report(folder)

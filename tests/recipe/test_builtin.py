@@ -11,7 +11,7 @@ from collotype.recipe import builtin_names, load_recipe
 from collotype.recipe.load import BUILTIN
 from collotype.runtime.errors import UserError
 
-PUBLISHED = [name for name in builtin_names() if not name.startswith("desk-")]
+PUBLISHED = [name for name in builtin_names() if not name.startswith(("desk-", "study-"))]
 
 
 @pytest.mark.parametrize("name", builtin_names())

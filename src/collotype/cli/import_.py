@@ -4,11 +4,14 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from collotype.cli.options import Json
+
+if TYPE_CHECKING:
+    from collotype.recipe.imports import Imported
 
 
 def import_(
@@ -29,7 +32,7 @@ def import_(
     from collotype.runtime.files import write_text
 
     imported = import_foreign(sys.stdin.read() if foreign == "-" else foreign, processes, examples)
-    text = recipe_of(imported, foreign)
+    text = recipe_of(imported, foreign if len(foreign.split()) == 1 and foreign != "-" else "a command")
     if out:
         write_text(out, text)
     if as_json:
@@ -42,7 +45,7 @@ def import_(
         print(text, end="")
 
 
-def recipe_of(imported: Any, foreign: str) -> str:
+def recipe_of(imported: "Imported", source: str) -> str:
     """The recipe as a file, with comments on where it is from and what is missing."""
     from collotype.recipe.imports.ledger import shown
     from collotype.recipe.load import as_yaml
@@ -50,7 +53,7 @@ def recipe_of(imported: Any, foreign: str) -> str:
     origin = imported.origin
     # foreign words stand in comments: a line break in them would end these
     lines = [
-        f"{imported.values['name']}: imported from {origin.tool}: {shown(foreign)}",
+        f"{imported.values['name']}: imported from {origin.tool}: {shown(source)}",
         f"started with {origin.launcher} on {origin.processes} process{'es' * (origin.processes > 1)}",
         *(f"  {key}: {shown(value)}" for key, value in origin.settings.items()),
     ]

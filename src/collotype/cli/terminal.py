@@ -176,9 +176,11 @@ def compression_tables(rows: list[dict[str, Any]]) -> list[Table]:
 def print_comparison(console: Console, found: Comparison) -> None:
     """Results beside each other with their noise, then what differs, most likely cause first."""
     names = found.names
-    results = Table("dataset", "metric", title="results", title_justify="left", box=box.SIMPLE_HEAD)
+    results = Table(title="results", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("dataset", "metric"):
+        results.add_column(name, overflow="fold")
     for name in (*names, "difference", "noise"):
-        results.add_column(name, justify="right")
+        results.add_column(name, justify="right", overflow="fold")
     for dataset, metrics in found.results.items():
         for metric in columns({dataset: metrics}):
             left, right = metrics[metric]
@@ -199,8 +201,9 @@ def print_comparison(console: Console, found: Comparison) -> None:
             one.severity, one.key, *values, style=COLOURS.get(one.severity) if one.severity != "note" else "dim"
         )
     console.print(differs)
-    for why in dict.fromkeys(f"{one.why} ({one.source})" for one in found.differences if one.severity == "will differ"):
-        console.print(f"  {why}", highlight=False, soft_wrap=True)
+    grave = [one for one in found.differences if one.severity == "will differ"]
+    for why, source in dict.fromkeys((one.why, one.source) for one in grave):
+        console.print(f"  {why}{source and f' ({source})'}", highlight=False, soft_wrap=True)
     for side in (found.left, found.right):
         if side.complete:
             console.print(f"report: {Path(side.place) / 'report.html'}", soft_wrap=True, highlight=False)
@@ -208,18 +211,17 @@ def print_comparison(console: Console, found: Comparison) -> None:
 
 def print_study(console: Console, study: dict[str, Any]) -> None:
     """Mean ± spread of each variant, and of one that is alone what follows for its tolerance, and the verdict."""
-    head, *rows = table(study)
-    shown = Table(box=box.SIMPLE_HEAD)
-    for name in head:
-        shown.add_column(name, justify="left" if name == head[0] else "right", overflow="fold")
-    for row in rows:
-        shown.add_row(*row)
-    console.print(shown)
-    if not study["recipe"]["study"]:
-        for dataset, metric in headlines(study):
-            if (tolerance := study["variants"][0]["results"][dataset][metric]["tolerance"]) is not None:
-                line = f"one more run: {metric} of {dataset} within ± {tolerance:.3f} of the mean (99 %)"
-                console.print(line, highlight=False, soft_wrap=True)
+    for dataset, metric in headlines(study):
+        head, *rows = table(study, [(dataset, metric)])
+        shown = Table(box=box.SIMPLE_HEAD)
+        for name in head:
+            shown.add_column(name, justify="left" if name == head[0] else "right", overflow="fold")
+        for row in rows:
+            shown.add_row(*row)
+        console.print(shown)
+        tolerance = study["variants"][0]["results"][dataset][metric]["tolerance"]
+        if tolerance is not None and not study["recipe"]["study"]:
+            console.print(f"one more run: within ± {tolerance:.3f} of the mean (99 %)", highlight=False, soft_wrap=True)
     print_verdict(console, study["verdict"], study["recipe"]["expect"])
 
 

@@ -28,7 +28,7 @@ STYLE = {
 }
 
 
-def draw(paint: Any, width: float = 6.2, height: float = 3.0) -> str:
+def draw(paint: Any, width: float = 5.2, height: float = 2.7) -> str:
     """The SVG of what `paint(axes)` draws."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -146,12 +146,15 @@ def dots(
         axes.set_yticks(range(len(rows)), rows)
         low, high = axes.dataLim.x0, axes.dataLim.x1
         # the whole scale, unless all of it happens within a third of it
-        limits = (0, 1) if high - low > 1 / 3 else (max(0, low - 0.3 * (high - low)), min(1, high + 0.3 * (high - low)))
+        room = 0.3 * (high - low)
+        limits = (-0.02, 1.02) if high - low > 1 / 3 else (max(-0.02, low - room), min(1.02, high + room))
         axes.set(xlabel=display_name(metric), ylim=(len(rows) - 0.5, -0.5))
         if limits[0] < limits[1]:
             axes.set_xlim(limits)
         if legend:
-            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(legend))
+            axes.legend(
+                loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(legend) if len("".join(legend)) < 30 else 1
+            )
 
     return draw(paint, height=0.8 + (0.35 + 0.2 * abreast) * len(rows))
 
@@ -182,23 +185,19 @@ def running_mean(points: Sequence[tuple[float, float]], width: int = 20) -> list
     return [(step, mean) for (step, _), mean in zip(points, means, strict=True)]
 
 
-def against_values(lines: Mapping[str, Mapping[float, Mark]], key: str, metric: str) -> str:
-    """Means with their spread over the values of a key, a line a dataset, each single run as a dot."""
+def against_values(marks: Mapping[float, Mark], key: str, metric: str) -> str:
+    """Means with their spread over the values of a key, each single run as a dot."""
 
     def paint(axes: Any) -> None:
-        for (label, marks), colour in zip(lines.items(), cycle(LINES), strict=False):
-            means, halves = [mark.value for mark in marks.values()], [mark.half or 0 for mark in marks.values()]
-            axes.errorbar(
-                list(marks), means, yerr=halves, color=colour, capsize=4, marker="o", markersize=4, label=label
-            )
-            for value, mark in marks.items():
-                axes.plot([value] * len(mark.singles), mark.singles, "o", color=colour, markersize=3, alpha=0.35)
-        values = sorted({value for marks in lines.values() for value in marks})
-        if values[0] > 0 and values[-1] / values[0] >= 8:
+        values, means = list(marks), [mark.value for mark in marks.values()]
+        halves = [mark.half or 0 for mark in marks.values()]
+        axes.errorbar(values, means, yerr=halves, color=ACCENT, capsize=4, marker="o", markersize=4)
+        for value, mark in marks.items():
+            axes.plot([value] * len(mark.singles), mark.singles, "o", color=INK, markersize=3.5, alpha=0.5)
+        if min(values) > 0 and max(values) / min(values) >= 8:
             axes.set_xscale("log")
         axes.set_xticks(values, [f"{value:g}" for value in values])
         axes.minorticks_off()
-        axes.set(xlabel=key, ylabel=display_name(metric), ylim=(0, 1.04))
-        axes.legend()
+        axes.set(xlabel=key, ylabel=display_name(metric), ylim=(0, 1.04 if axes.dataLim.y1 > 0.5 else None))
 
     return draw(paint)

@@ -87,13 +87,16 @@ def plus_minus(found: Mapping[str, Any] | None, signed: bool = False) -> str:
     return shown if found["std"] is None else f"{shown} ± {found['std']:.3f}"
 
 
-def table(study: Mapping[str, Any]) -> list[list[str]]:
-    """A head and a row a variant: seeds, and of each dataset's headline mean ± spread and the difference from the first
-    variant."""
-    shown, varied = headlines(study), study["recipe"]["study"]
+def table(study: Mapping[str, Any], shown: Sequence[tuple[str, str]]) -> list[list[str]]:
+    """A head and a row a variant: seeds, and mean ± spread and the difference from the first variant.
+
+    Args:
+        shown: dataset and metric, two columns each.
+    """
+    varied = study["recipe"]["study"]
     head = ["variant", "seeds"]
     for dataset, metric in shown:
-        head += [f"{dataset}, {display_name(metric)}", *(["difference"] if varied else [])]
+        head += [f"{display_name(metric)} of {dataset}", *(["difference"] if varied else [])]
     rows = []
     for one in study["variants"]:
         row = [one["name"] or study["recipe"]["name"], str(len(one["runs"]))]

@@ -5,7 +5,7 @@ import re
 from collotype.recipe.imports.arguments import Takes, parse_arguments
 from collotype.recipe.imports.imported import Imported
 from collotype.recipe.imports.launch import Launch, account_for_launch, device_named
-from collotype.recipe.imports.ledger import LARGEST, Ledger, shown, slug
+from collotype.recipe.imports.ledger import LARGEST, NOT_GIVEN, Ledger, shown, slug
 from collotype.recipe.load import BUILTIN, parse_yaml
 from collotype.runtime.errors import UserError
 
@@ -116,7 +116,7 @@ class Command:
         self.ledger.recipe("train", published["train"])
         self.ledger.beside("evaluates_only", True, "--eval")
         reason = f"the command only evaluates, as `collotype evaluate WEIGHTS --suite vqav2` does; here is {name}'s"
-        self.ledger.leave("train", reason, "not given")
+        self.ledger.leave("train", reason, NOT_GIVEN)
 
     def take_training(self) -> None:
         ledger = self.ledger
@@ -156,9 +156,9 @@ class Command:
                 ledger.leave("--input_size", f"the model's name says {found[2]}, and only pictures of that size go in")
         ledger.recipe("model.drop_path", ledger.number("--drop_path", 0.1), "--drop_path")
         headless = weights is not None and "vqa" not in weights.rpartition("/")[2].lower()
-        if headless:
+        if headless and self.evaluates:
             ledger.beside("random_head", True)
-        if headless and not self.evaluates:
+        elif headless:
             ledger.recipe("model.new_head", True)
 
     def take_data(self) -> None:

@@ -4,126 +4,36 @@
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from collotype.recipe.imports.colpali_names import (
+    CLASSES,
+    COLUMNS,
+    CURRENT,
+    DATA_KEYS,
+    DIALECTS,
+    EVAL_SETS,
+    GATHERS,
+    GENERATIONS,
+    HUB,
+    IN_BATCH,
+    LATER,
+    LOADED,
+    LOADERS,
+    PACKAGES,
+    SETTING_REASONS,
+    TRAIN_SET_EXAMPLES,
+    ModelClass,
+    engine_of,
+    latest,
+)
 from collotype.recipe.imports.configue import CALL, load_configue
 from collotype.recipe.imports.imported import Imported
 from collotype.recipe.imports.launch import Launch, account_for_launch, device_named
-from collotype.recipe.imports.ledger import Ledger, shown, slug
-from collotype.recipe.imports.training_arguments import OTHERWISE, REASONS, flattened, take_training_arguments
+from collotype.recipe.imports.ledger import NOT_GIVEN, Ledger, shown, slug
+from collotype.recipe.imports.training_arguments import OTHERWISE, flattened, take_training_arguments
 from collotype.runtime.errors import UserError
-
-PACKAGES = ("colpali_engine", "transformers", "peft", "torch", "datasets")
-"""Whose functions and classes a config may name."""
-TRAIN_SET, TRAIN_SET_EXAMPLES = "vidore/colpali_train_set", 118_695
-Version = tuple[int, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelClass:
-    backbone: str
-    dim: int | None = 128
-    interaction: str = "late"
-    pooling: str = "mean"
-
-
-def single(backbone: str, pooling: str = "last", dim: int | None = None) -> ModelClass:
-    return ModelClass(backbone=backbone, interaction="single", pooling=pooling, dim=dim)
-
-
-CLASSES: dict[str, ModelClass] = {
-    "ColPali": ModelClass(backbone="paligemma"),
-    "BiPali": single("paligemma", "mean"),
-    "BiPaliMean": single("paligemma", "mean"),
-    "BiPaliLast": single("paligemma"),
-    "BiPaliProj": single("paligemma", "mean", 1024),
-    "ColQwen2": ModelClass(backbone="qwen2-vl"),
-    "BiQwen2": single("qwen2-vl"),
-    "ColQwen2_5": ModelClass(backbone="qwen2.5-vl"),
-    "BiQwen2_5": single("qwen2.5-vl"),
-    "ColQwen3": ModelClass(backbone="qwen3-vl", dim=320),
-    "BiQwen3": single("qwen3-vl"),
-    "ColIdefics3": ModelClass(backbone="idefics3"),
-    "BiIdefics3": single("idefics3"),
-    "ColGemma3": ModelClass(backbone="gemma3"),
-    "BiGemma3": single("gemma3"),
-}
-
-GENERATIONS: dict[str, list[tuple[Version, str]]] = {
-    "paligemma": [
-        ((0,), "colpali-paper"),
-        ((0, 2), "colpali-engine-0.2"),
-        ((0, 3, 4), "colpali-engine-0.3.4"),
-        ((0, 3, 11), "colpali-engine-0.3.11"),
-        ((0, 3, 13), "colpali-engine-0.3.13"),
-    ],
-    "qwen": [
-        ((0,), "colqwen2-engine-0.2"),
-        ((0, 3, 4), "colqwen2-engine-0.3.4"),
-        ((0, 3, 13), "colqwen2-engine-0.3.13"),
-    ],
-    "biqwen": [
-        ((0,), "biqwen2-engine-0.3.4"),
-        ((0, 3, 11), "colqwen2-engine-0.3.4"),
-        ((0, 3, 13), "colqwen2-engine-0.3.13"),
-    ],
-    "idefics3": [
-        ((0,), "colidefics3-engine-0.3.5"),
-        ((0, 3, 9), "colidefics3-engine-0.3.9"),
-        ((0, 3, 11), "colidefics3-engine-0.3.11"),
-        ((0, 3, 13), "colidefics3-engine-0.3.13"),
-    ],
-    "gemma3": [((0,), "colgemma3-engine-0.3.14")],
-}
-"""From which version of the engine on a preset is its own."""
-PAPER, OLDER, CURRENT = "paper", "colpali-engine<=0.3.10", "colpali-engine>=0.3.11"
-DIALECTS: list[tuple[Version, str]] = [((0,), PAPER), ((0, 3, 9), OLDER), ((0, 3, 11), CURRENT)]
-GATHERS: Version = (0, 3, 11)
-"""Since when processes show each other their pages."""
-
-IN_BATCH = ("BiEncoderLoss", "BiPairwiseCELoss", "ColbertLoss", "ColbertPairwiseCELoss")
-"""Losses of every dialect."""
-LATER = (
-    "BiPairedEncoderLoss",
-    "BiNegativeCELoss",
-    "BiPairwiseNegativeCELoss",
-    "BiSigmoidLoss",
-    "ColbertNegativeCELoss",
-    "ColbertPairwiseNegativeCELoss",
-    "ColbertSigmoidLoss",
-)
-"""Losses that only the dialect of today knows."""
-
-HUB = {
-    "paligemma-3b-mix-448": "google/paligemma-3b-mix-448",
-    "paligemma-3b-pt-448": "google/paligemma-3b-pt-448",
-    "colpaligemma-3b-mix-448-base": "vidore/colpaligemma-3b-mix-448-base",
-    "colpaligemma-3b-pt-448-base": "vidore/colpaligemma-3b-pt-448-base",
-    "colqwen2-base": "vidore/colqwen2-base",
-    "colqwen2_base": "vidore/colqwen2-base",
-    "colqwen2.5-base": "vidore/colqwen2.5-base",
-    "Qwen2-VL-2B-Instruct": "Qwen/Qwen2-VL-2B-Instruct",
-}
-"""The published configs name local copies of repositories of the hub."""
-
-MODEL_REASONS = {
-    "use_cache": "a retriever generates nothing",
-    "device_map": "the device is found at the start",
-    "trust_remote_code": "code of a checkpoint is never run",
-}
-CONFIG_REASONS = {
-    "()": "the class that the settings are of",
-    "output_dir": "where files go is said to the command (--out)",
-    "max_length": "the engine keeps it and never reads it; here queries are cut at max_query_tokens, and counted",
-    "run_eval": "the engine never reads it; here `evaluate` measures suites",
-    "run_train": "`collotype run` trains",
-    "add_suffix": "the preset says what follows a query",
-    "hard_neg": "the loss and the data say whether there are hard negatives",
-}
-EVAL_SETS = "a loss on held-out pairs; here `evaluate` measures the benchmark itself"
 
 
 def import_config(
@@ -155,26 +65,12 @@ def import_config(
         )
     given = dict(flattened(config)) | (launch.flags if launch else {})
     ledger = Ledger("colpali-engine", given)
-    Config(ledger, launch, context, processes, examples).take()
+    settings = Config(ledger, launch, context, processes, examples)
+    settings.take()
     ledger.recipe("name", slug(path.stem if text is None else ledger.settings["weights"].rpartition("/")[2]))
     account_for_launch(ledger, launch)
-    ledger.leave_rest(REASONS_BY_NAME, OTHERWISE)
-    return ledger.close(launch.launcher if launch else "python", ledger_processes(launch, processes))
-
-
-REASONS_BY_NAME = {
-    **CONFIG_REASONS,
-    **{f"model.{key}": reason for key, reason in MODEL_REASONS.items()},
-    "processor.max_length": CONFIG_REASONS["max_length"],
-    "peft_config.bias": "biases are not trained, as in every published config",
-    "peft_config.task_type": "peft's own classes are not used",
-    "loss_func.max_batch_size": "batches have no largest size here",
-    **{f"tr_args.{key}": reason for key, reason in REASONS.items()},
-}
-
-
-def ledger_processes(launch: Launch | None, processes: int | None) -> int:
-    return (launch.processes if launch else None) or processes or 1
+    ledger.leave_rest(SETTING_REASONS, OTHERWISE)
+    return ledger.close(settings.launcher, settings.processes)
 
 
 class Config:
@@ -183,14 +79,14 @@ class Config:
     def __init__(
         self, ledger: Ledger, launch: Launch | None, context: str, processes: int | None, examples: int | None
     ):
-        self.ledger, self.launch, self.context, self.examples = ledger, launch, context, examples
-        self.processes = ledger_processes(launch, processes)
-        self.data_parallel = self.processes == 1 and (launch is None or launch.launcher == "python")
-        shared = (launch.devices if launch else None) or 1 if self.data_parallel else self.processes
-        self.devices = shared
+        self.ledger, self.context, self.examples = ledger, context, examples
+        self.launcher = launch.launcher if launch else "python"
+        self.data_parallel = self.launcher == "python"
+        named = (launch.devices if self.data_parallel else launch.processes) if launch else None
+        self.stated = (processes or named) is not None
+        self.devices = (processes or named if self.data_parallel else named or processes) or 1
+        self.processes = 1 if self.data_parallel else self.devices
         self.version, self.engine = engine_of(context, ledger.given)
-        named = launch is not None and (launch.devices is not None or launch.processes not in (None, 1))
-        self.stated = named or processes is not None
 
     def take(self) -> None:
         ledger = self.ledger
@@ -200,10 +96,10 @@ class Config:
         explicit = self.take_data()
         self.take_loss(explicit)
         ledger.recipe("negatives", {"scope": "global"})
-        size = self.examples or ledger.settings.get("examples") or TRAIN_SET_EXAMPLES
+        size = self.examples or TRAIN_SET_EXAMPLES
         dtype = ledger.text("model.torch_dtype") or ledger.text("model.dtype")
         take_training_arguments(ledger, "tr_args.", self.devices, size, dtype)
-        ledger.account("origin.weights_precision", ("model.torch_dtype", "model.dtype"))
+        ledger.account("train.precision", ("model.torch_dtype", "model.dtype"))
         ledger.beside("examples", size)
         ledger.recipe("evaluate", [{"suite": "vidore-v1"}])
         self.take_circumstances()
@@ -291,77 +187,53 @@ class Config:
         """The sources; how many explicit negatives each query has."""
         ledger, given = self.ledger, self.ledger.given
         key = "dataset_loading_func" if "dataset_loading_func" in given else "train_dataset"
-        negative = "Negative" in str(given.get(f"loss_func.{CALL}"))
+        function = re.compile(rf"{key}(\.\d+)?\.{re.escape(CALL)}")
+        calls = {name.removesuffix(f".{CALL}"): str(call) for name, call in given.items() if function.fullmatch(name)}
         if key in given:
-            calls = {key: given[key]}
-        else:
-            calls = {
-                name.removesuffix(f".{CALL}"): value
-                for name, value in given.items()
-                if re.fullmatch(rf"{key}(\.\d+)?\.{re.escape(CALL)}", name)
-            }
+            calls = {key: str(given[key])}
         if not calls:
             raise UserError(
                 "The config has no train_dataset (dataset_loading_func before 0.3.11): what it trains on; write it."
             )
-        sources = [self.source(place, str(call), negative) for place, call in calls.items()]
-        names = [name for name in given if name == key or name.startswith(f"{key}.")]
+        sources = [self.source(place, call) for place, call in calls.items()]
         ledger.recipe("data.train", sources if len(sources) > 1 else sources[0])
         if len(sources) > 1:
             ledger.recipe("data.mixing", "one-per-batch")
-        ledger.beside("dataset", ", ".join(str(call).rpartition(".")[2] for call in calls.values()))
-        used = {CALL, "", "path", "split", "name", "num_negs", "num_negatives"} | set(COLUMNS)
-        for name in names:
-            if name.rpartition(".")[2] in used or name == key:
-                ledger.account("data.train", (name,))
+        functions = [call.rpartition(".")[2] for call in calls.values()]
+        ledger.beside("dataset", ", ".join(functions))
+        if not self.examples and functions[0] not in LOADERS:
+            unknown = f"epochs are counted with {TRAIN_SET_EXAMPLES:,}; give --examples, or set train.steps"
+            ledger.leave("examples", unknown, NOT_GIVEN)
         for name in given:
-            if name.startswith(("eval_dataset", "eval_dataset_loader", "eval_dataset_format")):
+            if name == key or (name.startswith(f"{key}.") and name.rpartition(".")[2] in DATA_KEYS):
+                ledger.account("data.train", (name,))
+            elif name.startswith("eval_dataset"):
                 ledger.leave(name, EVAL_SETS)
         return max(source.get("negatives", 0) for source in sources)
 
-    def source(self, place: str, call: str, negative: bool) -> dict[str, Any]:
+    def source(self, place: str, call: str) -> dict[str, Any]:
         """What a call in the config loads."""
         ledger, function = self.ledger, call.rpartition(".")[2]
-        columns = {ours: ledger.text(f"{place}.{theirs}") for theirs, ours in COLUMNS.items()}
-        columns = {ours: name for ours, name in columns.items() if name is not None}
-        if function in ("load_train_set", "load_train_set_detailed", "load_train_set_with_docmatix"):
-            ledger.settings.setdefault("examples", TRAIN_SET_EXAMPLES)
+        negative = "Negative" in str(ledger.given.get(f"loss_func.{CALL}"))
+        if function in LOADERS:
+            source = {"source": "pairs", **LOADERS[function]}
             if function.endswith("docmatix"):
-                ledger.leave(
-                    f"{place} (docmatix)", "of its two sources here is the first; add the other to data.train", call
-                )
-            return {"source": "pairs", "path": TRAIN_SET}
-        if function in ("load_train_set_ir", "load_train_set_ir_negs"):
-            ledger.settings.setdefault("examples", TRAIN_SET_EXAMPLES)
-            count = ledger.whole(f"{place}.num_negs", 1 if function.endswith("negs") else 3) if negative else 0
-            ir = {"image_column": "positive_passages", "corpus": "manu/colpali-corpus"}
-            explicit = {"negatives_column": "negative_passages", "negatives": count} if count else {}
-            return {"source": "pairs", "path": "manu/colpali-queries", **ir, **explicit}
+                ledger.leave(f"{place} (docmatix)", "of its two sources here is the first; add the other", call)
+            if negative and "corpus" in source:
+                count = ledger.whole(f"{place}.num_negs", 1 if function.endswith("negs") else 3)
+                source |= {"negatives_column": "negative_passages", "negatives": count}
+            return source
         inner = f"{place}.data" if function == "ColPaliEngineDataset" else place
-        path = (
-            ledger.text(f"{inner}.path")
-            if str(ledger.given.get(f"{inner}.{CALL}", call)).startswith("datasets.")
-            else None
-        )
-        if path:
-            split = ledger.text(f"{inner}.split")
-            subset = ledger.text(f"{inner}.name")
-            found = {"source": "pairs", "path": path, **({"split": split} if split else {})}
-            count = ledger.whole(f"{place}.num_negatives", 3) if negative and "negatives_column" in columns else 0
-            return {
-                **found,
-                **({"subset": subset} if subset else {}),
-                **columns,
-                **({"negatives": count} if count else {}),
-            }
-        if not self.examples:
-            ledger.leave(
-                "examples",
-                f"epochs are counted with {TRAIN_SET_EXAMPLES:,}; give --examples, or set train.steps",
-                "not given",
-            )
-        ledger.leave(f"{place} (data)", "what it loads is not known here; put a table's path at data.train", call)
-        return {"source": "pairs", "path": function}
+        loads = str(ledger.given.get(f"{inner}.{CALL}", call)).startswith("datasets.")
+        if not loads or not ledger.text(f"{inner}.path"):
+            ledger.leave(f"{place} (data)", "what it loads is not known here; put a table's path at data.train", call)
+            return {"source": "pairs", "path": function}
+        found = {ours: ledger.text(f"{inner}.{theirs}") for theirs, ours in LOADED.items()}
+        found |= {ours: ledger.text(f"{place}.{theirs}") for theirs, ours in COLUMNS.items()}
+        source = {"source": "pairs", **{key: value for key, value in found.items() if value is not None}}
+        if negative and "negatives_column" in source:
+            source["negatives"] = ledger.whole(f"{place}.num_negatives", 3)
+        return source
 
     def take_loss(self, explicit: int) -> None:
         ledger, prefix = self.ledger, "loss_func."
@@ -413,7 +285,7 @@ class Config:
             ledger.beside("devices", self.devices)
         else:
             ledger.leave(
-                "processes", "nothing says how many GPUs share a batch; one is assumed: give --processes", "not given"
+                "processes", "nothing says how many GPUs share a batch; one is assumed: give --processes", NOT_GIVEN
             )
         if self.processes > 1:
             ledger.beside("process_group", "initialised")
@@ -423,8 +295,8 @@ class Config:
         ledger = self.ledger
         accumulation = ledger.count("tr_args.gradient_accumulation_steps", 1)
         batch = ledger.values["train"]["batch"]
-        one_pool = accumulation == 1 and (self.data_parallel or self.version >= GATHERS or self.processes == 1)
-        local = batch // accumulation // (1 if self.data_parallel else self.processes)
+        one_pool = accumulation == 1 and (self.processes == 1 or self.version >= GATHERS)
+        local = batch // accumulation // self.processes
         ledger.beside("negatives_scope", "global" if one_pool else "process")
         ledger.beside("negatives_per_query", (batch if one_pool else local) - 1 + explicit)
         if explicit:
@@ -432,35 +304,6 @@ class Config:
         pairwise = ledger.values["loss"]["name"] in ("BiPairwiseCELoss", "BiPairwiseNegativeCELoss")
         if pairwise and self.processes > 1 and self.version >= GATHERS:
             ledger.beside("misplaced_positives", True)
-
-
-COLUMNS = {
-    "query_column_name": "query_column",
-    "pos_target_column_name": "image_column",
-    "neg_target_column_name": "negatives_column",
-}
-
-
-def latest(generations: list[tuple[Version, str]], version: Version) -> str:
-    return [name for since, name in generations if since <= version][-1]
-
-
-def engine_of(context: str, given: Mapping[str, Any]) -> tuple[Version, str]:
-    """The engine's version, from a pinned requirement in the text, else from the generation of the config's keys.
-
-    Returns:
-        a version that stands for its generation, and what is known of it.
-    """
-    if pinned := re.search(r"colpali[-_]engine(?:\[[\w,-]*\])?==(\d{1,4}(?:\.\d{1,4}){0,3})", context):
-        return tuple(map(int, pinned[1].split("."))), pinned[1]
-    names = " ".join(
-        value for key, value in given.items() if key.endswith((CALL, "instanciate")) and isinstance(value, str)
-    )
-    if re.search(r"utils\.wrapper\.|_architecture\.", names):
-        return (0, 1), "<=0.1"
-    if "dataset_loading_func" in given:
-        return (0, 3), "<=0.3.10"
-    return (0, 3, 13), ">=0.3.11"
 
 
 def lora_targets(modules: Any) -> tuple[str, bool]:

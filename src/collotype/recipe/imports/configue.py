@@ -16,7 +16,7 @@ import yaml
 from collotype.recipe.imports.ledger import shown
 from collotype.runtime.errors import UserError
 
-LONGEST_FILE = 256 * 1024
+LONGEST_FILE = 64 * 1024
 """Bytes; published configs have 3 KB."""
 MOST_VALUES = 20_000
 """After aliases, references and imports are followed."""
@@ -25,11 +25,8 @@ LONGEST_VARIABLE = 1000
 TAGS = ("!ext", "!path", "!import", "!cfg")
 CALL = "()"
 PLAIN = "tag:yaml.org,2002:"
+SCALARS = yaml.constructor.SafeConstructor()
 VARIABLE = re.compile(r"\$\{(\w+)(?:-([^{}]*))?\}")
-
-
-class Scalars(yaml.constructor.SafeConstructor):
-    """Plain scalars by the rules of YAML 1.1."""
 
 
 def load_configue(
@@ -124,14 +121,14 @@ class File:
             if kind == "null":
                 return None
             if kind == "bool":
-                return Scalars().construct_yaml_bool(node)
+                return SCALARS.construct_yaml_bool(node)
             if kind == "int":
-                number = Scalars().construct_yaml_int(node)
+                number = SCALARS.construct_yaml_int(node)
                 if abs(number) >= 2**63:
                     raise ValueError("too large")
                 return number
             if kind == "float":
-                return Scalars().construct_yaml_float(node)
+                return SCALARS.construct_yaml_float(node)
         except (ValueError, KeyError, OverflowError) as error:
             raise self.refuse(node, f"{shown(node.value)!r} is no {kind} ({shown(str(error))}); correct it") from None
         if kind in ("str", "timestamp", "value", "merge"):

@@ -25,7 +25,7 @@ def is_foreign(text_or_path: str | Path) -> bool:
     """Is it meant as another tool's file or command, rather than as a recipe's name or file?"""
     path = as_file(text_or_path)
     if path is None:
-        return isinstance(text_or_path, str) and len(text_or_path.split()) > 1
+        return len(str(text_or_path).split()) > 1 and not is_folder(text_or_path)
     if path.suffix in (".yaml", ".yml"):
         return bool(CONFIG.search(read_text(path)))
     return path.suffix in COMMAND_FILES
@@ -51,6 +51,13 @@ def import_foreign(text_or_path: str | Path, processes: int | None = None, examp
     imported = read(path, text, processes, examples)
     parse_recipe(imported.values, f"What {path or 'the command'} means as a recipe")
     return imported
+
+
+def is_folder(name: str | Path) -> bool:
+    try:
+        return Path(name).is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def as_file(text_or_path: str | Path) -> Path | None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import PurePosixPath
 
 from collotype.recipe.imports.ledger import Ledger, shown
@@ -49,6 +50,10 @@ class Launch:
     devices: int | None = None
     """GPUs that the command shows its program; none: it does not say."""
 
+    def shared_by(self, told: int | None) -> int:
+        """How many processes share a batch; `told` by the user, where the command does not say."""
+        return told or 1 if self.launcher == "python" else self.processes or told or 1
+
     @property
     def tail(self) -> str:
         """The last part of what is started: `train_colbert.py`, `open_clip_train.main`."""
@@ -91,7 +96,7 @@ def program_place(words: Sequence[str]) -> int | None:
 def flags_of(words: Sequence[str]) -> dict[str, str]:
     """`--name value`, `--name=value`, `-n8`; names as written."""
     flags = {}
-    for word, after in zip(words, (*words[1:], ""), strict=True):
+    for word, after in pairwise((*words, "")):
         if attached := ATTACHED.fullmatch(word):
             flags[attached[1]] = attached[2]
         elif word.startswith("--") and "=" in word:
@@ -122,7 +127,7 @@ def count_of(flags: dict[str, str], names: tuple[str, ...], launcher: str, devic
         UserError: it is given and no number.
     """
     for name, value in flags.items():
-        if name.replace("-", "_").lstrip("_") not in {one.replace("-", "_").lstrip("_") for one in names}:
+        if not is_one_of(name, names):
             continue
         if value in ("gpu", "auto") and devices:
             return devices
@@ -130,6 +135,11 @@ def count_of(flags: dict[str, str], names: tuple[str, ...], launcher: str, devic
             raise UserError(f"{launcher} {name} is {shown(value)!r}, which is no number from 1 to 999999; write one.")
         return int(value.partition(":")[0])
     return None
+
+
+def is_one_of(flag: str, names: Sequence[str]) -> bool:
+    """Launchers write `--nproc-per-node` and `--nproc_per_node`."""
+    return flag.replace("-", "_") in {name.replace("-", "_") for name in names}
 
 
 def devices_of(flags: dict[str, str], environment: dict[str, str]) -> int | None:
@@ -150,7 +160,7 @@ def account_for_launch(ledger: Ledger, launch: Launch | None) -> None:
     """Notes what becomes of the launcher's flags and of the environment."""
     for name in launch.flags if launch else ():
         flag = name.partition(" ")[2]
-        if flag and any(flag.replace("-", "_") == one.replace("-", "_") for one in (*PER_NODE, *NODES, *TOTAL)):
+        if is_one_of(flag, (*PER_NODE, *NODES, *TOTAL)):
             ledger.account("origin.processes", (name,))
         elif name == "CUDA_VISIBLE_DEVICES" and launch.devices:
             ledger.account("origin.devices", (name,))

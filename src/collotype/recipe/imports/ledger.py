@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,10 @@ from collotype.runtime.errors import UserError
 
 LARGEST = 10**12
 """No count of a training is larger; what is, is a mistake or a joke."""
+SECRET = re.compile(r"(?i:token$|secret|passw|api_?key)|_KEY")
+"""Settings whose values a recipe, which people share, must not repeat."""
+NOT_GIVEN = "not given"
+"""The value of what is left out although the text does not have it: something that it ought to say."""
 
 
 class Ledger:
@@ -48,9 +53,9 @@ class Ledger:
                 self.carried.setdefault(name, target)
 
     def leave(self, name: str, reason: str, value: Any = None) -> None:
-        self.left.append(
-            LeftOut(name=name, value=shown(self.given.get(name) if value is None else value), reason=reason)
-        )
+        value = self.given.get(name) if value is None else value
+        text = "(not shown)" if SECRET.search(name) and value else shown(value)
+        self.left.append(LeftOut(name=name, value=text, reason=reason))
 
     def leave_rest(self, reasons: Mapping[str, str], otherwise: str) -> None:
         """Leaves out every setting that nobody took."""

@@ -8,90 +8,17 @@ import math
 import re
 from typing import Any
 
-from collotype.recipe.imports.arguments import Takes, parse_arguments
+from collotype.recipe.imports.arguments import parse_arguments
 from collotype.recipe.imports.imported import Imported
 from collotype.recipe.imports.launch import Launch, account_for_launch, device_named
-from collotype.recipe.imports.ledger import LARGEST, Ledger, shown, slug
+from collotype.recipe.imports.ledger import LARGEST, NOT_GIVEN, Ledger, shown, slug
+from collotype.recipe.imports.open_clip_flags import FLAGS, OTHERWISE, REASONS
 from collotype.runtime.errors import UserError
 
 MODULES = ("open_clip_train.main", "open_clip_train.legacy_main", "training.main")
 CC3M_EXAMPLES = 2_905_954
 
-ONE = (
-    "model pretrained batch-size workers epochs epochs-cooldown wd grad-clip-norm opt warmup lr beta1 beta2 eps "
-    "momentum lr-scheduler lr-cooldown-end lr-cooldown-power precision accum-freq dataset-type train-data val-data "
-    "train-num-samples val-num-samples train-data-upsampling-factors csv-img-key csv-caption-key csv-separator "
-    "image-key text-key json-text-key max-image-pixels imagenet-val imagenet-v2 zeroshot-frequency val-frequency "
-    "val-retrieval-chunk-size val-retrieval-precision save-frequency resume seed logs name report-to wandb-notes "
-    "wandb-project-name log-every-n-steps log-metric-every-n-steps train-loss-ema-samples remote-sync "
-    "remote-sync-frequency remote-sync-protocol lock-image-unlocked-groups lock-text-unlocked-layers distill-model "
-    "distill-pretrained loss-dist-impl torchcompile-strategy torchcompile-backend torchcompile-mode fsdp-checkpoint "
-    "dist-url dist-backend device cache-dir force-context-length force-patch-dropout text-layer-decay "
-    "image-layer-decay audio-layer-decay image-interpolation image-resize-mode coca-caption-loss-weight coca-contrastive-loss-weight "
-    "use-bnb-linear text-pad-multiple bucket-pool bucket-chunk bench-steps"
-).split()
-SWITCHES = (
-    "dataset-resampled use-bn-sync skip-scheduler save-most-recent lock-image lock-image-freeze-bn-stats lock-text "
-    "lock-text-freeze-layer-norm grad-checkpointing local-loss gather-with-grad force-quick-gelu force-custom-text "
-    "torchscript trace torchcompile fsdp fsdp-no-reshard-after-forward fsdp-offload-cpu ddp-static-graph "
-    "no-set-device-rank debug copy-codebase horovod log-local delete-previous-checkpoint pretrained-image siglip "
-    "use-naflex force-naflex-vision length-bucketing synthetic-data"
-).split()
-MANY = "aug-cfg image-mean image-std force-image-size opt-kwargs opt-fallback-list wd-exclude".split()
-FLAGS: dict[str, Takes] = {
-    **dict.fromkeys((f"--{name}" for name in ONE), "one"),
-    **dict.fromkeys((f"--{name}" for name in SWITCHES), "none"),
-    **dict.fromkeys((f"--{name}" for name in MANY), "many"),
-}
-
-LIT = "towers are trained whole here"
-LOGGING = "what a run writes is always the same (metrics.jsonl, report.html); trackers are named with --track"
-MACHINE = "a matter of the machine, which changes no number here"
-GENERATIVE = "CoCa, distillation and NaFlex have no counterpart"
-REASONS: dict[str, str] = {
-    f"--{name}": reason
-    for names, reason in (
-        (
-            "lock-image lock-image-unlocked-groups lock-image-freeze-bn-stats lock-text lock-text-unlocked-layers "
-            "lock-text-freeze-layer-norm",
-            LIT,
-        ),
-        (
-            "logs name report-to wandb-notes wandb-project-name log-every-n-steps log-metric-every-n-steps log-local "
-            "debug copy-codebase remote-sync remote-sync-frequency remote-sync-protocol train-loss-ema-samples",
-            LOGGING,
-        ),
-        (
-            "dist-url dist-backend device ddp-static-graph no-set-device-rank horovod torchcompile "
-            "torchcompile-strategy torchcompile-backend torchcompile-mode torchscript trace cache-dir loss-dist-impl length-bucketing "
-            "bucket-pool bucket-chunk text-pad-multiple fsdp-no-reshard-after-forward fsdp-offload-cpu fsdp-checkpoint",
-            MACHINE,
-        ),
-        (
-            "distill-model distill-pretrained coca-caption-loss-weight coca-contrastive-loss-weight use-naflex "
-            "force-naflex-vision",
-            GENERATIVE,
-        ),
-        ("save-most-recent delete-previous-checkpoint", "train.keep_checkpoints says how many are kept"),
-        ("resume", "a run goes on with --resume"),
-        ("fsdp", "a CLIP's scale is a single number, which is not divided among processes"),
-        (
-            "val-num-samples val-frequency val-retrieval-chunk-size val-retrieval-precision",
-            "it is counted and exact here",
-        ),
-        ("dataset-resampled", "here every example comes once an epoch"),
-        ("train-data-upsampling-factors", "data.train may have a weight for each source: say it there"),
-        (
-            "image-mean image-std image-interpolation image-resize-mode max-image-pixels",
-            "pictures are read as CLIP's are",
-        ),
-        ("epochs-cooldown lr-cooldown-end lr-cooldown-power", "there is no cooldown"),
-        ("pretrained-image", "towers start together, from model.size or model.weights"),
-    )
-    for name in names.split()
-}
-OTHERWISE = "nothing here corresponds to it"
-
+ONE_EACH = "the first versions started one for each GPU; one is assumed: give --processes"
 PRECISIONS = {
     "amp": "fp16",
     "amp_bf16": "bf16",
@@ -103,6 +30,10 @@ PRECISIONS = {
     "fp32": "fp32",
 }
 AUGMENTATION = ("scale", "ratio", "color_jitter", "color_jitter_prob", "gray_scale_prob", "re_prob", "re_count")
+OF_TIMM = ("ratio", "re_prob", "re_count")
+"""Ignored without use_timm=True."""
+SIZES = ("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64", "ViT-B-32", "ViT-B-16", "ViT-L-14")
+"""Models that have the same name here."""
 SHARD_RANGE = re.compile(r"\{(\d{1,9})\.\.(\d{1,9})\}")
 
 
@@ -119,8 +50,10 @@ def import_command(
         UserError: a flag has no value or an impossible one.
     """
     ledger = Ledger("open_clip", dict(parse_arguments(launch.arguments, FLAGS)) | launch.flags)
-    count = launch.processes or processes or 1
+    count = launch.shared_by(processes)
     Command(ledger, launch, count, examples).take()
+    if launch.launcher == "python" and launch.tail == "training.main" and not processes:
+        ledger.leave("processes", ONE_EACH, NOT_GIVEN)
     ledger.recipe("name", slug(ledger.text("--name") or name), "--name")
     if device := device_named(context):
         ledger.beside("device", device)
@@ -169,7 +102,8 @@ class Command:
         if schema in ("hf-hub", "local-dir") and path:
             weights = weights or path
         quick = name.lower().endswith("-quickgelu") or ledger.switch("--force-quick-gelu")
-        ledger.recipe("model.activation", "quick_gelu" if quick else "gelu", "--force-quick-gelu")
+        if quick or not weights:
+            ledger.recipe("model.activation", "quick_gelu" if quick else "gelu", "--force-quick-gelu")
         if weights:
             ledger.recipe("model.weights", weights, "--pretrained", "--model")
             ledger.beside("weights", weights)
@@ -178,12 +112,15 @@ class Command:
                     "--pretrained (tag)", "tags are not looked up; put a file or a repository at model.weights", weights
                 )
         else:
-            ledger.recipe("model.size", re.sub(r"(?i)-quickgelu$", "", name), "--model")
-        size = ledger.given.get("--force-image-size")
-        if size and not weights:
-            if len(set(size)) > 1 or not re.fullmatch(r"\d{1,5}", size[0]):
-                raise UserError(f"--force-image-size is {shown(' '.join(size))}; pictures are squares of whole pixels.")
-            ledger.recipe("model.image_size", int(size[0]), "--force-image-size")
+            size = re.sub(r"(?i)-quickgelu$", "", name)
+            ledger.recipe("model.size", size, "--model")
+            if size not in SIZES:
+                ledger.leave("--model", f"there is no such model here; there are {', '.join(SIZES)}")
+        sides = ledger.given.get("--force-image-size")
+        if sides and not weights:
+            if len(set(sides)) > 1 or not re.fullmatch(r"\d{1,5}", sides[0]):
+                raise UserError(f"--force-image-size is {shown(' '.join(sides))}; pictures are squares.")
+            ledger.recipe("model.image_size", int(sides[0]), "--force-image-size")
         if name.upper().startswith("RN"):
             synchronised = ledger.switch("--use-bn-sync")
             if not synchronised:
@@ -208,10 +145,14 @@ class Command:
             }
             names = ("--csv-img-key", "--csv-caption-key", "--csv-separator")
         else:
-            json_key = ledger.text("--json-text-key")
-            caption = f"json:{json_key}" if json_key else ledger.text("--text-key", "txt")
-            source = {"source": "shards", "path": path, **({"caption": caption} if caption != "txt" else {})}
             names = ("--json-text-key", "--text-key")
+            in_json, member = (ledger.text(name) for name in names)
+            # of several alternatives, joined by semicolons, the first
+            caption = f"json:{in_json}" if in_json else member or "txt"
+            caption, *others = caption.split(";")
+            source = {"source": "shards", "path": path, **({"caption": caption} if caption != "txt" else {})}
+            if others:
+                ledger.leave("captions", f"one member holds them; {caption} is taken", ";".join(others))
             if shards := shards_of(path):
                 ledger.beside("shards", shards)
         ledger.recipe("data.train", source, "--train-data", "--dataset-type", *names)
@@ -221,15 +162,15 @@ class Command:
 
     def take_augmentation(self) -> None:
         ledger = self.ledger
-        chosen: dict[str, Any] = {"scale": [0.9, 1.0]}
-        for word in ledger.given.get("--aug-cfg") or ():
-            key, equals, text = word.partition("=")
-            if not equals or key not in AUGMENTATION:
-                ledger.leave(f"--aug-cfg {key}", "the keys of data.augmentation are the others", text or "not given")
-                continue
-            chosen[key] = augmentation_value(key, text)
-        jitter = chosen.get("color_jitter")
-        if isinstance(jitter, float):
+        asked = {key: text for key, _, text in (one.partition("=") for one in ledger.given.get("--aug-cfg") or ())}
+        timm = asked.pop("use_timm", "False") == "True"
+        read = {key: text for key, text in asked.items() if key in AUGMENTATION and (timm or key not in OF_TIMM)}
+        if not timm and "color_jitter_prob" not in read:
+            read.pop("color_jitter", None)
+        for key in (key for key in asked if key not in read):
+            ledger.leave(f"--aug-cfg {key}", "open_clip does not read it, or needs another key with it", asked[key])
+        chosen = {"scale": [0.9, 1.0]} | {key: augmentation_value(key, text) for key, text in read.items()}
+        if isinstance(jitter := chosen.get("color_jitter"), float):
             chosen["color_jitter"] = [jitter] * 3 + [0.0]
         ledger.recipe("data.augmentation", chosen, "--aug-cfg")
 
@@ -242,7 +183,7 @@ class Command:
             ledger.leave(
                 "examples",
                 f"epochs are counted with {CC3M_EXAMPLES:,}, of CC3M; give --examples, or set train.steps",
-                "not given",
+                NOT_GIVEN,
             )
         share = examples / (self.per_process * self.processes)
         if ledger.values["data"]["train"]["source"] == "shards":
@@ -324,7 +265,7 @@ class Command:
         ledger.beside("workers", self.workers)
         ledger.beside("seed_given", ledger.given.get("--seed") is not None)
         ledger.beside("seeded_initialisation", True)
-        ledger.beside("devices", self.launch.devices or self.processes if self.processes > 1 else 1)
+        ledger.beside("devices", self.processes)
         if self.processes > 1:
             ledger.beside("process_group", "initialised")
 

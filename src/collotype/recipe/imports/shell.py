@@ -5,7 +5,7 @@ shell knows (`$(nproc)`, variables set elsewhere) the text stays as it is writte
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from collotype.runtime.errors import UserError
@@ -15,7 +15,7 @@ LONGEST_WORD = 20_000
 MOST_WORDS = 5_000
 NAME = re.compile(r"[A-Za-z_]\w*")
 ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
-REDIRECTION = re.compile(r"\d?[<>]+(&\d|&-)?")
+REDIRECTION = re.compile(r"\d?[<>]+(&\d|&-)?[ \t]*")
 BRACED = re.compile(r"\{([A-Za-z_]\w*)(?::?-([^{}\n]*))?\}")
 
 
@@ -51,17 +51,10 @@ class Lexer:
         self.text, self.environment, self.at = text.replace("\r\n", "\n"), environment, 0
 
     def words(self) -> Iterator[str | None]:
-        redirected = False
         for number, word in enumerate(self.parts()):
             if number > MOST_WORDS:
                 raise UserError(f"The text has more than {MOST_WORDS} words; give the training command alone.")
-            if word in ("<", ">"):
-                redirected = True
-            elif redirected and word is not None:
-                redirected = False
-            else:
-                redirected = False
-                yield word
+            yield word
         yield None
 
     def parts(self) -> Iterator[str | None]:
@@ -80,17 +73,20 @@ class Lexer:
             elif found := REDIRECTION.match(self.text, self.at):
                 self.at = found.end()
                 if not found[1]:
-                    yield "<"
+                    self.word()
             else:
                 yield self.word()
 
     def word(self) -> str:
+        return self.joined(self.piece, lambda sign: sign.isspace() or sign in ";&|()<>")
+
+    def joined(self, piece: Callable[[], str], ends: Callable[[str], bool]) -> str:
+        """The pieces up to a sign that ends them."""
         pieces: list[str] = []
         length = 0
-        while self.at < len(self.text) and not (self.text[self.at].isspace() or self.text[self.at] in ";&|()<>"):
-            piece = self.piece()
-            pieces.append(piece)
-            length += len(piece)
+        while self.at < len(self.text) and not ends(self.text[self.at]):
+            pieces.append(piece())
+            length += len(pieces[-1])
             if length > LONGEST_WORD:
                 raise UserError(f"A word of the command has more than {LONGEST_WORD} characters; shorten it.")
         return "".join(pieces)
@@ -104,38 +100,27 @@ class Lexer:
             piece, self.at = self.text[self.at + 1 : end], end + 1
             return piece
         if sign == '"':
-            return self.quoted()
+            self.at += 1
+            inside = self.joined(self.quoted_piece, lambda sign: sign == '"')
+            if self.at >= len(self.text):
+                raise UserError('The command has a quote (") that is not closed; close it.')
+            self.at += 1
+            return inside
         if sign == "\\":
             self.at += 2
-            piece = self.text[self.at - 1 : self.at]
-            return "" if piece == "\n" else piece
+            return self.text[self.at - 1 : self.at].strip("\n")
+        return self.quoted_piece()
+
+    def quoted_piece(self) -> str:
+        """A piece as it is between double quotes."""
+        sign = self.text[self.at]
         if sign in "$`":
             return self.expansion()
+        if sign == "\\" and self.text[self.at + 1 : self.at + 2] in ('"', "\\", "$", "`", "\n"):
+            self.at += 2
+            return self.text[self.at - 1].strip("\n")
         self.at += 1
         return sign
-
-    def quoted(self) -> str:
-        pieces: list[str] = []
-        length = 0
-        self.at += 1
-        while self.at < len(self.text) and self.text[self.at] != '"':
-            sign = self.text[self.at]
-            if sign == "\\" and self.text[self.at + 1 : self.at + 2] in ('"', "\\", "$", "`", "\n"):
-                piece = self.text[self.at + 1].strip("\n")
-                self.at += 2
-            elif sign in "$`":
-                piece = self.expansion()
-            else:
-                piece = sign
-                self.at += 1
-            pieces.append(piece)
-            length += len(piece)
-            if length > LONGEST_WORD:
-                raise UserError(f"A word of the command has more than {LONGEST_WORD} characters; shorten it.")
-        if self.at >= len(self.text):
-            raise UserError('The command has a quote (") that is not closed; close it.')
-        self.at += 1
-        return "".join(pieces)
 
     def expansion(self) -> str:
         """The value of a variable that the text sets or gives a default; else the text as it is written."""

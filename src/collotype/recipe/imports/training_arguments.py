@@ -3,10 +3,11 @@
 import json
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from collotype.recipe.imports.imported import Imported
-from collotype.recipe.imports.ledger import Ledger, shown
+from collotype.recipe.imports.ledger import NOT_GIVEN, Ledger, shown, slug
 from collotype.recipe.load import BUILTIN, parse_yaml
 from collotype.runtime.errors import UserError
 
@@ -85,16 +86,17 @@ def import_training_arguments(text: str, name: str, processes: int, examples: in
         UserError: it is no JSON of TrainingArguments, or a value is impossible.
     """
     ledger = Ledger("transformers", read_training_arguments(text, name))
+    ledger.recipe("name", slug(Path(name).stem))
+    ledger.recipe("family", "retriever")
     example = parse_yaml((BUILTIN / "colpali-v1.3.yaml").read_text(), "colpali-v1.3")
     for section in ("model", "data", "loss"):
         ledger.recipe(section, example[section])
-        ledger.leave(
-            section, "TrainingArguments do not say it; here is colpali-v1.3's: put your own there", "not given"
-        )
+        ledger.leave(section, "TrainingArguments do not say it; here is colpali-v1.3's: put your own there", NOT_GIVEN)
     take_training_arguments(ledger, "", processes, examples or 118_695)
+    ledger.leave_rest(REASONS, OTHERWISE)
     if examples is None and ledger.whole("max_steps", -1) < 1:
         ledger.leave(
-            "examples", "epochs are counted with 118,695, of vidore/colpali_train_set; give --examples", "not given"
+            "examples", "epochs are counted with 118,695, of vidore/colpali_train_set; give --examples", NOT_GIVEN
         )
     return ledger.close("python", processes)
 
@@ -141,7 +143,6 @@ def take_training_arguments(ledger: Ledger, prefix: str, devices: int, examples:
     ledger.recipe("train.workers", ledger.whole(name("dataloader_num_workers"), 0), name("dataloader_num_workers"))
     if ledger.given.get(name("fsdp")):
         ledger.recipe("train.shard", "fsdp", name("fsdp"))
-    ledger.leave_rest({name(key): reason for key, reason in REASONS.items()}, OTHERWISE) if not prefix else None
 
 
 def take_precision(ledger: Ledger, bf16: str, fp16: str, dtype: str | None) -> None:
