@@ -41,7 +41,9 @@ class Terminal(Listener):
             self.messages.print(f"[bold]{recipe.name}[/bold] into {folder}")
             self.messages.print(plan_table(recipe, plan))
         if not self.quiet:
-            print_findings(self.messages, plan["findings"])
+            # a log is told what may spoil the number, a person also what is worth knowing
+            told = [found for found in plan["findings"] if self.live or found["severity"] != "note"]
+            print_findings(self.messages, told)
 
     def started(self, done: int) -> None:
         if self.live:
