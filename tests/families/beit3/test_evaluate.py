@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
 
 import collotype
 from collotype import families
@@ -42,8 +45,8 @@ def submitted(tuned: tuple[Path, Run], tmp_path_factory: pytest.TempPathFactory)
     return (out / FILE).read_bytes()
 
 
-def evaluate(model: Path, root: Path, out: Path | None, split: str = "test", **options):
-    choice = load_evaluation("beit3", suite="vqav2", path=root, split=split)
+def evaluate(model: Path, root: Path, out: Path | None, split: str = "test", name: str | None = None, **options):
+    choice = load_evaluation("beit3", suite="vqav2", path=root, split=split, name=name)
     return families.evaluate([model], choice, out=out, **options)[str(model)][0]
 
 
@@ -202,6 +205,10 @@ def twice(root: Path) -> None:
     rewrite(root / QUESTIONS.format("test2015"), lambda said: said["questions"].append(said["questions"][0]))
 
 
+def unasked(root: Path) -> None:
+    rewrite(root / QUESTIONS.format("test2015"), lambda said: said["questions"][2].update(question=None))
+
+
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
@@ -209,6 +216,7 @@ def twice(root: Path) -> None:
         (twice, "questions with an id that another has, 3000000 the first"),
         (lambda root: shutil.rmtree(root / "test2015"), "There is no folder .*test2015; unpack COCO's pictures"),
         (lambda root: next((root / "test2015").iterdir()).unlink(), "1 pictures that are asked about are not there"),
+        (unasked, "'question': None.*TypeError: None is no text.; download the file again"),
         (lambda root: (root.parent / "out" / "checkpoint-9.pth").write_bytes(b""), r"out holds checkpoint-9\.pth"),
     ],
 )
@@ -240,9 +248,34 @@ def test_bad_models_are_told_before_anything_is_evaluated(tuned: tuple[Path, Run
     with pytest.raises(UserError, match=r"Nobody's answers to vqav2/test are known, .*name --out"):
         evaluate(run.folder / "model", root, None)
     assert not list(tmp_path.glob("submit*"))
-    found = evaluate(published, root, None, "val")
+
+
+def test_only_released_weights_may_have_seen_what_is_held_out(tuned: tuple[Path, Run], tmp_path: Path) -> None:
+    root, run = tuned
+    families.export(run.folder / "model", "beit3", tmp_path / "published")
+    found = evaluate(tmp_path / "published", root, None, "val", name="mine")
     assert found.metrics == run.results["vqav2/val"]
     assert "released weights have seen" in found.facts["events"][-1]["kind"]
+    assert not any(
+        "seen" in event["kind"] for event in evaluate(run.folder / "model", root, None, "val").facts["events"]
+    )
+
+
+def test_half_precision_is_said_and_not_mixed_with_full(tuned: tuple[Path, Run], tmp_path: Path) -> None:
+    root, run = tuned
+    assert evaluate(run.folder / "model", root, None, "val").facts["precision"] == "fp32"
+    broken = shutil.copytree(root, tmp_path / "data") / "test2015" / f"COCO_test2015_{3005:012d}.jpg"
+    broken.write_bytes(b"no picture")
+    with pytest.raises(UserError, match="cannot be read"):
+        evaluate(run.folder / "model", tmp_path / "data", tmp_path / "out")
+    with pytest.raises(UserError, match="holds answers of an evaluation with another device"):
+        evaluate(run.folder / "model", tmp_path / "data", tmp_path / "out", precision="bf16")
+    types = []
+    watched = register_module_forward_hook(lambda module, inputs, output: types.append((module, output)))
+    found = evaluate(run.folder / "model", root, tmp_path / "half", precision="bf16")
+    watched.remove()
+    assert found.facts["precision"] == "bf16" and found.metrics == {"answered": 1.0}
+    assert {output.dtype for module, output in types if isinstance(module, nn.Linear)} == {torch.bfloat16}
 
 
 def test_what_a_user_does_wrong_is_a_sentence_and_exit_status_2(tuned: tuple[Path, Run], cli: Callable) -> None:

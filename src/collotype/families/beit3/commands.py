@@ -91,7 +91,7 @@ def evaluate(
         refuse_checkpoints(out, model)
     ready, benchmark = load(model, **options), find_suite(choice)
     found = evaluate_model(ready.to(pick_device(world)), benchmark, None, world, out, batch_tokens or BATCH_TOKENS)
-    if recognises_layout(model) and benchmark.name.startswith("vqav2/val"):
+    if recognises_layout(model) and choice.suite == "vqav2" and choice.of_split == "val":
         found.facts["events"].append(SEEN | {"count": len(benchmark.questions)})
     return [found]
 

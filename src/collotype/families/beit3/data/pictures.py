@@ -42,6 +42,12 @@ class Pictures(Protocol):
     def digest(self) -> str:
         """Of what they are, as far as it can be had without reading them."""
 
+    def require(self, numbers: Iterable[int]) -> None:
+        """
+        Raises:
+            UserError: some of these pictures are not there, as far as it can be had without reading them.
+        """
+
 
 class PictureFiles:
     """Files below a folder.

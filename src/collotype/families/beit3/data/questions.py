@@ -72,13 +72,18 @@ class Questions:
             answers, pictures: asked for when the rows have been read.
 
         Raises:
-            UserError: there are none, or two have one id.
+            UserError: there are none, or an id is too large or there twice.
         """
         ids, picture, answer_row = array("q"), array("i"), array("i")
 
         def texts() -> Iterator[tuple[str, ...]]:
             for row in rows:
-                ids.append(row.id)
+                try:
+                    ids.append(row.id)
+                except OverflowError:
+                    raise UserError(
+                        f"{origin} has the question id {row.id}, which is too large; give it one of 63 bits at most."
+                    ) from None
                 picture.append(row.picture)
                 answer_row.append(row.answers)
                 yield (row.text,)
