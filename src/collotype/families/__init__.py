@@ -121,7 +121,8 @@ def evaluate(
             for model in map(str, models)
         }
     for one in chain.from_iterable(found.values()):
-        one.facts["precision"] = computed.name
+        if "timing" in one.facts:
+            one.facts["precision"] = computed.name
     return found
 
 

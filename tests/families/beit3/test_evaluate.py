@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from collotype.evaluation.vqa import vqa_scores
 from collotype.families.beit3.answering import Answering
 from collotype.families.beit3.answers import write_answers
 from collotype.families.beit3.benchmarks import find_suite
-from collotype.families.beit3.data.pictures import decoded
+from collotype.families.beit3.data.pictures import PictureFiles, decoded
 from collotype.families.beit3.submission import read_submission
 from collotype.pipeline import Run
 from collotype.recipe.load import load_evaluation
@@ -259,6 +260,38 @@ def test_only_released_weights_may_have_seen_what_is_held_out(tuned: tuple[Path,
     assert not any(
         "seen" in event["kind"] for event in evaluate(run.folder / "model", root, None, "val").facts["events"]
     )
+
+
+def test_a_submission_is_scored_whoever_wrote_it(tuned: tuple[Path, Run], tmp_path: Path, cli: Callable) -> None:
+    root, run = tuned
+    wanted = evaluate(run.folder / "model", root, tmp_path, "val")
+    file, answers = tmp_path / "submit_vqav2_val.json", run.folder / "model" / "answer2label.txt"
+    assert evaluate(file, root, None, "val", answers=answers).metrics == wanted.metrics
+    command = ["evaluate", file, "--suite", "vqav2", "--path", root, "--out", tmp_path / "scored", "--json"]
+    done = cli(*command)
+    assert done.returncode == 0, done.stderr
+    del wanted.metrics["beit3_score"]
+    assert json.loads(done.stdout) == {"vqav2/val": wanted.metrics}
+    assert json.loads((tmp_path / "scored" / "vqav2" / "val.json").read_text())["by_question_type"]
+    rewrite(file, lambda said: said.pop())
+    with pytest.raises(UserError, match=r"submit_vqav2_val\.json does not fit the questions \(1 missing"):
+        evaluate(file, root, None, "val")
+
+
+def test_a_picture_is_decoded_once_for_all_of_its_questions(
+    tuned: tuple[Path, Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: Counter[int] = Counter()
+    read = PictureFiles.read
+
+    def counted(files: PictureFiles, picture: int) -> bytes:
+        reads[picture] += 1
+        return read(files, picture)
+
+    monkeypatch.setattr(PictureFiles, "read", counted)
+    root, run = tuned
+    evaluate(run.folder / "model", root, None, "val")
+    assert len(reads) == 10 and set(reads.values()) == {1}
 
 
 def test_half_precision_is_said_and_not_mixed_with_full(tuned: tuple[Path, Run], tmp_path: Path) -> None:

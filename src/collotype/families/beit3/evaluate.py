@@ -74,20 +74,37 @@ def evaluate(
     }
     if not benchmark.blank:
         on_main(world, lambda: examples_to and illustrate(model, benchmark, answers, examples_to))
+    return scored(benchmark, answers, model.answer_list, facts, events)
+
+
+def scored(
+    benchmark: Benchmark,
+    answers: Mapping[int, str],
+    vocabulary: Sequence[str] | None,
+    facts: dict[str, Any],
+    events: list[dict[str, Any]],
+) -> Measured:
+    """The answers measured, with those who see no picture beside; of questions that nobody else has answered only how
+    many have an answer.
+
+    Args:
+        vocabulary: of whoever answered, if it is known.
+        facts, events: what is to be told beside.
+    """
     if not len(benchmark.answered):
         share = len(answers) / len(benchmark.questions)
         return Measured(benchmark.name, {ANSWERED: share}, ANSWERED, facts={**facts, "events": events})
     people = benchmark.people()
     events += unknown(benchmark)
     known = {one.id for one in people}
-    found = vqa_scores(people, {number: said for number, said in answers.items() if number in known}, model.answer_list)
+    found = vqa_scores(people, {number: said for number, said in answers.items() if number in known}, vocabulary)
     if found.unanswered:
         note = f"their pictures cannot be read, and they count as wrong: {some(found.unanswered)}"
         events.append({"kind": "questions unanswered", "count": len(found.unanswered), "note": note})
     if found.outside:
         note = "beit3_score leaves them out, the accuracy counts them"
         events.append({"kind": "questions without an answer in the vocabulary", "count": found.outside, "note": note})
-    facts |= {"by_question_type": found.by_question_type, **without_looking(benchmark, people, model.answer_list)}
+    facts |= {"by_question_type": found.by_question_type, **without_looking(benchmark, people, vocabulary)}
     return Measured(benchmark.name, found.metrics, "vqa_accuracy", facts={**facts, "events": events})
 
 
@@ -118,7 +135,7 @@ def unknown(benchmark: Benchmark) -> list[dict[str, Any]]:
 
 
 def without_looking(
-    benchmark: Benchmark, people: Sequence[Question], vocabulary: Sequence[str]
+    benchmark: Benchmark, people: Sequence[Question], vocabulary: Sequence[str] | None
 ) -> dict[str, dict[str, float]]:
     """The metrics of two who see no picture: one gives the most frequent answer of all, the other that of each wording,
     which is the most that can be had from words alone (nearly, where people differ). Both know this very data."""

@@ -121,11 +121,6 @@ class Questions:
         chosen = {name: getattr(self, name)[rows] for name in ("ids", "picture", "answer_row", "text_row")}
         return replace(self, **chosen)
 
-    def in_picture_order(self) -> "Questions":
-        """With the questions of a picture one after the other, pictures in order of their first question."""
-        _, first, place = np.unique(self.picture, return_index=True, return_inverse=True)
-        return self.take(np.argsort(first[place], kind="stable"))
-
     def by_picture(self) -> Iterator[tuple[int, np.ndarray]]:
         """Pictures in order of their first question, and the rows of each one's questions."""
         _, first, place = np.unique(self.picture, return_index=True, return_inverse=True)
