@@ -15,6 +15,7 @@ FLOORS = [
     {"search"},
     {"integrations"},
     {"pipeline"},
+    {"study"},
     {"cli"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -7,7 +7,7 @@ import pytest
 
 import collotype
 from collotype import pipeline
-from collotype.pipeline import Listener, check, run_seeds
+from collotype.pipeline import check
 from collotype.recipe import load_recipe
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import held
@@ -194,23 +194,6 @@ def test_the_batch_must_divide_among_processes(monkeypatch: pytest.MonkeyPatch) 
         UserError, match=r"train\.batch is 32, which processes = 3 does not divide; the nearest.* 2 and 4"
     ):
         check("desk-colpali")
-
-
-def test_several_seeds_give_mean_and_spread(tmp_path: Path) -> None:
-    changes = {**SMALL, "train.steps": 2, "evaluate": [{"suite": "sheets"}]}
-    told = []
-
-    class Ear(Listener):
-        def finished(self, run) -> None:
-            told.append(run.record["recipe"]["train"]["seed"])
-
-    folder, summary = run_seeds("desk-colpali", 2, tmp_path / "seeds", listener=Ear(), overrides=changes)
-    assert told == summary["seeds"] == [42, 43]
-    found = summary["results"]["sheets/held-out"]["ndcg_at_5"]
-    singles = [json.loads((folder / f"seed-{s}" / "record.json").read_text())["results"] for s in (42, 43)]
-    assert found["values"] == [single["sheets/held-out"]["ndcg_at_5"] for single in singles]
-    assert found["mean"] == pytest.approx(sum(found["values"]) / 2)
-    assert "seed-43/report.html" in (folder / "report.html").read_text()
 
 
 def test_negatives_of_a_process_can_be_had_on_any_hardware(tmp_path: Path) -> None:

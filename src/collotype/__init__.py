@@ -14,6 +14,7 @@ _PUBLIC = {
     "load_recipe": "collotype.recipe",
     "maxsim": "collotype.losses.maxsim",
     "run": "collotype.pipeline",
+    "run_study": "collotype.study",
     "UserError": "collotype.runtime.errors",
 }
 __all__ = sorted(_PUBLIC)

@@ -9,16 +9,17 @@ from typing import Any
 
 import torch
 
+from collotype.check.effects import EFFECTS
 from collotype.check.findings import find
 from collotype.check.plan import Plan, make_plan
 from collotype.evaluation.results import Measured, Results, headline, results_of, write_results
 from collotype.families import load, task_for
 from collotype.recipe import Recipe, load_recipe, recipe_text
 from collotype.recipe.schema import Evaluate
-from collotype.report.compare import differences
-from collotype.report.html import write_report, write_seeds_report
+from collotype.report.compare import Comparison, compare, differences
+from collotype.report.html import write_report
+from collotype.report.published.expectations import with_numbers
 from collotype.report.record import environment, write_record
-from collotype.report.spread import spread_of_results
 from collotype.report.track import Tracking
 from collotype.report.verdict import judge
 from collotype.runtime.device import describe_device, peak_memory, pick_device
@@ -30,7 +31,6 @@ from collotype.runtime.files import (
     remove,
     room_to_write,
     sweep_partial,
-    write_json,
     write_text,
 )
 from collotype.runtime.process import World, gather_objects, on_main, process_group
@@ -101,6 +101,7 @@ def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task, P
         examples=data["train"]["examples"],
         datasets=[f"{name}{ending}" for ending in endings for name in data if name != "train"],
         metrics=task.metrics(),
+        faults=data["train"].get("faults", {}),
     )
     return task, {**plan, "findings": find(recipe, plan)}, data
 
@@ -114,11 +115,12 @@ def check(
 
 
 def resolve(recipe: str | Path | Recipe, overrides: Mapping[str, Any] | None, smoke: bool = False) -> Recipe:
-    if isinstance(recipe, Recipe):
-        if overrides or smoke:
-            raise UserError("Overrides go with a recipe's name or file; change the Recipe object itself instead.")
-        return recipe
-    return load_recipe(recipe, overrides, smoke)
+    """The recipe with overrides, and with numbers in the places of published results it names."""
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe, overrides, smoke)
+    elif overrides or smoke:
+        raise UserError("Overrides go with a recipe's name or file; change the Recipe object itself instead.")
+    return with_numbers(recipe)
 
 
 def run(
@@ -150,6 +152,8 @@ def run(
         raise UserError("--resume goes on with a run and --overwrite deletes it; give one of them.")
     folder = choose_folder(recipe, out, resume)
     recipe, device = resolve(recipe, overrides, smoke), pick_device(world)
+    if recipe.study:
+        raise UserError(f"{recipe.name} is a study of many runs; `collotype run` or collotype.run_study runs it.")
     folder = folder or Path("runs") / recipe.name
     task, plan, data = prepare(recipe, world, device)
     tracking = Tracking(track)
@@ -255,7 +259,7 @@ def open_folder(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> 
                 "another folder with --out."
             )
         if is_run and resume:
-            require_same_science(folder, load_recipe(saved), recipe)
+            require_same_science(folder, resolve(saved, None), recipe)
         if is_run and overwrite:
             for part in PARTS:
                 remove(folder / part)
@@ -347,42 +351,13 @@ def conclude(folder: Path, parts: dict[str, Any]) -> None:
     write_report(folder)
 
 
-def run_seeds(
-    recipe: str | Path | Recipe,
-    seeds: int,
-    out: str | Path | None = None,
-    listener: Listener | None = None,
-    **settings: Any,
-) -> tuple[Path, dict[str, Any]]:
-    """Runs a recipe with `seeds` consecutive training seeds, each in its own folder below `out`.
+def compare_runs(one: str | Path, other: str | Path) -> Comparison:
+    """Two finished runs, or a run and published:NAME, side by side.
 
-    Returns:
-        the folder, with `seeds.json` (mean, spread and the tolerance that follows from it) and `report.html`; and what
-        `seeds.json` holds. The verdict is on the mean.
+    Raises:
+        UserError: one of them is nothing that can be compared.
     """
-    first = resolve(recipe, settings.pop("overrides", None), settings.pop("smoke", False))
-    world = World.from_environment()
-    folder = Path(out or Path("runs") / f"{first.name}-seeds")
-    numbers = list(range(first.train.seed, first.train.seed + seeds))
-    with process_group(world, pick_device(world)):
-        runs = []
-        for seed in numbers:
-            one = first.model_copy(update={"train": first.train.model_copy(update={"seed": seed})})
-            try:
-                runs.append(run(one, out=folder / f"seed-{seed}", listener=listener, **settings))
-            except InterruptedRunError as stop:
-                done = str(stop).partition(";")[0]
-                raise InterruptedRunError(f"Seed {seed}: {done}; go on with the same command and --resume.") from None
-        found = spread_of_results([one.results for one in runs])
-        means = {name: {metric: values["mean"] for metric, values in per.items()} for name, per in found.items()}
-        summary = {"recipe": first.model_dump(), "seeds": numbers, "results": found, "verdict": judge(first, means)}
-        on_main(world, lambda: conclude_seeds(folder, summary))
-    return folder, summary
-
-
-def conclude_seeds(folder: Path, summary: dict[str, Any]) -> None:
-    write_json(folder / "seeds.json", summary)
-    write_seeds_report(folder)
+    return compare(one, other, EFFECTS)
 
 
 def is_main_process() -> bool:

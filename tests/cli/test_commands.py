@@ -101,6 +101,7 @@ def test_list_names_what_there_is(cli) -> None:
     assert {"infonce", "pairwise", "ColbertLoss", "BiSigmoidLoss"} < set(cli("list", "losses").stdout.split())
     assert {"paligemma", "qwen2-vl", "idefics3"} < set(cli("list", "models").stdout.split())
     assert "colqwen2-engine-0.3.4" in cli("list", "presets").stdout.split()
+    assert "bipali-paper                58.8 nDCG@5 of vidore-v1/average" in cli("list", "published").stdout
     assert {"sheets", "slides", "vidore-v1", "vidore-v3", "qa", "beir"} < set(cli("list", "suites").stdout.split())
 
 
@@ -122,6 +123,9 @@ def test_list_names_what_there_is(cli) -> None:
         (["compress", "nowhere", "--methods", "slow"], "No pooling method 'slow'"),
         (["report", "nowhere"], "has no readable record.json"),
         (["compare", "nowhere", "nowhere"], "has no readable record.json"),
+        (["compare", "published:nothing", "nowhere"], "No published result 'nothing'"),
+        (["run", "study-late", "--smoke"], "shorten it instead"),
+        (["check", "study-late", "--set", "study.seeds=0"], "greater than 0"),
         (["run", "desk-colpali", "--out", "x" * 300], "File name too long"),
         (["run", "desk-colpali", "--resume", "--overwrite"], "give one of them"),
     ],
@@ -176,13 +180,20 @@ def test_a_wrong_device_is_named(cli) -> None:
 def test_compare_shows_what_differs(cli, trained: Path, tmp_path: Path) -> None:
     flags = [*FLAGS, "--set", "evaluate=[{suite: sheets}]", "--set", "expect=[]"]
     assert cli("run", "desk-bipali", "--out", tmp_path / "run", *flags).returncode == 0
-    found = json.loads(cli("compare", trained, tmp_path / "run", "--json").stdout)
-    assert found["recipe"]["model.interaction"] == ["late", "single"]
+    page = tmp_path / "page.html"
+    found = json.loads(cli("compare", trained, tmp_path / "run", "--json", "--html", page).stdout)
+    assert (found["differences"][0]["key"], found["differences"][0]["values"]) == (
+        "model.interaction",
+        ["late", "single"],
+    )
+    assert page.read_text().count("<svg ") >= 2
     assert found["results"]["sheets/held-out"]["mrr"][0] == pytest.approx(
         json.loads((trained / "record.json").read_text())["results"]["sheets/held-out"]["mrr"]
     )
     shown = cli("compare", trained, tmp_path / "run").stdout
     assert "model.interaction" in shown and str(trained / "report.html") in shown
+    shown = cli("compare", trained, "published:bipali-paper").stdout
+    assert "no dataset and metric in common" in shown and "paged_adamw_8bit" in shown
 
 
 def test_seeds_under_a_launcher_share_one_group(cli, tmp_path: Path) -> None:
@@ -191,6 +202,7 @@ def test_seeds_under_a_launcher_share_one_group(cli, tmp_path: Path) -> None:
     done = cli("run", "desk-colpali", *flags, launcher=launcher, env={"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "seeds" / "seed-43" / "record.json").is_file()
+    assert (tmp_path / "seeds" / "table.md").is_file()
 
 
 def test_a_baseline_stands_beside_a_model_on_one_process_and_on_two(cli, trained: Path, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The plan: a recipe's numbers resolved for the hardware at hand. No weights are touched."""
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from collotype.recipe import Recipe
@@ -21,12 +22,13 @@ def make_plan(
     examples: int,
     datasets: Collection[str],
     metrics: Collection[str],
+    faults: Mapping[str, int] = MappingProxyType({}),
 ) -> Plan:
     """Everything a run will do.
 
     Args:
         model: the task's own facts (`parameters`, `trainable_parameters`, …).
-        examples: there are to train on.
+        examples: there are to train on; faults: how many are left out or doubtful, by cause.
         datasets: what the recipe's suites measure ("SUITE/DATASET"); metrics: and by which numbers.
 
     Raises:
@@ -62,6 +64,8 @@ def make_plan(
         "warmup_steps": recipe.warmup_steps,
         "epochs": round(train.steps / steps_per_epoch, 4),
         "warmup_epochs": round(recipe.warmup_steps / steps_per_epoch, 4),
+        "examples": examples,
+        **({"faults_of_data": ", ".join(f"{count:,} {cause}" for cause, count in faults.items())} if faults else {}),
         "examples_left_out_per_epoch": examples % train.batch,
         "precision": precision,
         "shard": train.shard if processes > 1 else "none",

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from collotype.cli import check, compare, compress, evaluate, export, list_, mine, report, run, train
+from collotype.cli import check, compare, compress, evaluate, export, import_, list_, mine, report, run, train
 from collotype.runtime.errors import PeerError, UserError
 from collotype.runtime.leave import leave
 
@@ -50,6 +50,7 @@ for name, command in {
     "check": check.check,
     "train": train.train,
     "evaluate": evaluate.evaluate,
+    "import": import_.import_,
     "export": export.export,
     "mine": mine.mine,
     "report": report.report,

@@ -8,24 +8,30 @@ import typer
 
 from collotype.cli.options import Json
 
+Side = Annotated[
+    str, typer.Argument(metavar="RUN", help="The folder of a finished run or of several seeds, or published:NAME.")
+]
+
 
 def compare(
-    one: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
-    other: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of another.")],
+    one: Side,
+    other: Side,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write a page, with curves.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show two finished runs side by side: what differs between them, and their results."""
+    """Show two runs, or a run and a published result, side by side: their results, and what differs between them."""
     from rich.console import Console
 
-    from collotype.cli.terminal import comparison_tables
-    from collotype.report.compare import compare_runs
+    from collotype.cli.terminal import print_comparison
+    from collotype.pipeline import compare_runs
+    from collotype.report.html import write_comparison
 
     found = compare_runs(one, other)
+    if html:
+        write_comparison(found, html)
     if as_json:
-        print(json.dumps(found))
+        print(json.dumps(found.as_dict()))
         return
-    console = Console()
-    for table in comparison_tables(found):
-        console.print(table)
-    for folder in (one, other):
-        console.print(f"report: {folder / 'report.html'}", soft_wrap=True, highlight=False)
+    print_comparison(Console(), found)
+    if html:
+        print(f"page: {html}")

@@ -12,36 +12,38 @@ def run(
     recipe: RecipeName,
     out: Out = None,
     set_: Set = [],  # noqa: B006 - typer makes a fresh list
-    seeds: Annotated[int, typer.Option(min=1, help="Repeat with this many seeds; report mean and spread.")] = 1,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Repeat with this many seeds; report mean and spread [default: 1].")
+    ] = None,
     smoke: Smoke = False,
     resume: Resume = False,
     overwrite: Overwrite = False,
     track: Track = [],  # noqa: B006 - typer makes a fresh list
     as_json: Json = False,
 ) -> None:
-    """Check, train, evaluate and report a recipe. Exit status 3: done, but not reproduced."""
+    """Check, train, evaluate and report a recipe, or a study's variants. Exit status 3: done, but not reproduced."""
     from rich.console import Console
 
-    from collotype import pipeline
-    from collotype.cli.terminal import Terminal, print_spread, print_verdict
+    from collotype import pipeline, study
+    from collotype.cli.terminal import Terminal, print_study
+    from collotype.recipe import load_recipe
     from collotype.recipe.load import parse_overrides
 
-    terminal = Terminal(quiet=as_json)
-    how = {"smoke": smoke, "resume": resume, "overwrite": overwrite, "track": track}
-    settings = {"overrides": parse_overrides(set_), "listener": terminal, **how}
+    terminal, overrides = Terminal(quiet=as_json), parse_overrides(set_)
+    settings = {"smoke": smoke, "resume": resume, "overwrite": overwrite, "track": track, "listener": terminal}
+    many = (seeds or 1) > 1 or load_recipe(recipe, overrides, smoke).study is not None
     try:
-        if seeds == 1:
-            finished = pipeline.run(recipe, out, **settings)
-            folder, outcome = finished.folder, {"results": finished.results, "verdict": finished.verdict}
+        if many:
+            folder, outcome = study.run_study(recipe, seeds, out, overrides, **settings)
         else:
-            folder, outcome = pipeline.run_seeds(recipe, seeds, out, **settings)
+            finished = pipeline.run(recipe, out, overrides, **settings)
+            folder, outcome = finished.folder, {"results": finished.results, "verdict": finished.verdict}
     finally:
         terminal.close()
     if as_json and pipeline.is_main_process():
         print(json.dumps({"folder": str(folder), **outcome}))
-    elif seeds > 1 and pipeline.is_main_process():
-        print_spread(Console(), outcome["results"], seeds)
-        print_verdict(Console(), outcome["verdict"], outcome["recipe"]["expect"])
+    elif many and pipeline.is_main_process():
+        print_study(Console(), outcome)
         print(f"report: {folder / 'report.html'}")
     if outcome["verdict"] and not outcome["verdict"]["reproduced"]:
         raise typer.Exit(3)

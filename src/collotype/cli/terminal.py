@@ -1,5 +1,6 @@
 """What a person sees of a run: progress while it goes (in a terminal only), tables at its end."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from collotype.check.plan import Plan
 from collotype.evaluation.results import Measured, Results, cells, columns, display_name, headline, results_of
 from collotype.pipeline import Listener, Run
 from collotype.recipe import Recipe
+from collotype.report.compare import Comparison, in_short
+from collotype.report.study import headlines, table
 from collotype.report.verdict import in_words, left_open
 
 
@@ -145,12 +148,17 @@ def print_findings(console: Console, plan: Plan) -> None:
 
 def results_table(title: str, results: dict[str, dict[str, float]]) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("dataset")
-    for metric in columns(results):
-        table.add_column(metric, justify="right", overflow="fold")
+    table.add_column("dataset", overflow="fold")
+    add_metrics(table, columns(results))
     for dataset, metrics in results.items():
         table.add_row(dataset, *cells(metrics, columns(results)))
     return table
+
+
+def add_metrics(table: Table, names: Sequence[str]) -> None:
+    """Under names that break between words where a terminal is narrow."""
+    for name in names:
+        table.add_column(display_name(name), justify="right", overflow="fold")
 
 
 BASELINES = ("chance", "most_frequent_answer", "most_frequent_of_each_wording")
@@ -163,8 +171,7 @@ def evaluation_table(measured: dict[str, list[Measured]]) -> Table:
     for name in ("dataset", "model"):
         table.add_column(name, overflow="fold")
     shown = columns(results_of(next(iter(measured.values()))))
-    for metric in shown:
-        table.add_column(metric, justify="right", overflow="fold")
+    add_metrics(table, shown)
     for row in zip(*measured.values(), strict=True):
         for model, one in zip(measured, row, strict=True):
             table.add_row(one.dataset, model, *cells(one.metrics, shown))
@@ -190,29 +197,56 @@ def compression_tables(rows: list[dict[str, Any]]) -> list[Table]:
     return list(tables.values())
 
 
-def comparison_tables(found: dict[str, Any]) -> list[Table]:
-    """What differs between two runs, and their results, a column a run."""
-    one, other = found["names"]
-    names = (one, other) if one != other else (f"{one} (first)", f"{other} (second)")
-    differs = Table("differs in", *names, title="what differs", title_justify="left", box=box.SIMPLE_HEAD)
-    for key, pair in {**found["recipe"], **found["environment"]}.items():
-        differs.add_row(key, *map(str, pair))
-    differs.add_row("seconds of steps", *(f"{seconds:.0f}" for seconds in found["seconds"]))
-    results = Table("dataset", "metric", title="results", title_justify="left", box=box.SIMPLE_HEAD)
-    for name in (*names, "difference"):
-        results.add_column(name, justify="right")
-    for dataset, metrics in found["results"].items():
+def print_comparison(console: Console, found: Comparison) -> None:
+    """Results beside each other with their noise, then what differs, most likely cause first."""
+    names = found.names
+    results = Table(title="results", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("dataset", "metric"):
+        results.add_column(name, overflow="fold")
+    for name in (*names, "difference", "noise"):
+        results.add_column(name, justify="right", overflow="fold")
+    for dataset, metrics in found.results.items():
         for metric in columns({dataset: metrics}):
             left, right = metrics[metric]
-            results.add_row(dataset, metric, f"{left:.3f}", f"{right:.3f}", f"{right - left:+.3f}")
-    return [differs, results]
+            noise = found.noise(dataset, metric)
+            within = noise is not None and abs(right - left) <= noise
+            shown = (f"{left:.3f}", f"{right:.3f}", f"{right - left:+.3f}", "" if noise is None else f"± {noise:.3f}")
+            results.add_row(dataset, metric, *shown, style="dim" if within else None)
+    if found.results:
+        console.print(results)
+    else:
+        console.print("They have no dataset and metric in common.")
+    differs = Table(title="what differs, most likely cause first", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("", "key", *names):
+        differs.add_column(name, overflow="fold")
+    for one in found.differences:
+        values = [in_short(value) for value in one.values]
+        differs.add_row(
+            one.severity, one.key, *values, style=COLOURS.get(one.severity) if one.severity != "note" else "dim"
+        )
+    console.print(differs)
+    grave = [one for one in found.differences if one.severity == "will differ"]
+    for why, source in dict.fromkeys((one.why, one.source) for one in grave):
+        console.print(f"  {why}{source and f' ({source})'}", highlight=False, soft_wrap=True)
+    for side in (found.left, found.right):
+        if side.complete:
+            console.print(f"report: {Path(side.place) / 'report.html'}", soft_wrap=True, highlight=False)
 
 
-def print_spread(console: Console, results: dict[str, Any], seeds: int) -> None:
-    for dataset, metrics in results.items():
-        found = metrics[headline(metrics)]
-        line = f"{dataset}: {headline(metrics)} {found['mean']:.3f} ± {found['std']:.3f} over {seeds} seeds"
-        console.print(f"{line}; one more run: ± {found['tolerance']:.3f} (99 %)", highlight=False, soft_wrap=True)
+def print_study(console: Console, study: dict[str, Any]) -> None:
+    """Mean ± spread of each variant, and of one that is alone what follows for its tolerance, and the verdict."""
+    for dataset, metric in headlines(study):
+        head, *rows = table(study, [(dataset, metric)])
+        shown = Table(box=box.SIMPLE_HEAD)
+        for name in head:
+            shown.add_column(name, justify="left" if name == head[0] else "right", overflow="fold")
+        for row in rows:
+            shown.add_row(*row)
+        console.print(shown)
+        tolerance = study["variants"][0]["results"][dataset][metric]["tolerance"]
+        if tolerance is not None and not study["recipe"]["study"]:
+            console.print(f"one more run: within ± {tolerance:.3f} of the mean (99 %)", highlight=False, soft_wrap=True)
+    print_verdict(console, study["verdict"], study["recipe"]["expect"])
 
 
 def print_verdict(console: Console, verdict: dict[str, Any] | None, expectations: list[dict[str, Any]]) -> None:

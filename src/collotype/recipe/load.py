@@ -3,7 +3,7 @@
 import copy
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -68,17 +68,22 @@ def find_recipe(name_or_file: str) -> Path:
 
 
 def set_key(values: dict[str, Any], dotted: str, value: Any) -> None:
-    """Sets `a.b.0.c` in nested mappings and lists, making missing mappings on the way."""
+    """Sets `a.b.0.c` in nested mappings and lists, making missing mappings on the way; the number may be left out where
+    a list has one item."""
     *path, last = dotted.split(".")
     here: Any = values
     try:
         for key in path:
             if isinstance(here, list):
-                here = here[int(key)]
-                continue
+                if len(here) > 1 or key.isdigit():
+                    here = here[int(key)]
+                    continue
+                here = here[0]
             if here.get(key) is None:
                 here[key] = {}
             here = here[key]
+        if isinstance(here, list) and len(here) == 1 and not last.isdigit():
+            here = here[0]
         here[int(last) if isinstance(here, list) else last] = value
     except (ValueError, IndexError, AttributeError, TypeError):
         raise UserError(f"--set {dotted}: there is no such place in the recipe; `collotype check` shows it.") from None
@@ -123,10 +128,7 @@ def holds_pdfs_only(folder: Path) -> bool:
 def explain(error: ValidationError, origin: str) -> str:
     """The first problem of a recipe, as one sentence."""
     first = error.errors()[0]
-    # pydantic puts the kind of a source between its number and its keys, where the recipe has nothing
-    parts = [
-        part for before, part in zip((None, *first["loc"]), first["loc"], strict=False) if not is_kind(before, part)
-    ]
+    parts = [part for at, part in enumerate(first["loc"]) if not is_kind(first["loc"], at)]
     place = ".".join(map(str, parts)) or "the top level"
     if first["type"] == "value_error":
         problem = str(first["ctx"]["error"])
@@ -138,8 +140,53 @@ def explain(error: ValidationError, origin: str) -> str:
     return f"{origin}, at {place}: {problem}{more}."
 
 
-def is_kind(before: Any, part: Any) -> bool:
-    return isinstance(before, int) and isinstance(part, str)
+def is_kind(location: Sequence[str | int], at: int) -> bool:
+    """Is this part of a place pydantic's own? It puts the kind of a source after its number, and a type after a key
+    that takes several."""
+    part = location[at]
+    of_source = location[0] == "data" and at > 0 and isinstance(location[at - 1], int)
+    return isinstance(part, str) and (of_source or not part.isidentifier())
+
+
+def read_values(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A recipe's file as keys and values; those it lacks come from the recipe it names as its `base`.
+
+    Args:
+        below: the files that have led to this one as their base.
+    """
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"Cannot read the recipe {path}: {error}.") from error
+    values = parse_yaml(text, str(path))
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is no recipe: it holds {type(values).__name__}, not keys and values.")
+    if "base" not in values:
+        return values
+    base = str(values.pop("base"))
+    file = path.parent / base if (path.parent / base).is_file() else find_recipe(base)
+    if file in (*below, path):
+        raise UserError(f"{path} has the base {base}, which comes back to it; name another recipe.")
+    return {**read_values(file, (*below, path)), **values}
+
+
+def variants_of(recipe: Recipe) -> dict[str, Recipe]:
+    """The recipes a study runs, by the names of its variants; a recipe without a study is its one nameless variant.
+
+    What is varied is not what was expected, so variants expect nothing.
+
+    Raises:
+        UserError: a change is no recipe's.
+    """
+    if recipe.study is None:
+        return {"": recipe}
+    found = {}
+    for name, changes in recipe.study.changes.items():
+        values = {**recipe.model_dump(), "study": None, "expect": [], "name": f"{recipe.name}-{name}"}
+        for key, value in changes.items():
+            set_key(values, key, copy.deepcopy(value))
+        found[name] = parse_recipe(values, f"The variant {name} of {recipe.name}")
+    return found
 
 
 def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = None, smoke: bool = False) -> Recipe:
@@ -151,14 +198,7 @@ def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = 
     Raises:
         UserError: no such recipe, an unknown key (with the nearest known one), a wrong type, an impossible value.
     """
-    path = find_recipe(str(name_or_file))
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"Cannot read the recipe {path}: {error}.") from error
-    values = parse_yaml(text, str(path))
-    if not isinstance(values, dict):
-        raise UserError(f"{path} is no recipe: it holds {type(values).__name__}, not keys and values.")
+    values = read_values(find_recipe(str(name_or_file)))
     if smoke:
         values = smoke_form(values)
     for key, value in (overrides or {}).items():

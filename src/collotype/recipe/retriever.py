@@ -177,6 +177,9 @@ class RetrieverEvaluate(Evaluate):
 
     OF_PATHS: ClassVar[tuple[str, ...]] = ("qa", "beir")
 
+    def measures(self, dataset: str) -> bool:
+        return super().measures(dataset) and (not self.only or dataset.partition("/")[2] in self.only)
+
     def contradicts(self, other: "RetrieverEvaluate") -> bool:
         parts = bool(self.only and other.only) and not set(self.only) & set(other.only)
         measured = {"path", "data_dir", "split", "counting"}

@@ -5,12 +5,13 @@ that name the nearest known one.
 """
 
 import difflib
+import re
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 PositiveInt = Annotated[int, Field(gt=0)]
 NotNegativeInt = Annotated[int, Field(ge=0)]
@@ -235,8 +236,16 @@ class Evaluate(Section):
 
     @property
     def own_name(self) -> str:
-        """Of the user's own dataset in results."""
-        return self.name or Path(self.path or "").resolve().stem
+        """Of the user's own dataset in results: the end of its path, of which a pattern (`*.tar`) may leave nothing."""
+        place = Path(self.path or "").resolve()
+        names = (re.sub(r"-*[^\w.-]+-*", "-", part).strip("-.") for part in (place.stem, place.parent.name))
+        return self.name or next(filter(None, names), self.suite)
+
+    def measures(self, dataset: str) -> bool:
+        """Does it give a result of that SUITE/DATASET?"""
+        if self.suite in self.OF_PATHS:
+            return dataset == f"{self.suite}/{self.own_name}"
+        return dataset.startswith(f"{self.suite}/")
 
     @property
     def folder(self) -> str:
@@ -269,6 +278,69 @@ class Expect(Section):
     source: str
     measured_by: str | None = None
     """Who measures it, where no run can: the verdict then leaves it open."""
+    published: str | None = None
+    """The published result it was taken from (`collotype list published`)."""
+
+
+class PublishedResult(Section):
+    """Expectations that stand in a published result; `published:NAME` stands for it."""
+
+    published: str
+
+
+def published_by_name(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    kind, _, name = value.partition(":")
+    if kind != "published" or not name:
+        raise ValueError(f"expected keys, or published:NAME (`collotype list published`), found {value!r}")
+    return {"published": name}
+
+
+def kind_of_expectation(value: Any) -> str:
+    keys = value if isinstance(value, dict) else value.model_dump() if isinstance(value, Section) else {}
+    return "published" if set(keys) == {"published"} else "expect"
+
+
+Expected = Annotated[
+    Annotated[Expect, Tag("expect")] | Annotated[PublishedResult, Tag("published")],
+    Discriminator(kind_of_expectation),
+    BeforeValidator(published_by_name),
+]
+
+
+class Study(Section):
+    """One thing varied, and each of its values run over several seeds."""
+
+    vary: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict, max_length=1)
+    """A dotted key and its values, {train.batch: [8, 32, 128]}; the first is what the others are held against."""
+    variants: dict[Annotated[str, Field(pattern=r"^\w[\w.+-]*$")], dict[str, Any]] = Field(default_factory=dict)
+    """Instead of vary, where a value takes several keys: a name for each, with its changes by dotted key."""
+    seeds: PositiveInt = 5
+    """Consecutive training seeds of each, from train.seed on."""
+
+    @model_validator(mode="after")
+    def vary_in_one_way(self) -> "Study":
+        if bool(self.vary) == bool(self.variants):
+            found = "both" if self.vary else "neither"
+            raise ValueError(f"found {found} of vary (a key and its values) and variants (named changes); give one")
+        values = next(iter(self.vary.values()), [])
+        if structured := [value for value in values if isinstance(value, dict | list)]:
+            raise ValueError(
+                f"vary has the value {structured[0]!r}, which is no single one; give it a name in variants"
+            )
+        if len({str(value) for value in values}) < len(values):
+            raise ValueError(f"vary has a value twice: {', '.join(map(str, values))}")
+        return self
+
+    @property
+    def changes(self) -> dict[str, dict[str, Any]]:
+        """By the variant's name, which is that of its folder: what it changes."""
+        if self.variants:
+            return self.variants
+        ((key, values),) = self.vary.items()
+        last = key.rpartition(".")[2]
+        return {re.sub(r"[^\w.=+-]", "_", f"{last}={value}"): {key: value} for value in values}
 
 
 class Recipe(Section):
@@ -282,7 +354,10 @@ class Recipe(Section):
     negatives: Negatives = Negatives()
     train: Train
     evaluate: Sequence[Evaluate] = []
-    expect: list[Expect] = []
+    expect: Annotated[list[Expected], BeforeValidator(several)] = []
+    """Numbers, or names of published results, whose numbers take their places before a run."""
+    study: Study | None = None
+    """What is run many times instead of once."""
 
     @model_validator(mode="after")
     def cut_negatives_evenly(self) -> "Recipe":

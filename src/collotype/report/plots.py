@@ -2,7 +2,8 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
@@ -27,7 +28,7 @@ STYLE = {
 }
 
 
-def draw(paint: Any, width: float = 6.2, height: float = 3.0) -> str:
+def draw(paint: Any, width: float = 5.2, height: float = 2.7) -> str:
     """The SVG of what `paint(axes)` draws."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -46,13 +47,11 @@ def draw(paint: Any, width: float = 6.2, height: float = 3.0) -> str:
 def loss_curve(steps: Sequence[dict[str, Any]]) -> str:
     """Loss of every step, and its running mean over 20 steps."""
     # a skipped step may have none
-    steps = [row for row in steps if row["loss"] is not None]
-    numbers, losses = [row["step"] for row in steps], [row["loss"] for row in steps]
-    means = [sum(losses[max(0, i - 19) : i + 1]) / (i + 1 - max(0, i - 19)) for i in range(len(losses))]
+    losses = [(row["step"], row["loss"]) for row in steps if row["loss"] is not None]
 
     def paint(axes: Any) -> None:
-        axes.plot(numbers, losses, color=SOFT, linewidth=0.8, label="each step")
-        axes.plot(numbers, means, color=ACCENT, linewidth=1.6, label="mean of 20 steps")
+        axes.plot(*zip(*losses, strict=True), color=SOFT, linewidth=0.8, label="each step")
+        axes.plot(*zip(*running_mean(losses), strict=True), color=ACCENT, linewidth=1.6, label="mean of 20 steps")
         axes.set(xlabel="optimiser step", ylabel="loss (nats)", ylim=(0, None))
         axes.legend()
 
@@ -96,24 +95,99 @@ def metric_curve(
     return draw(paint)
 
 
-def seed_dots(results: dict[str, dict[str, Any]], metric: str, comparisons: Sequence[dict[str, Any]]) -> str:
-    """Each seed's value as a dot, mean and spread as a bar, expectations as bands; a row a dataset."""
-    datasets = list(results)
-    expected = {c["dataset"]: (c["expected"], c["tolerance"]) for c in comparisons if c["metric"] == metric}
+@dataclass(frozen=True)
+class Mark:
+    """A value in a row of `dots`."""
+
+    value: float
+    half: float | None = None
+    """Of the bar around it."""
+    singles: Sequence[float] = ()
+    """What it is the mean of."""
+
+
+def dots(
+    rows: Mapping[str, Sequence[Mark]],
+    metric: str,
+    bands: Mapping[str, tuple[float, float]] | None = None,
+    legend: Sequence[str] = (),
+) -> str:
+    """Values with their bars, a row each; several in one row (the sides of a comparison) in colours of their own.
+
+    Args:
+        bands: (expected value, tolerance) of a row.
+        legend: what the colours are.
+    """
+    abreast = max(len(marks) for marks in rows.values())
 
     def paint(axes: Any) -> None:
-        for place, dataset in enumerate(datasets):
-            found = results[dataset][metric]
-            if dataset in expected:
-                value, tolerance = expected[dataset]
-                axes.fill_betweenx(
-                    [place - 0.35, place + 0.35], value - tolerance, value + tolerance, color=SOFT, alpha=0.5
-                )
-            axes.errorbar(
-                found["mean"], place, xerr=found["std"] or 0, color=ACCENT, capsize=5, marker="|", markersize=14
+        for place, (row, marks) in enumerate(rows.items()):
+            if row in (bands or {}):
+                value, tolerance = bands[row]
+                edges = (value - tolerance, value + tolerance)
+                axes.fill_betweenx([place - 0.35, place + 0.35], *edges, color=SOFT, alpha=0.5, linewidth=0)
+            for number, (mark, colour) in enumerate(zip(marks, cycle(LINES), strict=False)):
+                height = place + (number - (abreast - 1) / 2) * 0.3
+                label = legend[number] if place == 0 and legend else None
+                style = {"color": colour, "capsize": 4, "marker": "|" if mark.singles else "o", "linestyle": "none"}
+                size = 14 if mark.singles else 5
+                axes.errorbar(mark.value, height, xerr=mark.half, markersize=size, label=label, **style)
+                axes.plot(mark.singles, [height] * len(mark.singles), "o", color=INK, markersize=3.5, alpha=0.7)
+        axes.set_yticks(range(len(rows)), rows)
+        low, high = axes.dataLim.x0, axes.dataLim.x1
+        # the whole scale, unless all of it happens within a third of it
+        room = 0.3 * (high - low)
+        limits = (-0.02, 1.02) if high - low > 1 / 3 else (max(-0.02, low - room), min(1.02, high + room))
+        axes.set(xlabel=display_name(metric), ylim=(len(rows) - 0.5, -0.5))
+        if limits[0] < limits[1]:
+            axes.set_xlim(limits)
+        if legend:
+            axes.legend(
+                loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(legend) if len("".join(legend)) < 30 else 1
             )
-            axes.plot(found["values"], [place] * len(found["values"]), "o", color=INK, markersize=4, alpha=0.7)
-        axes.set_yticks(range(len(datasets)), datasets)
-        axes.set(xlabel=display_name(metric), xlim=(0, 1), ylim=(len(datasets) - 0.5, -0.5))
 
-    return draw(paint, height=0.7 + 0.6 * len(datasets))
+    return draw(paint, height=0.8 + (0.35 + 0.2 * abreast) * len(rows))
+
+
+def overlay(lines: Mapping[str, Sequence[tuple[float, float]]], across: str, up: str) -> str:
+    """Curves over each other.
+
+    Args:
+        across, up: what the axes show, with units.
+    """
+
+    def paint(axes: Any) -> None:
+        for (label, points), colour in zip(lines.items(), cycle(LINES), strict=False):
+            few = len(points) <= 40
+            axes.plot(
+                *zip(*points, strict=True), color=colour, label=label, marker="o" if few else None, markersize=3.5
+            )
+        axes.set(xlabel=across, ylabel=up, xlim=(0, None), ylim=(0, None))
+        axes.legend()
+
+    return draw(paint)
+
+
+def running_mean(points: Sequence[tuple[float, float]], width: int = 20) -> list[tuple[float, float]]:
+    """Each value as the mean of the last `width`."""
+    values = [value for _, value in points]
+    means = [sum(values[max(0, i + 1 - width) : i + 1]) / min(i + 1, width) for i in range(len(values))]
+    return [(step, mean) for (step, _), mean in zip(points, means, strict=True)]
+
+
+def against_values(marks: Mapping[float, Mark], key: str, metric: str) -> str:
+    """Means with their spread over the values of a key, each single run as a dot."""
+
+    def paint(axes: Any) -> None:
+        values, means = list(marks), [mark.value for mark in marks.values()]
+        halves = [mark.half or 0 for mark in marks.values()]
+        axes.errorbar(values, means, yerr=halves, color=ACCENT, capsize=4, marker="o", markersize=4)
+        for value, mark in marks.items():
+            axes.plot([value] * len(mark.singles), mark.singles, "o", color=INK, markersize=3.5, alpha=0.5)
+        if min(values) > 0 and max(values) / min(values) >= 8:
+            axes.set_xscale("log")
+        axes.set_xticks(values, [f"{value:g}" for value in values])
+        axes.minorticks_off()
+        axes.set(xlabel=key, ylabel=display_name(metric), ylim=(0, 1.04 if axes.dataLim.y1 > 0.5 else None))
+
+    return draw(paint)

@@ -25,6 +25,8 @@ from collotype.recipe.clip import ClipEvaluate, ClipRecipe
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
+from collotype.runtime.shards.reader import Shards
+from collotype.runtime.shards.samples import counts
 from collotype.training.batch_norm import group_batch_norm
 from collotype.training.faults import allowed_bad
 from collotype.training.task import Batch, Loss, Outputs
@@ -95,9 +97,13 @@ class ClipTask:
     def sources(self) -> list[Any]:
         """
         Raises:
-            UserError: a source is not there, or more of it than the recipe allows cannot be used.
+            UserError: a source is not there, more of it than the recipe allows cannot be used, or its shards cannot be
+                kept at hand.
         """
         sources = [open_captions(source) for source in self.recipe.data.train]
+        for source in sources:
+            if isinstance(source, Shards):
+                source.require_room(self.recipe.data.shuffle_window)
         faults = [fault for source in sources for fault in source.faults]
         left_out = sum(fault.left_out for fault in faults)
         allowed = allowed_bad(self.recipe, left_out + sum(map(len, sources)))
@@ -232,7 +238,9 @@ class ClipTask:
             {"source": source.source, "examples": len(data), "sha256": data.fingerprint()}
             for source, data in zip(self.recipe.data.train, self.captioned, strict=True)
         ]
-        facts = {"train": {"examples": sum(source["examples"] for source in sources), "sources": sources}}
+        faults = counts(fault for source in self.sources for fault in source.faults)
+        examples = sum(source["examples"] for source in sources)
+        facts = {"train": {"examples": examples, "faults": faults, "sources": sources}}
         for choice in self.recipe.evaluate:
             facts |= facts_of(self.benchmarks(choice))
         return facts

@@ -1,34 +1,6 @@
 """Other tools' config files and command lines as recipes, without importing or running anything they name."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from collotype.recipe.imports.foreign import import_foreign, is_foreign
+from collotype.recipe.imports.imported import Imported, LeftOut, Origin
 
-
-@dataclass(frozen=True, kw_only=True)
-class Origin:
-    """What the other tool would have done where a recipe has nothing to say, because here it cannot go wrong."""
-
-    tool: str
-    """colpali-engine, open_clip, beit3 or transformers."""
-    launcher: str = "python"
-    processes: int = 1
-    settings: dict[str, Any] = field(default_factory=dict)
-    """In this project's words; the keys are listed in `origin.py` beside what the peers call them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LeftOut:
-    """A setting without counterpart, and why."""
-
-    name: str
-    value: str
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Imported:
-    """A recipe's values, what the other tool would have done beside them, and what could not be carried over."""
-
-    values: dict[str, Any]
-    origin: Origin
-    left_out: tuple[LeftOut, ...]
+__all__ = ["Imported", "LeftOut", "Origin", "import_foreign", "is_foreign"]

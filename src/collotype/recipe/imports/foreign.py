@@ -1,0 +1,125 @@
+"""What another tool's file or command is, and the recipe of it."""
+
+import re
+from pathlib import Path
+
+from collotype.recipe.imports import beit3, colpali_engine, open_clip
+from collotype.recipe.imports.configue import LONGEST_FILE, read_text
+from collotype.recipe.imports.imported import Imported
+from collotype.recipe.imports.launch import Launch, launch_of
+from collotype.recipe.imports.ledger import shown
+from collotype.recipe.imports.shell import simple_commands
+from collotype.recipe.imports.training_arguments import import_training_arguments
+from collotype.recipe.load import parse_recipe
+from collotype.runtime.errors import UserError
+
+KNOWN = (
+    "colpali-engine's configs (.yaml) and `train_colbert.py CONFIG.yaml`, open_clip's `-m open_clip_train.main …`, "
+    "BEiT-3's `run_beit3_finetuning.py …`, and transformers' TrainingArguments as JSON"
+)
+CONFIG = re.compile(r"^[ \t]*\\?\(\)[ \t]*:", re.MULTILINE)
+COMMAND_FILES = (".sh", ".bash", ".slurm", ".sbatch", ".txt", ".md", ".json")
+
+
+def is_foreign(text_or_path: str | Path) -> bool:
+    """Is it meant as another tool's file or command, rather than as a recipe's name or file?"""
+    path = as_file(text_or_path)
+    if path is None:
+        return len(str(text_or_path).split()) > 1 and not is_folder(text_or_path)
+    if path.suffix in (".yaml", ".yml"):
+        return bool(CONFIG.search(read_text(path)))
+    return path.suffix in COMMAND_FILES
+
+
+def import_foreign(text_or_path: str | Path, processes: int | None = None, examples: int | None = None) -> Imported:
+    """The recipe of another tool's config file or command line. Nothing that it names is imported or run.
+
+    Args:
+        text_or_path: a config file; a script or text file with a training command; or such a text itself.
+        processes: how many share a batch, where the text does not say; none takes one and says so in `left_out`.
+        examples: of the training data, where epochs must be counted and the text does not say how many.
+
+    Raises:
+        UserError: it is of no tool that is known, cannot be read, holds an impossible value or names what is unknown.
+    """
+    path = as_file(text_or_path)
+    if path is None and isinstance(text_or_path, Path):
+        raise UserError(f"There is no file {text_or_path}; give another tool's config or a script with its command.")
+    text = read_text(path) if path else str(text_or_path)
+    if len(text) > LONGEST_FILE:
+        raise UserError(f"The text has {len(text):,} characters; give the training command alone.")
+    imported = read(path, text, processes, examples)
+    parse_recipe(imported.values, f"What {path or 'the command'} means as a recipe")
+    return imported
+
+
+def is_folder(name: str | Path) -> bool:
+    try:
+        return Path(name).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def as_file(text_or_path: str | Path) -> Path | None:
+    """The file of that path, if there is one."""
+    try:
+        path = Path(text_or_path)
+        return path if path.is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
+def read(path: Path | None, text: str, processes: int | None, examples: int | None) -> Imported:
+    name = str(path or "the text")
+    if (path and path.suffix == ".json") or text.lstrip().startswith("{"):
+        return import_training_arguments(text, name, processes or 1, examples)
+    if path and path.suffix == ".py":
+        raise UserError(f"{path} is a Python program, which is not run; give the YAML config, or the training command.")
+    if (path and path.suffix in (".yaml", ".yml")) or CONFIG.search(text):
+        given = None if path else text
+        return colpali_engine.import_config(path or Path("the text"), given, None, text, processes, examples)
+    return read_command(path, text, processes, examples)
+
+
+def read_command(path: Path | None, text: str, processes: int | None, examples: int | None) -> Imported:
+    """The recipe of the one training command in a text."""
+    launches = [launch for command in simple_commands(text) if (launch := launch_of(command))]
+    known = [launch for launch in launches if tool_of(launch)]
+    if len(known) > 1:
+        names = ", ".join(shown(launch.tail) for launch in known[:4])
+        raise UserError(f"The text has {len(known)} training commands ({names}); give one of them.")
+    if not known:
+        others = f"; it starts {shown(launches[0].program)}" if launches else ""
+        raise UserError(f"{shown(str(path or text))!r} is nothing that can be imported{others}. Known are {KNOWN}.")
+    launch = known[0]
+    stem = path.stem if path else tool_of(launch)
+    if tool_of(launch) == "open_clip":
+        return open_clip.import_command(launch, text, stem, processes, examples)
+    if tool_of(launch) == "beit3":
+        return beit3.import_command(launch, text, stem, processes, examples)
+    configs = [word for word in launch.arguments if word.endswith((".yaml", ".yml"))]
+    if not configs:
+        raise UserError(
+            f"The command starts {shown(launch.tail)} without a .yaml config, which is what can be imported; "
+            "name one (a config in Python is not run)."
+        )
+    config = find_config(configs[0], path)
+    context = f"{text}\n{read_text(config)}"
+    return colpali_engine.import_config(config, None, launch, context, processes, examples)
+
+
+def tool_of(launch: Launch) -> str | None:
+    """Which tool's training program this starts."""
+    if launch.program in open_clip.MODULES or launch.program.endswith(("open_clip_train/main.py", "training/main.py")):
+        return "open_clip"
+    if launch.tail == beit3.SCRIPT:
+        return "beit3"
+    return "colpali-engine" if launch.tail == "train_colbert.py" else None
+
+
+def find_config(name: str, script: Path | None) -> Path:
+    """The config that a command names, from where the command is run or where its script lies."""
+    for folder in (Path(), script.parent if script else Path()):
+        if found := as_file(folder / name):
+            return found
+    raise UserError(f"The command's config {shown(name)} is not there; run this where the command would be run.")

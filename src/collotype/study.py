@@ -1,0 +1,94 @@
+"""Many runs instead of one: what a recipe's study varies, or only the seed; each run in a folder of its own."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from collotype.pipeline import Listener, Run, prepare, require_same_science, resolve, run
+from collotype.recipe import Recipe
+from collotype.recipe.load import variants_of
+from collotype.report.html import write_study_report
+from collotype.report.record import read_record
+from collotype.report.study import Variant, as_markdown, headlines, summarise, table
+from collotype.runtime.device import pick_device
+from collotype.runtime.errors import InterruptedRunError, UserError
+from collotype.runtime.files import write_json, write_text
+from collotype.runtime.process import World, on_main, process_group
+
+
+def run_study(
+    recipe: str | Path | Recipe,
+    seeds: int | None = None,
+    out: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    smoke: bool = False,
+    resume: bool = False,
+    listener: Listener | None = None,
+    **settings: Any,
+) -> tuple[Path, dict[str, Any]]:
+    """Runs every variant of a recipe's study, or the recipe itself, with consecutive training seeds, each run in its
+    own folder below `out`: VARIANT/seed-N.
+
+    Args:
+        seeds: how many; none takes the study's.
+        resume: finished runs are kept and not run again.
+        settings: as of `pipeline.run`.
+
+    Returns:
+        the folder, with `study.json`, `table.md` and `report.html`, which grow with each variant; and what `study.json`
+        holds.
+
+    Raises:
+        UserError: as of `pipeline.run`; of all variants before the first of them runs.
+    """
+    base, world = resolve(recipe, overrides, smoke), World.from_environment()
+    if base.study and smoke:
+        raise UserError(
+            f"{base.name} is a study, whose variants would all become the same smoke form; shorten it instead, for "
+            "example with --set train.steps=8 --seeds 1."
+        )
+    folder = Path(out or Path("runs") / (base.name if base.study else f"{base.name}-seeds"))
+    variants, count = variants_of(base), seeds or (base.study.seeds if base.study else 1)
+    changes = base.study.changes if base.study else {}
+    done: list[Variant] = []
+    with process_group(world, device := pick_device(world)):
+        for one in variants.values() if base.study else ():
+            prepare(one, world, device)
+        for name, one in variants.items():
+            numbers = range(one.train.seed, one.train.seed + count)
+            folders = [f"{name}/seed-{number}".lstrip("/") for number in numbers]
+            runs = [
+                run_or_read(with_seed(one, number), folder / place, resume, listener, settings)
+                for number, place in zip(numbers, folders, strict=True)
+            ]
+            results = [each.results for each in runs]
+            done.append(
+                Variant(name=name, changes=changes.get(name, {}), seeds=numbers, folders=folders, results=results)
+            )
+            summary = summarise(base, done)
+            on_main(world, lambda summary=summary: conclude(folder, summary))
+    return folder, summary
+
+
+def with_seed(recipe: Recipe, seed: int) -> Recipe:
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"seed": seed})})
+
+
+def run_or_read(
+    recipe: Recipe, folder: Path, resume: bool, listener: Listener | None, settings: Mapping[str, Any]
+) -> Run:
+    """The run, or what is there of it already if that is finished."""
+    if resume and (folder / "record.json").is_file():
+        require_same_science(folder, resolve(folder, None), recipe)
+        return Run(folder, read_record(folder))
+    try:
+        return run(recipe, out=folder, resume=resume, listener=listener, **settings)
+    except InterruptedRunError as stop:
+        done = str(stop).partition(";")[0]
+        raise InterruptedRunError(f"{folder}: {done}; go on with the same command and --resume.") from None
+
+
+def conclude(folder: Path, summary: Mapping[str, Any]) -> None:
+    write_json(folder / "study.json", summary)
+    write_text(folder / "table.md", as_markdown(table(summary, headlines(summary))))
+    write_study_report(folder)

@@ -1,0 +1,19 @@
+python -m open_clip_train.main \
+         --train-data="cc3m-wds/cc3m-train-{0000..0575}.tar" \
+         --train-num-samples 2905954 \
+         --val-data="cc3m-wds/cc3m-validation-{0000..0015}.tar" \
+         --val-num-samples 13443 \
+         --dataset-type webdataset \
+         --batch-size 256 \
+         --warmup 2000 \
+         --epochs 10 \
+         --lr 5e-4 \
+         --precision amp \
+         --workers 6 \
+         --model "roberta-ViT-B-32" \
+         --lock-text \
+         --lock-text-unlocked-layers 10 \
+         --name "10_unfrozen" \
+         --report-to "wandb" \
+         --wandb-project-name "open-clip-brdcst" \
+         --name "openclip-cc3m"
