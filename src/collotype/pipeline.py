@@ -120,7 +120,9 @@ def plan_of(
     datasets: Collection[str] | None,
 ) -> Plan:
     endings = ("",) if recipe.train.ema_decay is None else ("", f"@{EMA}")
-    versions = None if datasets is None else [f"{name}{ending}" for ending in endings for name in datasets]
+    versions = (
+        None if datasets is None else [f"{name}{ending}" for ending in endings for name in datasets if name != "train"]
+    )
     plan = make_plan(
         recipe,
         processes=world.size,
@@ -132,6 +134,7 @@ def plan_of(
         examples=examples,
         datasets=versions,
         metrics=task.metrics(),
+        faults=data.get("train", {}).get("faults", {}),
     )
     return {**plan, "data": beside_published(data, recipe.data.train)}
 

@@ -1,7 +1,8 @@
 """The plan: a recipe's numbers resolved for the hardware at hand. No weights are touched."""
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from collotype.check.estimate import disk_mib, memory_mib, step_seconds
@@ -27,6 +28,7 @@ def make_plan(
     examples: int | None,
     datasets: Collection[str] | None,
     metrics: Collection[str],
+    faults: Mapping[str, int] = MappingProxyType({}),
 ) -> Plan:
     """Everything a run will do. What cannot be known is missing.
 
@@ -35,6 +37,7 @@ def make_plan(
         hardware: what the device can do.
         model: the task's own facts (`parameters`, `trainable_parameters`, …).
         examples: there are to train on; none: nobody knows.
+        faults: how many examples are left out or doubtful, by cause.
         datasets: what the recipe's suites measure ("SUITE/DATASET"); none: not all of it is known.
         metrics: by which numbers.
 
@@ -70,6 +73,7 @@ def make_plan(
         "steps": train.steps,
         "warmup_steps": recipe.warmup_steps,
         **({} if examples is None else epochs_of(recipe, examples)),
+        **({"faults_of_data": ", ".join(f"{count:,} {cause}" for cause, count in faults.items())} if faults else {}),
         "learning_rate": curve(recipe),
         **({"precision": precision} if precision else {}),
         "shard": train.shard if processes > 1 else "none",

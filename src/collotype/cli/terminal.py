@@ -1,5 +1,6 @@
 """What a person sees of a run: progress while it goes (in a terminal only), tables at its end."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,12 +131,17 @@ class Stages:
 
 def results_table(title: str, results: dict[str, dict[str, float]]) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("dataset")
-    for metric in columns(results):
-        table.add_column(metric, justify="right", overflow="fold")
+    table.add_column("dataset", overflow="fold")
+    add_metrics(table, columns(results))
     for dataset, metrics in results.items():
         table.add_row(dataset, *cells(metrics, columns(results)))
     return table
+
+
+def add_metrics(table: Table, names: Sequence[str]) -> None:
+    """Under names that break between words where a terminal is narrow."""
+    for name in names:
+        table.add_column(display_name(name), justify="right", overflow="fold")
 
 
 BASELINES = ("chance", "most_frequent_answer", "most_frequent_of_each_wording")
@@ -148,8 +154,7 @@ def evaluation_table(measured: dict[str, list[Measured]]) -> Table:
     for name in ("dataset", "model"):
         table.add_column(name, overflow="fold")
     shown = columns(results_of(next(iter(measured.values()))))
-    for metric in shown:
-        table.add_column(metric, justify="right", overflow="fold")
+    add_metrics(table, shown)
     for row in zip(*measured.values(), strict=True):
         for model, one in zip(measured, row, strict=True):
             table.add_row(one.dataset, model, *cells(one.metrics, shown))

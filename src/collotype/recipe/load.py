@@ -3,7 +3,7 @@
 import copy
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -130,10 +130,7 @@ def holds_pdfs_only(folder: Path) -> bool:
 def explain(error: ValidationError, origin: str) -> str:
     """The first problem of a recipe, as one sentence."""
     first = error.errors()[0]
-    # pydantic puts the kind of a source between its number and its keys, where the recipe has nothing
-    parts = [
-        part for before, part in zip((None, *first["loc"]), first["loc"], strict=False) if not is_kind(before, part)
-    ]
+    parts = [part for at, part in enumerate(first["loc"]) if not is_kind(first["loc"], at)]
     place = ".".join(map(str, parts)) or "the top level"
     if first["type"] == "value_error":
         problem = str(first["ctx"]["error"])
@@ -145,8 +142,12 @@ def explain(error: ValidationError, origin: str) -> str:
     return f"{origin}, at {place}: {problem}{more}."
 
 
-def is_kind(before: Any, part: Any) -> bool:
-    return isinstance(before, int) and isinstance(part, str)
+def is_kind(location: Sequence[str | int], at: int) -> bool:
+    """Is this part of a place pydantic's own? It puts the kind of a source after its number, and a type after a key
+    that takes several."""
+    part = location[at]
+    of_source = location[0] == "data" and at > 0 and isinstance(location[at - 1], int)
+    return isinstance(part, str) and (of_source or not part.isidentifier())
 
 
 def read_values(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:

@@ -120,8 +120,19 @@ class Beit3Task:
 
     @cached_property
     def vocabulary(self) -> tuple[str, ...]:
-        """The answers to choose from."""
-        return self.contents.answer_list if self.contents else self.named_answers() or self.common_answers()
+        """The answers to choose from.
+
+        Raises:
+            UserError: they are not as many as the recipe says.
+        """
+        found = self.contents.answer_list if self.contents else self.named_answers() or self.common_answers()
+        wanted = self.recipe.data.num_answers
+        if wanted not in (None, len(found)):
+            raise UserError(
+                f"There are {len(found):,} answers to choose from, and data.num_answers is {wanted:,}: other data than "
+                "the recipe's, or files that are not whole; copy them again, or set data.num_answers to null."
+            )
+        return found
 
     @cached_property
     def tokenizer(self) -> Beit3Tokenizer:

@@ -26,6 +26,8 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
 from collotype.runtime.shapes import shapes_only
+from collotype.runtime.shards.reader import Shards
+from collotype.runtime.shards.samples import counts
 from collotype.training.batch_norm import group_batch_norm
 from collotype.training.faults import allowed_bad
 from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
@@ -96,9 +98,13 @@ class ClipTask:
     def sources(self) -> list[Any]:
         """
         Raises:
-            UserError: a source is not there, or more of it than the recipe allows cannot be used.
+            UserError: a source is not there, more of it than the recipe allows cannot be used, or its shards cannot be
+                kept at hand.
         """
         sources = [open_captions(source) for source in self.recipe.data.train]
+        for source in sources:
+            if isinstance(source, Shards):
+                source.require_room(self.recipe.data.shuffle_window)
         faults = [fault for source in sources for fault in source.faults]
         left_out = sum(fault.left_out for fault in faults)
         allowed = allowed_bad(self.recipe, left_out + sum(map(len, sources)))
@@ -235,7 +241,8 @@ class ClipTask:
         return facts
 
     def train_facts(self) -> dict[str, Any]:
-        return facts_of_sources(self.recipe.data.train, self.captioned)
+        faults = counts(fault for source in self.sources for fault in source.faults)
+        return facts_of_sources(self.recipe.data.train, self.captioned) | {"faults": faults}
 
     def facts_of(self, choice: ClipEvaluate) -> dict[str, Any]:
         return facts_of(self.benchmarks(choice))
