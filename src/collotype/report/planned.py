@@ -33,6 +33,8 @@ def in_words(recipe: Values, plan: Values) -> dict[str, str]:
         lines["prompts"] = f"{plan['preset']}{pages}"
     if data := data_line(plan):
         lines["data"] = data
+    if "faults_of_data" in plan:
+        lines["faults"] = plan["faults_of_data"]
     if "estimate" in plan:
         lines["needs"] = needs_line(recipe, plan)
     return lines
