@@ -78,7 +78,9 @@ def test_check_shows_the_plan_and_writes_nothing(cli, tmp_path: Path) -> None:
     done = cli("check", "desk-colpali", "--set", "train.steps=8", "--json", cwd=tmp_path)
     shown = json.loads(done.stdout)
     assert shown["plan"]["steps"] == 8 and shown["plan"]["negatives_per_query"] == shown["plan"]["batch"] - 1
-    assert cli("check", "desk-colpali").stdout.startswith("name: desk-colpali\n")
+    text = cli("check", "desk-colpali").stdout
+    assert text.startswith("desk-colpali\n") and "31 negatives per query" in text
+    assert cli("check", "desk-colpali", "--recipe").stdout.startswith("name: desk-colpali\n")
     assert list(tmp_path.iterdir()) == []
 
 
