@@ -79,6 +79,8 @@ def test_the_same_pictures_are_held_out_wherever_the_file_is(root: Path) -> None
         (root.parent / "held-out.json").write_text(content)
         with pytest.raises(UserError, match=rf"held-out\.json {told}"):
             read(root, "val")
+    with pytest.raises(UserError, match=r"below\.json, which is to say what is held out, cannot be written"):
+        read_vqav2(root, "val", root.parent / "held-out.json" / "below.json", num_held_out=4)
     with pytest.raises(UserError, match="val2014 has 12 pictures, of which 1000"):
         read_vqav2(root, "train", root / "none.json")
 

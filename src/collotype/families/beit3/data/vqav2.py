@@ -190,7 +190,7 @@ def is_held_out(names: dict[tuple[str, int], int], file: Path, seed: int, count:
     """Which pictures are held out, bool, by number; those that `file` lists, or which it lists from now on.
 
     Raises:
-        UserError: the file lists pictures that val2014 has not, or there are not so many.
+        UserError: the file lists pictures that val2014 has not, or cannot be written, or there are not so many.
     """
     there = sorted(image for folder, image in names if folder == HELD_OUT_OF)
     if file.is_file():
@@ -206,7 +206,12 @@ def is_held_out(names: dict[tuple[str, int], int], file: Path, seed: int, count:
                 "(num_held_out of the source), or name a file that lists them (held_out)."
             )
         chosen = sorted(random.Random(derive_seed(seed, "VQAv2, held out")).sample(there, count))
-        write_json(file, {"what": f"pictures of {HELD_OUT_OF} held out", "seed": seed, "image_ids": chosen})
+        try:
+            write_json(file, {"what": f"pictures of {HELD_OUT_OF} held out", "seed": seed, "image_ids": chosen})
+        except UserError as error:
+            raise UserError(
+                f"{file}, which is to say what is held out, cannot be written; name a file elsewhere with held_out."
+            ) from error
     wanted = {(HELD_OUT_OF, image) for image in chosen}
     return np.fromiter((name in wanted for name in names), bool, len(names))
 
