@@ -22,7 +22,10 @@ ALL = (
     "memory",
     "preprocess",
     "pooling",
+    "search",
+    "search_processes",
     "invariance",
+    "serve",
 )
 
 

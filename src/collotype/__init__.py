@@ -9,6 +9,7 @@ import importlib
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "Index": "collotype.search.index",
     "Recipe": "collotype.recipe",
     "load": "collotype.families",
     "load_recipe": "collotype.recipe",

@@ -11,7 +11,22 @@ from typing import Any
 
 import typer
 
-from collotype.cli import check, compare, compress, evaluate, export, import_, list_, mine, report, run, train
+from collotype.cli import (
+    check,
+    compare,
+    compress,
+    evaluate,
+    export,
+    import_,
+    index,
+    list_,
+    mine,
+    report,
+    run,
+    search,
+    serve,
+    train,
+)
 from collotype.runtime.errors import PeerError, UserError
 from collotype.runtime.leave import leave
 
@@ -56,9 +71,16 @@ for name, command in {
     "report": report.report,
     "compare": compare.compare,
     "compress": compress.compress,
+    "search": search.search,
+    "serve": serve.serve,
     "list": list_.list_,
 }.items():
     app.command(name)(in_a_sentence(command))
+
+of_index = typer.Typer(cls=index.SourcesOrCommand, help=index.add.__doc__, no_args_is_help=True)
+for name, command in index.COMMANDS.items():
+    of_index.command(name)(in_a_sentence(command))
+app.add_typer(of_index, name="index")
 
 
 def take_local_rank(arguments: list[str]) -> list[str]:

@@ -23,7 +23,7 @@ from collotype.cli.options import (
 
 def evaluate(
     models: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="Model folders, e.g. runs/desk-colpali/model, or bm25.")
+        list[str], typer.Argument(metavar="MODEL...", help="Model folders, e.g. runs/desk-colpali/model; bm25, reader.")
     ],
     suite: Suite = None,
     path: DataPath = None,
@@ -65,7 +65,7 @@ def evaluate(
     answers: Answers = None,
     as_json: Json = False,
 ) -> None:
-    """Evaluate trained models, or the baseline bm25, on a suite."""
+    """Evaluate trained models, the baseline bm25, or the reader of words, on a suite."""
     import collotype
     from collotype import families
     from collotype.evaluation.exchange import write_all
@@ -73,6 +73,8 @@ def evaluate(
     from collotype.recipe.load import load_evaluation
     from collotype.runtime.files import cache_folder
     from collotype.runtime.process import World
+    from collotype.search.encoders import READER
+    from collotype.search.evaluation import evaluate as evaluate_words
 
     family = families.family_of(models[0])
     keys = {"path": path, "name": name, "data_dir": data_dir, "only": only, "split": split, "counting": counting}
@@ -81,7 +83,10 @@ def evaluate(
     choice = load_evaluation(family, suite=suite or families.family(family).DEFAULT_SUITE, **keys)
     kept = None if no_cache else cache or cache_folder()
     options = {"preset": preset, "base": base, "activation": activation, "tokenizer": tokenizer, "answers": answers}
-    measured = families.evaluate(models, choice, kept, batch_tokens, out, precision, **options)
+    trained = [model for model in models if model != READER]
+    measured = families.evaluate(trained, choice, kept, batch_tokens, out, precision, **options)
+    if READER in models:
+        measured[READER] = evaluate_words(READER, choice, World.from_environment(), kept)
     if not World.from_environment().is_main:
         return
     for model, found in measured.items() if out else ():

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -25,6 +25,9 @@ from collotype.recipe import Recipe
 from collotype.report.compare import Comparison, in_short
 from collotype.report.study import headlines, table
 from collotype.report.verdict import in_words, left_open
+
+if TYPE_CHECKING:
+    from collotype.search.check import Checked
 
 
 class Terminal(Listener):
@@ -178,6 +181,18 @@ def compression_tables(rows: list[dict[str, Any]]) -> list[Table]:
         quality = (f"{row['metrics'][row['headline']]:.3f}", f"{row['difference']:+.3f}" if row["method"] else "")
         tables[row["dataset"]].add_row(row["method"] or "none", str(row["factor"]), *size, *quality)
     return list(tables.values())
+
+
+def index_table(found: "Checked") -> Table:
+    """Recall, CPU time and bytes of each way of searching and storing an index's pages."""
+    title = f"{found.pages:,} pages, {found.queries} queries {found.source}"
+    shown = Table("way", title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("pages", f"recall@{found.k}", "CPU ms, median", "95 %", "bytes a page"):
+        shown.add_column(name, justify="right")
+    for way in found.ways:
+        times = ["" if time is None else f"{time:.1f}" for time in (way.cpu_ms_p50, way.cpu_ms_p95)]
+        shown.add_row(way.name, f"{way.pages:,}", f"{way.recall:.3f}", *times, f"{way.bytes_per_page:,.0f}")
+    return shown
 
 
 def print_comparison(console: Console, found: Comparison) -> None:

@@ -70,6 +70,8 @@ class Encoder(Protocol):
     """Digest of all that decides a vector: an index belongs to one."""
     dim: int
     interaction: Literal["late", "single"]
+    looks_at: Literal["picture", "words"]
+    """Which of a page it reads; the words of a page without a text layer are read off its picture before."""
 
     def encode_pages(self, pages: Sequence[Page]) -> list[EncodedPage]: ...
 

@@ -10,11 +10,12 @@ from tests.families.retriever.benchmarks.parquet_sets import png, write_table
 
 from collotype.families.retriever.benchmarks.benchmark import Pages
 from collotype.families.retriever.benchmarks.qa import read_qa
-from collotype.families.retriever.bm25 import Bm25, words
+from collotype.families.retriever.bm25 import Bm25
 from collotype.families.retriever.cache import Cache
 from collotype.families.retriever.evaluate import evaluate
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import World
+from collotype.runtime.terms import terms
 
 TEXTS = ["red apple, red leaf", "green leaf", "", "ein Apfel"]
 
@@ -37,7 +38,7 @@ def pages_of(texts: list[str]) -> Pages:
     ],
 )
 def test_words_of_any_script(text: str, found: list) -> None:
-    assert words(text) == found
+    assert terms(text) == found
 
 
 def test_scores_are_the_formulas() -> None:

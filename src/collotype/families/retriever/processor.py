@@ -137,6 +137,15 @@ class Processor:
         ids, positions = self.query_ids(query, cut)
         return [(position, self.tokenizer.decode([ids[position]]).strip()) for position in positions]
 
+    def query_places(self, query: str) -> list[tuple[int, tuple[int, int]]]:
+        """The query's own tokens: (position among its vectors, where in the query its characters begin and end)."""
+        encoded, own = self._in_frame(query)
+        start = len(self.preset.query_bos + self.preset.query_prefix)
+        return [
+            (place, (max(0, encoded.offsets[place][0] - start), min(len(query), encoded.offsets[place][1] - start)))
+            for place in own
+        ]
+
     def page_ids(self, size: tuple[int, int]) -> list[int]:
         """Token ids of a page of that (width, height) in pixels."""
         text = self.preset.page(self.layout.text(size, self.image_token))

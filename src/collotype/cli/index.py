@@ -1,0 +1,168 @@
+"""`collotype index`: a group whose own arguments are sources; `collotype index ./check` indexes what has a command's
+name."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from collotype.cli.index_check import check
+from collotype.cli.options import Base, Json, Preset
+from collotype.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    import click
+
+    from collotype.search.index import Index
+    from collotype.search.ingest import Report
+    from collotype.search.pages import Encoder
+
+ADD = "add"
+SHOWN = 5
+"""Of what was skipped for one cause."""
+IndexFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The index.")]
+
+
+class SourcesOrCommand(TyperGroup):
+    """`collotype index SOURCE…` is `collotype index add SOURCE…`."""
+
+    def resolve_command(
+        self, ctx: "click.Context", args: list[str]
+    ) -> "tuple[str | None, click.Command | None, list[str]]":
+        known = args[0] in self.commands
+        return super().resolve_command(ctx, args if known else [ADD, *args])
+
+    def parse_args(self, ctx: "click.Context", args: list[str]) -> list[str]:
+        # options may stand before the first source
+        if args and args[0].startswith("-") and args[0] not in ctx.help_option_names:
+            args = [ADD, *args]
+        return super().parse_args(ctx, args)
+
+
+def add(
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="PDFs, pictures, folders of them.")],
+    to: Annotated[Path, typer.Option("--to", help="The index's folder; made if it is not there.")],
+    model: Annotated[
+        str | None,
+        typer.Option(help="A retriever's folder, or reader (words only, no GPU) [default: the index's, or reader]."),
+    ] = None,
+    preset: Preset = None,
+    base: Base = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Of a new index's vectors: fp16, or int8 for half the bytes [default: fp16].")
+    ] = None,
+    pool_factor: Annotated[
+        int | None, typer.Option(help="Of a new index: how many vectors of a page become one [default: 1].")
+    ] = None,
+    keep_gone: Annotated[bool, typer.Option("--keep-gone", help="Keep documents whose file is gone.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes that read files.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Index PDFs and pictures: what is new or changed is encoded, what is gone is deleted; stopped, it goes on."""
+    from collotype.cli.terminal import Stages
+    from collotype.search.ingest import ingest
+    from collotype.search.ingest.sources import find_files
+
+    find_files(sources)  # before a model is loaded or a folder made
+    index, encoder = open_or_create(to, model, preset, base, precision, pool_factor)
+    with Stages(quiet=as_json) as told:
+        report = ingest(sources, index, encoder, prune=not keep_gone, workers=workers, told=told)
+    if report.added or report.removed:
+        index.optimize()
+    if as_json:
+        print(json.dumps({"index": str(to), "found_by": encoder.name, "pages": len(index), **asdict(report)}))
+    else:
+        show(report, index, encoder.name)
+
+
+def open_or_create(
+    to: Path,
+    model: str | None,
+    preset: str | None,
+    base: str | None,
+    precision: str | None,
+    pool_factor: int | None,
+) -> "tuple[Index, Encoder]":
+    """The index in `to` with its model, or a new one."""
+    from collotype.search import about
+    from collotype.search.encoders import READER, open_encoder
+    from collotype.search.index import Index
+    from collotype.search.ingest import Ledger
+
+    asked = {"model": model, "preset": preset, "base": base}
+    settings = {"precision": precision, "pool_factor": pool_factor}
+    settings = {name: value for name, value in settings.items() if value is not None}
+    if about.is_index(to):
+        if settings:
+            raise UserError(f"There is an index in {to} already, which keeps its {next(iter(settings))}; leave it out.")
+        asked = asked if model else Ledger(to).model() or {**asked, "model": READER}
+        encoder = open_encoder(**asked)
+        return Index.open(to, encoder), encoder
+    asked["model"] = model or READER
+    encoder = open_encoder(**asked)
+    made_by = {"encoder_name": encoder.name, "identity": encoder.identity}
+    index = Index.create(to, **made_by, dim=encoder.dim, interaction=encoder.interaction, **settings)
+    Ledger(to).update({}, {name: absolute(value) for name, value in asked.items()})
+    return index, encoder
+
+
+def absolute(place: str | None) -> str | None:
+    """A folder by a path that holds wherever the next command runs; other names as they are."""
+    return str(Path(place).absolute()) if place and Path(place).is_dir() else place
+
+
+def show(report: "Report", index: "Index", found_by: str) -> None:
+    new = f"{report.added:,} pages indexed, {report.unchanged:,} unchanged, {report.removed:,} removed"
+    print(f"{index.folder}: {new}; {len(index):,} pages by {found_by}.")
+    for cause, count in report.causes().items():
+        print(f"skipped, {cause}: {count:,}")
+        for one in [one for one in report.skipped if one.cause == cause][:SHOWN]:
+            print(f"  {one.document}{f', page {one.page}' if one.page else ''}: {one.detail}")
+        if count > SHOWN:
+            print(f"  … and {count - SHOWN:,} more; --json has all of them")
+
+
+def remove(
+    index: IndexFolder,
+    documents: Annotated[list[str], typer.Argument(metavar="DOCUMENT...", help="As hits name them.")],
+) -> None:
+    """Delete documents from an index; their files stay."""
+    from collotype.search.index import Index
+    from collotype.search.ingest import Ledger
+
+    opened = Index.open(index)
+    known = {document.name for document in opened.documents()}
+    for document in documents:
+        if document not in known:
+            raise UserError(f"{index} has no document {document!r}; it has {', '.join(sorted(known)[:5]) or 'none'}.")
+    for document in documents:
+        print(f"{document}: {opened.delete(document):,} pages deleted.")
+    Ledger(index).update(dict.fromkeys(documents))
+
+
+def push(
+    index: IndexFolder,
+    to: Annotated[str, typer.Option("--to", metavar="ADDRESS", help="qdrant://HOST:PORT/COLLECTION.")],
+    as_json: Json = False,
+) -> None:
+    """Send an index to Qdrant without encoding; the next push sends what changed. QDRANT_API_KEY is its key."""
+    from collotype.cli.terminal import Stages
+    from collotype.search.addresses import parse
+    from collotype.search.index import Index
+
+    parse(to)
+    opened = Index.open(index)
+    from collotype.search import qdrant
+
+    with Stages(quiet=as_json) as told:
+        done = qdrant.push(opened, to, told)
+    if as_json:
+        print(json.dumps({"index": str(index), "to": to, **asdict(done)}))
+    else:
+        print(f"{to}: {done.sent:,} pages sent, {done.unchanged:,} unchanged, {done.removed:,} removed.")
+
+
+COMMANDS = {ADD: add, "check": check, "remove": remove, "push": push}

@@ -1,0 +1,97 @@
+"""`collotype search`."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from collotype.cli.options import IndexPlace, Json
+from collotype.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from collotype.search.library import IndexLibrary
+    from collotype.search.pages import Hit
+
+HEATMAP_PX = 1200
+
+
+def search(
+    index: IndexPlace,
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="What to look for.")],
+    top_k: Annotated[int, typer.Option("--top-k", min=1, help="How many pages.")] = 5,
+    documents: Annotated[
+        list[str], typer.Option("--document", metavar="NAME", help="Search in this document; repeatable.")
+    ] = [],  # noqa: B006 - typer makes a fresh list
+    heatmap: Annotated[
+        Path | None, typer.Option("--heatmap", metavar="FILE", help="A picture of the best page, its places lit.")
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say how the pages were found.")] = False,
+    as_json: Json = False,
+) -> None:
+    """The pages that answer a query best, and where on the page each of its words was found."""
+    from collotype.search.ingest.drawing import Drawer
+    from collotype.search.library import open_library
+
+    if not query.strip():
+        raise UserError("The query is empty; give it at least one word.")
+    drawer = Drawer()
+    library = open_library(index, drawer.draw)
+    known = {document.name for document in library.documents()}
+    for document in documents:
+        if document not in known:
+            raise UserError(f"{index} has no document {document!r}; it has {', '.join(sorted(known)[:5]) or 'none'}.")
+    hits, how = library.index.explained(library.encoded(query), top_k, documents=documents or None)
+    if heatmap and hits:
+        draw(library, hits[0], query, heatmap)
+    drawer.close()
+    if as_json:
+        found = {"query": query, "found_by": library.encoder, "hits": [as_dict(library, hit) for hit in hits]}
+        print(json.dumps({**found, "explanation": asdict(how)} if explain else found, ensure_ascii=False))
+        return
+    show(library, hits, query)
+    if heatmap and hits:
+        print(f"heatmap of the first: {heatmap}")
+    if explain:
+        print("\n".join(f"{name}: {value}" for name, value in asdict(how).items() if value is not None))
+
+
+def draw(library: "IndexLibrary", hit: "Hit", query: str, file: Path) -> None:
+    """
+    Raises:
+        UserError: the file's ending is no picture's, or the page's own file is gone.
+    """
+    from PIL import Image
+
+    from collotype.runtime.files import atomic_file
+
+    Image.init()
+    if (kind := Image.EXTENSION.get(file.suffix.lower())) not in Image.SAVE:
+        raise UserError(f"--heatmap {file} ends as no picture does; take .png or .jpg.")
+    picture = library.heatmap(hit.document, hit.page, query, HEATMAP_PX)
+    with atomic_file(file) as scratch:
+        picture.save(scratch, kind)
+
+
+def link(library: "IndexLibrary", hit: "Hit") -> str:
+    """The page in its file, as browsers and PDF viewers open it; by its document's name where the file is gone."""
+    try:
+        return f"{library.file(hit.document)}#page={hit.page}"
+    except UserError:
+        return hit.link
+
+
+def as_dict(library: "IndexLibrary", hit: "Hit") -> dict[str, object]:
+    return {**asdict(hit), "link": link(library, hit)}
+
+
+def show(library: "IndexLibrary", hits: "list[Hit]", query: str) -> None:
+    print(f"“{query}” by {library.encoder}")
+    if not hits:
+        print("no page was found")
+    for place, hit in enumerate(hits, start=1):
+        print(f"{place}. {hit.document}, page {hit.page} · {hit.score:.2f}")
+        if hit.text:
+            print(f"   {hit.text}")
+        print(f"   {link(library, hit)}")

@@ -1,0 +1,69 @@
+"""`collotype serve`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from collotype.cli.options import IndexPlace
+from collotype.runtime.errors import UserError
+
+
+def serve(
+    index: IndexPlace,
+    host: Annotated[str, typer.Option(help="The address to listen at; 0.0.0.0 for every one.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8080,
+    api_key: Annotated[
+        str | None,
+        typer.Option(envvar="COLLOTYPE_API_KEY", help="Asked of every client; better given by the variable."),
+    ] = None,
+    open_to_all: Annotated[
+        bool, typer.Option("--open", help="Allow other machines without a key, with a --host that they reach.")
+    ] = False,
+    read_only: Annotated[bool, typer.Option("--read-only", help="No uploads, no deletes.")] = False,
+    allow_host: Annotated[
+        list[str], typer.Option(metavar="NAME", help="A name that clients know this server by; repeatable.")
+    ] = [],  # noqa: B006
+    rate: Annotated[float, typer.Option(min=0.1, help="Requests a second that one client may make.")] = 100.0,
+    upload_mib: Annotated[int, typer.Option(min=1, help="How large an uploaded file may be.")] = 200,
+) -> None:
+    """Search in the browser and over HTTP; documents dropped on the page are indexed."""
+    needs_server()
+    from collotype.search.addresses import is_address
+    from collotype.search.ingest.drawing import Drawer
+    from collotype.search.library import open_library
+    from collotype.search.server.app import create_app
+    from collotype.search.server.run import is_local, listen
+    from collotype.search.server.run import serve as run
+    from collotype.search.server.settings import MIB, Settings
+
+    if api_key is not None and len(api_key) < 8:
+        raise UserError(f"The API key has {len(api_key)} characters; take 8 at least, best random ones.")
+    if not is_local(host) and not api_key and not open_to_all:
+        raise UserError(
+            f"With --host {host} other machines can search, upload and delete; set COLLOTYPE_API_KEY, or say --open."
+        )
+    settings = Settings(
+        api_key=api_key,
+        read_only=read_only,
+        hosts=frozenset(allow_host),
+        rate=rate,
+        burst=max(1, round(3 * rate)),
+        upload_bytes=upload_mib * MIB,
+    )
+    with listen(host, port) as listening:
+        folder = None if is_address(index) else Path(index)
+        app = create_app(open_library(index, Drawer().draw), folder, settings)
+        run(app, listening, lambda address: typer.echo(f"{index} is searched at {address} (Ctrl-C stops)"))
+
+
+def needs_server() -> None:
+    """Raises a UserError that names the extra, where it is not installed."""
+    try:
+        import fastapi  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"Serving needs {error.name}, which is not installed; `pip install 'collotype[serve]'`."
+        ) from error

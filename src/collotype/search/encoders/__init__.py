@@ -1,0 +1,26 @@
+"""Retrievers as search sees them."""
+
+from collotype.runtime.errors import UserError
+from collotype.search.pages import Encoder
+
+READER = "reader"
+
+
+def open_encoder(model: str = READER, preset: str | None = None, base: str | None = None) -> Encoder:
+    """The encoder of that name: "reader", or a model folder of the retriever family.
+
+    Args:
+        preset, base: as of `collotype.load`, where the model's folder does not say.
+
+    Raises:
+        UserError: there is none, or what it needs is not installed.
+    """
+    if model == READER:
+        if preset or base:
+            raise UserError(f"The {READER} has no preset and no base; leave them out.")
+        from collotype.search.encoders.reader import Reader
+
+        return Reader()
+    from collotype.search.encoders.retriever import RetrieverEncoder
+
+    return RetrieverEncoder.load(model, preset, base)

@@ -1,0 +1,78 @@
+"""Any model of the retriever family, which looks at pictures of pages."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from collotype.runtime.errors import UserError
+from collotype.search.pages import EncodedPage, EncodedQuery, Page
+
+if TYPE_CHECKING:
+    from collotype.families.retriever.model import Retriever
+
+
+class RetrieverEncoder:
+    """
+    Args:
+        name: what its results are said to be found by.
+    """
+
+    looks_at: Literal["picture"] = "picture"
+
+    def __init__(self, model: "Retriever", name: str):
+        self.model, self.name = model, name
+        self.identity, self.dim, self.interaction = model.digest(), model.width, model.config.interaction
+
+    @classmethod
+    def load(cls, source: str, preset: str | None = None, base: str | None = None) -> "RetrieverEncoder":
+        """
+        Raises:
+            UserError: there is no model, or it is no retriever.
+        """
+        from collotype import families
+        from collotype.runtime.device import pick_device
+        from collotype.runtime.process import World
+
+        if (family := families.family_of(source)) != "retriever":
+            raise UserError(
+                f"{source} is a model of the family {family}, which does not retrieve pages; take a retriever, or "
+                "`--model reader`."
+            )
+        model = families.load(source, preset=preset, base=base)
+        return cls(model.to(pick_device(World())), source)
+
+    def encode_pages(self, pages: Sequence[Page]) -> list[EncodedPage]:
+        """A visual token looks at its part of the grid; those of a page's prompt look nowhere, as single vectors do."""
+        vectors = self.model.encode_pages_from([page.size for page in pages], lambda place: pages[place].picture())
+        return [
+            EncodedPage(found.numpy(), self.boxes(page.size, len(found)))
+            for page, found in zip(pages, vectors, strict=True)
+        ]
+
+    def boxes(self, size: tuple[int, int], vectors: int) -> np.ndarray:
+        boxes = np.full((vectors, 4), np.nan, np.float32)
+        if self.interaction == "late":
+            looking, (rows, columns) = self.model.processor.visual_tokens(size)
+            row, column = np.divmod(np.arange(rows * columns), columns)
+            edges = np.stack([column, row, column + 1, row + 1], axis=1)
+            boxes[looking.numpy()] = edges / np.array([columns, rows, columns, rows])
+        return boxes
+
+    def encode_queries(self, queries: Sequence[str]) -> list[EncodedQuery]:
+        """Words as a reader sees them, each of one or more tokens."""
+        vectors = self.model.encode_queries(queries)
+        return [self.by_word(query, found.numpy()) for query, found in zip(queries, vectors, strict=True)]
+
+    def by_word(self, query: str, vectors: np.ndarray) -> EncodedQuery:
+        words = tuple(query.split())
+        word_of = np.full(len(vectors), -1)
+        if self.interaction == "late":
+            ends = np.cumsum([len(word) for word in words])
+            # tokens' places count spaces, words' do not
+            spaces = np.cumsum([character.isspace() for character in query])
+            for place, (start, end) in self.model.processor.query_places(query):
+                inside = next((at for at in range(start, end) if not query[at].isspace()), None)
+                if inside is not None:
+                    word_of[place] = int(np.searchsorted(ends, inside - spaces[inside], side="right"))
+        return EncodedQuery(vectors, words, tuple(word_of.tolist()))

@@ -1,0 +1,70 @@
+"""A page's picture with the places lit where a query's words were found."""
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from collotype.report.heatmap import light_up
+from collotype.search.pages import Box, EncodedPage, EncodedQuery
+from collotype.search.places import places
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+CELLS = 128
+"""Along the longer side of a heatmap of words; one of patches has theirs."""
+FLOOR = 0.45
+"""How much of a page shows where nothing matches: it is still to be read."""
+FRAMED = 0.6
+"""The part of the best cosine from which on a word's own place is framed: below it, the word is hardly there."""
+
+
+def lit(picture: "Image.Image", query: EncodedQuery, page: EncodedPage) -> "Image.Image":
+    """The picture, dark where nothing matches, with a frame around the place of each word that was found.
+
+    A model of a single vector a page knows no places: its picture stays as it is.
+    """
+    weights = heat(query, page, picture.size)
+    return light_up(picture, weights, picture.width, framed(query, page), FLOOR) if weights.any() else picture
+
+
+def heat(query: EncodedQuery, page: EncodedPage, size: tuple[int, int]) -> np.ndarray:
+    """How well the query's words match at each place of a page of that (width, height): float32 [rows, columns].
+
+    Of every vector its best word counts, by its cosine; places that no vector looks at have 0.
+    """
+    somewhere = ~np.isnan(page.boxes).any(axis=1)
+    of_words = np.array(query.word_of) >= 0
+    boxes = page.boxes[somewhere]
+    rows, columns = _cells(boxes, size)
+    weights = np.zeros((rows, columns), np.float32)
+    if len(boxes) and of_words.any():
+        best = (unit(query.vectors[of_words]) @ page.vectors[somewhere].T).max(axis=0)
+        edges = boxes * np.array([columns, rows, columns, rows])
+        for weight, (left, top, right, bottom) in zip(best, edges, strict=True):
+            # an edge on the border of a cell is not in it, whatever rounding did to it
+            cells = weights[int(top + 1e-3) : math.ceil(bottom - 1e-3), int(left + 1e-3) : math.ceil(right - 1e-3)]
+            np.maximum(cells, weight, out=cells)
+    return weights
+
+
+def _cells(boxes: np.ndarray, size: tuple[int, int]) -> tuple[int, int]:
+    """(rows, columns): those of a regular grid of boxes, else of cells small enough for words."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    if len(boxes) > 1 and np.ptp(sides, axis=0).max() < 1e-3:
+        columns, rows = np.rint(1 / sides.mean(axis=0)).astype(int)
+        return int(rows), int(columns)
+    columns, rows = (max(1, round(CELLS * side / max(size))) for side in size)
+    return rows, columns
+
+
+def framed(query: EncodedQuery, page: EncodedPage) -> list[Box]:
+    """The places of the query's words that are on the page."""
+    found = places(EncodedQuery(unit(query.vectors), query.words, query.word_of), page.vectors, page.boxes)
+    best = max((place.score for place in found), default=0.0)
+    return [place.box for place in found if place.score >= FRAMED * best]
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)

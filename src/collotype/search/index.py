@@ -1,0 +1,320 @@
+"""The index: pages in, hits with their places out."""
+
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from collotype.runtime.errors import UserError
+from collotype.runtime.files import in_turn
+from collotype.search import about, side
+from collotype.search.about import About
+from collotype.search.filters import allowed
+from collotype.search.held import Held
+from collotype.search.packing import unpack_boxes
+from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, Hit, Page, Word
+from collotype.search.places import places, text_around
+from collotype.search.scoring import lists, signs
+from collotype.search.scoring.plan import Explanation, Plan, named
+from collotype.search.store import OLD_VERSIONS_KEPT, WRITING, Catalogue, Store, from_lists
+from collotype.search.view import View
+
+SIDE = "side"
+NEWER_AT_LEAST, NEWER_PART = 300, 0.1
+"""The side files are made again when they miss this many pages, and this part of all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    name: str
+    pages: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredPage:
+    """A page as the index has it."""
+
+    document: str
+    number: int
+    digest: str
+    size: tuple[int, int]
+    metadata: dict[str, Any]
+    words: tuple[Word, ...]
+    encoded: EncodedPage
+
+
+class Index:
+    """Pages of documents with their vectors, in a folder. Any number of processes and threads may read and write it.
+
+    index = Index.create("library", encoder_name=encoder.name, identity=encoder.identity, dim=128, interaction="late")
+    index.add(list(zip(pages, encoder.encode_pages(pages))))
+    hits = index.search(encoder.encode_queries(["net revenue by region"])[0], k=5)
+    """
+
+    def __init__(self, folder: Path, about_it: About):
+        """Use `create` or `open`."""
+        self.folder, self.about = folder, about_it
+        self._store = Store(folder, about_it.dim, about_it.precision)
+        self._refreshing = threading.Lock()
+        self._held = Held()
+        self._view: View | None = None
+        self._seen: tuple[tuple[str, ...], int] = ((), 0)
+
+    @classmethod
+    def create(cls, path: str | Path, **described: Any) -> "Index":
+        """A new, empty index in a folder that is not there yet, or empty.
+
+        Args:
+            described: the fields of `About`: encoder_name, identity, dim, interaction ("late" or "single"); and
+                precision ("fp16", or "int8" for half the bytes), pool_factor.
+
+        Raises:
+            UserError: the folder has an index already, or other files.
+        """
+        folder, about_it = Path(path), About(**described)
+        about.check_free(folder)
+        with in_turn(folder / WRITING):
+            # again, because another process may have had its turn before; a table alone is what a kill has left
+            about.check_free(folder)
+            Store.create(folder, about_it.dim, about_it.precision)
+            about_it.write(folder)
+        return cls(folder, about_it)
+
+    @classmethod
+    def open(cls, path: str | Path, encoder: Encoder | None = None) -> "Index":
+        """The index in a folder.
+
+        Args:
+            encoder: whose vectors it must have.
+
+        Raises:
+            UserError: there is none, it has another format, or it was made by another encoder.
+        """
+        folder = Path(path)
+        index = cls(folder, about.read(folder))
+        if encoder:
+            index.about.belongs_to(encoder, folder)
+        return index
+
+    # --- what is in it
+
+    def view(self) -> View:
+        """The newest version; what is looked up in it does not change."""
+        with self._refreshing:
+            # side files may be made without a new version; asked for first, so that none is missed
+            now = side.names(self.folder / SIDE), self._store.newest_version()
+            if self._view is None or self._seen != now:
+                self._view, self._seen = View(self._store.snapshot(), self.folder / SIDE, self._held), now
+            return self._view
+
+    def __len__(self) -> int:
+        """Pages."""
+        return len(self.view().version.catalogue)
+
+    def documents(self) -> list[Document]:
+        """By name."""
+        catalogue = self.view().version.catalogue
+        counts = np.bincount(catalogue.documents, minlength=len(catalogue.names))
+        return [
+            Document(name=name, pages=int(count)) for name, count in sorted(zip(catalogue.names, counts, strict=True))
+        ]
+
+    def pages_of(self, document: str) -> dict[int, str]:
+        """The digest of each of a document's pages, by number; none where it is not in the index."""
+        catalogue = self.view().version.catalogue
+        rows = catalogue.of_document(document)
+        digests = catalogue.digests.take(rows).to_pylist()
+        return dict(sorted(zip(catalogue.numbers[rows].tolist(), digests, strict=True)))
+
+    def page(self, document: str, number: int) -> StoredPage:
+        """One page with all the index has of it.
+
+        Raises:
+            UserError: it is not in the index.
+        """
+        view = self.view()
+        catalogue = view.version.catalogue
+        rows = [row for row in catalogue.of_document(document) if catalogue.numbers[row] == number]
+        if not rows:
+            raise UserError(f"Page {number} of {document!r} is not in the index in {self.folder}.")
+        return stored_pages(view, np.array(rows))[0]
+
+    # --- changing it
+
+    def add(self, pages: Sequence[tuple[Page, EncodedPage]]) -> None:
+        """Adds pages in one commit, each in place of the one with its document and number.
+
+        When it returns, they are found by every reader, and outlast a kill.
+
+        Raises:
+            UserError: a page is given twice, or its vectors are not such as the index has.
+        """
+        if pages:
+            self._write(pages, None)
+
+    def update(self, document: str, changed: Sequence[tuple[Page, EncodedPage]], numbers: Sequence[int]) -> None:
+        """Makes the document's pages those of `numbers`, of which `changed` are written, in one commit.
+
+        A reader sees the document as it was or as it is now. With all pages as `changed`, a document is replaced.
+        """
+        kept = set(numbers)
+        if strange := [page.id for page, _ in changed if page.document != document or page.number not in kept]:
+            raise UserError(f"{strange[0]} is not one of the pages that {document!r} is to have.")
+        self._write(changed, lambda catalogue: outside(catalogue, document, kept))
+
+    def delete(self, document: str) -> int:
+        """Deletes a document; how many pages it had."""
+        return self._write([], lambda catalogue: catalogue.of_document(document))
+
+    def _write(self, pages: Sequence[tuple[Page, EncodedPage]], gone: Callable[[Catalogue], np.ndarray] | None) -> int:
+        self._check(pages)
+        deleted = self._store.write([(page, self._pooled(encoded)) for page, encoded in pages], gone)
+        if len(self.view().newer) >= max(NEWER_AT_LEAST, NEWER_PART * len(self)):
+            self._make_side_files(with_lists=False)
+        return deleted
+
+    def _check(self, pages: Sequence[tuple[Page, EncodedPage]]) -> None:
+        seen: set[str] = set()
+        for page, encoded in pages:
+            vectors, boxes = encoded.vectors, encoded.boxes
+            if page.id in seen:
+                raise UserError(f"{page.id} is given twice in one batch.")
+            if vectors.ndim != 2 or vectors.shape[1] != self.about.dim or boxes.shape != (len(vectors), 4):
+                raise UserError(
+                    f"{page.id} has vectors {list(vectors.shape)} and boxes {list(boxes.shape)}, and the index in "
+                    f"{self.folder} takes [n, {self.about.dim}] and [n, 4]; encode it with {self.about.encoder_name}."
+                )
+            if not np.isfinite(vectors).all():
+                raise UserError(f"{page.id} has vectors with numbers that are not finite; it was not indexed.")
+            if page.document.encode(errors="replace").decode() != page.document:
+                raise UserError(f"The name {page.document!r} is not text that can be stored; rename the file.")
+            seen.add(page.id)
+
+    def _pooled(self, encoded: EncodedPage) -> EncodedPage:
+        """Fewer vectors, each with the box of the one it stands for best."""
+        if self.about.pool_factor == 1 or len(encoded.vectors) < 2:
+            return encoded
+        import torch
+
+        from collotype.families.retriever.token_pooling import pool_tokens
+
+        pooled = pool_tokens(torch.from_numpy(encoded.vectors), self.about.pool_factor, "fast").numpy()
+        return EncodedPage(pooled, encoded.boxes[(pooled @ encoded.vectors.T).argmax(axis=1)])
+
+    def optimize(self, keep_versions: timedelta = OLD_VERSIONS_KEPT) -> None:
+        """Makes the side files of all pages and large files out of small ones; worth it after much was added."""
+        self._store.compact(keep_versions)
+        self._make_side_files(with_lists=True)
+
+    def _make_side_files(self, with_lists: bool) -> None:
+        with in_turn(self.folder / ".side"):
+            view = self.view()
+            if view.signs_differ:
+                signs.build(self.folder / SIDE, view.version)
+            if with_lists and view.version.catalogue.counts.sum(dtype=np.int64) >= lists.MADE_FROM:
+                lists.build(self.folder / SIDE, view.version)
+
+    # --- asking
+
+    def search(
+        self,
+        query: EncodedQuery,
+        k: int = 10,
+        *,
+        where: Mapping[str, Any] | None = None,
+        documents: Sequence[str] | None = None,
+        group: bool = False,
+        plan: Plan | str | None = None,
+    ) -> list[Hit]:
+        """The k best pages, the best first; of equal scores in no particular order that changes.
+
+        Args:
+            where: metadata that a page must have, a value or a list of which one is enough; the key `document` is a
+                pattern of the document's name: {"document": "reports/*.pdf", "year": 2024}.
+            documents: names, of which a page's document must be one.
+            group: of each document its best page only.
+            plan: "exact", "bits" or "lists" in place of the one that suits the size.
+        """
+        return self.explained(query, k, where=where, documents=documents, group=group, plan=plan)[0]
+
+    def explained(
+        self,
+        query: EncodedQuery,
+        k: int = 10,
+        *,
+        where: Mapping[str, Any] | None = None,
+        documents: Sequence[str] | None = None,
+        group: bool = False,
+        plan: Plan | str | None = None,
+    ) -> tuple[list[Hit], Explanation]:
+        """As `search`, and how they were found."""
+        vectors = self._query(query, k)
+        view = self.view()
+        mask = allowed(view.version, where, documents)
+        pages, scores, told = view.search(vectors, mask, k, named(plan, k) if plan else None, group)
+        if group:
+            first = np.sort(np.unique(view.version.catalogue.documents[pages], return_index=True)[1])
+            pages, scores = pages[first], scores[first]
+        return [
+            hit(query, page, float(score))
+            for page, score in zip(stored_pages(view, pages[:k]), scores[:k], strict=True)
+        ], told
+
+    def _query(self, query: EncodedQuery, k: int) -> np.ndarray:
+        if k < 1:
+            raise UserError(f"{k} hits were asked for; ask for one at least.")
+        if query.vectors.ndim != 2 or not len(query.vectors) or query.vectors.shape[1] != self.about.dim:
+            raise UserError(
+                f"The query has vectors {list(query.vectors.shape)}, and the index in {self.folder} takes "
+                f"[m, {self.about.dim}] as {self.about.encoder_name} makes them."
+            )
+        if not np.isfinite(query.vectors).all():
+            raise UserError("The query has vectors with numbers that are not finite; ask it otherwise.")
+        return np.ascontiguousarray(query.vectors, np.float32)
+
+
+def outside(catalogue: Catalogue, document: str, kept: set[int]) -> np.ndarray:
+    """The rows of a document's pages with other numbers."""
+    rows = catalogue.of_document(document)
+    return rows[[number not in kept for number in catalogue.numbers[rows].tolist()]]
+
+
+def hit(query: EncodedQuery, page: StoredPage, score: float) -> Hit:
+    found = places(query, page.encoded.vectors, page.encoded.boxes)
+    boxes = np.array([word.box for word in page.words], np.float32).reshape(-1, 4)
+    text = text_around(found, [word.text for word in page.words], boxes)
+    return Hit(document=page.document, page=page.number, score=score, places=found, text=text, metadata=page.metadata)
+
+
+DETAILS = ("document", "page", "digest", "width", "height", "metadata", "words", "word_boxes", "boxes")
+
+
+def stored_pages(view: View, rows: np.ndarray) -> list[StoredPage]:
+    """The pages at these places of the view's catalogue."""
+    if not len(rows):
+        return []
+    found = view.version.take(rows, DETAILS)
+    (boxes, starts), (word_boxes, words) = (from_lists(found[name]) for name in ("boxes", "word_boxes"))
+    light = found.drop_columns(["boxes", "word_boxes"]).to_pylist()
+    pages = []
+    for place, (row, (vectors, scale)) in enumerate(zip(light, view.pages(rows), strict=True)):
+        there = unpack_boxes(word_boxes[words[place] : words[place + 1]]).tolist()
+        pages.append(
+            StoredPage(
+                document=row["document"],
+                number=row["page"],
+                digest=row["digest"],
+                size=(row["width"], row["height"]),
+                metadata=json.loads(row["metadata"]),
+                words=tuple(Word(text, tuple(box)) for text, box in zip(row["words"], there, strict=True)),
+                encoded=EncodedPage(
+                    vectors.float().numpy() * scale, unpack_boxes(boxes[starts[place] : starts[place + 1]])
+                ),
+            )
+        )
+    return pages

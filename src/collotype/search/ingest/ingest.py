@@ -1,0 +1,278 @@
+"""Sources into an index: new and changed pages are encoded, those that are gone are deleted."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from collotype.runtime.errors import UserError
+from collotype.search.ingest.limits import Limits
+from collotype.search.ingest.reading import Closed, Lost, Opened, PageRead, read_all
+from collotype.search.ingest.sources import Entry, Ledger, Source, find_files, gone, named
+from collotype.search.pages import EncodedPage, Encoder, Page, Word
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from collotype.runtime.ocr import Ocr
+    from collotype.search.index import Index
+
+BATCH = 16
+"""Pages encoded together."""
+COMMIT_PAGES, COMMIT_S = 64, 20.0
+"""What is encoded is written when there is as much of it, or when it has waited as long."""
+UNFIT = "the model cannot take it"
+
+Told = Callable[[str, int, int], None]
+"""Called with ("pages", how many are done, of how many as it looks now)."""
+
+
+@dataclass
+class Report:
+    """What an ingestion did."""
+
+    documents: int = 0
+    """That are in the index now, of those that were named."""
+    added: int = 0
+    """Pages that were encoded, new or changed."""
+    unchanged: int = 0
+    """Pages that the index had."""
+    removed: int = 0
+    """Pages that are gone: of deleted files, and of documents that became shorter."""
+    skipped: list[Lost] = field(default_factory=list)
+
+    def causes(self) -> dict[str, int]:
+        """How often what was skipped was for what, the most common first."""
+        return dict(Counter(one.cause for one in self.skipped).most_common())
+
+
+def ingest(
+    sources: Sequence[str | Path],
+    index: "Index",
+    encoder: Encoder,
+    *,
+    names: Sequence[str] | None = None,
+    prune: bool = True,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    workers: int | None = None,
+    told: Told = lambda what, done, total: None,
+) -> Report:
+    """Brings the index up to what lies in the sources; stopped at any moment, the next call goes on.
+
+    Args:
+        sources: PDFs, pictures, folders of them.
+        names: what the documents are called, one for each source, which then are files; else by their path.
+        prune: delete documents whose file lay in one of the folders and is gone.
+        workers: processes that read files; one less than there are cores, if nothing else is said.
+
+    Raises:
+        UserError: a source is not there, or has nothing that could be indexed; the index is another encoder's.
+    """
+    index.about.belongs_to(encoder, index.folder)
+    files = find_files(sources)
+    ledger = Ledger(index.folder)
+    known = ledger.read()
+    if names is None:
+        documents = named(files, known)
+    else:
+        documents = dict(zip(names, files, strict=True))
+    work = Ingestion(index, encoder, ledger, known, documents, told)
+    events = read_all(
+        documents, work.complete(), encoder.looks_at, limits, workers or max(1, (os.cpu_count() or 2) - 1)
+    )
+    try:
+        for event in events:
+            work.take(event)
+        work.commit()
+    finally:
+        events.close()
+    if prune:
+        work.delete(gone(sources, known, documents))
+    return work.report
+
+
+@dataclass
+class Reading:
+    """A document while its pages come in."""
+
+    pages: int
+    before: dict[int, str]
+    """Digests by number, of the pages that the index has."""
+    waiting: int = 0
+    """Pages that are not written yet."""
+    numbers: set[int] = field(default_factory=set)
+    """Pages that it has now."""
+    digest: str | None = None
+    """Of its file, when all of it was read."""
+
+
+class Ingestion:
+    """
+    Args:
+        known: the ledger's entries.
+        documents: the files by name.
+    """
+
+    def __init__(
+        self,
+        index: "Index",
+        encoder: Encoder,
+        ledger: Ledger,
+        known: dict[str, Entry],
+        documents: dict[str, Source],
+        told: Told,
+    ):
+        self.index, self.encoder, self.ledger = index, encoder, ledger
+        self.known, self.documents, self.told = known, documents, told
+        self.report, self.reading = Report(), dict[str, Reading]()
+        self.to_encode: list[Page] = []
+        self.to_write: list[tuple[Page, EncodedPage]] = []
+        self.written_at = time.monotonic()
+        self.done = self.read = self.seen = 0
+        self.ocr: Ocr | None = None
+
+    def complete(self) -> dict[str, Entry]:
+        """Those entries whose pages the index has all."""
+        have = {document.name: document.pages for document in self.index.documents()}
+        return {name: entry for name, entry in self.known.items() if have.get(name, 0) == entry.pages}
+
+    def take(self, event: Opened | PageRead | Lost | Closed) -> None:
+        match event:
+            case Opened():
+                self.reading[event.document] = Reading(event.pages, self.index.pages_of(event.document))
+                self.seen += event.pages
+            case PageRead():
+                self.page(event)
+            case Lost():
+                self.report.skipped.append(event)
+                self.step(1 if event.page else 0)
+            case Closed():
+                self.closed(event)
+        if len(self.to_encode) >= BATCH:
+            self.encode()
+        waited = time.monotonic() - self.written_at > COMMIT_S
+        if len(self.to_write) >= COMMIT_PAGES or (waited and (self.to_write or self.to_encode)):
+            self.commit()
+
+    def page(self, read: PageRead) -> None:
+        reading = self.reading[read.document]
+        reading.numbers.add(read.number)
+        if reading.before.get(read.number) == read.digest:
+            self.report.unchanged += 1
+            self.step(1)
+            return
+        reading.waiting += 1
+        picture = Pixels(read.size, read.pixels)
+        words = [Word(*word) for word in read.words]
+        if not words and self.encoder.looks_at == "words":
+            words = self.read_off(picture())
+        page = Page(
+            document=read.document,
+            number=read.number,
+            digest=read.digest,
+            size=read.size,
+            picture=picture,
+            words=words,
+        )
+        self.to_encode.append(page)
+
+    def read_off(self, picture: "Image.Image") -> list[Word]:
+        """The words on a picture; none on one that has a single colour, which OCR need not look for."""
+        if all(low == high for low, high in picture.getextrema()):
+            return []
+        if self.ocr is None:
+            from collotype.runtime.ocr import Ocr
+
+            self.ocr = Ocr()
+        return [Word(*word) for word in self.ocr.words(picture)]
+
+    def closed(self, event: Closed) -> None:
+        if event.unchanged:
+            entry = self.known[event.document]
+            self.report.unchanged += entry.pages
+            self.report.documents += 1
+            self.seen += entry.pages
+            self.step(entry.pages)
+            if entry.file != (path := str(self.documents[event.document].path)):
+                self.ledger.update({event.document: Entry(path, entry.digest, entry.pages)})
+        elif event.digest and (reading := self.reading.get(event.document)):
+            reading.digest = event.digest
+            if not reading.waiting:
+                self.finish(event.document, reading)
+        self.read += 1
+        self.step(0)
+
+    def finish(self, document: str, reading: Reading) -> None:
+        """All pages of a document are written: what else the index has of it is gone."""
+        stale = set(reading.before) - reading.numbers
+        if stale:
+            self.index.update(document, [], sorted(reading.numbers))
+            self.report.removed += len(stale)
+        self.report.documents += bool(reading.numbers)
+        entry = Entry(str(self.documents[document].path), reading.digest, len(reading.numbers))
+        self.ledger.update({document: entry})
+        del self.reading[document]
+
+    def encode(self) -> None:
+        pages, self.to_encode = self.to_encode, []
+        if not pages:
+            return
+        try:
+            encoded = self.encoder.encode_pages(pages)
+        except UserError as error:
+            if len(pages) > 1:
+                for page in pages:
+                    self.to_encode = [page]
+                    self.encode()
+                return
+            self.lose(pages[0], error)
+            return
+        self.to_write += zip(pages, encoded, strict=True)
+        self.step(len(pages))
+
+    def lose(self, page: Page, error: UserError) -> None:
+        reading = self.reading[page.document]
+        reading.waiting -= 1
+        reading.numbers.discard(page.number)
+        self.report.skipped.append(Lost(page.document, page.number, UNFIT, str(error)))
+        self.step(1)
+
+    def commit(self) -> None:
+        self.encode()
+        self.index.add(self.to_write)
+        for page, _ in self.to_write:
+            self.reading[page.document].waiting -= 1
+        self.report.added += len(self.to_write)
+        self.to_write, self.written_at = [], time.monotonic()
+        for document, reading in list(self.reading.items()):
+            if reading.digest and not reading.waiting:
+                self.finish(document, reading)
+
+    def delete(self, documents: Sequence[str]) -> None:
+        for document in documents:
+            self.report.removed += self.index.delete(document)
+        if documents:
+            self.ledger.update(dict.fromkeys(documents))
+
+    def step(self, pages: int) -> None:
+        """Tells how far it is; documents that are not opened yet count as the others do on average."""
+        self.done += pages
+        opened = self.read + len([one for one in self.reading.values() if one.digest is None])
+        guess = self.seen * len(self.documents) / opened if opened else 0
+        self.told("pages", self.done, max(round(guess), self.seen, self.done))
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """A page's picture as it came from a worker."""
+
+    size: tuple[int, int]
+    rgb: bytes | None
+
+    def __call__(self) -> "Image.Image":
+        from PIL import Image
+
+        return Image.frombytes("RGB", self.size, self.rgb)

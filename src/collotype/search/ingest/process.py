@@ -1,0 +1,73 @@
+"""Worker processes, as their parent sees them."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import asdict
+from multiprocessing.connection import Connection
+from typing import Any
+
+from collotype.search.ingest.limits import Limits
+
+OUT_OF_TIME, CRASHED = "out of time", "crashed the reader"
+GONE = (EOFError, ConnectionResetError, BrokenPipeError)
+"""What talking to a process that has ended raises."""
+
+
+class WorkerProcess:
+    """`collotype.search.ingest.worker` in a process of its own; see there for what it is told and answers.
+
+    Not `multiprocessing`: that runs the caller's main module again, and answers in pickles.
+    """
+
+    def __init__(self, limits: Limits, looks_at: str = "words"):
+        self.limits = limits
+        ours, theirs = socket.socketpair()
+        settings = json.dumps({"limits": asdict(limits), "looks_at": looks_at})
+        # one thread: what numerical libraries set aside for more would count against the limit on memory
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "collotype.search.ingest.worker", str(theirs.fileno()), settings],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+            )
+        self.connection = Connection(ours.detach())
+
+    def wait_until_ready(self) -> None:
+        try:
+            self.answer()
+        except GONE:
+            raise RuntimeError(f"The page reader cannot start; it ends with status {self.end()}.") from None
+
+    def tell(self, **task: Any) -> None:
+        self.connection.send_bytes(json.dumps(task).encode())
+
+    def answer(self) -> dict[str, Any]:
+        return json.loads(self.connection.recv_bytes())
+
+    def picture(self) -> bytes:
+        """What follows an answer that has `pixels`."""
+        return self.connection.recv_bytes()
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    def end(self) -> int:
+        """Its exit status; it ends when it has no more to do."""
+        self.connection.close()
+        return self.process.wait()
+
+    def why(self, status: int) -> tuple[str, str]:
+        """(cause, detail) of such an end."""
+        if status == -signal.SIGALRM:
+            return OUT_OF_TIME, f"more than {self.limits.page_s:g} s"
+        name = signal.Signals(-status).name if status < 0 else f"status {status}"
+        return CRASHED, f"{name}; damaged, or more than {self.limits.memory_bytes >> 20:,} MiB"

@@ -1,0 +1,220 @@
+"""Files read by worker processes: pages come out in the order of their document, documents side by side.
+
+A worker that dies, or runs out of time, costs the page it was at; another one goes on with the next.
+"""
+
+import queue
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from collotype.runtime.pdf import Box
+from collotype.search.ingest.limits import Limits
+from collotype.search.ingest.process import GONE, WorkerProcess
+from collotype.search.ingest.sources import Entry, Source, digest_of
+
+TOO_LARGE, UNREADABLE, GIVEN_UP = "too large", "cannot be read", "given up"
+WAITING_PAGES = 32
+"""Read and not yet encoded, at 2 MB where their pictures are looked at."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    document: str
+    pages: int
+
+
+@dataclass(frozen=True)
+class PageRead:
+    document: str
+    number: int
+    size: tuple[int, int]
+    words: list[tuple[str, Box]]
+    digest: str
+    pixels: bytes | None
+    """RGB, where the encoder looks at them."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A page that was skipped; with page 0, the whole document."""
+
+    document: str
+    page: int
+    cause: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Closed:
+    """The document's last event; `digest` is that of its file, None where it could not be opened."""
+
+    document: str
+    digest: str | None
+    unchanged: bool = False
+
+
+Event = Opened | PageRead | Lost | Closed
+
+
+def read_all(
+    files: Mapping[str, Source],
+    known: Mapping[str, Entry],
+    looks_at: Literal["picture", "words"],
+    limits: Limits,
+    workers: int,
+) -> Iterator[Event]:
+    """The events of every document; those of a file with the digest that is known are not read.
+
+    What is left to read when the iterator is closed is not read.
+    """
+    tasks: queue.SimpleQueue[tuple[str, Source]] = queue.SimpleQueue()
+    for task in files.items():
+        tasks.put(task)
+    room = Room(tasks, known, looks_at, limits)
+    threads = [threading.Thread(target=room.work, daemon=True) for _ in range(max(1, min(workers, len(files))))]
+    for thread in threads:
+        thread.start()
+    closed = 0
+    try:
+        while closed < len(files):
+            event = room.events.get()
+            if isinstance(event, BaseException):
+                raise event
+            closed += isinstance(event, Closed)
+            yield event
+    finally:
+        room.stop()
+        for thread in threads:
+            thread.join()
+
+
+class Stopped(Exception):  # noqa: N818 - no error
+    """Nobody wants the rest."""
+
+
+class Room:
+    """Threads that each mind one worker process; what they hear comes together in `events`."""
+
+    def __init__(self, tasks: "queue.SimpleQueue", known: Mapping[str, Entry], looks_at: str, limits: Limits):
+        self.tasks, self.known, self.looks_at, self.limits = tasks, known, looks_at, limits
+        self.events: queue.Queue[Event | BaseException] = queue.Queue(WAITING_PAGES)
+        self.stopping = threading.Event()
+        self.workers: set[WorkerProcess] = set()
+
+    def stop(self) -> None:
+        self.stopping.set()
+        for worker in list(self.workers):
+            worker.kill()
+
+    def put(self, event: Event | BaseException) -> None:
+        while not self.stopping.is_set():
+            try:
+                self.events.put(event, timeout=0.2)
+                return
+            except queue.Full:
+                continue
+        raise Stopped
+
+    def work(self) -> None:
+        reader = Reader(self)
+        try:
+            while not self.stopping.is_set():
+                document, source = self.tasks.get_nowait()
+                self.put(Closed(document, *self.document(reader, document, source.path)))
+        except (queue.Empty, Stopped):
+            pass
+        except BaseException as error:
+            try:
+                self.put(error)
+            except Stopped:
+                pass
+        finally:
+            reader.close()
+
+    def document(self, reader: "Reader", document: str, path: Path) -> tuple[str | None, bool]:
+        """(digest of the file or None, whether it is unchanged)."""
+        try:
+            size = path.stat().st_size
+            if size > self.limits.file_bytes:
+                self.put(Lost(document, 0, TOO_LARGE, f"it has {size:,} bytes, at most {self.limits.file_bytes:,}"))
+                return None, False
+            digest = digest_of(path)
+        except OSError as error:
+            self.put(Lost(document, 0, UNREADABLE, error.strerror or str(error)))
+            return None, False
+        known = self.known.get(document)
+        if known and known.digest == digest:
+            return digest, True
+        return digest if reader.read(document, path) else None, False
+
+
+class Reader:
+    """A worker process, replaced when it dies."""
+
+    def __init__(self, room: Room):
+        self.room = room
+        self.worker: WorkerProcess | None = None
+
+    def start(self) -> WorkerProcess:
+        self.worker = worker = WorkerProcess(self.room.limits, self.room.looks_at)
+        self.room.workers.add(worker)
+        if self.room.stopping.is_set():
+            raise Stopped
+        worker.wait_until_ready()
+        return worker
+
+    def end(self) -> int:
+        worker, self.worker = self.worker, None
+        status = worker.end()
+        self.room.workers.discard(worker)
+        return status
+
+    def close(self) -> None:
+        if self.worker:
+            self.worker.kill()
+            self.end()
+
+    def read(self, document: str, path: Path) -> bool:
+        """Whether the document could be opened."""
+        self.opened, self.at, first, lost = False, 0, 1, 0
+        while True:
+            worker = self.worker or self.start()
+            try:
+                worker.tell(file=str(path), first=first)
+                return self.pages(worker, document)
+            except GONE:
+                why = worker.why(self.end())
+                if self.room.stopping.is_set():
+                    raise Stopped from None
+                self.room.put(Lost(document, self.at, *why))
+                lost += 1
+                if not self.at:
+                    return False
+                if lost == self.room.limits.lost_pages:
+                    self.room.put(Lost(document, 0, GIVEN_UP, f"after {lost} such pages; the rest of it is left out"))
+                    return True
+                first = self.at + 1
+
+    def pages(self, worker: WorkerProcess, document: str) -> bool:
+        """Hands on what the worker answers, until there is no more page; `at` is the page that it is at."""
+        while (answer := worker.answer())["event"] != "done":
+            match answer["event"]:
+                case "opened" if not self.opened:
+                    self.opened = True
+                    self.room.put(Opened(document, answer["pages"]))
+                case "reading":
+                    self.at = answer["page"]
+                case "page":
+                    pixels = worker.picture() if answer["pixels"] else None
+                    words = [(text, tuple(box)) for text, box in answer["words"]]
+                    size, digest = tuple(answer["size"]), answer["digest"]
+                    self.room.put(PageRead(document, answer["page"], size, words, digest, pixels))
+                case "lost":
+                    page = answer.get("page", 0)
+                    self.room.put(Lost(document, page, answer["cause"], answer["detail"]))
+                    if not page:
+                        return False
+        return True

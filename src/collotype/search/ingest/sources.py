@@ -1,0 +1,162 @@
+"""Which files are indexed, what their documents are called, and what is known of them since the last time."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from collotype.runtime.errors import UserError
+from collotype.runtime.files import in_turn, write_json
+
+PDF = ".pdf"
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif")
+LEDGER = "sources.json"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file to index; both paths are absolute."""
+
+    path: Path
+    root: Path
+    """The folder it was named by, or that of the file itself."""
+
+
+def find_files(places: Iterable[str | Path]) -> list[Source]:
+    """PDFs and pictures, those of folders and below them by name; hidden ones only where they are named themselves.
+
+    Raises:
+        UserError: a place is not there, is a file of another kind, or a folder without such files.
+    """
+    found: dict[Path, Source] = {}
+    for place in map(Path, places):
+        path = Path(os.path.abspath(place.expanduser()))
+        if path.is_dir():
+            files = [Source(file, path) for file in _below(path)]
+            if not files:
+                raise UserError(f"There is no PDF and no picture in {place}; name a folder with some ({kinds()}).")
+        elif path.is_file():
+            if not readable(path):
+                raise UserError(f"{place} is no PDF and no picture ({kinds()}); leave it out.")
+            files = [Source(path, path.parent)]
+        else:
+            raise UserError(f"There is no file or folder {place}; check the path.")
+        for file in files:
+            found.setdefault(file.path, file)
+    return list(found.values())
+
+
+def kinds() -> str:
+    return " ".join((PDF, *PICTURES))
+
+
+def readable(path: Path) -> bool:
+    return path.suffix.lower() in (PDF, *PICTURES)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            path = Path(place, name)
+            if not name.startswith(".") and readable(path) and path.is_file():
+                yield path
+
+
+def digest_of(path: Path) -> str:
+    """Of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A document's file as it was indexed."""
+
+    file: str
+    """Its absolute path."""
+    digest: str
+    """Of its content."""
+    pages: int
+    """How many of its pages the index holds."""
+
+
+class Ledger:
+    """The files behind an index's documents, and the model that reads them: `sources.json` in its folder."""
+
+    def __init__(self, folder: Path):
+        self.path = folder / LEDGER
+
+    def _content(self) -> dict[str, Any]:
+        try:
+            content = json.loads(self.path.read_text())
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def model(self) -> dict[str, Any] | None:
+        """What `open_encoder` was called with when the index was made; None where that is not known."""
+        return self._content().get("model")
+
+    def read(self) -> dict[str, Entry]:
+        """Entries by document; a damaged file has none, and then every file is read again, and no page encoded."""
+        try:
+            return {name: Entry(**fields) for name, fields in self._content()["documents"].items()}
+        except (KeyError, TypeError, AttributeError):
+            return {}
+
+    def update(self, changed: Mapping[str, Entry | None], model: Mapping[str, Any] | None = None) -> None:
+        """Sets entries, removes those that are None; other processes may do so at the same time."""
+        with in_turn(self.path.with_name(f".{LEDGER}.lock")):
+            entries = {**self.read(), **changed}
+            kept = {document: asdict(entry) for document, entry in sorted(entries.items()) if entry}
+            write_json(self.path, {"model": model or self.model(), "documents": kept})
+
+    def file(self, document: str) -> Path:
+        """The file that the document was made of.
+
+        Raises:
+            UserError: it is not known, or not there any more.
+        """
+        entry = self.read().get(document)
+        if entry is None:
+            raise UserError(f"The index does not know a file of the document {document!r}; index it again.")
+        if not Path(entry.file).is_file():
+            raise UserError(f"{entry.file}, the file of {document!r}, is gone; put it back, or index it where it is.")
+        return Path(entry.file)
+
+
+def named(files: Iterable[Source], known: Mapping[str, Entry]) -> dict[str, Source]:
+    """Files by what their documents are called: the path below the folder that was named, with as many of that folder's
+    own names before it as no other document needs. A file that is known keeps its name."""
+    names = {entry.file: document for document, entry in known.items()}
+    # a name whose file is gone is free: a folder that was moved keeps its documents
+    taken = {document for document, entry in known.items() if Path(entry.file).is_file()}
+    found: dict[str, Source] = {}
+    for source in files:
+        name = names.get(str(source.path))
+        if name is None or name in found:
+            name = next(one for one in _candidates(source) if one not in taken and one not in found)
+        found[name] = source
+    return found
+
+
+def _candidates(source: Source) -> Iterator[str]:
+    below = source.path.relative_to(source.root)
+    yield below.as_posix()
+    for place in source.root.parents:
+        yield source.path.relative_to(place).as_posix()
+    yield source.path.as_posix()
+
+
+def gone(places: Iterable[str | Path], known: Mapping[str, Entry], found: Mapping[str, Source]) -> list[str]:
+    """Documents whose file lay in one of the places and is not there any more."""
+    roots = [Path(os.path.abspath(Path(place).expanduser())) for place in places]
+    return [
+        document
+        for document, entry in known.items()
+        if document not in found and any(Path(entry.file).is_relative_to(root) for root in roots)
+    ]

@@ -1,0 +1,156 @@
+"""The API's addresses. `/api/openapi.json` has them with their types."""
+
+import mimetypes
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.responses import FileResponse
+
+import collotype
+from collotype.search.server import answers
+from collotype.search.server.guard import COOKIE, RefusedError, same, session_token
+from collotype.search.server.intake import safe_name
+from collotype.search.server.service import Service
+
+Described = dict[int | str, dict[str, Any]]
+
+
+def problems(*statuses: int) -> Described:
+    return {status: {"model": answers.Problem, "description": MEANING[status]} for status in statuses}
+
+
+def content(kind: str) -> Described:
+    return {200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}}}}}
+
+
+MEANING = {
+    400: "A name that no file may have",
+    401: "No key, or a wrong one",
+    403: "Not allowed",
+    404: "No such document, page or address",
+    409: "The document is in use",
+    413: "Too large",
+    415: "No PDF or picture",
+    421: "Sent to another server's name",
+    422: "Not what is asked for here",
+    429: "Too many requests",
+    503: "Busy, or took too long",
+}
+EVERYWHERE = problems(401, 403, 413, 421, 422, 429, 503)
+
+
+def service_of(request: Request) -> Service:
+    return request.app.state.service
+
+
+Server = Annotated[Service, Depends(service_of)]
+Name = Annotated[str, Path(description="The document's name, as the index knows it; it may have slashes.")]
+PageNumber = Annotated[int, Path(ge=1, le=1_000_000, description="Counted from 1.")]
+Words = Annotated[str, Query(max_length=500, pattern=r"\S", description="What is looked for, in words.")]
+Longest = Annotated[int, Query(ge=16, le=2000, description="The longest edge, in pixels.")]
+Version = Annotated[str, Query(max_length=64, description="Of the file: lets a browser keep the picture.")]
+
+api = APIRouter(prefix="/api")
+
+
+def writable(server: Service) -> Service:
+    if server.settings.read_only:
+        raise RefusedError(403, "read-only", "This server is read-only; documents are added where its index is.")
+    return server
+
+
+@api.get("/search", responses=problems(404))
+async def search(
+    server: Server,
+    q: Words,
+    k: Annotated[int, Query(ge=1, le=100, description="How many pages.")] = 12,
+    document: Annotated[list[str], Query(max_length=100, description="Only in these documents; repeatable.")] = [],  # noqa: B006
+) -> answers.Answer:
+    """The pages that answer a query best, and where on them its words were found."""
+    started = time.perf_counter()
+    hits = await server.compute(server.search, q.strip(), k, document)
+    seconds = round(time.perf_counter() - started, 4)
+    return answers.Answer(query=q.strip(), encoder=server.library.encoder, seconds=seconds, hits=hits)
+
+
+@api.get("/documents")
+async def documents(server: Server) -> answers.Documents:
+    """What is indexed, waits to be, or could not be."""
+    return await server.compute(server.documents)
+
+
+@api.put(
+    "/documents/{name}",
+    status_code=202,
+    responses=problems(400, 409, 415),
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"format": "binary"}}}}
+    },
+)
+async def upload(server: Server, name: str, request: Request) -> answers.Document:
+    """Takes a PDF or picture, the request's body, and indexes it when those before it are done."""
+    name = safe_name(name)
+    known = (await server.compute(writable(server).indexed)).get(name)
+    if known and not server.intake.keeps(known.file):
+        sentence = f"{name} is indexed from elsewhere; delete that document first, or give this one another name."
+        raise RefusedError(409, "name", sentence)
+    taken = await server.intake.receive(name, request.stream())
+    return answers.Document(**vars(taken), pages=known.pages if known else 0, uploaded=True)
+
+
+@api.get("/documents/{name:path}/file", responses=content("application/pdf") | problems(404))
+async def file(server: Server, name: Name) -> FileResponse:
+    """The document itself. `#page=N` behind the address opens a PDF at that page."""
+    path = await server.compute(server.file, name)
+    kind = mimetypes.guess_type(path.name)[0] or ""
+    if (kind != "application/pdf" and not kind.startswith("image/")) or kind == "image/svg+xml":
+        kind = "application/octet-stream"
+    return FileResponse(path, media_type=kind, filename=path.name, content_disposition_type="inline")
+
+
+@api.get("/documents/{name:path}/pages/{page}/picture", responses=content("image/jpeg") | problems(404))
+async def picture(server: Server, name: Name, page: PageNumber, longest: Longest = 1000, v: Version = "") -> Response:
+    """A page as a JPEG."""
+    return as_picture(await server.draw(server.picture, name, page, longest), v)
+
+
+@api.get("/documents/{name:path}/pages/{page}/heatmap", responses=content("image/jpeg") | problems(404))
+async def heatmap(
+    server: Server, name: Name, page: PageNumber, q: Words, longest: Longest = 1000, v: Version = ""
+) -> Response:
+    """A page as a JPEG, lit where the query was found."""
+    return as_picture(await server.draw(server.heatmap, name, page, q.strip(), longest), v)
+
+
+def as_picture(jpeg: bytes, version: str) -> Response:
+    kept = {"cache-control": "private, max-age=86400"} if version else None
+    return Response(jpeg, media_type="image/jpeg", headers=kept)
+
+
+@api.delete("/documents/{name:path}", status_code=204, responses=problems(404, 409))
+async def delete(server: Server, name: Name) -> None:
+    """Takes a document out of the index or the queue; only a file that was uploaded is deleted with it."""
+    await server.compute(writable(server).delete, name)
+
+
+@api.get("/health")
+async def health(server: Server) -> answers.Health:
+    """Whether it runs; needs no key."""
+    return answers.Health(version=collotype.__version__, key=server.settings.api_key is not None)
+
+
+@api.get("/metrics", responses=content("text/plain"), response_class=Response)
+async def metrics(server: Server) -> Response:
+    """For Prometheus."""
+    return Response(server.metrics.text(), media_type="text/plain; version=1.0.0")
+
+
+@api.post("/session", status_code=204)
+async def session(server: Server, given: answers.Key, request: Request, response: Response) -> None:
+    """Lets the web page in: a right key is answered with a cookie, which pictures and links need."""
+    key = server.settings.api_key
+    if key is None or not same(given.key, key):
+        raise RefusedError(401, "key", "This is not the server's key.", {"www-authenticate": "Bearer"})
+    secure = request.url.scheme == "https"
+    response.set_cookie(COOKIE, session_token(key), httponly=True, samesite="strict", secure=secure)

@@ -1,0 +1,417 @@
+// The page's state is the address (?q=…&document=…) and what the server last said. Data become text nodes only.
+
+const find = (id) => document.getElementById(id);
+const state = { hits: [], words: [], word: "", shown: -1, documents: [], chosen: new Set(), about: null, polling: 0 };
+const SEARCH_AFTER_MS = 250, POLL_MS = 700, HITS = 24;
+
+// ---- small helpers
+
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name in element && typeof value !== "string") element[name] = value;
+    else element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+const plural = (count, one) => `${count.toLocaleString()} ${one}${count === 1 ? "" : "s"}`;
+
+async function ask(address, options = {}) {
+  let answer;
+  try {
+    answer = await fetch(address, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error("The server does not answer; is it still running?");
+  }
+  if (answer.status === 401 && await door()) return ask(address, options);
+  const body = answer.status === 204 ? null : await answer.json().catch(() => null);
+  if (!answer.ok) throw new Error(body?.error ?? `The server answered ${answer.status}.`);
+  return body;
+}
+
+let toastTimer;
+function toast(sentence) {
+  find("toast").textContent = sentence;
+  find("toast").classList.add("on");
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => find("toast").classList.remove("on"), 7000);
+}
+
+// ---- the key, where the server asks for one
+
+let opening = null;
+function door() {
+  opening ??= new Promise((resolve) => {
+    find("door").showModal();
+    find("door-form").onsubmit = async (event) => {
+      event.preventDefault();
+      const body = JSON.stringify({ key: find("key").value });
+      const answer = await fetch("api/session", { method: "POST", headers: { "content-type": "application/json" }, body });
+      if (!answer.ok) {
+        find("door-problem").textContent = (await answer.json()).error;
+        find("key").select();
+        return;
+      }
+      find("door").close();
+      resolve(true);
+    };
+    find("door").onclose = () => { opening = null; resolve(false); };
+  });
+  return opening;
+}
+
+// ---- documents
+
+async function loadDocuments() {
+  clearTimeout(state.polling);
+  try {
+    state.about = await ask("api/documents");
+  } catch (error) {
+    fail(error);
+    return;
+  }
+  const before = state.documents;
+  state.documents = state.about.documents;
+  const names = new Set(state.documents.map((one) => one.name));
+  for (const name of state.chosen) if (!names.has(name)) state.chosen.delete(name);
+  showDocuments();
+  const busy = state.documents.some((one) => one.state === "waiting" || one.state === "indexing");
+  if (busy) state.polling = setTimeout(loadDocuments, POLL_MS);
+  const indexed = (list) => list.filter((one) => one.state === "indexed").map((one) => one.name).join("\n");
+  if (before.length && indexed(before) !== indexed(state.documents)) search();
+  else if (!find("query").value.trim()) showEmpty();
+}
+
+function showDocuments() {
+  const about = state.about, wanted = find("narrow").value.trim().toLowerCase();
+  find("encoder").textContent = about.encoder;
+  find("shelf-count").textContent = about.documents.length.toLocaleString();
+  find("narrow").hidden = about.documents.length < 9;
+  find("add").hidden = about.read_only;
+  find("files").accept = about.kinds.join(",");
+  find("all").hidden = !state.chosen.size;
+  const rows = state.documents.filter((one) => one.name.toLowerCase().includes(wanted));
+  const focused = document.activeElement?.dataset?.row;
+  find("documents").replaceChildren(...rows.map(documentRow));
+  if (focused) [...find("documents").querySelectorAll("[data-row]")].find((one) => one.dataset.row === focused)?.focus();
+}
+
+function documentRow(one) {
+  const box = make("input", { type: "checkbox", checked: state.chosen.has(one.name), disabled: !one.pages, "data-row": `box ${one.name}` });
+  box.addEventListener("change", () => {
+    if (box.checked) state.chosen.add(one.name); else state.chosen.delete(one.name);
+    find("all").hidden = !state.chosen.size;
+    search();
+  });
+  const label = make("label", { title: one.name }, box, make("span", { class: "name" }, one.name),
+    make("span", { class: "pages" }, one.pages ? one.pages.toLocaleString() : ""));
+  const row = make("li", { "data-state": one.state }, label);
+  if (!state.about.read_only && one.state !== "indexing") {
+    const title = one.state === "failed" ? `Forget ${one.name}` : `Delete ${one.name}`;
+    row.append(make("button", { class: "quiet round", "aria-label": title, title, "data-row": `delete ${one.name}`, onclick: () => remove(one) }, "×"));
+  }
+  if (one.state === "waiting") row.append(make("p", { class: "under" }, "waits to be indexed"));
+  if (one.state === "failed") row.append(make("p", { class: "under bad" }, one.problem));
+  if (one.state === "indexing") {
+    const told = one.total ? `page ${one.done} of ${one.total}` : "is being read";
+    const bar = make("progress", { "aria-label": `Indexing ${one.name}` });
+    if (one.total) { bar.max = one.total; bar.value = one.done; }
+    row.append(make("div", { class: "under" }, told, bar));
+  }
+  return row;
+}
+
+async function remove(one) {
+  if (one.state !== "failed") {
+    find("sure-title").textContent = `Delete ${one.name}?`;
+    find("sure-text").textContent = one.uploaded
+      ? "Its pages leave the index, and the uploaded file is deleted."
+      : "Its pages leave the index. The file itself stays where it is.";
+    find("sure").returnValue = "no";
+    find("sure").showModal();
+    await new Promise((resolve) => find("sure").addEventListener("close", resolve, { once: true }));
+    if (find("sure").returnValue !== "yes") return;
+  }
+  try {
+    await ask(documentAddress(one.name), { method: "DELETE" });
+  } catch (error) {
+    toast(error.message);
+  }
+  await loadDocuments();
+}
+
+const documentAddress = (name) => `api/documents/${name.split("/").map(encodeURIComponent).join("/")}`;
+
+// ---- uploads
+
+async function upload(files) {
+  if (!state.about || state.about.read_only) return toast("This server is read-only.");
+  for (const file of files) {
+    const kind = file.name.slice(file.name.lastIndexOf(".")).toLowerCase();
+    if (!state.about.kinds.includes(kind)) { toast(`${file.name} is no PDF or picture.`); continue; }
+    if (file.size > state.about.upload_bytes) { toast(`${file.name} is larger than ${Math.floor(state.about.upload_bytes / 2 ** 20)} MiB.`); continue; }
+    try {
+      await ask(documentAddress(file.name), { method: "PUT", body: file });
+    } catch (error) {
+      toast(`${file.name}: ${error.message}`);
+    }
+    await loadDocuments();
+  }
+}
+
+find("pick").addEventListener("click", () => find("files").click());
+find("files").addEventListener("change", async () => { await upload([...find("files").files]); find("files").value = ""; });
+let over = 0;
+const brings = (event) => event.dataTransfer?.types.includes("Files");
+addEventListener("dragenter", (event) => { if (brings(event)) { event.preventDefault(); over += 1; document.body.classList.add("dragging"); } });
+addEventListener("dragover", (event) => { if (brings(event)) event.preventDefault(); });
+addEventListener("dragleave", (event) => { if (brings(event) && --over <= 0) { over = 0; document.body.classList.remove("dragging"); } });
+addEventListener("drop", (event) => {
+  if (!brings(event)) return;
+  event.preventDefault();
+  over = 0;
+  document.body.classList.remove("dragging");
+  upload([...event.dataTransfer.files]);
+});
+
+// ---- searching
+
+let timer, running;
+function searchSoon() {
+  clearTimeout(timer);
+  timer = setTimeout(search, SEARCH_AFTER_MS);
+}
+
+async function search() {
+  clearTimeout(timer);
+  running?.abort();
+  const query = find("query").value.trim();
+  remember(query);
+  if (!query) {
+    show([], "", null);
+    return;
+  }
+  const address = new URLSearchParams({ q: query, k: HITS });
+  for (const name of state.chosen) address.append("document", name);
+  const call = running = new AbortController();
+  find("hits").classList.add("stale");
+  find("hits").setAttribute("aria-busy", "true");
+  if (!state.hits.length) say("Searching …");
+  try {
+    const answer = await ask(`api/search?${address}`, { signal: call.signal });
+    show(answer.hits, query, answer);
+  } catch (error) {
+    if (error.name !== "AbortError") fail(error);
+  } finally {
+    if (call === running) {
+      find("hits").classList.remove("stale");
+      find("hits").removeAttribute("aria-busy");
+    }
+  }
+}
+
+function remember(query) {
+  const address = new URL(location);
+  address.search = "";
+  if (query) address.searchParams.set("q", query);
+  for (const name of state.chosen) address.searchParams.append("document", name);
+  history.replaceState(null, "", address);
+  document.title = query ? `${query} · Collotype` : "Collotype";
+}
+
+function say(sentence, bad = false) {
+  find("status").textContent = sentence;
+  find("status").classList.toggle("bad", bad);
+}
+
+function fail(error) {
+  say(error.message, true);
+}
+
+function show(hits, query, answer) {
+  state.hits = hits;
+  state.words = [...new Set(hits.flatMap((hit) => hit.places.map((place) => place.word)))];
+  light("");
+  find("hits").replaceChildren(...hits.map(card));
+  find("words").replaceChildren(...(hits.length ? state.words : []).map(wordButton));
+  if (answer) {
+    const among = state.chosen.size ? ` in ${plural(state.chosen.size, "document")}` : "";
+    say(hits.length ? `${plural(hits.length, "page")}${among} · ${answer.seconds.toFixed(2)} s` : "");
+  } else say("");
+  find("empty").hidden = hits.length > 0;
+  if (!hits.length) showEmpty(query);
+}
+
+function showEmpty(query = find("query").value.trim()) {
+  if (state.hits.length) return;
+  find("empty").hidden = false;
+  const pages = state.about?.pages ?? 0;
+  let title, text;
+  if (!state.about) [title, text] = ["", ""];
+  else if (!pages) [title, text] = ["Nothing is indexed yet", state.about.read_only ? "This server is read-only: documents are added with collotype index." : "Drop a PDF anywhere on this page, and search in it a moment later."];
+  else if (query) [title, text] = ["No page found", state.chosen.size ? "Not in the documents chosen. Show all of them, or ask in other words." : "Ask in other words."];
+  else [title, text] = ["Say what is on the page", `${plural(pages, "page")} of ${plural(state.documents.filter((one) => one.pages).length, "document")}. Every page found shows where your words are.`];
+  find("empty-title").textContent = title;
+  find("empty-text").textContent = text;
+}
+
+// ---- the pages found
+
+function card(hit, place) {
+  const text = hit.text || "";
+  return make("li", {}, make("button", { class: "card", "data-place": String(place), onclick: () => view(place) },
+    sheet(hit, hit.picture, 640),
+    make("span", { class: "caption" },
+      make("span", { class: "top" }, make("span", { class: "name", title: hit.document }, hit.document), make("span", { class: "pages" }, `page ${hit.page}`)),
+      make("span", { class: "text" }, ...marked(text, hit.places)))));
+}
+
+function sheet(hit, address, longest) {
+  const picture = make("img", { alt: `Page ${hit.page} of ${hit.document}`, src: sized(address, longest), loading: "lazy", decoding: "async" });
+  const best = Math.max(...hit.places.map((place) => place.score), 1e-6);
+  const whole = make("span", { class: "sheet loading" }, picture, ...hit.places.map((place) => placeOn(place, place.score / best)));
+  picture.addEventListener("load", () => whole.classList.remove("loading", "gone"));
+  picture.addEventListener("error", () => { whole.classList.remove("loading"); whole.classList.add("gone"); });
+  return whole;
+}
+
+const sized = (address, longest) => `${address.replace(/^\//, "")}&longest=${longest}`;
+
+// A word that is hardly there is hardly lit.
+function placeOn(found, strength) {
+  const [left, top, right, bottom] = found.box;
+  const element = make("span", { class: "place", "data-word": found.word, "aria-hidden": "true" });
+  Object.assign(element.style, { left: `${left * 100}%`, top: `${top * 100}%`, width: `${(right - left) * 100}%`, height: `${(bottom - top) * 100}%` });
+  element.style.setProperty("--strength", String(Math.max(0.1, strength ** 2)));
+  element.addEventListener("mouseenter", () => light(found.word, false));
+  element.addEventListener("mouseleave", () => light(state.word, false));
+  return element;
+}
+
+function marked(text, places) {
+  const words = places.map((place) => place.word).filter((word) => word.length > 1);
+  if (!words.length) return [text];
+  const pattern = words.sort((a, b) => b.length - a.length).map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|");
+  return text.split(new RegExp(`(${pattern})`, "giu")).map((part, place) => place % 2 ? make("mark", {}, part) : part);
+}
+
+function wordButton(word) {
+  return make("button", {
+    type: "button", "aria-pressed": "false", "data-word": word,
+    onclick: () => light(state.word === word ? "" : word),
+    onmouseenter: () => light(word, false), onmouseleave: () => light(state.word, false),
+    onfocus: () => light(word, false), onblur: () => light(state.word, false),
+  }, word);
+}
+
+// Shows one word's places on every page, and dims the others; `keep` until the next one.
+function light(word, keep = true) {
+  if (keep) state.word = word;
+  document.body.classList.toggle("has-word", word !== "");
+  for (const place of document.querySelectorAll(".place")) place.classList.toggle("on", place.dataset.word === word);
+  for (const button of document.querySelectorAll("#words button")) button.setAttribute("aria-pressed", String(state.word !== "" && button.dataset.word === state.word));
+}
+
+// ---- one page, large
+
+function view(place) {
+  const hit = state.hits[place];
+  if (!hit) return;
+  state.shown = place;
+  find("view-title").textContent = hit.document;
+  find("view-page").textContent = `Page ${hit.page} · score ${hit.score.toFixed(2)} · hit ${place + 1} of ${state.hits.length}`;
+  find("view-text").replaceChildren(...marked(hit.text || "", hit.places));
+  find("view-words-title").hidden = !hit.places.length;
+  find("view-words").replaceChildren(...hit.places.map((found) => make("li", {}, make("button", {
+    type: "button", onmouseenter: () => light(found.word, false), onmouseleave: () => light(state.word, false),
+    onfocus: () => light(found.word, false), onblur: () => light(state.word, false), onclick: () => light(state.word === found.word ? "" : found.word),
+  }, make("span", { class: "name" }, found.word), make("meter", { min: "0", max: "1", value: String(Math.max(0, found.score)), "aria-label": `Match of ${found.word}` }),
+  make("span", { class: "number" }, found.score.toFixed(2))))));
+  find("open").href = hit.link.replace(/^\//, "");
+  find("open").textContent = /\.pdf$/i.test(hit.document) ? `Open the PDF at page ${hit.page}` : "Open the picture";
+  find("previous").disabled = place === 0;
+  find("next").disabled = place === state.hits.length - 1;
+  document.querySelector(".view-encoder").textContent = `Found by ${state.about?.encoder ?? "…"}`;
+  showSheet();
+  if (!find("view").open) find("view").showModal();
+  find("close").focus({ preventScroll: true });
+  document.querySelector(".view-page").scrollTo(0, 0);
+}
+
+function showSheet() {
+  const hit = state.hits[state.shown], heat = find("heat").checked;
+  const page = sheet(hit, heat ? hit.heatmap : hit.picture, 1600);
+  page.id = "view-sheet";
+  page.classList.toggle("heated", heat);
+  find("view-sheet").replaceWith(page);
+  light(state.word);
+}
+
+find("close").addEventListener("click", () => find("view").close());
+find("previous").addEventListener("click", () => view(state.shown - 1));
+find("next").addEventListener("click", () => view(state.shown + 1));
+find("heat").addEventListener("change", showSheet);
+find("view").addEventListener("click", (event) => { if (event.target === find("view")) find("view").close(); });
+find("view").addEventListener("close", () => { light(state.word); cards()[state.shown]?.focus(); });
+
+// ---- keys
+
+const cards = () => [...document.querySelectorAll(".card")];
+
+// The card that an arrow leads to: the next one in a row, the nearest across in the next row.
+function neighbour(from, key) {
+  const all = cards(), at = all.indexOf(from);
+  if (key === "ArrowRight") return all[at + 1];
+  if (key === "ArrowLeft") return all[at - 1];
+  const here = from.getBoundingClientRect(), down = key === "ArrowDown" ? 1 : -1;
+  const beyond = all.map((card) => [card, card.getBoundingClientRect()]).filter(([, box]) => (box.top - here.top) * down > 4);
+  beyond.sort(([, a], [, b]) => (a.top - b.top) * down || Math.abs(a.left - here.left) - Math.abs(b.left - here.left));
+  return beyond[0]?.[0];
+}
+
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const typing = event.target.matches?.("input[type=search], input[type=password]");
+  if (find("view").open) {
+    if (event.key === "ArrowRight") view(Math.min(state.shown + 1, state.hits.length - 1));
+    else if (event.key === "ArrowLeft") view(Math.max(state.shown - 1, 0));
+    else return;
+    event.preventDefault();
+  } else if (document.querySelector("dialog[open]")) {
+    return;
+  } else if (event.key === "/" && !typing) {
+    event.preventDefault();
+    find("query").select();
+  } else if (event.target === find("query") && event.key === "ArrowDown" && cards().length) {
+    event.preventDefault();
+    cards()[0].focus();
+  } else if (event.target.matches?.(".card") && event.key.startsWith("Arrow")) {
+    event.preventDefault();
+    (neighbour(event.target, event.key) ?? (event.key === "ArrowUp" ? find("query") : null))?.focus();
+  } else if (event.key === "Escape") {
+    if (state.word) light("");
+    else if (event.target === find("query")) { find("query").value = ""; search(); }
+    else find("query").focus();
+  }
+});
+
+// ---- begin
+
+find("ask").addEventListener("submit", (event) => { event.preventDefault(); search(); });
+find("query").addEventListener("input", searchSoon);
+find("narrow").addEventListener("input", showDocuments);
+find("all").addEventListener("click", () => { state.chosen.clear(); showDocuments(); search(); });
+find("shelf-toggle").addEventListener("click", () => {
+  const open = find("shelf").classList.toggle("open");
+  find("shelf-toggle").setAttribute("aria-expanded", String(open));
+});
+
+const asked = new URL(location).searchParams;
+find("query").value = asked.get("q") ?? "";
+state.chosen = new Set(asked.getAll("document"));
+await loadDocuments();
+if (find("query").value) search();

@@ -1,0 +1,96 @@
+"""The server as a process: its socket, its way to stop."""
+
+import errno
+import ipaddress
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from fastapi import FastAPI
+
+from collotype.runtime.errors import UserError
+
+CONNECTIONS = 500
+"""Beyond them a request is answered with 503 at once."""
+GRACE_S = 30
+"""How long running requests may take after the first Ctrl-C or SIGTERM."""
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine can reach it."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """
+    Args:
+        port: 0 for any that is free.
+
+    Raises:
+        UserError: the port is in use or not allowed, or the host is not this machine's.
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind)
+    except OSError as error:
+        raise UserError(f"There is no host {host!r} ({error.strerror}); give an address of this machine.") from error
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(address)
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            cause = "is in use; stop what uses it, or take another with --port"
+        elif error.errno == errno.EACCES:
+            cause = "needs the administrator's rights; take one from 1024 on with --port"
+        else:
+            cause = f"cannot be listened to ({error.strerror}); give an address of this machine with --host"
+        raise UserError(f"Port {port} of {host} {cause}.") from error
+    return listening
+
+
+def serve(app: FastAPI, listening: socket.socket, ready: Callable[[str], None]) -> None:
+    """Answers until Ctrl-C or SIGTERM; requests that run are finished, and the document that is being indexed.
+
+    Args:
+        ready: called with the address when it can be asked.
+    """
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                ready(address_of(listening))
+
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            """Unlike uvicorn's, does not raise the signal again in the end: being told to stop is no failure."""
+            before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+            try:
+                yield
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=15,
+    )
+    Server(config).run([listening])
+
+
+def address_of(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
