@@ -61,19 +61,24 @@ def spoil(content: bytes, random: np.random.Generator) -> bytes:
     return bytes(spoiled)
 
 
-def spoiled_files(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
+def spoiled_files(count: int, seed: int, small: bool) -> Iterator[tuple[str, bytes]]:
     random, sound = np.random.default_rng(seed), sources()
+    weights = np.array([0.35, 0.35, 0.0 if small else 0.1] + [0.04] * 6)
     for number in range(count):
-        ending, content = sound[int(random.choice(len(sound), p=[0.35, 0.35, 0.06] + [0.04] * 6))]
+        ending, content = sound[int(random.choice(len(sound), p=weights / weights.sum()))]
         yield f"{number:04d}{ending}", spoil(content, random)
 
 
-def run(folder: Path, count: int, seed: int = 0) -> tuple[Report, Index]:
-    """Indexes a sound document and `count` spoiled ones."""
+def run(folder: Path, count: int, seed: int = 0, small: bool = False) -> tuple[Report, Index]:
+    """Indexes a sound document and `count` spoiled ones.
+
+    Args:
+        small: none of them from a whole deck of slides.
+    """
     files = folder / "files"
     files.mkdir(parents=True)
     (files / "sound.pdf").write_bytes(small_pdf([["Sound"], ["And whole"]]))
-    for name, content in spoiled_files(count, seed):
+    for name, content in spoiled_files(count, seed, small):
         (files / name).write_bytes(content)
     encoder = PictureEncoder()
     made_by = {"encoder_name": encoder.name, "identity": encoder.identity, "dim": encoder.dim}

@@ -259,7 +259,7 @@ ingest([sys.argv[1]], Index.open(sys.argv[2]), WordEncoder(), told=lambda what, 
 def test_spoiled_files_harm_nothing(tmp_path: Path) -> None:
     """`python -m tests.search.fuzz` does it with as many as one likes."""
     before = sorted(os.listdir(tmp_path))
-    report, index = fuzz.run(tmp_path / "run", 40)
+    report, index = fuzz.run(tmp_path / "run", 40, small=True)
     assert list(index.pages_of("sound.pdf")) == [1, 2]
     lost, indexed = {one.document for one in report.skipped}, {document.name for document in index.documents()}
     assert lost | indexed == set(os.listdir(tmp_path / "run" / "files")) and lost and len(indexed) > 1
