@@ -60,6 +60,7 @@ def test_steps_are_the_published_epochs(
         processes=1,
         device="a GPU",
         precision="bf16",
+        hardware={"kind": "cuda"},
         model={},
         negatives_per_query=batch // recipe.negatives.processes - 1,
         examples=118_695,

@@ -86,7 +86,9 @@ def set_key(values: dict[str, Any], dotted: str, value: Any) -> None:
             here = here[0]
         here[int(last) if isinstance(here, list) else last] = value
     except (ValueError, IndexError, AttributeError, TypeError):
-        raise UserError(f"--set {dotted}: there is no such place in the recipe; `collotype check` shows it.") from None
+        raise UserError(
+            f"--set {dotted}: there is no such place in the recipe; `collotype check --recipe` shows it."
+        ) from None
 
 
 def parse_overrides(assignments: list[str]) -> dict[str, Any]:
@@ -199,12 +201,16 @@ def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = 
         UserError: no such recipe, an unknown key (with the nearest known one), a wrong type, an impossible value.
     """
     values = read_values(find_recipe(str(name_or_file)))
-    if smoke:
-        values = smoke_form(values)
-    for key, value in (overrides or {}).items():
+    return parse_recipe(overridden(values, overrides or {}, smoke), f"Recipe {name_or_file}")
+
+
+def overridden(values: Mapping[str, Any], overrides: Mapping[str, Any], smoke: bool = False) -> dict[str, Any]:
+    """A recipe's values, or those of its smoke form, with `overrides` applied."""
+    changed = copy.deepcopy(dict(smoke_form(values) if smoke else values))
+    for key, value in overrides.items():
         # a later override may reach into this one's value, which is the caller's
-        set_key(values, key, copy.deepcopy(value))
-    return parse_recipe(values, f"Recipe {name_or_file}")
+        set_key(changed, key, copy.deepcopy(value))
+    return changed
 
 
 def parse_recipe(values: dict[str, Any], origin: str) -> Recipe:
