@@ -104,6 +104,16 @@ def test_words_are_read_off_pictures_that_have_no_text(index: Index, tmp_path: P
     assert left * 400 == pytest.approx(20, abs=12) and 0 < top < bottom < 0.5 and right <= after
 
 
+def test_without_ocr_a_scan_is_skipped(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rapidocr", None)
+    Image.linear_gradient("L").save(tmp_path / "scan.png")
+    (tmp_path / "a.pdf").write_bytes(small_pdf([["One"], []]))
+    report = ingest([tmp_path / "scan.png", tmp_path / "a.pdf"], index, WordEncoder())
+    assert [(one.document, one.cause) for one in report.skipped] == [("scan.png", "no text")]
+    assert "pip install 'collotype[ocr]'" in report.skipped[0].detail
+    assert pages_of(index) == {"a.pdf": [1, 2]}
+
+
 def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 

@@ -24,7 +24,7 @@ BATCH = 16
 """Pages encoded together."""
 COMMIT_PAGES, COMMIT_S = 64, 20.0
 """What is encoded is written when there is as much of it, or when it has waited as long."""
-UNFIT = "the model cannot take it"
+UNFIT, NO_TEXT = "the model cannot take it", "no text"
 
 Told = Callable[[str, int, int], None]
 """Called with ("pages", how many are done, of how many as it looks now)."""
@@ -164,11 +164,15 @@ class Ingestion:
             self.report.unchanged += 1
             self.step(1)
             return
-        reading.waiting += 1
         picture = Pixels(read.size, read.pixels)
         words = [Word(*word) for word in read.words]
         if not words and self.encoder.looks_at == "words":
-            words = self.read_off(picture())
+            try:
+                words = self.read_off(picture())
+            except UserError as error:
+                self.lose(read.document, read.number, NO_TEXT, error)
+                return
+        reading.waiting += 1
         page = Page(
             document=read.document,
             number=read.number,
@@ -180,7 +184,11 @@ class Ingestion:
         self.to_encode.append(page)
 
     def read_off(self, picture: "Image.Image") -> list[Word]:
-        """The words on a picture; none on one that has a single colour, which OCR need not look for."""
+        """The words on a picture; none on one that has a single colour, which OCR need not look for.
+
+        Raises:
+            UserError: OCR is not installed.
+        """
         if all(low == high for low, high in picture.getextrema()):
             return []
         if self.ocr is None:
@@ -228,16 +236,15 @@ class Ingestion:
                     self.to_encode = [page]
                     self.encode()
                 return
-            self.lose(pages[0], error)
+            self.reading[pages[0].document].waiting -= 1
+            self.lose(pages[0].document, pages[0].number, UNFIT, error)
             return
         self.to_write += zip(pages, encoded, strict=True)
         self.step(len(pages))
 
-    def lose(self, page: Page, error: UserError) -> None:
-        reading = self.reading[page.document]
-        reading.waiting -= 1
-        reading.numbers.discard(page.number)
-        self.report.skipped.append(Lost(page.document, page.number, UNFIT, str(error)))
+    def lose(self, document: str, number: int, cause: str, error: UserError) -> None:
+        self.reading[document].numbers.discard(number)
+        self.report.skipped.append(Lost(document, number, cause, str(error)))
         self.step(1)
 
     def commit(self) -> None:
