@@ -112,6 +112,9 @@ def test_without_ocr_a_scan_is_skipped(index: Index, tmp_path: Path, monkeypatch
     assert [(one.document, one.cause) for one in report.skipped] == [("scan.png", "no text")]
     assert "pip install 'collotype[ocr]'" in report.skipped[0].detail
     assert pages_of(index) == {"a.pdf": [1, 2]}
+    monkeypatch.delitem(sys.modules, "rapidocr")
+    again = ingest([tmp_path / "scan.png", tmp_path / "a.pdf"], index, WordEncoder())
+    assert (again.added, again.unchanged, again.skipped) == (1, 2, []), "it is tried again"
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

@@ -98,13 +98,14 @@ def ingest(
 class Reading:
     """A document while its pages come in."""
 
-    pages: int
     before: dict[int, str]
     """Digests by number, of the pages that the index has."""
     waiting: int = 0
     """Pages that are not written yet."""
     numbers: set[int] = field(default_factory=set)
     """Pages that it has now."""
+    lost: bool = False
+    """Has it pages that were skipped? Then it is read again the next time, when OCR may be there, or more memory."""
     digest: str | None = None
     """Of its file, when all of it was read."""
 
@@ -142,13 +143,12 @@ class Ingestion:
     def take(self, event: Opened | PageRead | Lost | Closed) -> None:
         match event:
             case Opened():
-                self.reading[event.document] = Reading(event.pages, self.index.pages_of(event.document))
+                self.reading[event.document] = Reading(self.index.pages_of(event.document))
                 self.seen += event.pages
             case PageRead():
                 self.page(event)
             case Lost():
-                self.report.skipped.append(event)
-                self.step(1 if event.page else 0)
+                self.lose(event)
             case Closed():
                 self.closed(event)
         if len(self.to_encode) >= BATCH:
@@ -170,7 +170,7 @@ class Ingestion:
             try:
                 words = self.read_off(picture())
             except UserError as error:
-                self.lose(read.document, read.number, NO_TEXT, error)
+                self.lose(Lost(read.document, read.number, NO_TEXT, str(error)))
                 return
         reading.waiting += 1
         page = Page(
@@ -220,7 +220,8 @@ class Ingestion:
             self.index.update(document, [], sorted(reading.numbers))
             self.report.removed += len(stale)
         self.report.documents += bool(reading.numbers)
-        entry = Entry(str(self.documents[document].path), reading.digest, len(reading.numbers))
+        digest = "" if reading.lost else reading.digest
+        entry = Entry(str(self.documents[document].path), digest, len(reading.numbers))
         self.ledger.update({document: entry})
         del self.reading[document]
 
@@ -237,15 +238,17 @@ class Ingestion:
                     self.encode()
                 return
             self.reading[pages[0].document].waiting -= 1
-            self.lose(pages[0].document, pages[0].number, UNFIT, error)
+            self.lose(Lost(pages[0].document, pages[0].number, UNFIT, str(error)))
             return
         self.to_write += zip(pages, encoded, strict=True)
         self.step(len(pages))
 
-    def lose(self, document: str, number: int, cause: str, error: UserError) -> None:
-        self.reading[document].numbers.discard(number)
-        self.report.skipped.append(Lost(document, number, cause, str(error)))
-        self.step(1)
+    def lose(self, lost: Lost) -> None:
+        if reading := self.reading.get(lost.document):
+            reading.numbers.discard(lost.page)
+            reading.lost = True
+        self.report.skipped.append(lost)
+        self.step(1 if lost.page else 0)
 
     def commit(self) -> None:
         self.encode()
