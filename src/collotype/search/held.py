@@ -11,8 +11,8 @@ from collotype.search.store import Version, parts
 if TYPE_CHECKING:
     import torch
 
-LIMIT_BYTES = 288 * 2**20
-"""A thousand pages of 1,030 × 128 in fp16."""
+LIMIT_BYTES = 192 * 2**20
+"""Some 750 pages of 1,030 × 128 in fp16."""
 
 Stored = tuple["torch.Tensor", float]
 """A page's vectors as they are stored [n, D], and what a stored number is worth."""

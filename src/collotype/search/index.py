@@ -313,7 +313,8 @@ def stored_pages(view: View, rows: np.ndarray) -> list[StoredPage]:
                 metadata=json.loads(row["metadata"]),
                 words=tuple(Word(text, tuple(box)) for text, box in zip(row["words"], there, strict=True)),
                 encoded=EncodedPage(
-                    vectors.float().numpy() * scale, unpack_boxes(boxes[starts[place] : starts[place + 1]])
+                    (vectors.float() * scale if scale != 1 else vectors.float()).numpy(),
+                    unpack_boxes(boxes[starts[place] : starts[place + 1]]),
                 ),
             )
         )

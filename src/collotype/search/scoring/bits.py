@@ -5,6 +5,8 @@ The distances are faiss's loop (`hammings`), ten times as fast as a matrix produ
 
 import numpy as np
 
+from collotype.search.scoring import blocks
+
 BLOCK = 8192
 """Vectors compared at once: their distances to a query stay within the cache."""
 
@@ -18,28 +20,19 @@ def distances(query: np.ndarray, signs: np.ndarray, starts: np.ndarray, pages: n
     """
     import faiss
 
-    found = np.empty(len(pages), np.int64)
-    query, width = np.ascontiguousarray(query), query.shape[1]
-    for first, last in runs(pages, starts):
-        low, high = int(starts[pages[first]]), int(starts[pages[last - 1] + 1])
-        rows = np.ascontiguousarray(signs[low:high])
-        apart = np.empty((len(query), high - low), np.int32)
-        faiss.hammings(
-            faiss.swig_ptr(query), faiss.swig_ptr(rows), len(query), high - low, width, faiss.swig_ptr(apart)
-        )
-        found[first:last] = np.minimum.reduceat(apart, starts[pages[first:last]] - low, axis=1).sum(axis=0)
+    found, query, width = np.empty(len(pages), np.int64), np.ascontiguousarray(query), query.shape[1]
+    counts = starts[pages + 1] - starts[pages]
+    cuts = list(blocks(counts, BLOCK))
+    longest = max((int(counts[first:last].sum()) for first, last in cuts), default=0)
+    # one place for all blocks: fresh memory costs as much as the distances that fill it
+    room, gathered = np.empty(len(query) * longest, np.int32), np.empty((longest, width), np.uint8)
+    for first, last in cuts:
+        here, ends = pages[first:last], np.cumsum(counts[first:last])
+        rows = signs[starts[here[0]] : starts[here[-1] + 1]]
+        if len(rows) != ends[-1]:
+            rows = gathered[: ends[-1]]
+            np.concatenate([signs[starts[page] : starts[page + 1]] for page in here], out=rows)
+        apart = room[: len(query) * len(rows)].reshape(len(query), len(rows))
+        faiss.hammings(faiss.swig_ptr(query), faiss.swig_ptr(rows), len(query), len(rows), width, faiss.swig_ptr(apart))
+        found[first:last] = np.minimum.reduceat(apart, ends - counts[first:last], axis=1).sum(axis=0)
     return found
-
-
-def runs(pages: np.ndarray, starts: np.ndarray) -> list[tuple[int, int]]:
-    """Cuts of `pages` into neighbours of at most BLOCK vectors together, one page at least."""
-    if not len(pages):
-        return []
-    alone = np.flatnonzero(np.diff(pages) != 1) + 1
-    cuts = []
-    for first, last in zip([0, *alone.tolist()], [*alone.tolist(), len(pages)], strict=True):
-        while first < last:
-            within = int(np.searchsorted(starts[pages[first:last] + 1], starts[pages[first]] + BLOCK, side="right"))
-            cuts.append((first, first + max(1, within)))
-            first += max(1, within)
-    return cuts

@@ -4,10 +4,12 @@ m query vectors of D dimensions; a page is its vectors as they are stored, fp16 
 is worth.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from collotype.search.scoring import blocks
 
 if TYPE_CHECKING:
     import torch
@@ -26,8 +28,13 @@ def scores(query: np.ndarray, pages: Sequence[tuple["torch.Tensor", float]]) -> 
     wanted, found = torch.from_numpy(query), np.empty(len(pages), np.float32)
     counts = np.array([len(vectors) for vectors, _ in pages], int)
     scales = np.array([scale for _, scale in pages], np.float32)
-    for first, last in blocks(counts):
-        rows = torch.cat([vectors for vectors, _ in pages[first:last]]).float()
+    cuts = list(blocks(counts, BLOCK))
+    # one place for all blocks: fresh memory costs more than the cast that fills it
+    room = torch.empty(max((counts[first:last].sum() for first, last in cuts), default=0), query.shape[1])
+    for first, last in cuts:
+        rows = room[: counts[first:last].sum()]
+        for part, (vectors, _) in zip(rows.split(counts[first:last].tolist()), pages[first:last], strict=True):
+            part.copy_(vectors)
         found[first:last] = sum_of_best(wanted @ rows.T, counts[first:last])
     return found * scales
 
@@ -38,13 +45,3 @@ def sum_of_best(similarities: "torch.Tensor", counts: np.ndarray) -> np.ndarray:
         return similarities.view(len(similarities), len(counts), -1).amax(2).sum(0).numpy()
     cuts = similarities.split(counts.tolist(), dim=1)
     return np.array([float(cut.amax(1).sum()) if cut.shape[1] else -np.inf for cut in cuts], np.float32)
-
-
-def blocks(counts: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Runs of pages of at most BLOCK vectors together, one page at least."""
-    ends, first = np.cumsum(counts), 0
-    while first < len(counts):
-        before = ends[first - 1] if first else 0
-        last = max(first + 1, int(np.searchsorted(ends, before + BLOCK, side="right")))
-        yield first, last
-        first = last

@@ -16,7 +16,7 @@ from collotype.search.side import Side
 from collotype.search.store import Version, parts
 
 KIND = "lists"
-MADE_FROM = 4_000_000
+MADE_FROM = 6_000_000
 """Vectors from which on lists are made; before, the scan of all sign bits is as quick."""
 PROBED = 16
 """Lists looked at for each vector of a query."""
