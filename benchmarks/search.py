@@ -5,8 +5,8 @@ python benchmarks/search.py --pages 20000        5.6 GB below --folder, 15 minut
 
 One thread. The index is asked in a process of its own, so that its memory is that of who searches: `peak` is all that
 process held, the parts of memory-mapped files it touched included. The time is that of `Index.search`, places and text
-of the ten hits included, when all queries are asked a second time: the index keeps the pages it scored last, of which 750
-fit, and the operating system's cache holds what was read.
+of the ten hits included, when all queries are asked a second time: the index keeps the pages it scored last, of which
+750 fit, and the operating system's cache holds what was read.
 """
 
 import os
