@@ -1,4 +1,4 @@
-# install: a .venv with all that demo and tests need    demo: the main job, about three minutes on two cores
+# install: a .venv with all that demo and tests need    demo: the main job, about four minutes on two cores
 # test: lint and tests    bench: docs/benchmarks.md's figures    lint: style only
 PYTHON ?= python3
 BIN := .venv/bin
@@ -19,7 +19,11 @@ demo: install
 	  $(BIN)/collotype run $$recipe --out $(RUNS)/$$recipe --overwrite || status=$$?; \
 	  if [ $$status -ne 0 ] && [ $$status -ne 3 ]; then exit $$status; fi; \
 	done; \
-	$(BIN)/collotype compare $(RUNS)/desk-colpali $(RUNS)/desk-bipali; \
+	$(BIN)/collotype compare $(RUNS)/desk-colpali $(RUNS)/desk-bipali && \
+	$(BIN)/collotype index src/collotype/assets/slides --to $(RUNS)/slides-index && \
+	for query in "Paquets source et paquets binaires" "パッケージのテスト" "build a package in a clean chroot"; do \
+	  $(BIN)/collotype search $(RUNS)/slides-index "$$query" --top-k 2 --heatmap $(RUNS)/search.png || exit $$?; \
+	done && \
 	exit $$status
 
 test: install lint

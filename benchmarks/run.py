@@ -25,6 +25,8 @@ ALL = (
     "search",
     "search_processes",
     "invariance",
+    "reader",
+    "serve",
 )
 
 

@@ -4,9 +4,16 @@ from collections.abc import Sequence
 
 
 def small_pdf(
-    pages: Sequence[Sequence[str]], bookmarks: Sequence[tuple[str, int]] = (), encrypted: bool = False
+    pages: Sequence[Sequence[str]],
+    bookmarks: Sequence[tuple[str, int]] = (),
+    encrypted: bool = False,
+    page_keys: str = "/MediaBox [0 0 300 200]",
 ) -> bytes:
-    """Pages of 300 x 200 points with those lines; bookmarks are (title, page counted from 1)."""
+    """Pages of 300 x 200 points with those lines; bookmarks are (title, page counted from 1).
+
+    Args:
+        page_keys: what every page's dictionary has beside its content.
+    """
     objects: list[str] = []
 
     def add(text: str) -> int:
@@ -22,7 +29,7 @@ def small_pdf(
     for lines in pages:
         drawn = "".join(f"BT /F1 12 Tf 20 {170 - 20 * place} Td ({line}) Tj ET\n" for place, line in enumerate(lines))
         add(
-            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents {len(objects) + 2} 0 R "
+            f"<< /Type /Page /Parent 2 0 R {page_keys} /Contents {len(objects) + 2} 0 R "
             "/Resources << /Font << /F1 3 0 R >> >> >>"
         )
         add(f"<< /Length {len(drawn)} >>\nstream\n{drawn}\nendstream")

@@ -1,28 +1,37 @@
 """A recipe goes in, a run directory comes out: check, train, evaluate, report."""
 
+import functools
+import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
+from collotype.check.case import Case
 from collotype.check.effects import EFFECTS
 from collotype.check.findings import find
+from collotype.check.hardware import Hardware, named, present
 from collotype.check.plan import Plan, make_plan
+from collotype.check.published_data import beside_published, published_examples
+from collotype.check.reference import nearest, reference_of
 from collotype.evaluation.results import Measured, Results, headline, results_of, write_results
 from collotype.families import load, task_for
 from collotype.recipe import Recipe, load_recipe, recipe_text
+from collotype.recipe.imports import Origin
 from collotype.recipe.schema import Evaluate
 from collotype.report.compare import Comparison, compare, differences
 from collotype.report.html import write_report
+from collotype.report.published import Published
 from collotype.report.published.expectations import with_numbers
 from collotype.report.record import environment, write_record
 from collotype.report.track import Tracking
 from collotype.report.verdict import judge
-from collotype.runtime.device import describe_device, peak_memory, pick_device
+from collotype.runtime.device import peak_memory, pick_device
+from collotype.runtime.dry import dry
 from collotype.runtime.errors import InterruptedRunError, UserError
 from collotype.runtime.files import (
     PARTIAL,
@@ -35,9 +44,13 @@ from collotype.runtime.files import (
 )
 from collotype.runtime.process import World, gather_objects, on_main, process_group
 from collotype.training.engine import EMA, Hooks, Training, train, where_whole
-from collotype.training.precision import resolve_precision
+from collotype.training.measure import measure_step
+from collotype.training.precision import named_precision, resolve_precision
 from collotype.training.task import Task
 
+T = TypeVar("T")
+OF_TRAINING = "data.train.examples"
+"""Among a published run's circumstances."""
 WAIT_FOR_LOADERS_S = 7
 """How long the loader processes of a killed run may go on holding its folder."""
 
@@ -89,28 +102,126 @@ def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task, P
         UserError: whatever makes the run impossible and can be known before it.
     """
     task = task_for(recipe)
-    data, negatives = task.data_facts(), task.negatives_per_query()
+    data, model = task.data_facts(), task.describe()
+    precision = resolve_precision(recipe.train.precision, device).name
+    plan = plan_of(recipe, task, world, present(device), precision, model, data, data["train"]["examples"], data)
+    return task, with_findings(recipe, plan, reference_of(recipe)), data
+
+
+def plan_of(
+    recipe: Recipe,
+    task: Task,
+    world: World,
+    device: tuple[str, Hardware],
+    precision: str | None,
+    model: dict[str, Any],
+    data: dict[str, Any],
+    examples: int | None,
+    datasets: Collection[str] | None,
+) -> Plan:
     endings = ("",) if recipe.train.ema_decay is None else ("", f"@{EMA}")
+    versions = (
+        None if datasets is None else [f"{name}{ending}" for ending in endings for name in datasets if name != "train"]
+    )
     plan = make_plan(
         recipe,
         processes=world.size,
-        device=describe_device(device),
-        precision=resolve_precision(recipe.train.precision, device).name,
-        model=task.describe(),
-        negatives_per_query=negatives,
-        examples=data["train"]["examples"],
-        datasets=[f"{name}{ending}" for ending in endings for name in data if name != "train"],
+        device=device[0],
+        precision=precision,
+        hardware=device[1],
+        model=model,
+        negatives_per_query=task.negatives_per_query(),
+        examples=examples,
+        datasets=versions,
         metrics=task.metrics(),
+        faults=data.get("train", {}).get("faults", {}),
     )
-    return task, {**plan, "findings": find(recipe, plan)}, data
+    return {**plan, "data": beside_published(data, recipe.data.train)}
+
+
+def with_findings(recipe: Recipe, plan: Plan, reference: Published | None, origin: Origin | None = None) -> Plan:
+    case = Case(recipe=recipe, plan=plan, reference=reference, origin=origin)
+    return {**plan, **({"reference": reference.name} if reference else {}), "findings": find(case)}
 
 
 def check(
-    recipe: str | Path | Recipe, overrides: Mapping[str, Any] | None = None, smoke: bool = False
+    recipe: str | Path | Recipe,
+    overrides: Mapping[str, Any] | None = None,
+    smoke: bool = False,
+    origin: Origin | None = None,
+    against: str | None = None,
+    card: str | None = None,
+    measure: bool = False,
 ) -> tuple[Recipe, Plan]:
-    """The resolved recipe and its plan on this machine; nothing is trained or written."""
+    """The resolved recipe and its plan; nothing is trained or written, no network is asked, and weights are not read.
+
+    What cannot be known without data or weights that are not here is missing in the plan, named in its `unknown` with
+    the reason, and a finding.
+
+    Args:
+        origin: what the recipe was imported from.
+        against: the published result to hold it against; none: the one that the recipe expects, or, of an imported one,
+            the nearest.
+        card: plan for this GPU (V100, T4, A100-40GB, …) instead of the device that is here.
+        measure: calibrate time and memory by a measured micro-batch, for which data and weights are read.
+
+    Raises:
+        UserError: the recipe is impossible whatever the machine has; no such card or published result.
+    """
     recipe, world = resolve(recipe, overrides, smoke), World.from_environment()
-    return recipe, prepare(recipe, world, pick_device(world))[1]
+    device, settings = pick_device(world), origin.settings if origin else {}
+    where = named(card or settings["device"]) if card or "device" in settings else present(device)
+    bf16 = where[1].get("capability", [0]) >= [8, 0]
+    precision = named_precision(recipe.train.precision, where[1]["kind"], bf16)
+    evaluates_only, reference = settings.get("evaluates_only", False), reference_of(recipe, against)
+    task, known = task_for(recipe), Known()
+    with dry():
+        known.ask("weights", task.require_weights)
+        if "weights" in known.unknown:
+            known.ask("model", task.stand_in)
+        model = {} if "model" in known.unknown else known.ask("model", task.describe) or {}
+        train = {} if evaluates_only else known.ask("data.train", task.train_facts) or {}
+        facts = {"train": train} if train else {}
+        for number, choice in enumerate(() if evaluates_only else recipe.evaluate):
+            facts |= known.ask(f"evaluate.{number}", functools.partial(task.facts_of, choice)) or {}
+        whole = not known.unknown and not evaluates_only
+        datasets = task.data_facts() if whole else None
+    assumed = published_examples(recipe.data.train) or settings.get("examples")
+    assumed = assumed or (reference and reference.circumstances.get(OF_TRAINING))
+    examples = train.get("examples") or assumed
+    plan = plan_of(recipe, task, world, where, precision, model, facts, examples, datasets)
+    plan |= {"folder": folder_facts(Path("runs") / recipe.name), "unknown": known.unknown}
+    if examples and not train:
+        plan["assumed"] = {"examples": "as published"}
+    if measure and whole and not card:
+        measured = measure_step(task_for(recipe), recipe, world, device)
+        plan |= {"micro_batch": measured.pop("micro_batch"), "estimate": {**plan["estimate"], **measured}}
+    if origin and not reference and not evaluates_only:
+        reference = nearest(recipe, plan)
+    return recipe, with_findings(recipe, plan, reference, origin)
+
+
+class Known:
+    """Facts, and why those are not known that nobody can tell here."""
+
+    def __init__(self) -> None:
+        self.unknown: dict[str, str] = {}
+
+    def ask(self, name: str, fact: Callable[[], T]) -> T | None:
+        try:
+            return fact()
+        except UserError as error:
+            self.unknown[name] = str(error)
+            return None
+
+
+def folder_facts(folder: Path) -> dict[str, Any]:
+    """What is in the folder that a run would take, and how much room there is."""
+    is_run = (folder / "recipe.yaml").is_file()
+    holds = "a finished run" if (folder / "record.json").is_file() else "a run that has not ended"
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free // 2**20
+    return {"path": str(folder), "free_mib": free, **({"holds": holds} if is_run else {})}
 
 
 def resolve(recipe: str | Path | Recipe, overrides: Mapping[str, Any] | None, smoke: bool = False) -> Recipe:

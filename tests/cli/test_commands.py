@@ -10,14 +10,28 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import typer
 from rich.console import Console
 from tests.conftest import SMALL, as_flags
 from tests.families.retriever.benchmarks.parquet_sets import as_png, write_table
 
+from collotype.cli import in_a_sentence
 from collotype.cli.terminal import compression_tables
 from collotype.families.retriever.data.sheets import ASSETS, Pictures, held_out_sheets
 
 FLAGS = as_flags({**SMALL, "train.steps": 2})
+
+
+def test_who_stops_a_command_is_told_how_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """An evaluation goes on by itself, and knows no --resume."""
+
+    def stopped(**options: bool) -> None:
+        raise KeyboardInterrupt
+
+    for options, said in ({}, "the same command."), ({"resume": False}, "the same command and --resume."):
+        with pytest.raises(typer.Exit):
+            in_a_sentence(stopped)(**options)
+        assert capsys.readouterr().err == f"collotype: Stopped; what was written is kept, go on with {said}\n"
 
 
 def test_a_missed_expectation_is_exit_status_3(cli, tmp_path: Path) -> None:
@@ -64,7 +78,9 @@ def test_check_shows_the_plan_and_writes_nothing(cli, tmp_path: Path) -> None:
     done = cli("check", "desk-colpali", "--set", "train.steps=8", "--json", cwd=tmp_path)
     shown = json.loads(done.stdout)
     assert shown["plan"]["steps"] == 8 and shown["plan"]["negatives_per_query"] == shown["plan"]["batch"] - 1
-    assert cli("check", "desk-colpali").stdout.startswith("name: desk-colpali\n")
+    text = cli("check", "desk-colpali").stdout
+    assert text.startswith("desk-colpali\n") and "31 negatives per query" in text
+    assert cli("check", "desk-colpali", "--recipe").stdout.startswith("name: desk-colpali\n")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,5 +1,7 @@
 """MaxSim against its definition, value and gradient, whatever the cut."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given
@@ -55,6 +57,16 @@ def test_half_precision_is_scored_in_float32() -> None:
     score = maxsim(queries.bfloat16(), pages.bfloat16())
     assert score.dtype is torch.float32
     assert score.item() == pytest.approx(300 * torch.tensor(0.1).bfloat16().item() ** 2, rel=1e-6)
+
+
+@pytest.mark.parametrize("score", [maxsim, smooth_maxsim])
+def test_scores_are_not_rounded_where_the_model_computes_in_half(score: Callable) -> None:
+    queries, query_mask = ragged(3, 4, seed=1, dim=32)
+    pages, page_mask = ragged(3, 5, seed=2, dim=32)
+    asked = (queries.float(), pages.float(), query_mask, page_mask)
+    wanted = score(*asked)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(score(*asked), wanted)
 
 
 @pytest.mark.parametrize("block_elements", [1, 2**24])

@@ -60,6 +60,7 @@ def test_steps_are_the_published_epochs(
         processes=1,
         device="a GPU",
         precision="bf16",
+        hardware={"kind": "cuda"},
         model={},
         negatives_per_query=batch // recipe.negatives.processes - 1,
         examples=118_695,
@@ -84,3 +85,11 @@ def test_the_smoke_form_swaps_what_would_not_run_everywhere(tmp_path: Path) -> N
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(values))
     smoke = load_recipe(tmp_path / "r.yaml", smoke=True)
     assert smoke.train.batch == 9 and smoke.train.micro_batch_tokens is None and smoke.model.quantize == "none"
+
+
+@pytest.mark.parametrize("name", [name for name in builtin_names() if load_recipe(name).family == "clip"])
+def test_where_own_pictures_lie_is_a_set_away(name: str) -> None:
+    for number, choice in enumerate(load_recipe(name).evaluate):
+        if choice.path is not None:
+            changed = load_recipe(name, {f"evaluate.{number}.path": "/data/val"}).evaluate[number]
+            assert changed.path == "/data/val" and changed.own_name == choice.own_name

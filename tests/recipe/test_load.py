@@ -51,6 +51,8 @@ def test_overrides_reach_keys_sections_and_list_entries() -> None:
         ({"data.train": {"source": "pdf-outline", "path": 3}}, "at data.train.0.path: input should be a valid string"),
         ({"data.train.source": ["pairs"]}, "unknown source ['pairs']"),
         ({"model.max_query_tokens": 3}, "at model.max_query_tokens: input should be greater than or equal to 16"),
+        ({"train.micro_batch": "none"}, "at train.micro_batch: input should be a valid integer, found 'none'"),
+        ({"evaluate.0.every_steps": "x"}, "at evaluate.0.every_steps: input should be a valid integer, found 'x'"),
         ({"train": 3}, "at train: expected keys (batch, "),
         ({"train.optimizer": {}}, "at train.optimizer.lr: this key is required and missing"),
         ({"evaluate.7.suite": "sheets"}, "there is no such place in the recipe"),

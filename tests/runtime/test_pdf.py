@@ -3,6 +3,7 @@
 import multiprocessing
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.small_pdf import small_pdf
 
@@ -57,6 +58,52 @@ def test_a_page_that_is_not_there_is_named(tmp_path: Path) -> None:
     for page in (0, 2):
         with pytest.raises(UserError, match=f"has no page {page}; it has 1, counted from 1"):
             pdf.render(file, page, 100)
+
+
+BOXES = {
+    "whole": "/MediaBox [0 0 300 200]",
+    "not at the origin": "/MediaBox [-50 -10 250 190]",
+    "cropped": "/MediaBox [0 0 300 200] /CropBox [10 100 200 190]",
+    "scaled": "/MediaBox [0 0 300 200] /UserUnit 2",
+}
+
+
+@pytest.mark.parametrize("turned", [0, 90, 180, 270, -90])
+@pytest.mark.parametrize("keys", BOXES.values(), ids=BOXES)
+def test_a_words_box_is_where_its_ink_is(keys: str, turned: int, tmp_path: Path) -> None:
+    file = tmp_path / "a.pdf"
+    file.write_bytes(small_pdf([["Hippo"]], page_keys=f"{keys} /Rotate {turned}"))
+    ((word, box),) = pdf.words(file, 1)
+    picture = pdf.render(file, 1, 800)
+    down, across = np.nonzero(np.asarray(picture.convert("L")) < 128)
+    ink = (across.min(), down.min(), across.max() + 1, down.max() + 1)
+    assert word == "Hippo"
+    assert np.array(box) * (picture.size * 2) == pytest.approx(ink, abs=3)
+
+
+def test_words_are_what_stands_between_spaces_and_is_shown(tmp_path: Path) -> None:
+    file = tmp_path / "a.pdf"
+    file.write_bytes(small_pdf([["one two-three", "x" * 3 + " 4.5"], []]))
+    assert [word for word, _ in pdf.words(file, 1)] == ["one", "two-three", "xxx", "4.5"]
+    tops = [box[1] for _, box in pdf.words(file, 1)]
+    assert tops[0] < tops[2] and all(0 <= side <= 1 for _, box in pdf.words(file, 1) for side in box)
+    assert pdf.words(file, 2) == []
+    file.write_bytes(small_pdf([["shown", "hidden"]], page_keys="/MediaBox [0 0 300 200] /CropBox [0 165 300 200]"))
+    assert [word for word, _ in pdf.words(file, 1)] == ["shown"]
+
+
+def test_a_page_of_too_much_text_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "a.pdf"
+    file.write_bytes(small_pdf([["x" * 50]]))
+    with pytest.raises(UserError, match=r"page 1 has 50 characters, more than the 49"):
+        pdf.words(file, 1, max_characters=49)
+
+
+def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
+    file = tmp_path / "a.pdf"
+    for lines in (["before"], ["after it"]):
+        file.write_bytes(small_pdf([lines]))
+        assert pdf.text(file, 1).strip() == lines[0]
 
 
 def rendered(file: Path, page: int) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from collotype.runtime.errors import UserError
 from collotype.search.pages import EncodedPage, EncodedQuery, Page
 
 DIM = 64
@@ -29,6 +30,8 @@ class WordEncoder:
         return found
 
     def encode_queries(self, queries: Sequence[str]) -> list[EncodedQuery]:
+        if wordless := [query for query in queries if not re.search(r"\w", query)]:
+            raise UserError(f"The query {wordless[0]!r} has no word; give it at least one.")
         split = [tuple(re.findall(r"\S+", query)) for query in queries]
         return [
             EncodedQuery(np.array([vector(word) for word in words]), words, tuple(range(len(words)))) for words in split

@@ -56,15 +56,15 @@ EFFECTS: tuple[Effect, ...] = (
         why="how long it was trained",
     ),
     Effect(
-        keys=("model.preset", "preset", "model.max_query_tokens"),
+        keys=("model.preset", "preset", "preset_of_weights", "max_visual_tokens", "model.max_query_tokens"),
         severity="will differ",
         why="the text around a query and the pixels of a page; a lost prefix was measurable",
         source="embeddings-benchmark/mteb PR 5106",
     ),
     Effect(
         keys=("model.activation",),
-        severity="will differ",
-        why="weights of one read as the other lose 0.4 to 0.6 points",
+        severity="may differ",
+        why="weights of one read as the other lose 0.4 to 0.6 points; nobody measured what it does to a training",
         source="open_clip docs/openclip_results.csv",
     ),
     Effect(
@@ -89,6 +89,12 @@ EFFECTS: tuple[Effect, ...] = (
         severity="may differ",
         why="1,000 to 2,000 warm-up steps were advised where a run had 10,000",
         source="open_clip issue 930",
+    ),
+    Effect(
+        keys=("train.optimizer.name",),
+        severity="may differ",
+        why="8-bit states round what a step is divided by; nobody measured what that does",
+        source="colpali issue 84",
     ),
     Effect(
         keys=("train.optimizer", "train.clip_grad_norm", "train.ema_decay"),
@@ -118,7 +124,13 @@ EFFECTS: tuple[Effect, ...] = (
         why="another draw of weights and order: within the spread over seeds",
     ),
     Effect(
-        keys=("parameters", "trainable_parameters", "vectors_per_page", "examples_left_out_per_epoch"),
+        keys=(
+            "parameters",
+            "trainable_parameters",
+            "forward_gflops",
+            "vectors_per_page",
+            "examples_left_out_per_epoch",
+        ),
         severity="note",
         why="follows from the differences above",
     ),

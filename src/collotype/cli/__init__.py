@@ -51,7 +51,8 @@ def in_a_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
         except UserError as error:
             problem = str(error)
         except KeyboardInterrupt:
-            problem = "Stopped; what was written is kept, go on with the same command and --resume."
+            resume = " and --resume" if "resume" in options else ""
+            problem = f"Stopped; what was written is kept, go on with the same command{resume}."
         if problem:
             print(f"collotype: {problem}", file=sys.stderr)
         raise typer.Exit(2)

@@ -1,28 +1,59 @@
 """`collotype check`."""
 
 import json
+from dataclasses import asdict
+from typing import Annotated
 
-from collotype.cli.options import Json, RecipeName, Set, Smoke
+import typer
+
+from collotype.cli.options import Json, Set, Smoke
 
 
 def check(
-    recipe: RecipeName,
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE or FOREIGN",
+            help="A built-in recipe's name, a file, a run directory; or another tool's config, script or command.",
+        ),
+    ],
     set_: Set = [],  # noqa: B006 - typer makes a fresh list
     smoke: Smoke = False,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Hold it against this published result (`collotype list published`)."),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="CARD", help="Plan for this GPU, e.g. V100, not for this machine."),
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure one micro-batch for time and memory; reads data and weights.")
+    ] = False,
+    show_recipe: Annotated[bool, typer.Option("--recipe", help="Print the resolved recipe, too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show what a run will do and what will make its number differ: recipe, plan, findings. Nothing is trained."""
+    """Show what a run will do and what will make its number differ: plan and findings. Nothing is trained."""
     from rich.console import Console
 
     from collotype import pipeline
-    from collotype.cli.terminal import plan_table, print_findings
-    from collotype.recipe import recipe_text
-    from collotype.recipe.load import parse_overrides
+    from collotype.cli.findings import print_check
+    from collotype.recipe import parse_recipe, recipe_text
+    from collotype.recipe.imports import import_foreign, is_foreign
+    from collotype.recipe.load import overridden, parse_overrides
 
-    resolved, plan = pipeline.check(recipe, parse_overrides(set_), smoke)
+    overrides, imported = parse_overrides(set_), None
+    if is_foreign(recipe):
+        imported = import_foreign(recipe)
+        made = parse_recipe(overridden(imported.values, overrides, smoke), "The recipe that was made of it")
+        settings = {"origin": imported.origin}
+    else:
+        made, settings = pipeline.resolve(recipe, overrides, smoke), {}
+    resolved, plan = pipeline.check(made, against=against, card=device, measure=measure, **settings)
     if as_json:
-        print(json.dumps({"recipe": resolved.model_dump(), "plan": plan}))
+        found = {"origin": asdict(imported.origin), "left_out": [*map(asdict, imported.left_out)]} if imported else {}
+        print(json.dumps({"recipe": resolved.model_dump(), "plan": plan, **found}))
         return
-    print(recipe_text(resolved))
-    Console().print(plan_table(plan))
-    print_findings(Console(), plan)
+    if show_recipe:
+        print(recipe_text(resolved))
+    print_check(Console(), resolved, plan, imported)

@@ -43,6 +43,9 @@ def evaluate(
         typer.Option(help="labelled: the sentences that class names are put into [default: the set's, or openai]."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="One's own data: take the first rows only.")] = None,
+    held_out: Annotated[
+        Path | None, typer.Option(help="vqav2, val: the file of its pictures [default: held-out.json in --path].")
+    ] = None,
     blank_pictures: Annotated[
         bool, typer.Option("--blank-pictures", help="BEiT-3: show grey pictures: what is known without looking?")
     ] = False,
@@ -52,6 +55,9 @@ def evaluate(
     cache: CacheFolder = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no embeddings, and use none.")] = False,
     batch_tokens: BatchTokens = None,
+    precision: Annotated[
+        Literal["fp32", "bf16", "fp16", "auto"], typer.Option(help="Of the model's matrix products; half suits GPUs.")
+    ] = "fp32",
     preset: Preset = None,
     base: Base = None,
     activation: Activation = None,
@@ -72,12 +78,13 @@ def evaluate(
 
     family = families.family_of(models[0])
     keys = {"path": path, "name": name, "data_dir": data_dir, "only": only, "split": split, "counting": counting}
-    keys |= {"names": names, "templates": templates, "limit": limit, "blank_pictures": blank_pictures or None}
+    keys |= {"names": names, "templates": templates, "limit": limit, "held_out": held_out}
+    keys |= {"blank_pictures": blank_pictures or None}
     choice = load_evaluation(family, suite=suite or families.family(family).DEFAULT_SUITE, **keys)
     kept = None if no_cache else cache or cache_folder()
     options = {"preset": preset, "base": base, "activation": activation, "tokenizer": tokenizer, "answers": answers}
     trained = [model for model in models if model != READER]
-    measured = families.evaluate(trained, choice, kept, batch_tokens, out, **options)
+    measured = families.evaluate(trained, choice, kept, batch_tokens, out, precision, **options)
     if READER in models:
         measured[READER] = evaluate_words(READER, choice, World.from_environment(), kept)
     if not World.from_environment().is_main:

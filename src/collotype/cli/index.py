@@ -143,4 +143,26 @@ def remove(
     Ledger(index).update(dict.fromkeys(documents))
 
 
-COMMANDS = {ADD: add, "check": check, "remove": remove}
+def push(
+    index: IndexFolder,
+    to: Annotated[str, typer.Option("--to", metavar="ADDRESS", help="qdrant://HOST:PORT/COLLECTION.")],
+    as_json: Json = False,
+) -> None:
+    """Send an index to Qdrant without encoding; the next push sends what changed. QDRANT_API_KEY is its key."""
+    from collotype.cli.terminal import Stages
+    from collotype.search.addresses import parse
+    from collotype.search.index import Index
+
+    parse(to)
+    opened = Index.open(index)
+    from collotype.search import qdrant
+
+    with Stages(quiet=as_json) as told:
+        done = qdrant.push(opened, to, told)
+    if as_json:
+        print(json.dumps({"index": str(index), "to": to, **asdict(done)}))
+    else:
+        print(f"{to}: {done.sent:,} pages sent, {done.unchanged:,} unchanged, {done.removed:,} removed.")
+
+
+COMMANDS = {ADD: add, "check": check, "remove": remove, "push": push}

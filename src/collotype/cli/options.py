@@ -53,4 +53,7 @@ DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Local copies o
 CacheFolder = Annotated[
     Path | None, typer.Option("--cache", help="Folder that keeps embeddings [default: ~/.cache/collotype].")
 ]
+IndexPlace = Annotated[
+    str, typer.Argument(metavar="INDEX", help="An index's folder, or qdrant://HOST:PORT/COLLECTION.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON and nothing else.")]

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from collotype.cli.options import Json
+from collotype.cli.options import IndexPlace, Json
 from collotype.runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from collotype.search.library import EmbeddedLibrary
+    from collotype.search.library import IndexLibrary
     from collotype.search.pages import Hit
 
 HEATMAP_PX = 1200
 
 
 def search(
-    index: Annotated[Path, typer.Argument(metavar="DIR", help="The index.")],
+    index: IndexPlace,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="What to look for.")],
     top_k: Annotated[int, typer.Option("--top-k", min=1, help="How many pages.")] = 5,
     documents: Annotated[
@@ -32,12 +32,12 @@ def search(
 ) -> None:
     """The pages that answer a query best, and where on the page each of its words was found."""
     from collotype.search.ingest.drawing import Drawer
-    from collotype.search.library import EmbeddedLibrary
+    from collotype.search.library import open_library
 
     if not query.strip():
         raise UserError("The query is empty; give it at least one word.")
     drawer = Drawer()
-    library = EmbeddedLibrary.open(index, drawer.draw)
+    library = open_library(index, drawer.draw)
     known = {document.name for document in library.documents()}
     for document in documents:
         if document not in known:
@@ -57,7 +57,7 @@ def search(
         print("\n".join(f"{name}: {value}" for name, value in asdict(how).items() if value is not None))
 
 
-def draw(library: "EmbeddedLibrary", hit: "Hit", query: str, file: Path) -> None:
+def draw(library: "IndexLibrary", hit: "Hit", query: str, file: Path) -> None:
     """
     Raises:
         UserError: the file's ending is no picture's, or the page's own file is gone.
@@ -74,19 +74,19 @@ def draw(library: "EmbeddedLibrary", hit: "Hit", query: str, file: Path) -> None
         picture.save(scratch, kind)
 
 
-def link(library: "EmbeddedLibrary", hit: "Hit") -> str:
+def link(library: "IndexLibrary", hit: "Hit") -> str:
     """The page in its file, as browsers and PDF viewers open it; by its document's name where the file is gone."""
     try:
-        return f"{library.ledger.file(hit.document)}#page={hit.page}"
+        return f"{library.file(hit.document)}#page={hit.page}"
     except UserError:
         return hit.link
 
 
-def as_dict(library: "EmbeddedLibrary", hit: "Hit") -> dict[str, object]:
+def as_dict(library: "IndexLibrary", hit: "Hit") -> dict[str, object]:
     return {**asdict(hit), "link": link(library, hit)}
 
 
-def show(library: "EmbeddedLibrary", hits: "list[Hit]", query: str) -> None:
+def show(library: "IndexLibrary", hits: "list[Hit]", query: str) -> None:
     print(f"“{query}” by {library.encoder}")
     if not hits:
         print("no page was found")

@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
+from collotype.cli.options import IndexPlace
 from collotype.runtime.errors import UserError
 
 
 def serve(
-    index: Annotated[str, typer.Argument(metavar="INDEX", help="The folder that `collotype index` made.")],
+    index: IndexPlace,
     host: Annotated[str, typer.Option(help="The address to listen at; 0.0.0.0 for every one.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8080,
     api_key: Annotated[
@@ -28,8 +29,9 @@ def serve(
 ) -> None:
     """Search in the browser and over HTTP; documents dropped on the page are indexed."""
     needs_server()
+    from collotype.search.addresses import is_address
     from collotype.search.ingest.drawing import Drawer
-    from collotype.search.library import EmbeddedLibrary
+    from collotype.search.library import open_library
     from collotype.search.server.app import create_app
     from collotype.search.server.run import is_local, listen
     from collotype.search.server.run import serve as run
@@ -50,7 +52,8 @@ def serve(
         upload_bytes=upload_mib * MIB,
     )
     with listen(host, port) as listening:
-        app = create_app(EmbeddedLibrary.open(Path(index), Drawer().draw), Path(index), settings)
+        folder = None if is_address(index) else Path(index)
+        app = create_app(open_library(index, Drawer().draw), folder, settings)
         run(app, listening, lambda address: typer.echo(f"{index} is searched at {address} (Ctrl-C stops)"))
 
 

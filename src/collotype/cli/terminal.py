@@ -1,5 +1,6 @@
 """What a person sees of a run: progress while it goes (in a terminal only), tables at its end."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from rich.progress import (
 from rich.table import Table
 
 from collotype.check.plan import Plan
+from collotype.cli.findings import COLOURS, plan_table, print_findings
 from collotype.evaluation.results import Measured, Results, cells, columns, display_name, headline, results_of
 from collotype.pipeline import Listener, Run
 from collotype.recipe import Recipe
@@ -41,9 +43,11 @@ class Terminal(Listener):
         self.steps = plan["steps"]
         if self.live:
             self.messages.print(f"[bold]{recipe.name}[/bold] into {folder}")
-            self.messages.print(plan_table(plan))
+            self.messages.print(plan_table(recipe, plan))
         if not self.quiet:
-            print_findings(self.messages, plan)
+            # a log is told what may spoil the number, a person also what is worth knowing
+            told = [found for found in plan["findings"] if self.live or found["severity"] != "note"]
+            print_findings(self.messages, told)
 
     def started(self, done: int) -> None:
         if self.live:
@@ -128,34 +132,19 @@ class Stages:
         self.progress.update(self.bars[what], completed=done, rate=f"{speed:.1f}" if speed else "…")
 
 
-def plan_table(plan: Plan) -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
-    for name, value in plan.items():
-        if name == "findings":
-            continue
-        table.add_row(name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value))
-    return table
-
-
-COLOURS = {"blocks": "red", "will differ": "red", "may differ": "yellow", "note": "cyan"}
-
-
-def print_findings(console: Console, plan: Plan) -> None:
-    for found in plan["findings"]:
-        console.print(f"{found['severity']}: {found['name']}", style=COLOURS[found["severity"]], highlight=False)
-        for line in (f"{found['seen']}; reference: {found['reference']}", found["why"], found["fix"]):
-            console.print(f"  {line}", highlight=False, soft_wrap=True)
-        console.print(f"  source: {found['source']}", highlight=False, soft_wrap=True, style="dim")
-
-
 def results_table(title: str, results: dict[str, dict[str, float]]) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("dataset")
-    for metric in columns(results):
-        table.add_column(metric, justify="right", overflow="fold")
+    table.add_column("dataset", overflow="fold")
+    add_metrics(table, columns(results))
     for dataset, metrics in results.items():
         table.add_row(dataset, *cells(metrics, columns(results)))
     return table
+
+
+def add_metrics(table: Table, names: Sequence[str]) -> None:
+    """Under names that break between words where a terminal is narrow."""
+    for name in names:
+        table.add_column(display_name(name), justify="right", overflow="fold")
 
 
 BASELINES = ("chance", "most_frequent_answer", "most_frequent_of_each_wording")
@@ -168,8 +157,7 @@ def evaluation_table(measured: dict[str, list[Measured]]) -> Table:
     for name in ("dataset", "model"):
         table.add_column(name, overflow="fold")
     shown = columns(results_of(next(iter(measured.values()))))
-    for metric in shown:
-        table.add_column(metric, justify="right", overflow="fold")
+    add_metrics(table, shown)
     for row in zip(*measured.values(), strict=True):
         for model, one in zip(measured, row, strict=True):
             table.add_row(one.dataset, model, *cells(one.metrics, shown))

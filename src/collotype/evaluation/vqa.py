@@ -138,6 +138,7 @@ def vqa_scores(
     accuracies: dict[str, list[float]] = defaultdict(list)
     by_question_type: dict[str, list[float]] = defaultdict(list)
     soft, unanswered, seen = [], [], set()
+    known_answers = None if vocabulary is None else frozenset(vocabulary)
     for question in questions:
         if question.id in seen:
             raise ValueError(f"Question {question.id} is there twice.")
@@ -151,7 +152,7 @@ def vqa_scores(
             accuracies[f"vqa_accuracy_{ANSWER_TYPES[question.answer_type]}"].append(accuracy)
         if question.question_type:
             by_question_type[question.question_type].append(accuracy)
-        if vocabulary is not None and any(answer in vocabulary for answer in question.answers):
+        if known_answers is not None and not known_answers.isdisjoint(question.answers):
             soft.append(soft_score(out_of_ten(given, question.answers)))
     if not seen:
         raise ValueError("There are no questions.")

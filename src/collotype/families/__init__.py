@@ -4,6 +4,7 @@ import importlib
 import inspect
 import json
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from collotype.recipe.schema import Evaluate
 from collotype.runtime.device import pick_device
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import World, process_group
+from collotype.training.precision import resolve_precision
 from collotype.training.task import Task
 
 
@@ -88,6 +90,7 @@ def evaluate(
     cache: Path | None = None,
     batch_tokens: int | None = None,
     out: Path | None = None,
+    precision: str = "fp32",
     **options: Any,
 ) -> dict[str, list[Measured]]:
     """The models in these folders, measured on a suite; a launcher's processes share the work.
@@ -98,6 +101,7 @@ def evaluate(
         batch_tokens: tokens of a forward pass, padding included; none takes the default.
         out: a folder for what an evaluation makes beside its numbers, and for what it keeps until it is done; below it
             one for each model, if there are several.
+        precision: of the models' matrix products, as of a recipe's `train.precision`; scores are float32 in any.
         options: as of `load`, for all of the models.
 
     Returns:
@@ -107,13 +111,19 @@ def evaluate(
         UserError: no such model or suite.
     """
     world = World.from_environment()
-    with process_group(world, pick_device(world)):
-        return {
+    device = pick_device(world)
+    computed = resolve_precision(precision, device)
+    with process_group(world, device), computed.context(device):
+        found = {
             model: family(family_of(model)).evaluate(
                 model, choice, world, cache, batch_tokens, out_of(out, model, models), **options_for(model, options)
             )
             for model in map(str, models)
         }
+    for one in chain.from_iterable(found.values()):
+        if "timing" in one.facts:
+            one.facts["precision"] = computed.name
+    return found
 
 
 def out_of(out: Path | None, model: str, models: Sequence[str | Path]) -> Path | None:

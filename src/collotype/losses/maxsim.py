@@ -23,7 +23,9 @@ def maxsim(queries: Tensor, pages: Tensor, query_mask: Tensor | None = None, pag
         its batch. Of equal similarities the first vector gets the gradient. A page without any vector scores -inf.
         (ColPali, arXiv 2407.01449, eq. 1.)
     """
-    return _MaxSim.apply(*prepared(queries, pages, query_mask, page_mask))
+    # scores are float32, also where the model computes in half precision
+    with torch.autocast(queries.device.type, enabled=False):
+        return _MaxSim.apply(*prepared(queries, pages, query_mask, page_mask))
 
 
 def smooth_maxsim(
@@ -40,7 +42,9 @@ def smooth_maxsim(
     size = max(1, block_elements(pages.device) // max(1, query_mask.numel() * pages.shape[1]))
     cuts = [slice(start, start + size) for start in range(0, len(pages), size)]
     # computed again on the way back: only one block's similarities are held at a time
-    return torch.cat([checkpoint(block_scores, pages[cut], page_mask[cut], use_reentrant=False) for cut in cuts], dim=1)
+    with torch.autocast(pages.device.type, enabled=False):
+        parts = [checkpoint(block_scores, pages[cut], page_mask[cut], use_reentrant=False) for cut in cuts]
+    return torch.cat(parts, dim=1)
 
 
 def prepared(

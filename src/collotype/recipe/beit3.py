@@ -1,5 +1,6 @@
 """The recipe of a BEiT-3 that answers questions about pictures."""
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -45,6 +46,9 @@ class Beit3Model(Model):
         return self
 
 
+HELD_OUT_FILE = "held-out.json"
+
+
 class Vqav2Source(Source):
     """VQAv2's `train`, from the official files: train2014, and val2014 without the pictures that are held out."""
 
@@ -55,6 +59,10 @@ class Vqav2Source(Source):
     """The file that lists the pictures held out; none: `held-out.json` in `path`. It is written if it is not there."""
     num_held_out: PositiveInt = 1000
     """How many to draw when it is written."""
+
+    @property
+    def held_out_file(self) -> Path:
+        return Path(self.held_out or Path(self.path) / HELD_OUT_FILE)
 
 
 class VqaIndexSource(Source):
@@ -111,6 +119,8 @@ class Beit3Data(Data):
     new, what `fewest_questions` of the training data say."""
     fewest_questions: PositiveInt = 9
     """How many questions must have an answer as their most frequent one for it to be chosen from."""
+    num_answers: PositiveInt | None = None
+    """How many there must be to choose from; none: as many as there are."""
     merged: bool = False
     """Bring people's answers to normal form before they are compared with those; published is without."""
     augmentation: PictureAugmentation = PictureAugmentation()
@@ -151,6 +161,10 @@ class Beit3Evaluate(Evaluate):
         return self.split or self.SPLITS.get(self.suite, "test")
 
     @property
+    def held_out_file(self) -> Path:
+        return Path(self.held_out or Path(self.path or "") / HELD_OUT_FILE)
+
+    @property
     def own_name(self) -> str:
         name = super().own_name if self.suite == "vqa" else self.name or self.of_split
         return f"{name}-blank" if self.blank_pictures else name
@@ -172,3 +186,15 @@ class Beit3Recipe(Recipe):
     data: Beit3Data
     loss: Beit3Loss = Beit3Loss()
     evaluate: list[Beit3Evaluate] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def hold_out_what_is_measured(self) -> "Beit3Recipe":
+        trained = {Path(one.path): one.held_out_file for one in self.data.train if isinstance(one, Vqav2Source)}
+        for choice in self.evaluate:
+            path, file = Path(choice.path or ""), choice.held_out_file
+            if (choice.suite, choice.of_split) == ("vqav2", "val") and trained.get(path, file) != file:
+                raise ValueError(
+                    f"data.train holds out the pictures of {trained[path]}, and evaluate measures those of {file}: "
+                    "some of them are trained on; name one file in both"
+                )
+        return self

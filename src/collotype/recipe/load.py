@@ -3,7 +3,7 @@
 import copy
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -86,7 +86,9 @@ def set_key(values: dict[str, Any], dotted: str, value: Any) -> None:
             here = here[0]
         here[int(last) if isinstance(here, list) else last] = value
     except (ValueError, IndexError, AttributeError, TypeError):
-        raise UserError(f"--set {dotted}: there is no such place in the recipe; `collotype check` shows it.") from None
+        raise UserError(
+            f"--set {dotted}: there is no such place in the recipe; `collotype check --recipe` shows it."
+        ) from None
 
 
 def parse_overrides(assignments: list[str]) -> dict[str, Any]:
@@ -128,10 +130,7 @@ def holds_pdfs_only(folder: Path) -> bool:
 def explain(error: ValidationError, origin: str) -> str:
     """The first problem of a recipe, as one sentence."""
     first = error.errors()[0]
-    # pydantic puts the kind of a source between its number and its keys, where the recipe has nothing
-    parts = [
-        part for before, part in zip((None, *first["loc"]), first["loc"], strict=False) if not is_kind(before, part)
-    ]
+    parts = [part for at, part in enumerate(first["loc"]) if not is_kind(first["loc"], at)]
     place = ".".join(map(str, parts)) or "the top level"
     if first["type"] == "value_error":
         problem = str(first["ctx"]["error"])
@@ -143,8 +142,12 @@ def explain(error: ValidationError, origin: str) -> str:
     return f"{origin}, at {place}: {problem}{more}."
 
 
-def is_kind(before: Any, part: Any) -> bool:
-    return isinstance(before, int) and isinstance(part, str)
+def is_kind(location: Sequence[str | int], at: int) -> bool:
+    """Is this part of a place pydantic's own? It puts the kind of a source after its number, and a type after a key
+    that takes several."""
+    part = location[at]
+    of_source = location[0] == "data" and at > 0 and isinstance(location[at - 1], int)
+    return isinstance(part, str) and (of_source or not part.isidentifier())
 
 
 def read_values(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -198,12 +201,16 @@ def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = 
         UserError: no such recipe, an unknown key (with the nearest known one), a wrong type, an impossible value.
     """
     values = read_values(find_recipe(str(name_or_file)))
-    if smoke:
-        values = smoke_form(values)
-    for key, value in (overrides or {}).items():
+    return parse_recipe(overridden(values, overrides or {}, smoke), f"Recipe {name_or_file}")
+
+
+def overridden(values: Mapping[str, Any], overrides: Mapping[str, Any], smoke: bool = False) -> dict[str, Any]:
+    """A recipe's values, or those of its smoke form, with `overrides` applied."""
+    changed = copy.deepcopy(dict(smoke_form(values) if smoke else values))
+    for key, value in overrides.items():
         # a later override may reach into this one's value, which is the caller's
-        set_key(values, key, copy.deepcopy(value))
-    return parse_recipe(values, f"Recipe {name_or_file}")
+        set_key(changed, key, copy.deepcopy(value))
+    return changed
 
 
 def parse_recipe(values: dict[str, Any], origin: str) -> Recipe:

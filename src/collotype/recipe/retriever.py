@@ -19,6 +19,13 @@ from collotype.recipe.schema import (
     several,
 )
 
+RENAMED = {
+    "vidore/colpali_train_set_detailed": "vidore/colpali_train_set",
+    "manu/colpali-data-ir": "manu/colpali-queries (with corpus: manu/colpali-corpus)",
+    "manu/colpali-data": "manu/colpali-corpus",
+}
+"""Names in configurations of earlier colpali-engine versions, and where that data is."""
+
 
 class Lora(Section):
     """Low-rank updates of a frozen model (arXiv 2106.09685)."""

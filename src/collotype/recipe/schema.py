@@ -236,8 +236,10 @@ class Evaluate(Section):
 
     @property
     def own_name(self) -> str:
-        """Of the user's own dataset in results."""
-        return self.name or Path(self.path or "").resolve().stem
+        """Of the user's own dataset in results: the end of its path, of which a pattern (`*.tar`) may leave nothing."""
+        place = Path(self.path or "").resolve()
+        names = (re.sub(r"-*[^\w.-]+-*", "-", part).strip("-.") for part in (place.stem, place.parent.name))
+        return self.name or next(filter(None, names), self.suite)
 
     def measures(self, dataset: str) -> bool:
         """Does it give a result of that SUITE/DATASET?"""

@@ -65,7 +65,7 @@ def beit3(model: Mapping[str, Any], data: Mapping[str, Any], batch: int) -> dict
             "size": "tiny",
             "tokenizer": "words",
         },
-        "data": {**data, "answers": None, "train": {"source": "easy-vqa"}},
+        "data": {**data, "answers": None, "num_answers": None, "train": {"source": "easy-vqa"}},
         "evaluate": [{"suite": "easy-vqa", "limit": 64}],
     }
 

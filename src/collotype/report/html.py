@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 
 from collotype.evaluation.results import columns, display_name, headline, read_gallery
 from collotype.recipe.load import as_yaml
-from collotype.report import figures, plots
+from collotype.report import figures, planned, plots
 from collotype.report.compare import Comparison, in_short
 from collotype.report.record import read_record
 from collotype.report.study import headlines, read_study, table
@@ -47,8 +47,7 @@ def write_report(folder: Path) -> Path:
     record, steps = read_record(folder), JsonLines(folder / "metrics.jsonl").read()
     comparisons = record["verdict"]["comparisons"] if record["verdict"] else []
     drawn = [
-        (plots.loss_curve(steps), "Training loss. The grey line is each step, the red one the mean of the last 20."),
-        (plots.learning_rate_curve(steps), "Learning rate of every step."),
+        (plots.loss_curve(steps), "Training loss. The grey line is each step, the red one the mean of the last 20.")
     ]
     points = [(row["step"], row["results"]) for row in JsonLines(folder / "evaluation" / "curve.jsonl").read()]
     points.append((record["plan"]["steps"], record["results"]))
@@ -68,10 +67,17 @@ def write_report(folder: Path) -> Path:
         shown=columns(record["results"]),
         figures=[(Markup(svg), caption) for svg, caption in drawn],
         galleries=galleries,
+        planned=planned.in_words(record["recipe"], record["plan"]),
+        schedule=Markup(schedule_of(record["plan"])),
         recipe=as_yaml(record["recipe"]),
     )
     write_text(folder / "report.html", page)
     return folder / "report.html"
+
+
+def schedule_of(plan: dict[str, Any]) -> str:
+    per_epoch = plan["steps"] / plan["epochs"] if plan.get("epochs") else None
+    return plots.schedule(plan["learning_rate"], plan["warmup_steps"], per_epoch)
 
 
 def write_study_report(folder: Path) -> Path:

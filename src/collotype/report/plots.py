@@ -58,11 +58,21 @@ def loss_curve(steps: Sequence[dict[str, Any]]) -> str:
     return draw(paint)
 
 
-def learning_rate_curve(steps: Sequence[dict[str, Any]]) -> str:
+def schedule(points: Sequence[tuple[int, float]], warmup_steps: int, steps_per_epoch: float | None) -> str:
+    """The learning rate over steps, and over epochs where their length is known; the warm-up is shaded."""
+
     def paint(axes: Any) -> None:
-        axes.plot([row["step"] for row in steps], [row["lr"] for row in steps], color=SECOND)
-        axes.set(xlabel="optimiser step", ylabel="learning rate", ylim=(0, None))
+        axes.plot(*zip(*points, strict=True), color=SECOND)
+        if warmup_steps:
+            axes.axvspan(0, warmup_steps, color=SOFT, alpha=0.5, linewidth=0, label=f"warm-up: {warmup_steps:,} steps")
+            axes.legend(loc="best")
+        axes.set(xlabel="optimiser step", ylabel="learning rate", xlim=(0, None), ylim=(0, None))
         axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+        if steps_per_epoch:
+            above = axes.secondary_xaxis(
+                "top", functions=(lambda step: step / steps_per_epoch, lambda epoch: epoch * steps_per_epoch)
+            )
+            above.set_xlabel("epoch")
 
     return draw(paint)
 

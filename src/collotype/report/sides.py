@@ -13,6 +13,8 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.files import JsonLines
 
 PUBLISHED = "published:"
+NOT_COMPARED = ("findings", "estimate", "hardware", "learning_rate", "data", "reference")
+"""What a plan tells that follows from the rest of it, or is no part of the run."""
 
 Points = list[tuple[float, float]]
 
@@ -89,7 +91,7 @@ def of_published(name: str) -> Side:
 def facts_of(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What is said once is kept once: the plan's batch is the recipe's, its parameters are the model's."""
     recipe = {key: value for key, value in record["recipe"].items() if key not in ("name", "expect", "study")}
-    repeated = {"findings", "batch", "steps", *record["model"]}
+    repeated = {*NOT_COMPARED, "batch", "steps", "examples", *record["model"]}
     environment = {key: value for key, value in record["environment"].items() if key != "command"}
     return {
         "recipe": dotted(recipe),

@@ -49,6 +49,14 @@ def describe_device(device: torch.device) -> str:
     return f"CPU, {torch.get_num_threads()} threads"
 
 
+def computed_on(device: torch.device) -> str:
+    """What decides the last digits of a model's outputs here: the kind of device, and what autocast, if this is within
+    it, has matrix products in."""
+    kind = device.type
+    half = f" in {torch.get_autocast_dtype(kind)}" if torch.is_autocast_enabled(kind) else ""
+    return kind + half
+
+
 def peak_memory(device: torch.device) -> int:
     """The most memory in bytes this process has held so far, or since `reset_peak_memory`: on the GPU where it
     computes there, else resident."""

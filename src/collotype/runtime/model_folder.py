@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from collotype.runtime.device import first_line
+from collotype.runtime.dry import is_dry
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_file
 
@@ -24,6 +25,19 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "collotype.json"
 """What our own layout says of a model, its family first."""
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+"""As safetensors calls them."""
 WRAPPERS = re.compile(r"^(module\.|_orig_mod\.)+|(?<=\.)_orig_mod\.")
 """What DDP and torch.compile put before keys."""
 
@@ -71,10 +85,20 @@ def read_tensors(folder: Path, stem: str = "model") -> dict[str, Tensor]:
         for file in files:
             if not file.is_file():
                 raise UserError(f"{folder} holds no {file.name}{pickled(folder)}; copy the folder again.")
-            tensors |= load_file(file)
+            tensors |= read_file(file)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise UserError(f"The weights in {folder} cannot be read ({error}); copy the folder again.") from error
     return tensors
+
+
+def read_file(file: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file; in a dry run what its header says of them."""
+    if not is_dry():
+        return load_file(file)
+    with safe_open(file, "pt") as opened:
+        slices = {name: opened.get_slice(name) for name in opened.keys()}
+        shapes = {name: (part.get_shape(), DTYPES[part.get_dtype()]) for name, part in slices.items()}
+    return {name: torch.empty(shape, dtype=dtype, device="meta") for name, (shape, dtype) in shapes.items()}
 
 
 def pickled(folder: Path) -> str:
@@ -94,9 +118,10 @@ def read_state(file: Path, under: Sequence[str] = ("state_dict",), harmless: Seq
     """
     try:
         if file.suffix == ".safetensors":
-            return load_file(file)
+            return read_file(file)
         with torch.serialization.safe_globals(list(harmless)):
-            values = torch.load(file, "cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+            place = "meta" if is_dry() else "cpu"
+            values = torch.load(file, place, weights_only=True, mmap=zipfile.is_zipfile(file))
     except (pickle.UnpicklingError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "TorchScript" not in str(error):
             raise damaged(file, error) from error

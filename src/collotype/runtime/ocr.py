@@ -47,9 +47,12 @@ class Ocr:
     def words(self, image: "Image.Image") -> "list[tuple[str, Box]]":
         """What stands between spaces, with its box as parts of the picture's width and height."""
         found = self._found(image, return_word_box=True)
+        if not found.txts:
+            # its word results then are one of nothing
+            return []
         return [
             (word, _around(corners, image.size))
-            for line, pieces in zip(found.txts or (), found.word_results or (), strict=True)
+            for line, pieces in zip(found.txts, found.word_results, strict=True)
             for word, corners in _joined(line, pieces)
         ]
 

@@ -1,25 +1,34 @@
 """What a person searches in: an index, the encoder that made it, and the files its pages come from."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from collotype.runtime.errors import UserError
+from collotype.search.addresses import is_address
 from collotype.search.pages import EncodedQuery, Encoder, Hit
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from collotype.search.index import Index
+    from collotype.search.qdrant import QdrantIndex
 
 Told = Callable[[int, int], None]
 """Called with how many pages are done, of how many."""
 Draw = Callable[[Path, int, int], "Image.Image"]
 """A page of a file, its longest edge so many pixels: `Drawer.draw`."""
 QUERIES_KEPT = 256
+LISTED_EVERY_S = 5.0
+"""How old a listing of a collection's documents may be."""
+
+
+class QueryError(UserError):
+    """Nothing can be looked for with this query."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +48,11 @@ class Library(Protocol):
     """What finds the hits, in words."""
 
     def search(self, query: str, k: int, documents: Sequence[str] = ()) -> list[Hit]:
-        """The best k pages, of these documents if any are named."""
+        """The best k pages, of these documents if any are named.
+
+        Raises:
+            QueryError: it has nothing to look for.
+        """
         ...
 
     def documents(self) -> list[Indexed]: ...
@@ -70,21 +83,60 @@ class Library(Protocol):
     def delete(self, document: str) -> None: ...
 
 
-class EmbeddedLibrary:
-    """An index in a folder.
+class IndexLibrary:
+    """What the libraries have in common: an index of `search` and `page`, and its encoder.
 
     Args:
         draw: how pages are drawn.
     """
 
-    def __init__(self, index: "Index", encoder: Encoder, draw: Draw):
-        from collotype.search.ingest import Ledger
-
+    def __init__(self, index: Any, encoder: Encoder, draw: Draw):
         self.index, self.model, self.draw = index, encoder, draw
         self.encoder = encoder.name
-        self.ledger = Ledger(index.folder)
         self.one_at_a_time = threading.Lock()
         self.encoded = lru_cache(QUERIES_KEPT)(self.encode)
+
+    def encode(self, query: str) -> EncodedQuery:
+        """
+        Raises:
+            QueryError: the model can do nothing with it.
+        """
+        try:
+            with self.one_at_a_time:
+                return self.model.encode_queries([query])[0]
+        except UserError as error:
+            raise QueryError(str(error)) from error
+
+    def search(self, query: str, k: int, documents: Sequence[str] = ()) -> list[Hit]:
+        encoded = self.encoded(query)
+        # a model may leave nothing of a query, as of one that is punctuation only
+        return self.index.search(encoded, k, documents=list(documents) or None) if len(encoded.vectors) else []
+
+    def file(self, document: str) -> Path:
+        """
+        Raises:
+            UserError: the index does not know it, or it is gone.
+        """
+        raise NotImplementedError
+
+    def picture(self, document: str, page: int, longest_px: int) -> "Image.Image":
+        return self.draw(self.file(document), page, longest_px)
+
+    def heatmap(self, document: str, page: int, query: str, longest_px: int) -> "Image.Image":
+        from collotype.search.heatmap import lit
+
+        picture = self.picture(document, page, longest_px)
+        return lit(picture, self.encoded(query), self.index.page(document, page).encoded)
+
+
+class EmbeddedLibrary(IndexLibrary):
+    """An index in a folder."""
+
+    def __init__(self, index: "Index", encoder: Encoder, draw: Draw):
+        from collotype.search.ingest.sources import Ledger
+
+        super().__init__(index, encoder, draw)
+        self.ledger = Ledger(index.folder)
 
     @classmethod
     def open(cls, folder: Path, draw: Draw) -> "EmbeddedLibrary":
@@ -104,18 +156,8 @@ class EmbeddedLibrary:
         from collotype.search.encoders import open_encoder
         from collotype.search.index import Index
 
-        encoder, index = open_encoder(**model), Index.open(folder)
-        index.about.belongs_to(encoder, folder)
-        return cls(index, encoder, draw)
-
-    def encode(self, query: str) -> EncodedQuery:
-        with self.one_at_a_time:
-            return self.model.encode_queries([query])[0]
-
-    def search(self, query: str, k: int, documents: Sequence[str] = ()) -> list[Hit]:
-        encoded = self.encoded(query)
-        # a model may leave nothing of a query, as of one that is punctuation only
-        return self.index.search(encoded, k, documents=list(documents) or None) if len(encoded.vectors) else []
+        encoder = open_encoder(**model)
+        return cls(Index.open(folder, encoder), encoder, draw)
 
     def documents(self) -> list[Indexed]:
         files = {name: Path(entry.file) for name, entry in self.ledger.read().items()}
@@ -124,16 +166,8 @@ class EmbeddedLibrary:
             for document in self.index.documents()
         ]
 
-    def picture(self, document: str, page: int, longest_px: int) -> "Image.Image":
-        if page not in self.index.pages_of(document):
-            raise UserError(f"{document} has no page {page} in the index.")
-        return self.draw(self.ledger.file(document), page, longest_px)
-
-    def heatmap(self, document: str, page: int, query: str, longest_px: int) -> "Image.Image":
-        from collotype.search.heatmap import lit
-
-        picture = self.picture(document, page, longest_px)
-        return lit(picture, self.encoded(query), self.index.page(document, page).encoded)
+    def file(self, document: str) -> Path:
+        return self.ledger.file(document)
 
     def add(self, file: Path, name: str, told: Told) -> int:
         from collotype.search.ingest import ingest
@@ -148,3 +182,59 @@ class EmbeddedLibrary:
     def delete(self, document: str) -> None:
         self.index.delete(document)
         self.ledger.update({document: None})
+
+
+class QdrantLibrary(IndexLibrary):
+    """An index that was pushed to Qdrant; it is changed by pushing it again. Pages are drawn where their files can be
+    read under the path they were indexed from."""
+
+    def __init__(self, index: "QdrantIndex", encoder: Encoder, draw: Draw):
+        super().__init__(index, encoder, draw)
+        self.listed_at, self.listing = float("-inf"), list[Indexed]()
+
+    @classmethod
+    def open(cls, place: str, draw: Draw) -> "QdrantLibrary":
+        """The collection at `qdrant://host:port/collection`, with the model its pages were made by.
+
+        Raises:
+            UserError: it is not there, is none of ours, or its model is not there or has changed.
+        """
+        from collotype.search.encoders import open_encoder
+        from collotype.search.qdrant import QdrantIndex
+
+        index = QdrantIndex(place)
+        if index.model is None:
+            raise UserError(f"{place} does not say which model made it; index the documents again and push them.")
+        encoder = open_encoder(**index.model)
+        index.about.belongs_to(encoder, place)
+        return cls(index, encoder, draw)
+
+    def documents(self) -> list[Indexed]:
+        if time.monotonic() - self.listed_at > LISTED_EVERY_S:
+            self.listing = [
+                Indexed(name=name, pages=pages, file=Path(file) if file else None)
+                for name, (pages, file) in self.index.listing().items()
+            ]
+            self.listed_at = time.monotonic()
+        return self.listing
+
+    def file(self, document: str) -> Path:
+        found = next((one.file for one in self.documents() if one.name == document), None)
+        if found is None or not found.is_file():
+            raise UserError(f"The file of {document!r} is not to be had on this machine; put it where it was indexed.")
+        return found
+
+    def add(self, file: Path, name: str, told: Told) -> int:
+        raise UserError(f"{self.index.place} is only searched; add {name} to the index it was pushed from.")
+
+    def delete(self, document: str) -> None:
+        raise UserError(f"{self.index.place} is only searched; delete {document} from the index it was pushed from.")
+
+
+def open_library(place: str, draw: Draw) -> EmbeddedLibrary | QdrantLibrary:
+    """An index by its folder, or by its address on Qdrant.
+
+    Raises:
+        UserError: as the libraries' `open`.
+    """
+    return QdrantLibrary.open(place, draw) if is_address(place) else EmbeddedLibrary.open(Path(place), draw)

@@ -98,15 +98,7 @@ def train(
     fingerprint = fingerprint_of(datasets)
     require_agreement(recipe, fingerprint)
     engine = Engine(task, recipe, world, device)
-    order = Order(
-        datasets,
-        settings.batch,
-        settings.seed,
-        None if recipe.data.train[0].weight is None else [source.weight for source in recipe.data.train],
-        one_per_batch=recipe.data.mixing == "one-per-batch",
-        distinct=recipe.data.distinct,
-        window=recipe.data.shuffle_window,
-    )
+    order = engine.order(datasets)
     checkpoints = Checkpoints(folder / "checkpoints", settings.keep_checkpoints)
     metrics = JsonLines(folder / "metrics.jsonl")
     done, facts, events, best = 0, {}, [], None
@@ -271,6 +263,18 @@ class Engine:
         self.optimizer = make_optimizer(self.model, recipe, blocks, head, task.undecayed)
         self.parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.ema = None if recipe.train.ema_decay is None else Ema(self.model, recipe.train.ema_decay)
+
+    def order(self, datasets: list[MapDataset]) -> Order:
+        data, settings = self.recipe.data, self.recipe.train
+        return Order(
+            datasets,
+            settings.batch,
+            settings.seed,
+            None if data.train[0].weight is None else [source.weight for source in data.train],
+            one_per_batch=data.mixing == "one-per-batch",
+            distinct=data.distinct,
+            window=data.shuffle_window,
+        )
 
     def context(self) -> AbstractContextManager:
         return self.precision.context(self.device)

@@ -68,20 +68,23 @@ PRECISIONS = {
 
 
 def resolve_precision(name: str, device: torch.device) -> Precision:
-    """The precision of that name; `auto` is bf16 on a GPU that has it, fp16 on one that has not, fp32 on the CPU.
+    """The precision of that name on a device.
 
     Raises:
         UserError: bf16 on a GPU without it.
     """
-    if name == "auto":
-        on_gpu = "bf16" if has_bf16(device) else "fp16"
-        name = on_gpu if device.type == "cuda" else "fp32"
+    name = named_precision(name, device.type, has_bf16(device))
     if name == "bf16" and not has_bf16(device):
         raise UserError(
-            f"train.precision is bf16, which {torch.cuda.get_device_name(device)} does not compute in; take fp16 or "
-            "fp32 (--set train.precision=fp16), or leave the choice to auto."
+            f"The precision is bf16, which {torch.cuda.get_device_name(device)} does not compute in; take fp16 or fp32 "
+            "(--set train.precision=fp16; of an evaluation --precision fp16), or leave the choice to auto."
         )
     return PRECISIONS[name]
+
+
+def named_precision(name: str, kind: str, bf16: bool) -> str:
+    """What `auto` is: bf16 on a GPU that has it, fp16 on one that has not, fp32 on the CPU."""
+    return name if name != "auto" else "fp32" if kind != "cuda" else "bf16" if bf16 else "fp16"
 
 
 def has_bf16(device: torch.device) -> bool:

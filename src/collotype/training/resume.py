@@ -1,4 +1,7 @@
-"""Checkpoints that are whole or absent, and going on from the last whole one."""
+"""Checkpoints that are whole or absent, and going on from the last whole one.
+
+torch.distributed.checkpoint takes a second to import, which a command that writes none should not pay.
+"""
 
 import hashlib
 import json
@@ -10,17 +13,13 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
-from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 
 from collotype.runtime.files import atomic_folder, remove, write_json
 from collotype.runtime.process import World, on_main
 
-FLAT = StateDictOptions(flatten_optimizer_state_dict=True, ignore_frozen_params=True, strict=False)
+FLAT = {"flatten_optimizer_state_dict": True, "ignore_frozen_params": True, "strict": False}
 """Frozen weights are left out: they are a function of the recipe."""
-
 
 NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 
@@ -113,25 +112,34 @@ class Checkpoints:
     ) -> None:
         """The weights and the optimiser's state of a checkpoint that `newest` named, and, in place, what was saved
         beside them; every process calls this."""
-        tensors = {**state_of(model, optimizer), **beside}
+        import torch.distributed.checkpoint as dcp
+        from torch.distributed.checkpoint import HuggingFaceStorageReader
+        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
+
+        tensors, flat = {**state_of(model, optimizer), **beside}, StateDictOptions(**FLAT)
         reader = HuggingFaceStorageReader(str(self.path(step)))
         with unheard("torch.distributed is disabled"):
             dcp.load(tensors, storage_reader=reader, no_dist=not sharded)
-        weights, state = get_state_dict(model, optimizer, options=FLAT)
+        weights, state = get_state_dict(model, optimizer, options=flat)
         state |= {name: tensors[f"optimizer.{name}"] for name, value in state.items() if isinstance(value, Tensor)}
         weights = {name: tensors[f"model.{name}"] for name in weights}
-        set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=state, options=FLAT)
+        set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=state, options=flat)
 
 
 def state_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Everything a step changes; learning rates and other settings are the recipe's."""
-    weights, state = get_state_dict(model, optimizer, options=FLAT)
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict
+
+    weights, state = get_state_dict(model, optimizer, options=StateDictOptions(**FLAT))
     named = {f"optimizer.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
     return {**{f"model.{name}": value for name, value in weights.items()}, **named}
 
 
 def write(tensors: dict[str, Tensor], folder: Path, alone: bool) -> None:
     """Each process's part of `tensors` as safetensors files; `alone` writes without the other processes."""
+    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint import HuggingFaceStorageWriter
+
     writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
     try:
         with unheard("torch.distributed is disabled"):

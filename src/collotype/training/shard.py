@@ -1,13 +1,13 @@
-"""Models larger than one device's memory: weights divided among processes, activations computed twice."""
+"""Models larger than one device's memory: weights divided among processes, activations computed twice.
+
+torch's modules for that take half a second to import, which a run that does not shard should not pay.
+"""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import nn
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
 from torch.utils.checkpoint import checkpoint
 
 from collotype.runtime.process import World
@@ -19,6 +19,9 @@ def shard(model: nn.Module, blocks: Sequence[nn.Module], device: torch.device) -
 
     Backward then leaves in each process the mean over processes of its part of the gradients.
     """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
     mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
     for block in blocks:
         fully_shard(block, mesh=mesh)
@@ -40,6 +43,8 @@ def checkpoint_activations(blocks: Sequence[nn.Module], context: Callable[[], Ab
 
 def whole_model(task: Task, model: nn.Module, world: World) -> nn.Module | None:
     """A plain copy of a sharded model on the main process (none elsewhere); every process must call this."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
     state = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
     if not world.is_main:
         return None

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from collotype.evaluation.results import Measured
-from collotype.recipe.schema import Evaluate
+from collotype.recipe.schema import Evaluate, Source
 from collotype.runtime.process import ALONE, World
 
 Outputs = dict[str, Tensor]
@@ -114,6 +114,26 @@ class Task(Protocol):
     def data_facts(self) -> dict[str, Any]:
         """Sizes and fingerprints of the training data and of every dataset that is evaluated."""
 
+    def train_facts(self) -> dict[str, Any]:
+        """Those of the training data."""
+
+    def facts_of(self, choice: Evaluate) -> dict[str, Any]:
+        """Those of a suite's datasets, by "SUITE/DATASET"."""
+
+    def require_weights(self) -> None:
+        """
+        Raises:
+            UserError: what training starts from cannot be read.
+        """
+
+    def stand_in(self) -> None:
+        """Takes the published shape that the name of the weights stands for in the place of weights that are not here,
+        for `describe` and the facts of the data; nothing else can be asked of the task then.
+
+        Raises:
+            UserError: the name stands for no shape we know.
+        """
+
     def events(self, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """What the record must tell of the data beside its facts: say, which examples are cut.
 
@@ -123,3 +143,12 @@ class Task(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Facts of the model for the plan and the record; no weights are made."""
+
+
+def facts_of_sources(sources: Sequence[Source], data: Sequence[MapDataset]) -> dict[str, Any]:
+    """Sizes and fingerprints of training data, source by source and together."""
+    found = [
+        {"source": source.source, "examples": len(one), "sha256": one.fingerprint()}
+        for source, one in zip(sources, data, strict=True)
+    ]
+    return {"examples": sum(one["examples"] for one in found), "sources": found}

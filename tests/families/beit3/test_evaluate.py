@@ -5,10 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
 
 import collotype
 from collotype import families
@@ -16,7 +20,7 @@ from collotype.evaluation.vqa import vqa_scores
 from collotype.families.beit3.answering import Answering
 from collotype.families.beit3.answers import write_answers
 from collotype.families.beit3.benchmarks import find_suite
-from collotype.families.beit3.data.pictures import decoded
+from collotype.families.beit3.data.pictures import PictureFiles, decoded
 from collotype.families.beit3.submission import read_submission
 from collotype.pipeline import Run
 from collotype.recipe.load import load_evaluation
@@ -42,8 +46,8 @@ def submitted(tuned: tuple[Path, Run], tmp_path_factory: pytest.TempPathFactory)
     return (out / FILE).read_bytes()
 
 
-def evaluate(model: Path, root: Path, out: Path | None, split: str = "test", **options):
-    choice = load_evaluation("beit3", suite="vqav2", path=root, split=split)
+def evaluate(model: Path, root: Path, out: Path | None, split: str = "test", name: str | None = None, **options):
+    choice = load_evaluation("beit3", suite="vqav2", path=root, split=split, name=name)
     return families.evaluate([model], choice, out=out, **options)[str(model)][0]
 
 
@@ -202,6 +206,10 @@ def twice(root: Path) -> None:
     rewrite(root / QUESTIONS.format("test2015"), lambda said: said["questions"].append(said["questions"][0]))
 
 
+def unasked(root: Path) -> None:
+    rewrite(root / QUESTIONS.format("test2015"), lambda said: said["questions"][2].update(question=None))
+
+
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
@@ -209,6 +217,7 @@ def twice(root: Path) -> None:
         (twice, "questions with an id that another has, 3000000 the first"),
         (lambda root: shutil.rmtree(root / "test2015"), "There is no folder .*test2015; unpack COCO's pictures"),
         (lambda root: next((root / "test2015").iterdir()).unlink(), "1 pictures that are asked about are not there"),
+        (unasked, "'question': None.*TypeError: None is no text.; download the file again"),
         (lambda root: (root.parent / "out" / "checkpoint-9.pth").write_bytes(b""), r"out holds checkpoint-9\.pth"),
     ],
 )
@@ -240,9 +249,66 @@ def test_bad_models_are_told_before_anything_is_evaluated(tuned: tuple[Path, Run
     with pytest.raises(UserError, match=r"Nobody's answers to vqav2/test are known, .*name --out"):
         evaluate(run.folder / "model", root, None)
     assert not list(tmp_path.glob("submit*"))
-    found = evaluate(published, root, None, "val")
+
+
+def test_only_released_weights_may_have_seen_what_is_held_out(tuned: tuple[Path, Run], tmp_path: Path) -> None:
+    root, run = tuned
+    families.export(run.folder / "model", "beit3", tmp_path / "published")
+    found = evaluate(tmp_path / "published", root, None, "val", name="mine")
     assert found.metrics == run.results["vqav2/val"]
     assert "released weights have seen" in found.facts["events"][-1]["kind"]
+    assert not any(
+        "seen" in event["kind"] for event in evaluate(run.folder / "model", root, None, "val").facts["events"]
+    )
+
+
+def test_a_submission_is_scored_whoever_wrote_it(tuned: tuple[Path, Run], tmp_path: Path, cli: Callable) -> None:
+    root, run = tuned
+    wanted = evaluate(run.folder / "model", root, tmp_path, "val")
+    file, answers = tmp_path / "submit_vqav2_val.json", run.folder / "model" / "answer2label.txt"
+    assert evaluate(file, root, None, "val", answers=answers).metrics == wanted.metrics
+    command = ["evaluate", file, "--suite", "vqav2", "--path", root, "--out", tmp_path / "scored", "--json"]
+    done = cli(*command)
+    assert done.returncode == 0, done.stderr
+    del wanted.metrics["beit3_score"]
+    assert json.loads(done.stdout) == {"vqav2/val": wanted.metrics}
+    assert json.loads((tmp_path / "scored" / "vqav2" / "val.json").read_text())["by_question_type"]
+    rewrite(file, lambda said: said.pop())
+    with pytest.raises(UserError, match=r"submit_vqav2_val\.json does not fit the questions \(1 missing"):
+        evaluate(file, root, None, "val")
+
+
+def test_a_picture_is_decoded_once_for_all_of_its_questions(
+    tuned: tuple[Path, Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: Counter[int] = Counter()
+    read = PictureFiles.read
+
+    def counted(files: PictureFiles, picture: int) -> bytes:
+        reads[picture] += 1
+        return read(files, picture)
+
+    monkeypatch.setattr(PictureFiles, "read", counted)
+    root, run = tuned
+    evaluate(run.folder / "model", root, None, "val")
+    assert len(reads) == 10 and set(reads.values()) == {1}
+
+
+def test_half_precision_is_said_and_not_mixed_with_full(tuned: tuple[Path, Run], tmp_path: Path) -> None:
+    root, run = tuned
+    assert evaluate(run.folder / "model", root, None, "val").facts["precision"] == "fp32"
+    broken = shutil.copytree(root, tmp_path / "data") / "test2015" / f"COCO_test2015_{3005:012d}.jpg"
+    broken.write_bytes(b"no picture")
+    with pytest.raises(UserError, match="cannot be read"):
+        evaluate(run.folder / "model", tmp_path / "data", tmp_path / "out")
+    with pytest.raises(UserError, match="holds answers of an evaluation with another device"):
+        evaluate(run.folder / "model", tmp_path / "data", tmp_path / "out", precision="bf16")
+    types = []
+    watched = register_module_forward_hook(lambda module, inputs, output: types.append((module, output)))
+    found = evaluate(run.folder / "model", root, tmp_path / "half", precision="bf16")
+    watched.remove()
+    assert found.facts["precision"] == "bf16" and found.metrics == {"answered": 1.0}
+    assert {output.dtype for module, output in types if isinstance(module, nn.Linear)} == {torch.bfloat16}
 
 
 def test_what_a_user_does_wrong_is_a_sentence_and_exit_status_2(tuned: tuple[Path, Run], cli: Callable) -> None:

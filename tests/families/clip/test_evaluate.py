@@ -12,6 +12,7 @@ from PIL import Image
 import collotype
 from collotype import families
 from collotype.families.clip.benchmarks import CaptionedPictures, Classification, find_suite
+from collotype.families.clip.data import is_shards
 from collotype.families.clip.evaluate import accuracy, classifier, classify, ranks_of_own, retrieve
 from collotype.recipe import load_recipe
 from collotype.recipe.load import load_evaluation
@@ -55,7 +56,7 @@ def test_accuracy_is_that_of_plain_loops(model_folder: Path, class_folders: Path
     model = collotype.load(model_folder)
     (benchmark,) = find_suite(load_evaluation("clip", suite=f"labelled:{class_folders}", templates="simple"))
     assert benchmark.name == "labelled/fruit" and len(benchmark.labels) == 21 and len(benchmark.captions[0]) == 7
-    found = classify(model, benchmark)
+    found, _ = classify(model, benchmark)
     weights = classifier(model, benchmark.captions)
     firsts, fives, by_class = [], [], {}
     for row, label in enumerate(benchmark.labels):
@@ -105,7 +106,15 @@ def test_a_picture_that_cannot_be_read_is_a_miss_that_is_told(model_folder: Path
     finally:
         broken.write_bytes(whole)
     assert measured.facts["data"]["pictures"] == 21
-    assert measured.facts["events"] == [{"kind": "pictures cannot be read", "count": 1, "note": "they count as misses"}]
+    (event,) = measured.facts["events"]
+    assert event == {"kind": "picture cannot be decoded", "count": 1, "note": f"they count as misses; in {broken}"}
+
+
+def test_pictures_none_of_which_can_be_read_are_an_error(model_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "val.csv").write_text("image,label\na.jpg,cat\nb.jpg,dog\n")
+    choice = load_evaluation("clip", suite=f"labelled:{tmp_path / 'val.csv'}")
+    with pytest.raises(UserError, match=r"None of the 2 pictures of labelled/val can be read .*picture file cannot"):
+        families.evaluate([model_folder], choice)
 
 
 def test_two_sets_of_one_suite_have_names_of_their_own() -> None:
@@ -125,9 +134,40 @@ def test_retrieval_from_a_table(model_folder: Path, tmp_path: Path) -> None:
     choice = load_evaluation("clip", suite=f"captions:{tmp_path / 'val.tsv'}", limit=10)
     (benchmark,) = find_suite(choice)
     assert isinstance(benchmark, CaptionedPictures) and benchmark.rows == 10
-    metrics = retrieve(collotype.load(model_folder), benchmark)
+    metrics, faults = retrieve(collotype.load(model_folder), benchmark)
     assert metrics["image_to_text_recall_at_10"] == metrics["text_to_image_recall_at_10"] == 1.0
-    assert 1 <= metrics["image_to_text_mean_rank"] <= 10
+    assert 1 <= metrics["image_to_text_mean_rank"] <= 10 and not faults
+    for number in range(4, 12):
+        (tmp_path / f"{number}.png").write_bytes(b"damaged")
+    (measured,) = families.evaluate([model_folder], choice)[str(model_folder)]
+    (event,) = measured.facts["events"]
+    assert (event["kind"], event["count"]) == ("picture cannot be decoded", 6) and "left out" in event["note"]
+    assert measured.metrics["image_to_text_recall_at_5"] == 1.0, "four pictures and their captions are left"
+
+
+def test_datasets_are_called_by_the_end_of_their_path() -> None:
+    for path, name in (
+        ("shards/val-{0000..0049}.tar", "val-0000..0049"),
+        ("imagenet/v2/*.tar", "v2"),
+        ("a.tar::b/c.tar", "c"),
+        ("my set", "my-set"),
+    ):
+        assert load_evaluation("clip", suite="labelled", path=path).own_name == name
+
+
+@pytest.mark.parametrize(
+    ("path", "shards"),
+    [
+        ("val-{0..3}.tar", True),
+        ("s3://bucket/val/", True),
+        ("https://host/val.tar", True),
+        ("one.tar::two.tar", True),
+        ("https://host/val.parquet", False),
+        ("tars.tar.d/val.csv", False),
+    ],
+)
+def test_sources_are_known_for_shards(path: str, shards: bool) -> None:
+    assert is_shards(path) == shards
 
 
 EVALUATE = """
@@ -155,7 +195,7 @@ def test_two_processes_share_the_work_and_agree(model_folder: Path, class_folder
 def test_the_command_finds_the_family(model_folder: Path, class_folders: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "collotype", "evaluate", str(model_folder), "--suite", f"labelled:{class_folders}"]
     done = subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0 and "top5" in done.stdout, done.stderr
+    assert done.returncode == 0 and "top-5" in done.stdout, done.stderr
     result = json.loads((tmp_path / "out" / "labelled" / "fruit.json").read_text())
     assert result["headline"] == "top1" and result["data"]["pictures"] == 21
     wrong = subprocess.run([*command, "--preset", "colpali-paper"], capture_output=True, text=True, timeout=120)

@@ -172,6 +172,21 @@ def test_the_activation_is_never_guessed(tmp_path: Path) -> None:
             read(tmp_path / folder, "gelu")
 
 
+def test_another_vocabulary_is_refused_before_it_is_used(tmp_path: Path) -> None:
+    """Neither a hub folder nor a checkpoint has one of its own."""
+    model = make("tiny-rn")
+    export(model, "open_clip", tmp_path / "hub", "card")
+    description = json.loads((tmp_path / "hub" / "open_clip_config.json").read_text())
+    description["model_cfg"]["text_cfg"]["vocab_size"] = 1000
+    (tmp_path / "hub" / "open_clip_config.json").write_text(json.dumps(description))
+    state = model.state_dict()
+    state["token_embedding.weight"] = state["token_embedding.weight"][:1000].clone()
+    save_file(state, tmp_path / "hub" / "open_clip_model.safetensors")
+    for source in (tmp_path / "hub", save_checkpoint(tmp_path / "epoch_1.pt", state)):
+        with pytest.raises(UserError, match=r"a vocabulary of 1,000 tokens, CLIP's has 49,408"):
+            read(source, "gelu")
+
+
 def test_heads_are_never_guessed(tmp_path: Path) -> None:
     """ViT-H-14 has heads of 80 in a width that heads of 64 would divide as well."""
     config = sized("tiny-vit")

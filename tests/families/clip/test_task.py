@@ -125,6 +125,7 @@ def test_bad_samples_are_counted_by_cause_and_shard(tmp_path: Path) -> None:
         "model.image_size": 32,
     }
     run = collotype.run("desk-clip", out=tmp_path / "run", overrides=changes)
+    assert (run.record["plan"]["examples"], run.record["plan"]["faults_of_data"]) == (38, "2 no caption")
     left_out, *replaced = run.record["events"]
     assert left_out == {"kind": "samples left out", "source": 0, "cause": "no caption", "place": paths[0], "count": 2}
     assert {(event["cause"], event["place"], event["count"]) for event in replaced} == {

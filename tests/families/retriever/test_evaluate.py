@@ -16,6 +16,7 @@ from collotype.families.retriever.benchmarks import find_suite
 from collotype.families.retriever.benchmarks.qa import read_qa
 from collotype.families.retriever.cache import Cache
 from collotype.families.retriever.evaluate import VectorSearch, evaluate, retrieve
+from collotype.families.retriever.heatmap import similarity_map
 from collotype.families.retriever.layouts import ours
 from collotype.families.retriever.model import Retriever
 from collotype.recipe import load_recipe
@@ -96,6 +97,18 @@ def test_a_damaged_block_is_made_anew(
     counts, cache = count_encoded(model, monkeypatch), Cache(tmp_path)
     assert torch.equal(retrieve(VectorSearch(model, cache), [data])[0].scores, first.scores)
     assert sum(counts) == BLOCK and cache.misses == 1
+
+
+def test_in_half_precision_other_vectors_are_kept_and_maps_are_drawn(
+    model: Retriever, folder: Path, tmp_path: Path
+) -> None:
+    data = read_qa("qa/set", folder)
+    full = retrieve(VectorSearch(model, Cache(tmp_path)), [data])[0].scores
+    with torch.autocast("cpu", torch.bfloat16):
+        half = retrieve(VectorSearch(model, Cache(tmp_path)), [data])[0].scores
+        drawn = similarity_map(torch.ones(4), torch.eye(4), (2, 2))
+    assert half.dtype == torch.float32 and not torch.equal(half, full)
+    assert drawn.tolist() == [[1, 1], [1, 1]]
 
 
 def test_scores_that_are_no_numbers_name_query_and_page(folder: Path) -> None:

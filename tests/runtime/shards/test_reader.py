@@ -5,6 +5,8 @@ import os
 import pickle
 import random
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,9 @@ from tests.runtime.shards.made_shards import sample, write_shard, write_tar
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.shards import index as index_module
-from collotype.runtime.shards.reader import Shards, counts
-from collotype.runtime.shards.samples import ENTRY, Fault, Layout
+from collotype.runtime.shards import reader as reader_module
+from collotype.runtime.shards.reader import Shards
+from collotype.runtime.shards.samples import ENTRY, Fault, Layout, counts
 
 
 @pytest.fixture
@@ -163,7 +166,13 @@ def test_a_shard_whose_samples_all_have_faults_has_no_region(folder: Path) -> No
 def test_sizes_json_is_held_against_the_shards(folder: Path) -> None:
     (folder / "sizes.json").write_text(json.dumps({"00.tar": 10, "01.tar": 14}))
     shards = Shards(str(folder))
-    assert shards.faults == [Fault("sizes.json tells of another number of samples", str(folder / "01.tar"), 4)]
+    (missing,) = shards.faults
+    assert missing == Fault("samples that sizes.json tells of are missing", str(folder / "01.tar"), 4)
+    assert missing.left_out == 4
+    (folder / "sizes.json").write_text(json.dumps({"00.tar": 8}))
+    (surplus,) = Shards(str(folder)).faults
+    assert surplus == Fault("more samples than sizes.json tells of", str(folder / "00.tar"), 2)
+    assert surplus.left_out == 0
     (folder / "sizes.json").write_text("[")
     with pytest.raises(UserError, match=r"sizes\.json is no JSON object"):
         Shards(str(folder))
@@ -181,3 +190,18 @@ def test_the_packaged_pictures_are_samples() -> None:
     assert len(shards) == 1906
     picture, texts = shards.read(0)
     assert picture.startswith(b"\x89PNG") and texts == ("hash key",)
+
+
+def test_threads_may_read_more_shards_than_stay_open(tmp_path: Path) -> None:
+    """A file must not be closed, and its number given to another, between being looked up and being read."""
+    for shard in range(12):
+        write_shard(tmp_path / "many" / f"{shard:02d}.tar", 10 * shard, 10)
+    shards, before = Shards(str(tmp_path / "many")), reader_module.opened
+    reader_module.opened = lru_cache(maxsize=2)(before.__wrapped__)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            rows = [place * 37 % 120 for place in range(3000)]
+            found = list(pool.map(lambda row: shards.read(row)[0], rows))
+    finally:
+        reader_module.opened = before
+    assert found == [f"picture {row}".encode() for row in rows]

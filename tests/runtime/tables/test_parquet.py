@@ -1,6 +1,7 @@
 """Parquet at random: little is held, damaged files are named."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -41,6 +42,16 @@ def test_row_groups_are_let_go(tmp_path: Path, monkeypatch) -> None:
         for row in (11, 0, 5, 6, 11):
             assert pictures.image(row).size == pictures.sizes[row] == (20 + row, 30)
         assert len(parquet._kept) == kept
+
+
+def test_threads_may_read_at_the_same_time(tmp_path: Path, monkeypatch) -> None:
+    """Pyarrow crashes where they share a handle."""
+    monkeypatch.setattr(parquet, "KEPT_BYTES", 2000)
+    path = write(tmp_path / "t.parquet", 40, group=2)
+    rows = [place * 37 % 40 for place in range(1500)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda row: parquet.read_cell(path, row, "image")["bytes"], rows))
+    assert found == [picture(row) for row in rows]
 
 
 def test_a_file_that_is_written_again_is_read_again(tmp_path: Path) -> None:

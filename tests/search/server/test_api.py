@@ -134,6 +134,8 @@ def test_what_is_not_indexed_cannot_be_read(client: TestClient, documents: Path)
         ("/api/search?q=", "q"),
         ("/api/search?q=%20%20", "q"),
         (f"/api/search?q={'x' * 600}", "500 char"),
+        ("/api/search?q=%21%3F", "no word"),
+        ("/api/documents/fruit.pdf/pages/1/heatmap?q=%21%3F", "no word"),
         ("/api/search?q=mast&k=1000", "100"),
         ("/api/search?q=mast&k=-1", "k"),
         ("/api/documents/fruit.pdf/pages/0/picture", "page"),

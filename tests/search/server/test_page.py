@@ -14,6 +14,7 @@ if chromium.found() is None:
         "no Chromium here: `apt-get install chromium`, or name one in COLLOTYPE_CHROMIUM", allow_module_level=True
     )
 
+expect.set_options(timeout=20_000)
 BOATS = "sub/boats & more#1.pdf"
 DROP = """async ([name, content]) => {
   const bytes = Uint8Array.from(atob(content), (sign) => sign.charCodeAt(0));
@@ -39,7 +40,7 @@ def visit(browser: Browser, address: Callable[..., str]) -> Iterator[Callable[..
     def go(path: str = "", width: int = 1280, settings: dict | None = None, **options) -> Page:
         contexts.append(browser.new_context(viewport={"width": width, "height": 800}, **options))
         page = contexts[-1].new_page()
-        page.set_default_timeout(8000)
+        page.set_default_timeout(20_000)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.goto(address(**settings or {}) + path)

@@ -17,7 +17,7 @@ from torch import Tensor
 from collotype.families.beit3.benchmarks import Benchmark
 from collotype.families.beit3.data.pictures import decoded
 from collotype.families.beit3.model import Beit3
-from collotype.families.beit3.submission import AnswerStore, write_submission
+from collotype.families.beit3.submission import AnswerStore, submission_name, write_submission
 from collotype.families.beit3.tokenizer import pad
 from collotype.families.beit3.transforms import FILL, squashed
 from collotype.runtime.device import room_on
@@ -78,7 +78,7 @@ class Answering:
                 nobody's answers are known.
         """
         place = out / f".answers-{self.benchmark.name.replace('/', '-')}"
-        file = out / f"submit_{self.benchmark.name.replace('/', '_')}.json"
+        file = out / submission_name(self.benchmark.name)
         kept = on_main(world, lambda: AnswerStore(place, key).read())
         store, order = AnswerStore(place, key), self.questions.ids.tolist()
         try:

@@ -4,15 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from collotype.evaluation.vqa import Question
-from collotype.families.beit3.data import open_vqav2
 from collotype.families.beit3.data.easy_vqa import read_easy_vqa
 from collotype.families.beit3.data.questions import Questions
 from collotype.families.beit3.data.tables import read_table
+from collotype.families.beit3.data.vqav2 import read_vqav2
 from collotype.recipe.beit3 import Beit3Evaluate
 from collotype.runtime.errors import UserError
 from collotype.runtime.tables import open_table
@@ -49,7 +50,7 @@ class Benchmark:
 
 
 def vqav2(choice: Beit3Evaluate) -> Questions:
-    return open_vqav2(need_path(choice), choice.of_split, choice.held_out).questions
+    return read_vqav2(Path(need_path(choice)), choice.of_split, choice.held_out_file).questions
 
 
 def table(choice: Beit3Evaluate) -> Questions:
@@ -73,11 +74,13 @@ SUITES: dict[str, Callable[[Beit3Evaluate], Questions]] = {"easy-vqa": easy_vqa,
 def find_suite(choice: Beit3Evaluate) -> Benchmark:
     """
     Raises:
-        UserError: no such suite, or its data is not there.
+        UserError: no such suite, or its data is not there, or not all pictures that are asked about.
     """
     if choice.suite not in SUITES:
         raise UserError(f"No suite {choice.suite!r}; a BEiT-3 can be evaluated on {', '.join(SUITES)}.")
     questions = SUITES[choice.suite](choice)
     if choice.limit:
         questions = questions.take(np.arange(min(choice.limit, len(questions))))
+    if not choice.blank_pictures:
+        questions.pictures.require(np.unique(questions.picture).tolist())
     return Benchmark(f"{choice.suite}/{choice.own_name}", questions, choice.blank_pictures)

@@ -1,6 +1,7 @@
 """What a BEiT-3 does for the commands."""
 
 import zipfile
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ from collotype.families.beit3.answers import read_answers
 from collotype.families.beit3.benchmarks import SUITES, find_suite
 from collotype.families.beit3.config import SIZES
 from collotype.families.beit3.evaluate import evaluate as evaluate_model
+from collotype.families.beit3.evaluate import scored
 from collotype.families.beit3.layouts import LAYOUTS, read
 from collotype.families.beit3.layouts import export as write_layout
 from collotype.families.beit3.layouts import recognises as recognises_layout
 from collotype.families.beit3.model import Beit3
+from collotype.families.beit3.submission import read_submission
 from collotype.families.beit3.task import Beit3Task
 from collotype.recipe.beit3 import Beit3Evaluate
 from collotype.report.card import card, find_record
@@ -35,9 +38,13 @@ task = Beit3Task
 
 
 def recognises(source: str) -> bool:
-    """Is this a published BEiT-3: a folder with its vocabulary, or a `.pth` file with its weights?"""
+    """Is this a published BEiT-3, a folder with its vocabulary or a `.pth` file with its weights, or a submission?"""
     path = Path(source)
-    return recognises_layout(path) and (not path.is_file() or names_weights(path))
+    return is_submission(path) or (recognises_layout(path) and (not path.is_file() or names_weights(path)))
+
+
+def is_submission(path: Path) -> bool:
+    return path.suffix == ".json" and path.is_file()
 
 
 def names_weights(file: Path) -> bool:
@@ -87,13 +94,28 @@ def evaluate(
         batch_tokens: tokens of a forward pass, padding included; none takes the default.
         out: a folder for the submission, and for what is answered until all is.
     """
+    if is_submission(Path(model)):
+        return [evaluate_submission(Path(model), choice, options.get("answers"))]
     if out is not None:
         refuse_checkpoints(out, model)
     ready, benchmark = load(model, **options), find_suite(choice)
     found = evaluate_model(ready.to(pick_device(world)), benchmark, None, world, out, batch_tokens or BATCH_TOKENS)
-    if recognises_layout(model) and benchmark.name.startswith("vqav2/val"):
+    if recognises_layout(model) and choice.suite == "vqav2" and choice.of_split == "val":
         found.facts["events"].append(SEEN | {"count": len(benchmark.questions)})
     return [found]
+
+
+def evaluate_submission(file: Path, choice: Beit3Evaluate, answers: str | Path | None = None) -> Measured:
+    """Answers that any program gave, in a file as it is submitted.
+
+    Args:
+        answers: a file of the answers that were to choose from, for `beit3_score`.
+    """
+    benchmark = find_suite(choice)
+    given = read_submission(file, benchmark.questions.ids.tolist())
+    vocabulary = None if answers is None else read_answers(Path(answers))
+    facts = {"model": {"sha256": sha256(file.read_bytes()).hexdigest()}, "data": benchmark.sizes()}
+    return scored(benchmark, given, vocabulary, facts, [])
 
 
 def refuse_checkpoints(out: Path, model: str) -> None:

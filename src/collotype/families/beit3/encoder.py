@@ -56,8 +56,10 @@ class Attention(nn.Module):
 
     def shares(self, patches: Tensor, words: Tensor, keys: Tensor | None) -> Tensor:
         """How the first place divides its attention: float32 [B, P + T], the mean of all heads, sums of one."""
-        query = self.by_head(self.q_proj(*first(patches, words)))
-        scores = query.float() @ self.by_head(self.k_proj(patches, words)).float().mT * query.shape[-1] ** -0.5
+        query = self.by_head(self.q_proj(*first(patches, words))).float()
+        key = self.by_head(self.k_proj(patches, words)).float()
+        with torch.autocast(query.device.type, enabled=False):
+            scores = query @ key.mT * query.shape[-1] ** -0.5
         if keys is not None:
             scores = scores.masked_fill(~keys, -torch.inf)
         return scores.softmax(-1)[:, :, 0].mean(1)

@@ -10,7 +10,7 @@ import numpy as np
 
 from collotype.evaluation.results import GalleryWriter, Measured
 from collotype.evaluation.vqa import METRICS as VQA_METRICS
-from collotype.evaluation.vqa import Question, vqa_scores
+from collotype.evaluation.vqa import Question, answer_accuracy, vqa_scores
 from collotype.families.beit3.answering import BATCH_TOKENS, Answering
 from collotype.families.beit3.benchmarks import Benchmark
 from collotype.families.beit3.data.pictures import decoded
@@ -18,7 +18,7 @@ from collotype.families.beit3.model import Beit3
 from collotype.families.beit3.submission import some
 from collotype.families.beit3.tokenizer import Beit3Tokenizer
 from collotype.report.heatmap import enlarge, light_up
-from collotype.runtime.device import peak_memory, reset_peak_memory
+from collotype.runtime.device import computed_on, peak_memory, reset_peak_memory
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import ALONE, World, gathered, on_main
 from collotype.training.faults import BadExampleError
@@ -26,9 +26,12 @@ from collotype.training.faults import BadExampleError
 ANSWERED = "answered"
 METRICS = (*VQA_METRICS, ANSWERED)
 SHOWN_PICTURES, SHOWN_QUESTIONS = 6, 4
+RIGHT = 0.5
+"""The least accuracy of an answer that is shown as right: that two of ten people gave."""
 LEGEND = (
     "A picture, then the same lit where the model looked when it read each answer off (the attention of the last "
-    "block's one query, mean of its heads; the frame is the patch with most of it). A green frame is a right answer."
+    "block's one query, mean of its heads; the frame is the patch with most of it). A green frame is a right answer: "
+    "two of ten people gave it, or more."
 )
 
 
@@ -61,7 +64,7 @@ def evaluate(
     events = too_long(benchmark, model.tokenizer)
     reset_peak_memory(model.device)
     digest, answering = model.digest(), Answering(model, benchmark, batch_tokens)
-    key = {"model": digest, "questions": benchmark.fingerprint}
+    key = {"model": digest, "questions": benchmark.fingerprint, "device": computed_on(model.device)}
     answers = answering.resumed(out, key, world) if out else answering.shared(world)
     facts = {
         "model": {"sha256": digest, "architecture": model.config.label, "image_size": model.config.image_size},
@@ -71,20 +74,37 @@ def evaluate(
     }
     if not benchmark.blank:
         on_main(world, lambda: examples_to and illustrate(model, benchmark, answers, examples_to))
+    return scored(benchmark, answers, model.answer_list, facts, events)
+
+
+def scored(
+    benchmark: Benchmark,
+    answers: Mapping[int, str],
+    vocabulary: Sequence[str] | None,
+    facts: dict[str, Any],
+    events: list[dict[str, Any]],
+) -> Measured:
+    """The answers measured, with those who see no picture beside; of questions that nobody else has answered only how
+    many have an answer.
+
+    Args:
+        vocabulary: of whoever answered, if it is known.
+        facts, events: what is to be told beside.
+    """
     if not len(benchmark.answered):
         share = len(answers) / len(benchmark.questions)
         return Measured(benchmark.name, {ANSWERED: share}, ANSWERED, facts={**facts, "events": events})
     people = benchmark.people()
     events += unknown(benchmark)
     known = {one.id for one in people}
-    found = vqa_scores(people, {number: said for number, said in answers.items() if number in known}, model.answer_list)
+    found = vqa_scores(people, {number: said for number, said in answers.items() if number in known}, vocabulary)
     if found.unanswered:
         note = f"their pictures cannot be read, and they count as wrong: {some(found.unanswered)}"
         events.append({"kind": "questions unanswered", "count": len(found.unanswered), "note": note})
     if found.outside:
         note = "beit3_score leaves them out, the accuracy counts them"
         events.append({"kind": "questions without an answer in the vocabulary", "count": found.outside, "note": note})
-    facts |= {"by_question_type": found.by_question_type, **without_looking(benchmark, people, model.answer_list)}
+    facts |= {"by_question_type": found.by_question_type, **without_looking(benchmark, people, vocabulary)}
     return Measured(benchmark.name, found.metrics, "vqa_accuracy", facts={**facts, "events": events})
 
 
@@ -115,7 +135,7 @@ def unknown(benchmark: Benchmark) -> list[dict[str, Any]]:
 
 
 def without_looking(
-    benchmark: Benchmark, people: Sequence[Question], vocabulary: Sequence[str]
+    benchmark: Benchmark, people: Sequence[Question], vocabulary: Sequence[str] | None
 ) -> dict[str, dict[str, float]]:
     """The metrics of two who see no picture: one gives the most frequent answer of all, the other that of each wording,
     which is the most that can be had from words alone (nearly, where people differ). Both know this very data."""
@@ -165,9 +185,9 @@ def show(
         given = answers[int(questions.ids[number])]
         label, right = f"{text} {given}", None
         if questions.answer_row[number] >= 0:
-            counts = Counter(questions.people(number).answers)
-            right = given in counts
-            label += "" if right else f" (people: {counts.most_common(1)[0][0]})"
+            people = questions.people(number).answers
+            right = answer_accuracy(given, people) >= RIGHT
+            label += "" if right else f" (people: {Counter(people).most_common(1)[0][0]})"
         hits += bool(right)
         row.append(writer.picture(light_up(image, found.numpy()), label, right))
     writer.add(

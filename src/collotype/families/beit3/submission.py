@@ -16,10 +16,13 @@ from typing import Any
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import room_to_write, write_json, write_text
 
-SUBMISSION = "submit_vqav2_test.json"
-"""As upstream names it."""
 KEY, PARTS = "key.json", "part-*.jsonl"
 SHOWN = 5
+
+
+def submission_name(dataset: str) -> str:
+    """As upstream names it: submit_vqav2_test.json for vqav2/test."""
+    return f"submit_{dataset.replace('/', '_')}.json"
 
 
 def write_submission(file: Path, questions: Sequence[int], answers: Mapping[int, str]) -> None:

@@ -14,7 +14,7 @@ from torch.nn import functional
 from collotype.evaluation.results import Measured
 from collotype.families.beit3.answers import ANSWERS, read_answers
 from collotype.families.beit3.benchmarks import Benchmark, find_suite
-from collotype.families.beit3.config import Beit3Config, sized
+from collotype.families.beit3.config import VQAV2_ANSWERS, Beit3Config, sized
 from collotype.families.beit3.data import open_source
 from collotype.families.beit3.data.answers import common_answers
 from collotype.families.beit3.data.questions import Asked, QuestionDataset, Source
@@ -27,7 +27,8 @@ from collotype.recipe.beit3 import Beit3Evaluate, Beit3Recipe, VqaIndexSource
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
-from collotype.training.task import Batch, Loss, Outputs
+from collotype.runtime.shapes import shapes_only
+from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
 
 
 @dataclass
@@ -119,8 +120,19 @@ class Beit3Task:
 
     @cached_property
     def vocabulary(self) -> tuple[str, ...]:
-        """The answers to choose from."""
-        return self.contents.answer_list if self.contents else self.named_answers() or self.common_answers()
+        """The answers to choose from.
+
+        Raises:
+            UserError: they are not as many as the recipe says.
+        """
+        found = self.contents.answer_list if self.contents else self.named_answers() or self.common_answers()
+        wanted = self.recipe.data.num_answers
+        if wanted not in (None, len(found)):
+            raise UserError(
+                f"There are {len(found):,} answers to choose from, and data.num_answers is {wanted:,}: other data than "
+                "the recipe's, or files that are not whole; copy them again, or set data.num_answers to null."
+            )
+        return found
 
     @cached_property
     def tokenizer(self) -> Beit3Tokenizer:
@@ -232,13 +244,37 @@ class Beit3Task:
         return 0
 
     def data_facts(self) -> dict[str, Any]:
-        sources = [
-            {"source": source.source, "examples": len(data), "sha256": data.fingerprint()}
-            for source, data in zip(self.recipe.data.train, self.asked, strict=True)
-        ]
-        train = {"examples": sum(source["examples"] for source in sources), "sources": sources}
-        found = [self.benchmark(choice) for choice in self.recipe.evaluate]
-        return {"train": train, **{one.name: one.sizes() for one in found}}
+        facts = {"train": self.train_facts()}
+        for choice in self.recipe.evaluate:
+            facts |= self.facts_of(choice)
+        return facts
+
+    def train_facts(self) -> dict[str, Any]:
+        return facts_of_sources(self.recipe.data.train, self.asked)
+
+    def facts_of(self, choice: Beit3Evaluate) -> dict[str, Any]:
+        benchmark = self.benchmark(choice)
+        return {benchmark.name: benchmark.sizes()}
+
+    def require_weights(self) -> None:
+        weights = self.recipe.model.weights
+        if weights and not Path(weights).exists():
+            raise UserError(f"There is no folder or file {weights}; copy it there, or set model.weights.")
+        _ = self.contents
+
+    def stand_in(self) -> None:
+        """A published file's name tells its size; the answers are those of the data, or as many as VQAv2 has."""
+        model = self.recipe.model
+        size = next((name for name in ("base", "large") if f"_{name}_" in Path(model.weights).name), None)
+        if size is None:
+            raise UserError(f"{model.weights} is not here, and its name tells no shape")
+        try:
+            answers = self.named_answers() or self.common_answers()
+        except UserError:
+            answers = tuple(map(str, range(VQAV2_ANSWERS)))
+        side = {} if model.image_size is None else {"image_size": model.image_size}
+        self.config = sized(size, num_answers=len(answers), drop_path=model.drop_path, **side)
+        self.tokenizer, self.vocabulary = None, answers
 
     def events(self, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Questions that are not trained on, and questions that were longer than the limit."""
@@ -258,13 +294,23 @@ class Beit3Task:
         return found + ([{"kind": f"questions cut to {longest} tokens", "count": cut}] if cut else [])
 
     def describe(self) -> dict[str, Any]:
-        with torch.device("meta"):
+        with shapes_only():
             model = Beit3(self.config, self.tokenizer, self.vocabulary)
         weights = list(model.parameters())
         return {
             "parameters": sum(weight.numel() for weight in weights),
             "trainable_parameters": sum(weight.numel() for weight in weights if weight.requires_grad),
+            "forward_gflops": round(forward_flops(model) / 1e9, 3),
             "architecture": self.recipe.model.size or f"{self.config.label}, {self.recipe.model.weights}",
             "image_size": self.config.image_size,
             "answers": len(self.vocabulary),
         }
+
+
+def forward_flops(model: Beit3) -> float:
+    """Of a picture and a question, in the blocks' linear layers, which are most of it; two a multiplication.
+
+    Every place goes through one of the two halves.
+    """
+    of_blocks = sum(weight.numel() for block in model.blocks() for weight in block.parameters())
+    return 2 * of_blocks / 2 * (model.config.side**2 + 1 + 10)

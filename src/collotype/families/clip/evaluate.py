@@ -2,12 +2,13 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
@@ -20,9 +21,10 @@ from collotype.families.clip.model import Clip
 from collotype.runtime.device import peak_memory, reset_peak_memory
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import ALONE, World, gathered, on_main, over_blocks
+from collotype.runtime.shards.names import some
+from collotype.runtime.shards.samples import Fault
 from collotype.training.faults import BadExampleError
 
-T = TypeVar("T")
 BLOCK = 256
 """Pictures that a process reads, encodes and scores at a time; texts, too."""
 TOP, NONE = 5, -1
@@ -56,15 +58,16 @@ def evaluate(
         started = time.perf_counter()
         events = benchmark.events()
         if isinstance(benchmark, Classification):
-            found = classify(model, benchmark, world)
-            if unread := int((found[:, 0] == NONE).sum()):
-                events.append({"kind": "pictures cannot be read", "count": unread, "note": "they count as misses"})
+            found, faults = classify(model, benchmark, world)
+            events += unread(faults, "count as misses")
             metrics, headline = accuracy(found, benchmark), "top1"
             if not any(one.headline == "top1" for one in measured):
                 draw = partial(illustrate, benchmark, found, examples_to)
                 on_main(world, lambda draw=draw: examples_to and draw())
         else:
-            metrics, headline = retrieve(model, benchmark, world), "image_to_text_recall_at_1"
+            metrics, faults = retrieve(model, benchmark, world)
+            events += unread(faults, "are left out with their captions")
+            headline = "image_to_text_recall_at_1"
         facts = {
             "model": {"sha256": digest, "activation": model.config.activation},
             "data": benchmark.sizes(),
@@ -76,20 +79,23 @@ def evaluate(
     return measured
 
 
-def classify(model: Clip, benchmark: Classification, world: World = ALONE) -> Tensor:
-    """Each picture's TOP classes, best first: int64 [pictures, TOP]; NONE where the picture cannot be read."""
+def classify(model: Clip, benchmark: Classification, world: World = ALONE) -> tuple[Tensor, list[Fault]]:
+    """Each picture's TOP classes, best first: int64 [pictures, TOP]; NONE where the picture cannot be read, and why.
+
+    Raises:
+        UserError: none can be read.
+    """
     weights = classifier(model, benchmark.captions, world)
     top = min(TOP, len(weights))
 
-    def work(block: range) -> Tensor:
-        images = read_all(lambda row: read_if_sound(benchmark.pictures.image, row), block)
-        sound = torch.tensor([image is not None for image in images])
-        features = model.encode_images([image for image in images if image is not None])
+    def work(block: range) -> tuple[Tensor, list[Fault]]:
+        read = read_all(benchmark.pictures.image, block)
         found = torch.full((len(block), top), NONE)
-        found[sound] = similarities(features, weights).topk(top).indices
-        return found
+        found[read.sound] = similarities(model.encode_images(read.images), weights).topk(top).indices
+        return found, read.faults
 
-    return torch.cat(over_blocks(len(benchmark.labels), world, work, BLOCK))
+    found, faults = zip(*over_blocks(len(benchmark.labels), world, work, BLOCK), strict=True)
+    return torch.cat(found), require_some(benchmark.name, len(benchmark.labels), faults)
 
 
 def classifier(model: Clip, captions: Sequence[Sequence[str]], world: World = ALONE) -> Tensor:
@@ -116,14 +122,22 @@ def accuracy(found: Tensor, benchmark: Classification) -> dict[str, float]:
     }
 
 
-def retrieve(model: Clip, benchmark: CaptionedPictures, world: World = ALONE) -> dict[str, float]:
-    """Where a picture's own caption ranks among all captions, and the other way round; a chunk of scores at a time."""
+def retrieve(model: Clip, benchmark: CaptionedPictures, world: World = ALONE) -> tuple[dict[str, float], list[Fault]]:
+    """Where a picture's own caption ranks among all captions, and the other way round, a chunk of scores at a time; and
+    why pictures cannot be read, which are left out.
 
-    def work(block: range) -> tuple[Tensor, Tensor]:
-        images = model.encode_images(read_all(benchmark.image, block))
-        return images, model.encode_texts([benchmark.caption(row) for row in block], cut=True)
+    Raises:
+        UserError: none can be read.
+    """
 
-    images, texts = (torch.cat(parts) for parts in zip(*over_blocks(benchmark.rows, world, work, BLOCK), strict=True))
+    def work(block: range) -> tuple[Tensor, Tensor, list[Fault]]:
+        read = read_all(benchmark.image, block)
+        captions = [benchmark.caption(row) for row, sound in zip(block, read.sound, strict=True) if sound]
+        return model.encode_images(read.images), model.encode_texts(captions, cut=True), read.faults
+
+    *parts, faults = zip(*over_blocks(benchmark.rows, world, work, BLOCK), strict=True)
+    faults = require_some(benchmark.name, benchmark.rows, faults)
+    images, texts = map(torch.cat, parts)
     metrics = {}
     for direction, (queries, answers) in zip(DIRECTIONS, ((images, texts), (texts, images)), strict=True):
         ranks = torch.cat([*ranks_of_own(queries, answers)])
@@ -131,7 +145,7 @@ def retrieve(model: Clip, benchmark: CaptionedPictures, world: World = ALONE) ->
             metrics[f"{direction}_recall_at_{k}"] = float((ranks <= k).double().mean())
         metrics[f"{direction}_mean_rank"] = float(ranks.double().mean())
         metrics[f"{direction}_median_rank"] = float(ranks.double().quantile(0.5))
-    return metrics
+    return metrics, faults
 
 
 def ranks_of_own(queries: Tensor, answers: Tensor) -> Iterator[Tensor]:
@@ -155,17 +169,55 @@ def similarities(queries: Tensor, answers: Tensor) -> Tensor:
     return scores
 
 
-def read_if_sound(read: Callable[[int], Image.Image], row: int) -> Image.Image | None:
-    try:
-        return read(row)
-    except BadExampleError:
-        return None
+class Read(NamedTuple):
+    """The pictures of some rows that can be read, which of the rows these are, and what is wrong with the others."""
+
+    images: list[Image.Image]
+    sound: list[bool]
+    faults: list[Fault]
 
 
-def read_all(read: Callable[[int], T], rows: Sequence[int]) -> list[T]:
+def read_all(read: Callable[[int], Image.Image], rows: Sequence[int]) -> Read:
     """Decoded by several threads: Pillow leaves the interpreter to others meanwhile."""
+
+    def attempt(row: int) -> Image.Image | Fault:
+        try:
+            return read(row)
+        except BadExampleError as error:
+            return Fault(error.cause, error.place, 1)
+
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return list(pool.map(read, rows))
+        found = list(pool.map(attempt, rows))
+    sound = [not isinstance(one, Fault) for one in found]
+    images, faults = (
+        [one for one, is_sound in zip(found, sound, strict=True) if is_sound is kept] for kept in (True, False)
+    )
+    return Read(images, sound, faults)
+
+
+def require_some(name: str, pictures: int, faults: Iterable[Sequence[Fault]]) -> list[Fault]:
+    """The faults of all blocks.
+
+    Raises:
+        UserError: there is one for each of the pictures.
+    """
+    faults = [*chain.from_iterable(faults)]
+    if len(faults) == pictures:
+        first = faults[0]
+        raise UserError(
+            f"None of the {pictures} pictures of {name} can be read (the first: {first.cause}, in {first.place}); "
+            "correct their paths, or copy them again."
+        )
+    return faults
+
+
+def unread(faults: Sequence[Fault], consequence: str) -> list[dict[str, Any]]:
+    """What to tell of pictures that cannot be read, by cause and place."""
+    events = []
+    for cause, count in Counter(fault.cause for fault in faults).most_common():
+        places = some(dict.fromkeys(fault.place for fault in faults if fault.cause == cause))
+        events.append({"kind": cause, "count": count, "note": f"they {consequence}; in {places}"})
+    return events
 
 
 def illustrate(benchmark: Classification, found: Tensor, folder: Path) -> None:
@@ -175,9 +227,9 @@ def illustrate(benchmark: Classification, found: Tensor, folder: Path) -> None:
     places = [round(place * (len(found) - 1) / (count - 1)) for place in range(count)]
     shown = []
     for place in dict.fromkeys(places):
-        image, right = read_if_sound(benchmark.pictures.image, place), benchmark.classes[benchmark.labels[place]]
-        if image is None:
+        if found[place, 0] == NONE:
             continue
+        image, right = benchmark.pictures.image(place), benchmark.classes[benchmark.labels[place]]
         image.thumbnail((SHOWN_PX, SHOWN_PX))
         first = benchmark.classes[int(found[place, 0])]
         hit = first == right

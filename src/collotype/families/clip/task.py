@@ -25,9 +25,12 @@ from collotype.recipe.clip import ClipEvaluate, ClipRecipe
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
+from collotype.runtime.shapes import shapes_only
+from collotype.runtime.shards.reader import Shards
+from collotype.runtime.shards.samples import counts
 from collotype.training.batch_norm import group_batch_norm
 from collotype.training.faults import allowed_bad
-from collotype.training.task import Batch, Loss, Outputs
+from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
 
 MOST_LOGIT_SCALE = math.log(100)
 """arXiv 2103.00020, section 2.5."""
@@ -95,9 +98,13 @@ class ClipTask:
     def sources(self) -> list[Any]:
         """
         Raises:
-            UserError: a source is not there, or more of it than the recipe allows cannot be used.
+            UserError: a source is not there, more of it than the recipe allows cannot be used, or its shards cannot be
+                kept at hand.
         """
         sources = [open_captions(source) for source in self.recipe.data.train]
+        for source in sources:
+            if isinstance(source, Shards):
+                source.require_room(self.recipe.data.shuffle_window)
         faults = [fault for source in sources for fault in source.faults]
         left_out = sum(fault.left_out for fault in faults)
         allowed = allowed_bad(self.recipe, left_out + sum(map(len, sources)))
@@ -228,14 +235,23 @@ class ClipTask:
         return self.recipe.train.batch // self.recipe.negatives.processes - 1
 
     def data_facts(self) -> dict[str, Any]:
-        sources = [
-            {"source": source.source, "examples": len(data), "sha256": data.fingerprint()}
-            for source, data in zip(self.recipe.data.train, self.captioned, strict=True)
-        ]
-        facts = {"train": {"examples": sum(source["examples"] for source in sources), "sources": sources}}
+        facts = {"train": self.train_facts()}
         for choice in self.recipe.evaluate:
-            facts |= facts_of(self.benchmarks(choice))
+            facts |= self.facts_of(choice)
         return facts
+
+    def train_facts(self) -> dict[str, Any]:
+        faults = counts(fault for source in self.sources for fault in source.faults)
+        return facts_of_sources(self.recipe.data.train, self.captioned) | {"faults": faults}
+
+    def facts_of(self, choice: ClipEvaluate) -> dict[str, Any]:
+        return facts_of(self.benchmarks(choice))
+
+    def require_weights(self) -> None:
+        _ = self.contents
+
+    def stand_in(self) -> None:
+        raise UserError(f"{self.recipe.model.weights} is not here, and its name tells no shape")
 
     def events(self, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """What was known to be unusable before training, and captions that were longer than the context."""
@@ -255,12 +271,13 @@ class ClipTask:
         return found + ([{"kind": f"captions cut to {length} tokens", "count": cut}] if cut else [])
 
     def describe(self) -> dict[str, Any]:
-        with torch.device("meta"):
+        with shapes_only():
             model = Clip(self.config, self.tokenizer)
         total = sum(parameter.numel() for parameter in model.parameters())
         facts = {
             "parameters": total,
             "trainable_parameters": total,
+            "forward_gflops": round(forward_flops(model) / 1e9, 3),
             "architecture": f"{self.recipe.model.size or self.recipe.model.weights}, {self.config.activation}",
             "activation": self.config.activation,
             "image_size": self.config.vision_cfg.image_size,
@@ -268,3 +285,22 @@ class ClipTask:
         if self.batch_norm_group:
             facts["batch_norm_group"] = self.batch_norm_group
         return facts
+
+
+TOKENS = 20
+"""Of a caption, about."""
+
+
+def forward_flops(model: Clip) -> float:
+    """Of a picture and a caption, in convolutions and linear layers, which are most of it; two a multiplication."""
+    vision, text = model.config.vision_cfg, model.transformer
+    words = sum(weight.numel() for weight in text.parameters()) * TOKENS
+    if not vision.is_resnet:
+        return 2 * (words + sum(weight.numel() for weight in model.visual.parameters()) * vision.places)
+    seeing = 0.0
+    for name, layer in model.visual.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            # the stem works at half of the side, stage n at a 2^(n + 1)th
+            stage = int(name.removeprefix("layer")[0]) + 1 if name.startswith("layer") else 1
+            seeing += layer.weight.numel() * (vision.image_size / 2**stage) ** 2
+    return 2 * (words + seeing)

@@ -21,7 +21,7 @@ from collotype.families.retriever.heatmap import similarity_map
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.token_pooling import Pooling
 from collotype.report.heatmap import enlarge, light_up
-from collotype.runtime.device import peak_memory, reset_peak_memory
+from collotype.runtime.device import computed_on, peak_memory, reset_peak_memory
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import ALONE, World, gathered, on_main, over_blocks
 
@@ -86,7 +86,7 @@ class VectorSearch:
         return event("queries cut", len(long), f"they have more than {processor.max_query_tokens} tokens")
 
     def scores(self, queries: Sequence[str], pages: Pages, world: World) -> Tensor:
-        model, device = self.model, self.model.device.type
+        model, device = self.model, computed_on(self.model.device)
         query_key = key_of([self.digest, device, list(queries)])
         page_key = key_of([self.digest, device, pages.fingerprint])
 

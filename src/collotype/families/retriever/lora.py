@@ -1,6 +1,7 @@
 """LoRA (arXiv 2106.09685) on a retriever, through peft: low-rank updates of frozen linear layers."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +36,8 @@ class Lora:
         return cls(**{**values, "targets": tuple(values["targets"])})
 
 
-def find_targets(model: "Retriever", pattern: str) -> tuple[str, ...]:
-    """The linear layers a named set or a regular expression on whole module names means.
+def find_targets(linear: Iterable[str], pattern: str) -> tuple[str, ...]:
+    """Which of these linear layers a named set or a regular expression on whole names means.
 
     Raises:
         UserError: it is no regular expression, or means no layer.
@@ -45,7 +46,7 @@ def find_targets(model: "Retriever", pattern: str) -> tuple[str, ...]:
         wanted = re.compile(TARGETS.get(pattern, pattern))
     except re.error as error:
         raise UserError(f"model.lora.targets {pattern!r} is no regular expression ({error}); correct it.") from error
-    linear = list(linear_layers(model))
+    linear = list(linear)
     found = tuple(name for name in linear if wanted.fullmatch(name))
     if not found:
         raise UserError(

@@ -26,6 +26,9 @@ CLIP_STD: Channels = (0.26862954, 0.26130258, 0.27577711)
 class Layout(Protocol):
     """How a backbone looks at pages."""
 
+    token_px: int
+    """Side of the square that a visual token looks at."""
+
     def grid(self, size: tuple[int, int]) -> tuple[int, int]:
         """(rows, columns) of the places at which a page of that (width, height) in pixels is looked at."""
 
@@ -93,6 +96,10 @@ class Split(Layout):
     tile_px: int
     tile_tokens: int
     tiles: int
+
+    @property
+    def token_px(self) -> int:
+        return self.tile_px // self.tile_tokens
 
     def fitted(self, size: tuple[int, int]) -> tuple[int, int]:
         """The (width, height) in pixels to which a page is first brought, in its own proportions."""

@@ -1,5 +1,7 @@
 """The retriever's answers to the engine's questions."""
 
+import math
+import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import groupby
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from collotype.evaluation.ranking import METRICS
 from collotype.evaluation.results import Measured
 from collotype.families.retriever.backbones import find_backbone
+from collotype.families.retriever.backbones.shapes import Shape, measure, shapes
 from collotype.families.retriever.benchmarks import Benchmark, averaged_names, find_suite
 from collotype.families.retriever.collate import PairCollate
 from collotype.families.retriever.data import Pair, PairDataset, open_source
@@ -20,9 +23,9 @@ from collotype.families.retriever.evaluate import VectorSearch, evaluate, sizes_
 from collotype.families.retriever.layouts import ours, read
 from collotype.families.retriever.layouts.contents import Contents, make_processor
 from collotype.families.retriever.layouts.weights import canonical
-from collotype.families.retriever.lora import PROJECTION, Lora, add_lora, find_targets, merge_lora
+from collotype.families.retriever.lora import PROJECTION, Lora, add_lora, find_targets, linear_layers, merge_lora
 from collotype.families.retriever.model import Retriever, RetrieverConfig
-from collotype.families.retriever.preset import find_preset
+from collotype.families.retriever.preset import TRAINED_WITH, find_preset
 from collotype.families.retriever.processor import Processor, spelling_tokenizer, word_tokenizer
 from collotype.families.retriever.quantize import quantize
 from collotype.losses.contrastive import ContrastiveLoss, Vectors
@@ -32,9 +35,12 @@ from collotype.runtime.digest import state_digest
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
-from collotype.training.task import Batch, Loss, Outputs
+from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
 
-INTERACTIONS = {"late": "late interaction", "single": "single vector"}
+A4 = (1654, 2339)
+"""A page's (width, height) in pixels, at 200 dpi."""
+SEEING = re.compile(r"\b(vision_tower|vision_model|visual)\b")
+"""In the names of layers that look at patches, not at tokens."""
 
 
 class RetrieverTask:
@@ -151,7 +157,7 @@ class RetrieverTask:
         settings = self.recipe.model.lora
         if not settings:
             return model
-        targets = find_targets(model, settings.targets)
+        targets = find_targets(linear_layers(model), settings.targets)
         if settings.projection == "lora" and self.config.dim:
             targets = (*targets, PROJECTION)
         lora = Lora(
@@ -252,19 +258,39 @@ class RetrieverTask:
         return max(source.negatives for source in self.recipe.data.train)
 
     def data_facts(self) -> dict[str, Any]:
-        sources = [
-            {"source": source.source, "examples": len(pairs), "sha256": pairs.fingerprint()}
-            for source, pairs in zip(self.recipe.data.train, self.sources, strict=True)
-        ]
-        facts = {"train": {"examples": sum(source["examples"] for source in sources), "sources": sources}}
+        facts = {"train": self.train_facts()}
         for choice in self.recipe.evaluate:
-            for name, subsets in groupby(self.benchmarks(choice), key=lambda benchmark: benchmark.name):
-                by_subset = {benchmark.subset: sizes_of(benchmark) for benchmark in subsets}
-                facts[name] = by_subset["default"] if list(by_subset) == ["default"] else by_subset
+            facts |= self.facts_of(choice)
             averaged = averaged_names(choice.suite)
             if averaged and set(averaged) <= set(facts):
                 facts[f"{choice.suite}/average"] = {"mean_of": averaged}
         return facts
+
+    def train_facts(self) -> dict[str, Any]:
+        return facts_of_sources(self.recipe.data.train, self.sources)
+
+    def facts_of(self, choice: RetrieverEvaluate) -> dict[str, Any]:
+        facts = {}
+        for name, subsets in groupby(self.benchmarks(choice), key=lambda benchmark: benchmark.name):
+            by_subset = {benchmark.subset: sizes_of(benchmark) for benchmark in subsets}
+            facts[name] = by_subset["default"] if list(by_subset) == ["default"] else by_subset
+        return facts
+
+    def require_weights(self) -> None:
+        _ = self.contents
+
+    def stand_in(self) -> None:
+        name = self.recipe.model.weights
+        if name not in self.row.published:
+            raise UserError(f"{name} is not here, and its name tells no shape")
+        size = self.row.sizes[self.row.published[name]]
+        tokenizer = word_tokenizer([self.preset.query(""), self.preset.page_prompt], self.row.special_tokens)
+        vocabulary = tokenizer.get_vocab()
+        rows = range(len(vocabulary), size["text_config"]["vocab_size"])
+        config = self.row.configure(size, {**vocabulary, **{str(row): row for row in rows}})
+        dim = self.recipe.model.dim if name.startswith("vidore/") else None
+        shape = RetrieverConfig(self.row.name, config, "late", dim, self.preset)
+        self.contents = Contents(shape, tokenizer, {}, name)
 
     def events(self, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Queries that are longer than `max_query_tokens`, and so are cut."""
@@ -276,17 +302,49 @@ class RetrieverTask:
         return found
 
     def describe(self) -> dict[str, Any]:
-        with torch.device("meta"):
-            model = self.adapt(Retriever(self.config, self.processor))
-        sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+        total, trainable = self.count_parameters()
         return {
-            "parameters": sum(size for size, _ in sizes),
-            "trainable_parameters": sum(size for size, trainable in sizes if trainable),
+            "parameters": total,
+            "trainable_parameters": trainable,
+            "forward_gflops": round(self.forward_flops() / 1e9, 3),
             "architecture": self.architecture,
-            "vectors_per_page": self._vectors_per_page if self.late else 1,
+            **({"vectors_per_page": pages} if (pages := self._vectors_per_page()) else {}),
             "preset": self.preset.name,
+            **({"max_visual_tokens": self.preset.max_visual_tokens} if self.preset.max_visual_tokens else {}),
+            **({"preset_of_weights": said} if (said := TRAINED_WITH.get(self.recipe.model.weights)) else {}),
             **({"projection": self.projection_facts()} if self.config.dim and self.contents else {}),
         }
+
+    @cached_property
+    def shape(self) -> Shape:
+        """Of the backbone; named sizes are not built for it."""
+        model = self.recipe.model
+        known = shapes().get(f"{self.row.name}/{model.size or self.row.published.get(model.weights)}")
+        return known or measure(self.row, self.config.backbone_config)
+
+    def forward_flops(self) -> float:
+        """Of a query of 24 tokens and a page, in the linear layers, which are most of it; two a multiplication."""
+        size = max(self.page_sizes or [A4], key=math.prod)
+        pages, places = self.processor.page_length(size), math.prod(self.processor.layout.grid(size))
+        per_place = (self.processor.layout.token_px / self.config.backbone_config["vision_config"]["patch_size"]) ** 2
+        seeing = sum(math.prod(size) for name, size in self.shape.linear.items() if SEEING.search(name))
+        reading = sum(math.prod(size) for size in self.shape.linear.values()) - seeing
+        return 2 * (seeing * places * per_place + reading * (pages + 24))
+
+    def count_parameters(self) -> tuple[int, int]:
+        """All, and those that are trained."""
+        model, config, shape = self.recipe.model, self.config.backbone_config, self.shape
+        width = self.row.hidden_size(config)
+        projection = (width + 1) * model.dim if model.dim else 0
+        total = shape.parameters + config["text_config"]["vocab_size"] * width + projection
+        if not model.lora:
+            return total, total
+        linear = {**shape.linear, **({PROJECTION: (width, model.dim)} if model.dim else {})}
+        targets = set(find_targets(linear, model.lora.targets))
+        if model.dim and model.lora.projection == "lora":
+            targets.add(PROJECTION)
+        added = sum(model.lora.rank * sum(linear[name]) for name in targets)
+        return total + added, added + (projection if model.lora.projection == "full" else 0)
 
     @property
     def architecture(self) -> str:
@@ -295,10 +353,17 @@ class RetrieverTask:
             f"{model.backbone} ({model.size or model.weights}), {'late interaction' if self.late else 'single vector'}"
         )
 
+    def _vectors_per_page(self) -> int | None:
+        """Of the sources' first pages, the most; none where there are no sources to look at."""
+        return max(map(self.processor.page_length, self.page_sizes), default=None) if self.late else 1
+
     @cached_property
-    def _vectors_per_page(self) -> int:
-        """Of the sources' first pages, the most."""
-        return max(len(self.processor.page_ids(source.page_size())) for source in self.sources)
+    def page_sizes(self) -> list[tuple[int, int]]:
+        """(width, height) in pixels of the sources' first pages; none where they are not here."""
+        try:
+            return [source.page_size() for source in self.sources]
+        except UserError:
+            return []
 
     def projection_facts(self) -> dict[str, Any]:
         """Where the projection comes from: an adapter, or a continued run, means nothing on another one."""

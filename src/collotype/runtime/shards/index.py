@@ -16,7 +16,7 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_file, cache_folder, in_turn
 from collotype.runtime.shards.names import is_remote
 from collotype.runtime.shards.remote import FetchedShards, Told, tell
-from collotype.runtime.shards.samples import ENTRY, OTHER_COUNT, Fault, Indexed, Layout, index_shard
+from collotype.runtime.shards.samples import ENTRY, MISSING, SURPLUS, Fault, Indexed, Layout, index_shard
 
 VERSION = 1
 """Of what an index holds; another one is made anew."""
@@ -141,7 +141,8 @@ def other_counts(shards: list[Shard], indexes: list[Indexed]) -> list[Fault]:
             sizes[path.parent] = stated_sizes(path.parent / "sizes.json")
         stated = sizes[path.parent].get(path.name)
         if stated is not None and stated != index.samples:
-            faults.append(Fault(OTHER_COUNT, shard.name, abs(stated - index.samples)))
+            missing = stated - index.samples
+            faults.append(Fault(MISSING if missing > 0 else SURPLUS, shard.name, abs(missing)))
     return faults
 
 

@@ -2,8 +2,7 @@
 
 import os
 from bisect import bisect_right
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
 from itertools import accumulate, pairwise
@@ -15,7 +14,7 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.shards.index import Progress, Shard, indexed, local, other_counts, told, told_of
 from collotype.runtime.shards.names import is_remote, shard_names, some
 from collotype.runtime.shards.remote import FetchedShards
-from collotype.runtime.shards.samples import Fault, Layout
+from collotype.runtime.shards.samples import Fault, Layout, counts
 from collotype.runtime.shards.tar import BLOCK
 
 NEAR = 64 * 1024
@@ -73,6 +72,21 @@ class Shards:
         """The rows of each shard that has some: what is read fast one after the other."""
         return [range(start, stop) for start, stop in pairwise(self.starts) if start < stop]
 
+    def require_room(self, window: int | None) -> None:
+        """For random access to `window` shards at a time (none: all), of which fetched ones must stay at hand.
+
+        Raises:
+            UserError: they may not: nearly every sample would cost a fetch.
+        """
+        sizes = sorted((shard.told.size for shard in self.shards if is_remote(shard.name)), reverse=True)
+        wanted = sum(sizes[:window])
+        if wanted > self.fetched.limit:
+            raise UserError(
+                f"{len(sizes[:window])} shards such as {self.names[0]} are read in turns, {wanted / 1e9:.1f} GB, and "
+                f"fetched shards may take {self.fetched.limit_gb} GB: mix fewer at a time with data.shuffle_window, or "
+                "raise COLLOTYPE_SHARDS_GB."
+            )
+
     def shard(self, row: int) -> int:
         return bisect_right(self.starts, row) - 1
 
@@ -102,7 +116,9 @@ class Shards:
 
     def _bytes(self, row: int, start: int, size: int) -> bytes:
         shard = self.shards[self.shard(row)]
-        content = os.pread(opened(shard, self.fetched).fileno(), size, start)
+        # held while it is read: another thread may crowd it out of the cache, which closes it
+        file = opened(shard, self.fetched)
+        content = os.pread(file.fileno(), size, start)
         if len(content) < size:
             raise UserError(f"{shard.name} was cut off while it was in use; copy it again.")
         return content
@@ -128,11 +144,3 @@ def opened(shard: Shard, fetched: FetchedShards) -> BinaryIO:
     if not is_remote(shard.name) and told(shard.name) != shard.told:
         raise UserError(f"{shard.name} has changed since it was indexed; start again.")
     return file
-
-
-def counts(faults: Iterable[Fault]) -> dict[str, int]:
-    """Samples by cause, over all shards."""
-    total: Counter = Counter()
-    for fault in faults:
-        total[fault.cause] += fault.count
-    return dict(total)

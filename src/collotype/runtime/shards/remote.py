@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from collotype.runtime.dry import is_dry
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import PARTIAL, atomic_file, cache_folder, in_turn
 
@@ -34,8 +35,10 @@ def file_system(address: str) -> tuple["AbstractFileSystem", str]:
     """The system an address is of, and the path there; looked up anew in every process.
 
     Raises:
-        UserError: its client is not installed.
+        UserError: its client is not installed, or this is a dry run.
     """
+    if is_dry():
+        raise UserError(f"{address} is on another machine, which a check does not ask; a run does.")
     from fsspec.core import url_to_fs
 
     try:

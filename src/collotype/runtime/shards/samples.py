@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -21,7 +21,7 @@ picture suffixes it has. 17 bytes: 51 MB for three million."""
 
 NO_PICTURE, NO_TEXT, EMPTY_TEXT = "no picture", "no caption", "empty caption"
 NOT_TEXT, SEVERAL, CUT_OFF = "caption is no text", "several pictures", "shard is cut off or damaged"
-OTHER_COUNT = "sizes.json tells of another number of samples"
+MISSING, SURPLUS = "samples that sizes.json tells of are missing", "more samples than sizes.json tells of"
 COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
 """How gzip, zstd, bzip2 and xz begin."""
 
@@ -36,7 +36,15 @@ class Fault(NamedTuple):
     @property
     def left_out(self) -> int:
         """Samples that are not used."""
-        return 0 if self.cause in (SEVERAL, OTHER_COUNT) else self.count
+        return 0 if self.cause in (SEVERAL, SURPLUS) else self.count
+
+
+def counts(faults: Iterable[Fault]) -> dict[str, int]:
+    """How many of each cause, over all places."""
+    total: Counter = Counter()
+    for fault in faults:
+        total[fault.cause] += fault.count
+    return dict(total)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from collotype.runtime.errors import UserError
@@ -32,6 +33,8 @@ STREAM_BYTES, ROWS_OF_A_BATCH = 2**20, 32
 
 _kept: "OrderedDict[tuple[OpenFile, int, str], pa.ChunkedArray]" = OrderedDict()
 """Columns of row groups, the one read last at the end."""
+_reading = Lock()
+"""Of threads that read cells: sharing a handle crashes pyarrow. So a row group is also read only once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,12 +112,12 @@ def streamed(path: Path) -> Iterator["ParquetFile"]:
 
 
 def read_cell(path: Path, row: int, column: str) -> Any:
-    """A single value; its whole row group is read, and kept for the next row.
+    """A single value; its whole row group is read, and kept for the next row. Threads may call this at the same time.
 
     Raises:
         UserError: there is no such row or column, or the file is damaged.
     """
-    with whole(path):
+    with whole(path), _reading:
         file = in_small_groups(path)
         rows = file.starts[-1]
         if not 0 <= row < rows or column not in file.columns:

@@ -4,10 +4,12 @@ import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer
+from torch import Tensor, nn
 
 from collotype.families.retriever.batches import in_batches
 from collotype.runtime.digest import state_digest
@@ -68,11 +70,12 @@ class MiniLm:
     def forward(self, pieces: Sequence[list[int]]) -> list[np.ndarray]:
         """float32 [pieces, 384] of each row, without the marks around it."""
         longest = max(map(len, pieces)) + 2
-        ids, mask = torch.zeros(len(pieces), longest, dtype=torch.long), torch.zeros(len(pieces), longest)
+        ids = torch.zeros(len(pieces), longest, dtype=torch.long)
+        padding = torch.ones(len(pieces), longest, dtype=torch.bool)
         for row, own in enumerate(pieces):
             ids[row, : len(own) + 2] = torch.tensor([self.first, *own, self.last])
-            mask[row, : len(own) + 2] = 1
-        states = self.model(input_ids=ids, attention_mask=mask).last_hidden_state.numpy()
+            padding[row, : len(own) + 2] = False
+        states = self.model(ids, padding).numpy()
         return [states[row, 1 : len(own) + 1] for row, own in enumerate(pieces)]
 
 
@@ -107,25 +110,70 @@ def installed() -> Path:
     return Path(found.origin).parent / "model"
 
 
-def load(folder: Path, layers: int) -> torch.nn.Module:
+class Bert(nn.Module):
+    """BERT's encoder out of torch's own layers, which are BERT's: transformers' takes longer to import than a query to
+    answer."""
+
+    def __init__(self, config: dict[str, Any], layers: int):
+        super().__init__()
+        width = config["hidden_size"]
+        self.words = nn.Embedding(config["vocab_size"], width)
+        self.positions = nn.Embedding(config["max_position_embeddings"], width)
+        self.types = nn.Embedding(config["type_vocab_size"], width)
+        self.norm = nn.LayerNorm(width, eps=config["layer_norm_eps"])
+        settings = {"activation": "gelu", "layer_norm_eps": config["layer_norm_eps"], "batch_first": True}
+        sides = (width, config["num_attention_heads"], config["intermediate_size"])
+        self.layers = nn.ModuleList(nn.TransformerEncoderLayer(*sides, **settings) for _ in range(layers))
+
+    def forward(self, ids: Tensor, padding: Tensor) -> Tensor:
+        """Token ids int64 [B, T] and where they are padding, bool [B, T], to states [B, T, width]."""
+        states = self.norm(self.words(ids) + self.positions.weight[: ids.shape[1]] + self.types.weight[0])
+        for layer in self.layers:
+            states = layer(states, src_key_padding_mask=padding)
+        return states
+
+
+LAYER_NAMES = {
+    "attention.output.dense": "self_attn.out_proj",
+    "attention.output.LayerNorm": "norm1",
+    "intermediate.dense": "linear1",
+    "output.dense": "linear2",
+    "output.LayerNorm": "norm2",
+}
+EMBEDDING_NAMES = {
+    "embeddings.word_embeddings": "words",
+    "embeddings.position_embeddings": "positions",
+    "embeddings.token_type_embeddings": "types",
+    "embeddings.LayerNorm": "norm",
+}
+
+
+def load(folder: Path, layers: int) -> Bert:
     """The model's first layers, every one of their weights from the file.
 
     Raises:
-        UserError: the file lacks one.
+        UserError: the file is not that of such a model.
     """
     from safetensors.torch import load_file
-    from transformers.models.bert import BertConfig, BertModel
 
-    config = BertConfig(**json.loads((folder / "config.json").read_text()))
-    config.num_hidden_layers = layers
-    with torch.device("meta"):
-        model = BertModel(config, add_pooling_layer=False)
-    model.to_empty(device="cpu")
-    model.embeddings.position_ids = torch.arange(config.max_position_embeddings)[None]
-    model.embeddings.token_type_ids = torch.zeros_like(model.embeddings.position_ids)
-    wanted = set(model.state_dict())
-    weights = {name: tensor for name, tensor in load_file(folder / "model.safetensors").items() if name in wanted}
-    if missing := wanted - set(weights):
-        raise UserError(f"{folder} has no weights {', '.join(sorted(missing)[:3])}; install the package again.")
-    model.load_state_dict(weights)
+    weights = load_file(folder / "model.safetensors")
+    renamed = dict(EMBEDDING_NAMES)
+    for layer in range(layers):
+        renamed |= {f"encoder.layer.{layer}.{name}": f"layers.{layer}.{own}" for name, own in LAYER_NAMES.items()}
+    try:
+        state = {
+            f"{own}.{kind}": weights[f"{name}.{kind}"]
+            for name, own in renamed.items()
+            for kind in ("weight", "bias")
+            if f"{name}.{kind}" in weights
+        }
+        for layer in range(layers):
+            for kind in ("weight", "bias"):
+                parts = [f"encoder.layer.{layer}.attention.self.{part}.{kind}" for part in ("query", "key", "value")]
+                state[f"layers.{layer}.self_attn.in_proj_{kind}"] = torch.cat([weights[part] for part in parts])
+        # not on the meta device: that imports torch's compiler, a second and a half
+        model = Bert(json.loads((folder / "config.json").read_text()), layers)
+        model.load_state_dict(state)
+    except (KeyError, RuntimeError) as error:
+        raise UserError(f"{folder} is no MiniLM as it was published ({error}); install the package again.") from error
     return model.eval()

@@ -24,7 +24,7 @@ BATCH = 16
 """Pages encoded together."""
 COMMIT_PAGES, COMMIT_S = 64, 20.0
 """What is encoded is written when there is as much of it, or when it has waited as long."""
-UNFIT = "the model cannot take it"
+UNFIT, NO_TEXT = "the model cannot take it", "no text"
 
 Told = Callable[[str, int, int], None]
 """Called with ("pages", how many are done, of how many as it looks now)."""
@@ -98,13 +98,14 @@ def ingest(
 class Reading:
     """A document while its pages come in."""
 
-    pages: int
     before: dict[int, str]
     """Digests by number, of the pages that the index has."""
     waiting: int = 0
     """Pages that are not written yet."""
     numbers: set[int] = field(default_factory=set)
     """Pages that it has now."""
+    lost: bool = False
+    """Has it pages that were skipped? Then it is read again the next time, when OCR may be there, or more memory."""
     digest: str | None = None
     """Of its file, when all of it was read."""
 
@@ -142,13 +143,12 @@ class Ingestion:
     def take(self, event: Opened | PageRead | Lost | Closed) -> None:
         match event:
             case Opened():
-                self.reading[event.document] = Reading(event.pages, self.index.pages_of(event.document))
+                self.reading[event.document] = Reading(self.index.pages_of(event.document))
                 self.seen += event.pages
             case PageRead():
                 self.page(event)
             case Lost():
-                self.report.skipped.append(event)
-                self.step(1 if event.page else 0)
+                self.lose(event)
             case Closed():
                 self.closed(event)
         if len(self.to_encode) >= BATCH:
@@ -164,11 +164,15 @@ class Ingestion:
             self.report.unchanged += 1
             self.step(1)
             return
-        reading.waiting += 1
         picture = Pixels(read.size, read.pixels)
         words = [Word(*word) for word in read.words]
         if not words and self.encoder.looks_at == "words":
-            words = self.read_off(picture())
+            try:
+                words = self.read_off(picture())
+            except UserError as error:
+                self.lose(Lost(read.document, read.number, NO_TEXT, str(error)))
+                return
+        reading.waiting += 1
         page = Page(
             document=read.document,
             number=read.number,
@@ -180,7 +184,11 @@ class Ingestion:
         self.to_encode.append(page)
 
     def read_off(self, picture: "Image.Image") -> list[Word]:
-        """The words on a picture; none on one that has a single colour, which OCR need not look for."""
+        """The words on a picture; none on one that has a single colour, which OCR need not look for.
+
+        Raises:
+            UserError: OCR is not installed.
+        """
         if all(low == high for low, high in picture.getextrema()):
             return []
         if self.ocr is None:
@@ -212,7 +220,8 @@ class Ingestion:
             self.index.update(document, [], sorted(reading.numbers))
             self.report.removed += len(stale)
         self.report.documents += bool(reading.numbers)
-        entry = Entry(str(self.documents[document].path), reading.digest, len(reading.numbers))
+        digest = "" if reading.lost else reading.digest
+        entry = Entry(str(self.documents[document].path), digest, len(reading.numbers))
         self.ledger.update({document: entry})
         del self.reading[document]
 
@@ -228,17 +237,18 @@ class Ingestion:
                     self.to_encode = [page]
                     self.encode()
                 return
-            self.lose(pages[0], error)
+            self.reading[pages[0].document].waiting -= 1
+            self.lose(Lost(pages[0].document, pages[0].number, UNFIT, str(error)))
             return
         self.to_write += zip(pages, encoded, strict=True)
         self.step(len(pages))
 
-    def lose(self, page: Page, error: UserError) -> None:
-        reading = self.reading[page.document]
-        reading.waiting -= 1
-        reading.numbers.discard(page.number)
-        self.report.skipped.append(Lost(page.document, page.number, UNFIT, str(error)))
-        self.step(1)
+    def lose(self, lost: Lost) -> None:
+        if reading := self.reading.get(lost.document):
+            reading.numbers.discard(lost.page)
+            reading.lost = True
+        self.report.skipped.append(lost)
+        self.step(1 if lost.page else 0)
 
     def commit(self) -> None:
         self.encode()

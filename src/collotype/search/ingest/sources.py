@@ -79,7 +79,7 @@ class Entry:
     file: str
     """Its absolute path."""
     digest: str
-    """Of its content."""
+    """Of its content; nothing where not all of it could be indexed."""
     pages: int
     """How many of its pages the index holds."""
 

@@ -1,8 +1,8 @@
 """What reads files that nobody has vouched for: a process of its own, which a crash or a limit ends alone.
 
-`python -m collotype.search.ingest.worker DESCRIPTOR SETTINGS` takes JSON objects from that socket, a file to read or a page
-to draw, and answers with JSON objects, one a page; after one with "pixels" come the bytes of its picture. Nothing is pickled: the other side
-trusts these answers no more than the file.
+`python -m collotype.search.ingest.worker DESCRIPTOR SETTINGS` takes JSON objects from that socket, a file to read or a
+page to draw, and answers with JSON objects, one a page; after one with "pixels" come the bytes of its picture. Nothing
+is pickled: the other side trusts these answers no more than the file.
 """
 
 import hashlib

@@ -60,7 +60,7 @@ def writable(server: Service) -> Service:
     return server
 
 
-@api.get("/search")
+@api.get("/search", responses=problems(404))
 async def search(
     server: Server,
     q: Words,
@@ -112,7 +112,7 @@ async def file(server: Server, name: Name) -> FileResponse:
 @api.get("/documents/{name:path}/pages/{page}/picture", responses=content("image/jpeg") | problems(404))
 async def picture(server: Server, name: Name, page: PageNumber, longest: Longest = 1000, v: Version = "") -> Response:
     """A page as a JPEG."""
-    return as_picture(await server.compute(server.picture, name, page, longest), v)
+    return as_picture(await server.draw(server.picture, name, page, longest), v)
 
 
 @api.get("/documents/{name:path}/pages/{page}/heatmap", responses=content("image/jpeg") | problems(404))
@@ -120,7 +120,7 @@ async def heatmap(
     server: Server, name: Name, page: PageNumber, q: Words, longest: Longest = 1000, v: Version = ""
 ) -> Response:
     """A page as a JPEG, lit where the query was found."""
-    return as_picture(await server.compute(server.heatmap, name, page, q.strip(), longest), v)
+    return as_picture(await server.draw(server.heatmap, name, page, q.strip(), longest), v)
 
 
 def as_picture(jpeg: bytes, version: str) -> Response:

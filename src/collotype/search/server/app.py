@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -15,7 +16,7 @@ from starlette.responses import Response
 
 import collotype
 from collotype.runtime.errors import UserError
-from collotype.search.library import Library
+from collotype.search.library import Library, QueryError
 from collotype.search.server.api import EVERYWHERE, api, service_of
 from collotype.search.server.guard import Guard, RefusedError
 from collotype.search.server.metrics import Measured
@@ -26,9 +27,15 @@ LOG = logging.getLogger(__name__)
 PAGE = Path(__file__).parent / "page"
 
 
-def create_app(library: Library, folder: Path, settings: Settings | None = None) -> FastAPI:
-    """The application over a library. Uploads are kept in `folder`, that of the index."""
+def create_app(library: Library, folder: Path | None, settings: Settings | None = None) -> FastAPI:
+    """The application over a library.
+
+    Args:
+        folder: that of the index, which keeps uploads; without one the server is read-only.
+    """
     settings = settings or Settings()
+    if folder is None:
+        settings = replace(settings, read_only=True)
     service = Service(library, folder, settings)
 
     @asynccontextmanager
@@ -50,6 +57,7 @@ def create_app(library: Library, folder: Path, settings: Settings | None = None)
     )
     app.state.service = service
     app.add_exception_handler(RefusedError, refused)
+    app.add_exception_handler(QueryError, nothing_asked)
     app.add_exception_handler(UserError, told)
     app.add_exception_handler(RequestValidationError, misspelled)
     app.add_exception_handler(HTTPException, unknown)
@@ -63,6 +71,10 @@ def create_app(library: Library, folder: Path, settings: Settings | None = None)
 async def refused(request: Request, error: RefusedError) -> Response:
     service_of(request).metrics.refused.labels(error.reason).inc()
     return error.response()
+
+
+async def nothing_asked(request: Request, error: QueryError) -> Response:
+    return JSONResponse({"error": str(error)}, 422)
 
 
 async def told(request: Request, error: UserError) -> Response:

@@ -58,9 +58,14 @@ class Upload:
 
 
 class Intake:
-    def __init__(self, library: Library, folder: Path, capacity: int, metrics: Metrics):
+    """
+    Args:
+        folder: of the index; None where nothing is ever taken in.
+    """
+
+    def __init__(self, library: Library, folder: Path | None, capacity: int, metrics: Metrics):
         self.library, self.capacity, self.metrics = library, capacity, metrics
-        folder = Path(os.path.abspath(folder))
+        folder = Path(os.path.abspath(folder or os.devnull))
         self.incoming, self.kept = folder / "incoming", folder / "documents"
         self.lock = threading.Condition()
         self.waiting: dict[str, Path] = {}

@@ -2,8 +2,10 @@
 
 import errno
 import ipaddress
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from fastapi import FastAPI
 
@@ -65,6 +67,16 @@ def serve(app: FastAPI, listening: socket.socket, ready: Callable[[str], None]) 
             await super().startup(sockets)
             if self.started:
                 ready(address_of(listening))
+
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            """Unlike uvicorn's, does not raise the signal again in the end: being told to stop is no failure."""
+            before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+            try:
+                yield
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
 
     config = uvicorn.Config(
         app,

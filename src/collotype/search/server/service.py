@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from collotype.runtime.errors import UserError
 from collotype.search import pages
-from collotype.search.library import Indexed, Library
+from collotype.search.library import Indexed, Library, QueryError
 from collotype.search.server import answers
 from collotype.search.server.guard import RefusedError
 from collotype.search.server.intake import KINDS, Intake
@@ -25,23 +25,32 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 JPEG_QUALITY = 88
+DRAWN_AT_ONCE = 2
+"""Pages drawn and made JPEGs of; the drawing itself is one process, in turn."""
 
 
 class Service:
     """A library with what a server has around it. Everything that computes runs in a few threads of its own."""
 
-    def __init__(self, library: Library, folder: Path, settings: Settings):
+    def __init__(self, library: Library, folder: Path | None, settings: Settings):
         self.library, self.settings, self.metrics = library, settings, Metrics()
         self.intake = Intake(library, folder, settings.waiting, self.metrics)
-        self.pool = ThreadPoolExecutor(settings.at_once, thread_name_prefix="answer")
+        self.answering = ThreadPoolExecutor(settings.at_once, thread_name_prefix="answer")
+        # of their own: a search must not wait for the pictures of the one before
+        self.drawing = ThreadPoolExecutor(DRAWN_AT_ONCE, thread_name_prefix="draw")
 
-    async def compute(self, work: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+    async def compute(self, work: Callable[P, T], *arguments: P.args) -> T:
         """Waits for a thread; a request that is given up meanwhile costs nothing more."""
-        return await asyncio.get_running_loop().run_in_executor(self.pool, lambda: work(*arguments, **options))
+        return await asyncio.get_running_loop().run_in_executor(self.answering, work, *arguments)
+
+    async def draw(self, work: Callable[P, T], *arguments: P.args) -> T:
+        """As `compute`, for pictures."""
+        return await asyncio.get_running_loop().run_in_executor(self.drawing, work, *arguments)
 
     def stop(self) -> None:
         self.intake.stop()
-        self.pool.shutdown(cancel_futures=True)
+        for pool in (self.answering, self.drawing):
+            pool.shutdown(cancel_futures=True)
 
     def indexed(self) -> dict[str, Indexed]:
         return {document.name: document for document in self.library.documents()}
@@ -104,6 +113,8 @@ class Service:
         file = self.file(name)
         try:
             return jpeg(draw())
+        except QueryError:
+            raise
         except UserError as error:
             # where files lie is nothing to tell clients
             raise missing(str(error).replace(str(file), name)) from error

@@ -25,4 +25,4 @@ class Settings:
     request_s: float = 30.0
     upload_s: float = 600.0
     at_once: int = 4
-    """Searches and pictures computed at the same time; others wait."""
+    """Searches computed at the same time; others wait."""

@@ -1,7 +1,6 @@
 """Packed questions, what a model is trained towards, and examples as a function of (seed, row, epoch)."""
 
 import pickle
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,14 +9,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 from tests.families.beit3.made_vqa import draw
 
 from collotype.evaluation.vqa import soft_score
 from collotype.families.beit3.data.answers import Answered, Answers, Targets
-from collotype.families.beit3.data.pictures import PictureFiles, decoded, kept_pixels
+from collotype.families.beit3.data.pictures import PictureFiles, decoded
 from collotype.families.beit3.data.questions import QuestionDataset, Questions, Row
-from collotype.families.beit3.transforms import TrainingTransform, squashed
+from collotype.families.beit3.transforms import TrainingTransform
 from collotype.runtime.errors import UserError
 from collotype.training.faults import BadExampleError
 
@@ -109,26 +107,6 @@ def test_questions_are_grouped_by_picture_without_loss(pictures: list[int]) -> N
     groups = [(picture, found.tolist()) for picture, found in questions.by_picture()]
     assert [picture for picture, _ in groups] == list(dict.fromkeys(pictures))
     assert all(found == [row for row, own in enumerate(pictures) if own == picture] for picture, found in groups)
-    ordered = questions.in_picture_order()
-    assert ordered.ids.tolist() == [row for _, found in groups for row in found]
-    assert [ordered.text(row) for row in range(len(ordered))] == [str(number) for number in ordered.ids]
-
-
-def test_a_picture_is_decoded_once_for_all_of_its_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    questions = made(tmp_path, [{"yes": 10}] * 6, [0, 1, 0, 2, 1, 0]).in_picture_order()
-    reads: Counter[int] = Counter()
-    read = PictureFiles.read
-
-    def counted(files: PictureFiles, picture: int) -> bytes:
-        reads[picture] += 1
-        return read(files, picture)
-
-    monkeypatch.setattr(PictureFiles, "read", counted)
-    pixels = kept_pixels(questions.pictures, lambda image: squashed(image, 8), keep=1)
-    for number in questions.picture.tolist():
-        with Image.open(tmp_path / f"{number}.png") as image:
-            assert pixels(number).equal(squashed(image, 8))
-    assert reads == {0: 1, 1: 1, 2: 1}
 
 
 def test_digests_follow_questions_answers_and_pictures(tmp_path: Path) -> None:

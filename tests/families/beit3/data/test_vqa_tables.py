@@ -12,12 +12,14 @@ import pytest
 from tests.families.beit3.made_vqa import draw
 
 from collotype.evaluation.vqa import vqa_scores
+from collotype.families.beit3.benchmarks import find_suite
 from collotype.families.beit3.data.answers import common_answers
 from collotype.families.beit3.data.easy_vqa import data_folder, read_easy_vqa
 from collotype.families.beit3.data.pictures import decoded
 from collotype.families.beit3.data.questions import QuestionDataset, Source
 from collotype.families.beit3.data.tables import read_table
 from collotype.families.beit3.transforms import squashed
+from collotype.recipe.load import load_evaluation
 from collotype.runtime.errors import UserError
 from collotype.runtime.tables import open_table
 from collotype.training.faults import BadExampleError
@@ -138,6 +140,7 @@ def test_parquet_maps_and_structs_of_counts(tmp_path: Path) -> None:
         ({"answers": [True]}, "give a text, a list of them, or {answer: count}"),
         ({"answers": "[red"}, "give a text"),
         ({"answers": {"red": "many"}}, "give a text"),
+        ({"id": 10**30}, "question id 10+, which is too large"),
     ],
 )
 def test_rows_that_cannot_be_used_are_named(tmp_path: Path, row: dict, told: str) -> None:
@@ -161,6 +164,14 @@ def test_a_picture_that_a_table_names_may_be_missing(tmp_path: Path) -> None:
         decoded(questions.pictures, 0)
     with pytest.raises(UserError, match=r"1 pictures .*gone\.png"):
         questions.pictures.require([0])
+
+
+def test_pictures_that_are_missing_are_told_before_an_evaluation(tmp_path: Path) -> None:
+    lines(tmp_path, ASKED, {**ASKED, "image": "gone.png"})
+    asked = {"suite": "vqa", "path": tmp_path / "table.jsonl"}
+    with pytest.raises(UserError, match=r"1 pictures that are asked about are not there \(.*gone\.png\)"):
+        find_suite(load_evaluation("beit3", **asked))
+    assert len(find_suite(load_evaluation("beit3", **asked, limit=1)).questions) == 1
 
 
 def test_easy_vqa_is_whole() -> None:

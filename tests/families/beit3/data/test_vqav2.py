@@ -11,11 +11,13 @@ from tests.families.beit3.made_vqa import write, write_vqav2
 
 from collotype.evaluation.vqa import vqa_scores
 from collotype.families.beit3.answers import ANSWERS, write_answers
+from collotype.families.beit3.benchmarks import find_suite
 from collotype.families.beit3.data.answers import common_answers
 from collotype.families.beit3.data.index import read_index
 from collotype.families.beit3.data.questions import QuestionDataset, Source
 from collotype.families.beit3.data.vqav2 import read_vqav2
 from collotype.families.beit3.transforms import squashed
+from collotype.recipe.load import load_evaluation
 from collotype.runtime.errors import UserError
 from collotype.training.faults import BadExampleError
 
@@ -67,9 +69,18 @@ def test_the_same_pictures_are_held_out_wherever_the_file_is(root: Path) -> None
     assert read(root, "val", seed=5, num_held_out=7).questions.digest == read(root, "val").questions.digest
     (root.parent / "held-out.json").unlink()
     assert read(root, "val", seed=5).questions.digest != read_vqav2(root, "val", root / "a.json", 6, 4).questions.digest
-    (root.parent / "held-out.json").write_text('{"image_ids": [1]}')
-    with pytest.raises(UserError, match=r"held-out\.json lists pictures of which val2014"):
-        read(root, "val")
+    for content, told in (
+        ('{"image_ids": [1]}', "lists pictures of which val2014"),
+        ('{"image_ids": []}', "must list pictures as .*the list is empty"),
+        ('{"image_ids": [{}]}', "must list pictures as .*TypeError"),
+        ("[1]", "must list pictures as .*TypeError"),
+        ("{", "must list pictures as .*JSONDecodeError"),
+    ):
+        (root.parent / "held-out.json").write_text(content)
+        with pytest.raises(UserError, match=rf"held-out\.json {told}"):
+            read(root, "val")
+    with pytest.raises(UserError, match=r"below\.json, which is to say what is held out, cannot be written"):
+        read_vqav2(root, "val", root.parent / "held-out.json" / "below.json", num_held_out=4)
     with pytest.raises(UserError, match="val2014 has 12 pictures, of which 1000"):
         read_vqav2(root, "train", root / "none.json")
 
@@ -117,9 +128,31 @@ def test_files_that_do_not_belong_together(root: Path) -> None:
     write(files / "v2_mscoco_val2014_annotations.json", "val2014", annotations=[{"question_id": 1}])
     with pytest.raises(UserError, match="KeyError: 'multiple_choice_answer'"):
         read(root, "val")
+    few = [{**rows[0], "answers": rows[0]["answers"][:2]}, *rows[1:]]
+    write(files / "v2_mscoco_val2014_annotations.json", "val2014", annotations=few)
+    with pytest.raises(UserError, match=f"question {rows[0]['question_id']}, has 2 people's answers, with which none"):
+        read(root, "val")
     (files / "v2_mscoco_val2014_annotations.json").unlink()
     with pytest.raises(UserError, match=r"no v2_mscoco_val2014_annotations\.json in"):
         read(root, "val")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"question": None}, "TypeError: None is no text"),
+        ({"question": " "}, "ValueError: there is no question"),
+        ({"question_id": 10**30}, "OverflowError"),
+        ({"question_id": "7"}, "TypeError"),
+        ({"image_id": None}, "TypeError"),
+    ],
+)
+def test_a_question_that_is_none(wrong: dict, told: str, root: Path) -> None:
+    name = "v2_OpenEnded_mscoco_test2015_questions"
+    rows = official(root, name)
+    write(root / "vqa" / f"{name}.json", "test2015", questions=[*rows[:5], {**rows[5], **wrong}, *rows[6:]])
+    with pytest.raises(UserError, match=f"which is not as VQAv2 has it .*{told}.*; download the file again"):
+        read(root, "test")
 
 
 def test_a_question_id_is_there_once(root: Path) -> None:
@@ -133,8 +166,10 @@ def test_a_question_id_is_there_once(root: Path) -> None:
 def test_pictures_that_are_missing(root: Path) -> None:
     for number in (3000, 3001, 3002, 3003):
         (root / "test2015" / f"COCO_test2015_{number:012d}.jpg").unlink()
+    asked = {"suite": "vqav2", "path": root, "split": "test"}
     with pytest.raises(UserError, match=r"4 pictures that are asked about are not there \(.*003000\.jpg, .*, …\)"):
-        read(root, "test")
+        find_suite(load_evaluation("beit3", **asked))
+    assert len(find_suite(load_evaluation("beit3", **asked, blank_pictures=True)).questions) == 48
     (root / "train2014" / f"COCO_train2014_{1000:012d}.jpg").unlink()
     train = read(root, "train")
     dataset = QuestionDataset(train.questions, ("1", "yes", "no"), lambda image, rng: squashed(image, 8), seed=0)

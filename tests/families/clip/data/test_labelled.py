@@ -63,6 +63,9 @@ def test_other_folders_are_their_classes_names(tmp_path: Path) -> None:
     assert FolderPictures(tmp_path).classes.names == ("cat", "dog")
     named = FolderPictures(tmp_path, ["a small cat", "a dog"])
     assert named.classes.names[named.label(3)] == "a dog"
+    (told,) = named.faults
+    assert told.cause == "class folders take names by their order (cat is 'a small cat', …)" and told.count == 2
+    assert not FolderPictures(tmp_path, ["dog", "bird", "cat"]).faults and not FolderPictures(tmp_path).faults
     with pytest.raises(UserError, match="2 class folders, and 3 class names"):
         FolderPictures(tmp_path, ["a", "b", "c"])
 
@@ -86,6 +89,10 @@ def test_folders_without_pictures_are_told(tmp_path: Path) -> None:
         FolderPictures(tmp_path / "nowhere")
     (tmp_path / "cat" / "a.jpg").write_bytes(b"none")
     with pytest.raises(BadExampleError, match=r"a\.jpg: picture cannot be decoded"):
+        FolderPictures(tmp_path).image(0)
+    (tmp_path / "cat" / "a.jpg").unlink()
+    (tmp_path / "cat" / "a.jpg").symlink_to(tmp_path / "gone.jpg")
+    with pytest.raises(BadExampleError, match=r"a\.jpg: picture file cannot be read"):
         FolderPictures(tmp_path).image(0)
 
 

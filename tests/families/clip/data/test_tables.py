@@ -133,7 +133,7 @@ def test_a_parquet_file_brings_its_class_names(tmp_path: Path) -> None:
     assert [labelled.classes.names[labelled.label(row)] for row in range(3)] == ["dog", "cat", "dog"]
     assert labelled.image(2).size == (22, 10) and len(labelled) == 3
     pq.write_table(table, path)
-    with pytest.raises(UserError, match="are numbers, or missing; give class names"):
+    with pytest.raises(UserError, match="are numbers, or missing; fill them in, or give class names"):
         TablePictures(open_table(str(path)))
     with pytest.raises(UserError, match="1 labels that mean none of the 1 classes"):
         TablePictures(open_table(str(path)), names=["cat"])
@@ -147,3 +147,9 @@ def test_labels_that_are_texts_are_their_names(tmp_path: Path) -> None:
     labelled = TablePictures(open_table(str(tmp_path / "a.csv")))
     assert labelled.classes.names == ("a", "b") and labelled.labels == [1, 0, 1]
     assert labelled.image(1).size == (21, 10)
+    (tmp_path / "b.csv").write_text(f"image,label\n{paths[0]},a\n{paths[1]},\nnowhere.jpg,b\n")
+    with pytest.raises(UserError, match=r"b\.csv are numbers, or missing; fill them in"):
+        TablePictures(open_table(str(tmp_path / "b.csv")))
+    (tmp_path / "b.csv").write_text(f"image,label\n{paths[0]},a\nnowhere.jpg,b\n")
+    with pytest.raises(BadExampleError, match=r"row 1 names the picture .*nowhere\.jpg"):
+        TablePictures(open_table(str(tmp_path / "b.csv"))).image(1)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from collotype.evaluation.vqa import normalised, soft_score
+from collotype.evaluation.vqa import FEWEST_PEOPLE, normalised, soft_score
 from collotype.runtime.errors import UserError
 from collotype.runtime.texts import Texts
 
@@ -26,6 +26,18 @@ class Answered(NamedTuple):
     counts: Mapping[str, int]
     answer_type: str = ""
     question_type: str = ""
+
+
+def require_enough(people: int, origin: str) -> None:
+    """
+    Raises:
+        UserError: with so few people's answers to a question none could be wholly right.
+    """
+    if people < FEWEST_PEOPLE:
+        raise UserError(
+            f"{origin} has {people} people's answers, with which none could be wholly right; give one, or "
+            f"{FEWEST_PEOPLE} or more."
+        )
 
 
 class Categories:

@@ -1,14 +1,12 @@
 """The pictures that are asked about, by number: files of a folder, cells of a table."""
 
 import os
-from collections.abc import Callable, Iterable
-from functools import lru_cache
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from collotype.runtime import pictures
 from collotype.runtime.errors import UserError
@@ -41,6 +39,12 @@ class Pictures(Protocol):
 
     def digest(self) -> str:
         """Of what they are, as far as it can be had without reading them."""
+
+    def require(self, numbers: Iterable[int]) -> None:
+        """
+        Raises:
+            UserError: some of these pictures are not there, as far as it can be had without reading them.
+        """
 
 
 class PictureFiles:
@@ -138,13 +142,3 @@ def decoded(source: Pictures, picture: int, max_pixels: int = MAX_PIXELS) -> Ima
         return pictures.as_stored(content, source.name(picture), max_pixels)
     except pictures.PictureError as error:
         raise BadExampleError(error.cause, source.place(picture), str(error)) from error
-
-
-def kept_pixels(source: Pictures, transform: Callable[[Image.Image], Tensor], keep: int) -> Callable[[int], Tensor]:
-    """Pixels [3, S, S] by picture number, the last `keep` of them from memory: who goes through questions in order of
-    their pictures has each decoded once.
-
-    Args:
-        transform: one that draws nothing.
-    """
-    return lru_cache(keep)(lambda picture: transform(decoded(source, picture)))

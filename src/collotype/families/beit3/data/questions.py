@@ -72,13 +72,18 @@ class Questions:
             answers, pictures: asked for when the rows have been read.
 
         Raises:
-            UserError: there are none, or two have one id.
+            UserError: there are none, or an id is too large or there twice.
         """
         ids, picture, answer_row = array("q"), array("i"), array("i")
 
         def texts() -> Iterator[tuple[str, ...]]:
             for row in rows:
-                ids.append(row.id)
+                try:
+                    ids.append(row.id)
+                except OverflowError:
+                    raise UserError(
+                        f"{origin} has the question id {row.id}, which is too large; give it one of 63 bits at most."
+                    ) from None
                 picture.append(row.picture)
                 answer_row.append(row.answers)
                 yield (row.text,)
@@ -115,11 +120,6 @@ class Questions:
         """The same questions in these rows; texts and answers are shared."""
         chosen = {name: getattr(self, name)[rows] for name in ("ids", "picture", "answer_row", "text_row")}
         return replace(self, **chosen)
-
-    def in_picture_order(self) -> "Questions":
-        """With the questions of a picture one after the other, pictures in order of their first question."""
-        _, first, place = np.unique(self.picture, return_index=True, return_inverse=True)
-        return self.take(np.argsort(first[place], kind="stable"))
 
     def by_picture(self) -> Iterator[tuple[int, np.ndarray]]:
         """Pictures in order of their first question, and the rows of each one's questions."""

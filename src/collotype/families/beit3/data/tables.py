@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from collotype.evaluation.vqa import FEWEST_PEOPLE
-from collotype.families.beit3.data.answers import ONLY, Answered, AnswersWriter
+from collotype.families.beit3.data.answers import ONLY, Answered, AnswersWriter, require_enough
 from collotype.families.beit3.data.pictures import PictureFiles, Pictures, TablePictures
 from collotype.families.beit3.data.questions import Questions, Row, Source
 from collotype.runtime.errors import UserError
@@ -147,11 +146,8 @@ def people_of(cell: Any, table: Table, row: int) -> dict[str, int]:
     people = sum(counts.values())
     if people == 1:
         return dict.fromkeys(counts, ONLY)
-    if 0 < people < FEWEST_PEOPLE:
-        raise UserError(
-            f"{table.where(row)} has {people} people's answers, with which none could be wholly right; give one, or "
-            f"{FEWEST_PEOPLE} or more."
-        )
+    if people:
+        require_enough(people, table.where(row))
     return counts
 
 

@@ -5,6 +5,7 @@ it, beside COCO's folders of pictures (`val2014/COCO_val2014_000000000042.jpg`).
 as ViLT and BEiT-3 do it; which ones nobody said, so ours are drawn from a seed and written down.
 """
 
+import json
 import random
 from array import array
 from collections import Counter
@@ -15,13 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from collotype.families.beit3.data.answers import Answered, Answers
+from collotype.families.beit3.data.answers import Answered, Answers, require_enough
 from collotype.families.beit3.data.pictures import PictureFiles
 from collotype.families.beit3.data.questions import Questions, Row, Source
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_json
 from collotype.runtime.json_arrays import JsonArray
-from collotype.runtime.model_folder import read_json
 from collotype.runtime.seeds import derive_seed
 
 ANNOTATED = ("train2014", "val2014")
@@ -40,8 +40,8 @@ def read_vqav2(root: Path, split: str, held_out: Path, seed: int = 0, num_held_o
         seed, num_held_out: for drawing.
 
     Raises:
-        UserError: a file or folder is missing or not as it should be, questions and annotations are of different
-            parts, or a picture is missing that is asked about outside of `train`.
+        UserError: a file or folder is missing or not as it should be, or questions and annotations are of different
+            parts.
     """
     if split not in PARTS_OF:
         raise UserError(f"VQAv2 has no split {split!r}; choose one of {', '.join(PARTS_OF)}.")
@@ -59,8 +59,6 @@ def read_vqav2(root: Path, split: str, held_out: Path, seed: int = 0, num_held_o
     if split in ("train", "val"):
         of_pictures = is_held_out(names, held_out, seed, num_held_out)[questions.picture]
         questions = questions.take(np.flatnonzero(of_pictures == (split == "val")))
-    if split != "train":
-        questions.pictures.require(np.unique(questions.picture).tolist())
     return Source(questions, most_frequent)
 
 
@@ -88,11 +86,13 @@ class Part:
         for row in self._rows(self.annotation_file, "annotations"):
             try:
                 self.annotation_ids.append(row["question_id"])
-                most_frequent[row["multiple_choice_answer"]] += 1
-                people = Counter(each["answer"] for each in row["answers"])
-                yield Answered(people, row["answer_type"], row["question_type"])
-            except (KeyError, TypeError) as error:
+                most_frequent[need_text(row["multiple_choice_answer"])] += 1
+                people = Counter(need_text(each["answer"]) for each in row["answers"])
+                answered = Answered(people, row["answer_type"], row["question_type"])
+            except UNLIKE as error:
                 raise unlike(self.annotation_file, row, error) from error
+            require_enough(people.total(), f"{self.annotation_file}, question {row['question_id']},")
+            yield answered
 
     def questions(self, names: dict[tuple[str, int], int]) -> Iterator[Row]:
         """
@@ -106,9 +106,10 @@ class Part:
             try:
                 self.question_ids.append(row["question_id"])
                 picture = names.setdefault((self.folder, int(row["image_id"])), len(names))
-                yield Row(row["question_id"], picture, str(row["question"]))
-            except (KeyError, TypeError, ValueError) as error:
+                asked = Row(row["question_id"], picture, question_of(row["question"]))
+            except UNLIKE as error:
                 raise unlike(self.question_file, row, error) from error
+            yield asked
 
     def _rows(self, file: Path | None, member: str) -> Iterator[Any]:
         if file is None:
@@ -118,6 +119,31 @@ class Part:
         said = rows.others.get("data_subtype", self.name)
         if said != self.name:
             raise UserError(f"{file} says that it is of {said}, not {self.name}; download it again.")
+
+
+UNLIKE = (KeyError, TypeError, ValueError, OverflowError)
+"""What a row that is not as it should be makes its reader stumble over."""
+
+
+def need_text(value: Any) -> str:
+    """
+    Raises:
+        TypeError: it is no text.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def question_of(value: Any) -> str:
+    """
+    Raises:
+        TypeError: it is no text.
+        ValueError: it is empty.
+    """
+    if not need_text(value).strip():
+        raise ValueError("there is no question")
+    return value
 
 
 def unlike(file: Path, row: Any, error: Exception) -> UserError:
@@ -164,21 +190,44 @@ def is_held_out(names: dict[tuple[str, int], int], file: Path, seed: int, count:
     """Which pictures are held out, bool, by number; those that `file` lists, or which it lists from now on.
 
     Raises:
-        UserError: the file lists pictures that val2014 has not, or there are not so many.
+        UserError: the file lists pictures that val2014 has not, or cannot be written, or there are not so many.
     """
     there = sorted(image for folder, image in names if folder == HELD_OUT_OF)
     if file.is_file():
-        chosen = read_json(file).get("image_ids")
-        if not isinstance(chosen, list) or not set(chosen) <= set(there):
+        chosen = listed(file)
+        if not chosen <= set(there):
             raise UserError(
                 f"{file} lists pictures of which {HELD_OUT_OF} has no questions; remove it, or give its own."
             )
     else:
         if count >= len(there):
             raise UserError(
-                f"{HELD_OUT_OF} has {len(there)} pictures, of which {count} are to be held out; take fewer."
+                f"{HELD_OUT_OF} has {len(there)} pictures, of which {count} are to be held out; have fewer drawn "
+                "(num_held_out of the source), or name a file that lists them (held_out)."
             )
         chosen = sorted(random.Random(derive_seed(seed, "VQAv2, held out")).sample(there, count))
-        write_json(file, {"what": f"pictures of {HELD_OUT_OF} held out", "seed": seed, "image_ids": chosen})
+        try:
+            write_json(file, {"what": f"pictures of {HELD_OUT_OF} held out", "seed": seed, "image_ids": chosen})
+        except UserError as error:
+            raise UserError(
+                f"{file}, which is to say what is held out, cannot be written; name a file elsewhere with held_out."
+            ) from error
     wanted = {(HELD_OUT_OF, image) for image in chosen}
     return np.fromiter((name in wanted for name in names), bool, len(names))
+
+
+def listed(file: Path) -> set[int]:
+    """
+    Raises:
+        UserError: the file lists no pictures.
+    """
+    try:
+        if found := set(json.loads(file.read_text())["image_ids"]):
+            return found
+        reason = "the list is empty"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+    raise UserError(
+        f'{file} must list pictures as {{"image_ids": [42, …]}} ({reason}); give another, or remove it, and some are '
+        "drawn."
+    )

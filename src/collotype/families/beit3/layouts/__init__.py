@@ -11,8 +11,9 @@ from collotype.runtime.files import atomic_folder, write_text
 
 
 def recognises(source: str | Path) -> bool:
-    """Is this a published checkpoint? No file is opened; what is ours says its family itself."""
-    return published.recognises(Path(source))
+    """Is this a published checkpoint? No file is opened; what is ours, which says its family itself, is none."""
+    path = Path(source)
+    return not ours.recognises(path) and published.recognises(path)
 
 
 def read(

@@ -13,19 +13,20 @@ from collotype.families.clip.data.captions import decode
 from collotype.families.clip.data.classes import (
     FILE_OF_NAMES,
     FILE_OF_TEMPLATES,
+    IMAGENET,
     Classes,
     classes_from,
     classes_of_folders,
     named_templates,
     read_templates,
 )
-from collotype.families.clip.data.tables import PICTURE_COLUMNS
-from collotype.runtime import pictures
+from collotype.families.clip.data.tables import PICTURE_COLUMNS, UNREADABLE_FILE, picture_in
 from collotype.runtime.errors import UserError
 from collotype.runtime.shards.names import is_remote
 from collotype.runtime.shards.reader import Shards
 from collotype.runtime.shards.samples import Fault, Layout
 from collotype.runtime.tables import ParquetTable, Table, need_column, parquet
+from collotype.training.faults import BadExampleError
 
 LABEL_COLUMNS = ("label", "labels", "cls", "fine_label")
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -71,8 +72,8 @@ class FolderPictures:
             raise UserError(f"{root} cannot be read ({error}); give the folder with the class folders.") from error
         if not folders:
             raise UserError(f"{root} has no class folders; give the folder with one folder a class in it.")
-        self.faults: Sequence[Fault] = ()
         self.root, self.classes = root, classes_of_folders(folders, names, str(root))
+        self.faults = by_place(self.classes, names, str(root))
         self.paths: list[Path] = []
         self.labels: list[int] = []
         for folder, number in zip(folders, self.classes.numbers(folders, str(root)), strict=True):
@@ -81,20 +82,37 @@ class FolderPictures:
                 raise UserError(f"{root / folder} holds no picture; remove the folder or copy it again.")
             self.paths += found
             self.labels += [number] * len(found)
-        named = (f"{path.relative_to(root)} {path.stat().st_size}" for path in self.paths)
+        named = (f"{path.relative_to(root)} {path.stat().st_size if path.exists() else None}" for path in self.paths)
         self.digest = sha256("\n".join(named).encode()).hexdigest()
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def image(self, row: int) -> Image.Image:
-        return decode(self.paths[row].read_bytes(), str(self.paths[row]))
+        try:
+            content = self.paths[row].read_bytes()
+        except OSError as error:
+            raise BadExampleError(UNREADABLE_FILE, str(self.paths[row])) from error
+        return decode(content, str(self.paths[row]))
 
     def label(self, row: int) -> int:
         return self.labels[row]
 
     def templates(self) -> list[str]:
         return templates_beside(self.root)
+
+
+def by_place(classes: Classes, names: str | Sequence[str] | None, where: str) -> list[Fault]:
+    """Names that were given folders of other names go by their order alone, which nothing can check."""
+    if names in (None, IMAGENET) or not classes.keys or classes.keys == classes.names:
+        return []
+    return [
+        Fault(
+            f"class folders take names by their order ({classes.keys[0]} is {classes.names[0]!r}, …)",
+            where,
+            len(classes),
+        )
+    ]
 
 
 def pictures_below(folder: Path) -> list[Path]:
@@ -167,7 +185,7 @@ class TablePictures:
         names: none: those in the parquet file of a `ClassLabel`, else the labels themselves, sorted.
 
     Raises:
-        UserError: a column is missing, a picture's file cannot be read, or a label means no class.
+        UserError: a column or a label is missing, or a label means no class.
     """
 
     def __init__(
@@ -183,8 +201,8 @@ class TablePictures:
         labels, where = table.values(column), str(table.files[0])
         self.digest, self.faults = table.digest([self.picture, column]), ()
         names = names if names is not None else class_label_names(table, column)
-        if names is None and not all(isinstance(label, str) and not label.isdecimal() for label in labels):
-            raise UserError(f"The labels of {where} are numbers, or missing; give class names.")
+        if names is None and not all(isinstance(label, str) and is_name(label) for label in labels):
+            raise UserError(f"Labels of {where} are numbers, or missing; fill them in, or give class names.")
         self.classes = classes_from(names if names is not None else sorted(set(labels)))
         self.labels = self.classes.numbers(labels, where)
 
@@ -193,13 +211,17 @@ class TablePictures:
 
     def image(self, row: int) -> Image.Image:
         (file, _), origin = self.table.place(row), self.table.where(row)
-        return decode(pictures.encoded(self.table.cell(row, self.picture), file.parent, origin), origin)
+        return decode(picture_in(self.table.cell(row, self.picture), file, origin), str(file))
 
     def label(self, row: int) -> int:
         return self.labels[row]
 
     def templates(self) -> list[str]:
         return templates_beside(self.table.files[0].parent)
+
+
+def is_name(label: str) -> bool:
+    return bool(label.strip()) and not label.isdecimal()
 
 
 def class_label_names(table: Table, column: str) -> list[str] | None:

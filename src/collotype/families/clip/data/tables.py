@@ -108,17 +108,26 @@ class TableCaptions:
     def read(self, row: int) -> tuple[bytes, tuple[str, ...]]:
         """
         Raises:
-            BadExampleError: the cell is empty, or the file that it names cannot be read.
+            BadExampleError: see `picture_in`.
         """
         (file, number), table_row = self._place(row), int(self._rows[row])
         origin = f"{file}, row {number}"
         cell = self._paths[table_row][0] if self._paths else self._embedding.cell(table_row, self.picture)
-        if not cell:
-            raise BadExampleError(NO_PICTURE, str(file), f"{origin}: {NO_PICTURE}.")
-        try:
-            return pictures.encoded(cell, file.parent, origin), self.texts(row)
-        except UserError as error:
-            raise BadExampleError(UNREADABLE_FILE, str(file), str(error)) from error
+        return picture_in(cell, file, origin), self.texts(row)
+
+
+def picture_in(cell: Any, table: Path, origin: str) -> bytes:
+    """The file of the picture that a table's cell holds or names.
+
+    Raises:
+        BadExampleError: the cell is empty, or the file that it names cannot be read.
+    """
+    if not cell:
+        raise BadExampleError(NO_PICTURE, str(table), f"{origin}: {NO_PICTURE}.")
+    try:
+        return pictures.encoded(cell, table.parent, origin)
+    except UserError as error:
+        raise BadExampleError(UNREADABLE_FILE, str(table), str(error)) from error
 
 
 def texts_of(cell: Any) -> tuple[tuple[str, ...], str | None]:

@@ -20,7 +20,7 @@ from collotype.families.clip.config import (
     ClipConfig,
     sized,
 )
-from collotype.families.clip.layouts.contents import Contents, plain
+from collotype.families.clip.layouts.contents import Contents, plain, require_vocabulary
 from collotype.families.clip.tokenizer import bpe_tokenizer
 from collotype.runtime.errors import UserError
 from collotype.runtime.model_folder import read_state
@@ -41,11 +41,7 @@ def read(file: Path, activation: Activation | None) -> Contents:
         )
     config = recognise(tensors, activation, str(file))
     tokenizer = bpe_tokenizer(config.text_cfg.context_length)
-    if config.text_cfg.vocab_size != tokenizer.vocab_size:
-        raise UserError(
-            f"{file} has a vocabulary of {config.text_cfg.vocab_size:,} tokens, CLIP's has {tokenizer.vocab_size:,}; "
-            "give the model's folder, which has its own."
-        )
+    require_vocabulary(config, tokenizer, str(file))
     return Contents(config, tokenizer, tensors, str(file))
 
 

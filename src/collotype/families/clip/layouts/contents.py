@@ -10,6 +10,7 @@ from torch import Tensor
 from collotype.families.clip.config import ClipConfig
 from collotype.families.clip.model import Clip
 from collotype.families.clip.tokenizer import ClipTokenizer
+from collotype.runtime.errors import UserError
 from collotype.runtime.model_folder import WRAPPERS, load_strictly, only_once, parameters_on_meta
 
 TEXT_PREFIX = re.compile(r"^text\.(?=(transformer|token_embedding|ln_final)\.|(positional_embedding|text_projection)$)")
@@ -56,3 +57,16 @@ def plain(tensors: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
     named = {names[key]: tensor for key, tensor in used.items()}
     # some publishers keep the scalars as vectors of one
     return named | {name: named[name].reshape(()) for name in SCALARS if name in named and named[name].numel() == 1}
+
+
+def require_vocabulary(config: ClipConfig, tokenizer: ClipTokenizer, origin: str) -> None:
+    """For layouts without a vocabulary of their own, which means CLIP's.
+
+    Raises:
+        UserError: the model's is of another size.
+    """
+    if config.text_cfg.vocab_size != tokenizer.vocab_size:
+        raise UserError(
+            f"{origin} has a vocabulary of {config.text_cfg.vocab_size:,} tokens, CLIP's has {tokenizer.vocab_size:,}; "
+            "give a folder of ours, which has its own."
+        )

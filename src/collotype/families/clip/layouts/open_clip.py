@@ -12,7 +12,7 @@ from collotype.families.clip.config import (
     TextConfig,
     VisionConfig,
 )
-from collotype.families.clip.layouts.contents import Contents, plain
+from collotype.families.clip.layouts.contents import Contents, plain, require_vocabulary
 from collotype.families.clip.model import Clip
 from collotype.families.clip.tokenizer import bpe_tokenizer
 from collotype.runtime.errors import UserError
@@ -49,14 +49,15 @@ def recognises(folder: Path) -> bool:
 def read(folder: Path) -> Contents:
     """
     Raises:
-        UserError: an architecture that is not one of ours, or files are missing or damaged.
+        UserError: an architecture or a vocabulary that is not one of ours, or files are missing or damaged.
     """
     config = from_open_clip(read_json(folder / DESCRIPTION), str(folder / DESCRIPTION))
     weights = next((folder / name for name in (SAFETENSORS, PICKLE) if (folder / name).is_file()), None)
     if weights is None:
         raise UserError(f"{folder} holds neither {SAFETENSORS} nor {PICKLE}; copy the folder again.")
-    tensors = plain(read_state(weights), str(weights))
-    return Contents(config, bpe_tokenizer(config.text_cfg.context_length), tensors, str(weights))
+    tokenizer = bpe_tokenizer(config.text_cfg.context_length)
+    require_vocabulary(config, tokenizer, str(folder / DESCRIPTION))
+    return Contents(config, tokenizer, plain(read_state(weights), str(weights)), str(weights))
 
 
 def from_open_clip(values: Mapping[str, Any], origin: str) -> ClipConfig:

@@ -36,6 +36,32 @@ TINY = {
 LINES = {**TINY, "vision_config": {**TINY["vision_config"], "image_size": 320, "patch_size": 40}}
 """Tiny, for pages of text: as many pixels as a line needs to be told from another, in few patches."""
 
+PALIGEMMA_3B = {
+    "vision_config": {
+        "model_type": "siglip_vision_model",
+        "hidden_size": 1152,
+        "intermediate_size": 4304,
+        "num_hidden_layers": 27,
+        "num_attention_heads": 16,
+        "image_size": 448,
+        "patch_size": 14,
+        "projection_dim": 2048,
+        "vision_use_head": False,
+    },
+    "text_config": {
+        "model_type": "gemma",
+        "hidden_size": 2048,
+        "intermediate_size": 16384,
+        "num_hidden_layers": 18,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 1,
+        "head_dim": 256,
+        "vocab_size": 257_216,
+    },
+    "projection_dim": 2048,
+}
+"""As published (arXiv 2407.07726), at 448 pixels."""
+
 
 def configure(size: Mapping[str, Any], vocabulary: Mapping[str, int]) -> dict[str, Any]:
     special = {f"{name}_token_id": vocabulary[f"<{name}>"] for name in ("pad", "bos", "eos")}
@@ -70,7 +96,16 @@ def forward(backbone: nn.Module, inputs: Mapping[str, Tensor], causal: bool) -> 
 ROW = Backbone(
     name="paligemma",
     model_type="paligemma",
-    sizes={"tiny": TINY, "tiny-lines": LINES},
+    sizes={"tiny": TINY, "tiny-lines": LINES, "3b-448": PALIGEMMA_3B},
+    published=dict.fromkeys(
+        (
+            "google/paligemma-3b-mix-448",
+            "google/paligemma-3b-pt-448",
+            "vidore/colpaligemma-3b-mix-448-base",
+            "vidore/colpaligemma-3b-pt-448-base",
+        ),
+        "3b-448",
+    ),
     special_tokens=("<pad>", "<eos>", "<bos>", "<unk>", "<image>", "<unused0>", "\n"),
     configure=configure,
     build=build,

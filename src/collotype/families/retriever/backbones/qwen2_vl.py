@@ -36,6 +36,30 @@ TINY = {
     },
 }
 
+QWEN2_VL_2B = {
+    "vision_config": {
+        "depth": 32,
+        "embed_dim": 1280,
+        "hidden_size": 1536,
+        "num_heads": 16,
+        "mlp_ratio": 4,
+        "patch_size": 14,
+        "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+    },
+    "text_config": {
+        "model_type": "qwen2_vl_text",
+        "hidden_size": 1536,
+        "intermediate_size": 8960,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 12,
+        "num_key_value_heads": 2,
+        "vocab_size": 151_936,
+        "rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 24], "rope_theta": 1e6, "rope_type": "default"},
+    },
+}
+"""As published (arXiv 2409.12191)."""
+
 
 def configure(size: Mapping[str, Any], vocabulary: Mapping[str, int]) -> dict[str, Any]:
     end = vocabulary["<|endoftext|>"]
@@ -75,7 +99,8 @@ def layout(config: Mapping[str, Any], budget: int | None) -> Dynamic:
 ROW = Backbone(
     name="qwen2-vl",
     model_type="qwen2_vl",
-    sizes={"tiny": TINY},
+    sizes={"tiny": TINY, "2b": QWEN2_VL_2B},
+    published=dict.fromkeys(("Qwen/Qwen2-VL-2B", "Qwen/Qwen2-VL-2B-Instruct", "vidore/colqwen2-base"), "2b"),
     special_tokens=("<|endoftext|>", "<|im_start|>", "<|im_end|>", *TOKEN_IDS.values(), "<unk>", "\n"),
     configure=configure,
     build=build,

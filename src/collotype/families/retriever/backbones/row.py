@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
@@ -49,6 +49,8 @@ class Backbone:
     key_rules: tuple[tuple[str, str], ...]
     """(pattern, replacement) pairs, applied in turn, that give a key of any published layout or transformers version
     its canonical name."""
+    published: Mapping[str, str] = field(default_factory=dict)
+    """Repositories of the hub, and the size that their weights have."""
     processor: str | None = None
     """Its processor's class in transformers, where that can be set to any preset; else there is no export to what
     builds one."""

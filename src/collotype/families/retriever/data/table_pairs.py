@@ -8,16 +8,9 @@ from pathlib import Path
 from collotype.families.retriever.data.corpus import COLUMNS, Corpus
 from collotype.families.retriever.data.pages import PageRef, document_in, refs_in
 from collotype.families.retriever.data.pairs import RefPairs
-from collotype.recipe.retriever import PairSource
+from collotype.recipe.retriever import RENAMED, PairSource
 from collotype.runtime.errors import UserError
 from collotype.runtime.tables import Table, need_column, open_table
-
-RENAMED = {
-    "vidore/colpali_train_set_detailed": "vidore/colpali_train_set",
-    "manu/colpali-data-ir": "manu/colpali-queries (with corpus: manu/colpali-corpus)",
-    "manu/colpali-data": "manu/colpali-corpus",
-}
-"""Names in configurations of earlier colpali-engine versions, and where that data is."""
 
 
 def open_pairs(path: str, split: str, subset: str | None) -> Table:

@@ -272,7 +272,8 @@ function card(hit, place) {
 
 function sheet(hit, address, longest) {
   const picture = make("img", { alt: `Page ${hit.page} of ${hit.document}`, src: sized(address, longest), loading: "lazy", decoding: "async" });
-  const whole = make("span", { class: "sheet loading" }, picture, ...hit.places.map(placeOn));
+  const best = Math.max(...hit.places.map((place) => place.score), 1e-6);
+  const whole = make("span", { class: "sheet loading" }, picture, ...hit.places.map((place) => placeOn(place, place.score / best)));
   picture.addEventListener("load", () => whole.classList.remove("loading", "gone"));
   picture.addEventListener("error", () => { whole.classList.remove("loading"); whole.classList.add("gone"); });
   return whole;
@@ -280,10 +281,12 @@ function sheet(hit, address, longest) {
 
 const sized = (address, longest) => `${address.replace(/^\//, "")}&longest=${longest}`;
 
-function placeOn(found) {
+// A word that is hardly there is hardly lit.
+function placeOn(found, strength) {
   const [left, top, right, bottom] = found.box;
   const element = make("span", { class: "place", "data-word": found.word, "aria-hidden": "true" });
   Object.assign(element.style, { left: `${left * 100}%`, top: `${top * 100}%`, width: `${(right - left) * 100}%`, height: `${(bottom - top) * 100}%` });
+  element.style.setProperty("--strength", String(Math.max(0.1, strength ** 2)));
   element.addEventListener("mouseenter", () => light(found.word, false));
   element.addEventListener("mouseleave", () => light(state.word, false));
   return element;

@@ -1,0 +1,127 @@
+"""What is trained on."""
+
+import math
+from collections.abc import Iterator
+
+from collotype.check.case import Case
+from collotype.check.rules.rule import REPAIRED, Seen, rule, theirs
+from collotype.recipe.retriever import RENAMED
+from collotype.recipe.schema import Evaluate, Source
+
+FEW, MANY = 100_000, 5_000_000
+"""Between them a CLIP from scratch learns its pictures by heart."""
+
+
+@rule("row count differs from the published", "may differ", "the data's own publication (check/published_data.py)")
+def rows_differ(case: Case) -> Iterator[Seen]:
+    for name, facts in case.plan.get("data", {}).items():
+        for what, published in facts.get("published", {}).items():
+            there = facts.get(what)
+            if there is None or there == published:
+                continue
+            less = (published - there) / published
+            grave = "will differ" if abs(less) > 0.1 else "may differ"
+            yield Seen(
+                severity=grave if name == "train" or not less else "will differ",
+                seen=f"{name}: {there:,} {what}",
+                reference=f"{published:,}",
+                why="Copies lose what vanished from the web, and a split, a filter or a limit takes the rest."
+                if name == "train"
+                else "A measure over other queries or pages is another measure.",
+                fix="complete the copy, or expect a number of this one; limits are `limit`, `split` and `only`",
+            )
+
+
+@rule("stale dataset name", "blocks", "colpali issues 66 and 315")
+def stale_name(case: Case) -> Iterator[Seen]:
+    paths = [getattr(source, "path", "") for source in case.recipe.data.train]
+    for number, path in enumerate(paths):
+        if path in RENAMED:
+            yield Seen(
+                seen=path,
+                reference=RENAMED[path],
+                why="Configurations of earlier versions name data sets that were moved or withdrawn.",
+                fix=f"--set data.train.{f'{number}.' * (len(paths) > 1)}path={RENAMED[path].split(' ')[0]}",
+            )
+
+
+@theirs("stale data loader", "note", "colpali issues 66 and 315; colpali-engine's dataset_transformation.py")
+def stale_loader(case: Case) -> Iterator[Seen]:
+    """The file runs with the engine of its time alone."""
+    name = str(case.theirs("dataset") or "")
+    stale = next((part for part in ("_detailed", "_ir_negs", "_with_docmatix") if name.endswith(part)), None)
+    if stale:
+        yield Seen(
+            seen=name,
+            reference="vidore/colpali_train_set, 118,695 pairs",
+            why="The engine's loader of that name was removed, or gives no data set any more: shipped configurations "
+            "with it stop at once in newer versions.",
+            fix="the recipe names the data itself: data.train.path",
+        )
+
+
+@rule(
+    "no augmentation on a middle-sized set",
+    "note",
+    "open_clip docs/clip_val_loss.png; facebookresearch/SLIP issue 9",
+    "RN50 on CC3M: validation loss lowest at epochs 12 to 17 (0.85), 1.35 at epoch 30; top-1 still rises",
+)
+def no_augmentation(case: Case) -> Iterator[Seen]:
+    examples, epochs = case.plan.get("examples"), case.plan.get("epochs", 0)
+    if case.recipe.family != "clip" or examples is None or not FEW <= examples <= MANY or epochs < 10:
+        return
+    augmentation = case.recipe.data.augmentation
+    if augmentation.scale[0] >= 0.8 and augmentation.color_jitter is None:
+        yield Seen(
+            seen=f"crops of {augmentation.scale[0]:g} to {augmentation.scale[1]:g} of a picture, "
+            f"{epochs:.0f} times over {examples:,} pictures",
+            reference="crops from 0.4 on, as clip-rn50-cc3m has"
+            + " (the published run had these)" * (case.of_reference("data.augmentation.scale") == augmentation.scale),
+            why="A few million pictures seen thirty times almost unchanged are learned by heart.",
+            fix="--set data.augmentation.scale=[0.4,1.0]",
+        )
+
+
+@rule("evaluated on what it trains on", "will differ", "unilm issue 1099")
+def trained_on_the_test(case: Case) -> Iterator[Seen]:
+    trained = {place_of(source, "train") for source in case.recipe.data.train}
+    for path, split in (place_of(choice, "test") for choice in case.recipe.evaluate):
+        if path and (path, split) in trained:
+            yield Seen(
+                seen=f"{path} ({split}) is trained on and measured",
+                reference="data that training never shows",
+                why="The number says what was remembered.",
+                fix="give evaluate another path or split",
+            )
+
+
+def place_of(section: Source | Evaluate, split: str) -> tuple[str | None, str]:
+    """Where its data lies: (path, split)."""
+    return getattr(section, "path", None), getattr(section, "split", None) or split
+
+
+@theirs(
+    "too few shards for workers and processes",
+    "will differ",
+    "open_clip issue 930, its data.py",
+)
+def few_shards(case: Case) -> Iterator[Seen]:
+    shards, workers = case.theirs("shards"), (case.theirs("workers") or 0) * case.origin.processes
+    if not shards or workers < 2 or not case.was("open_clip"):
+        return
+    low, high, mean = shards // workers, math.ceil(shards / workers), shards / workers
+    if low == high or mean >= 10:
+        return
+    if low == 0:
+        seen, effect = f"{shards} shards for {workers} loaders: some have none", "open_clip stops, or trains on a part"
+    else:
+        seen = f"{shards} shards for {workers} loaders: {low} or {high} each"
+        effect = f"about {1 - mean / high:.0%} of the shards of a loader with {high} are dropped each epoch, and "
+        effect += f"{mean / low - 1:.0%} of one with {low} are shown twice"
+    yield Seen(
+        seen=seen,
+        reference="ten or more shards a loader, or as many for each",
+        why="Each loader reads as many samples as the mean, whatever its shards hold.",
+        effect=effect,
+        fix=f"{REPAIRED}: every example is seen once an epoch with any number of loaders",
+    )

@@ -1,0 +1,51 @@
+"""What is minimised."""
+
+from collections.abc import Iterator
+
+from collotype.check.case import Case
+from collotype.check.rules.rule import Seen, rule, theirs
+from collotype.losses.named import CURRENT
+
+
+@rule(
+    "flat pairwise loss",
+    "will differ",
+    "colpali issue 371; colpali-engine 0.3.11",
+    "a perfectly separated batch has a loss of about 0.47, and 0.313 is its floor",
+)
+def flat_pairwise_loss(case: Case) -> Iterator[Seen]:
+    loss = case.recipe.loss
+    current = loss.name == "ColbertPairwiseCELoss" and (loss.dialect or CURRENT) == CURRENT
+    if current and loss.normalize is not False and loss.temperature in (None, 1.0):
+        yield Seen(
+            seen="ColbertPairwiseCELoss as of colpali-engine >= 0.3.11: normalised scores, temperature 1",
+            reference="raw sums, as in ColPali's paper",
+            why="Normalised MaxSim lies within ±1, so at temperature 1 the loss can hardly fall and its gradient is "
+            "nearly flat. Published checkpoints were trained on raw sums.",
+            fix="--set loss.dialect=paper",
+        )
+
+
+@rule("hard negatives where the original had none", "may differ", "colpali issues 84 and 275")
+def hard_negatives(case: Case) -> Iterator[Seen]:
+    if case.explicit_negatives and case.reference is not None and case.of_reference("explicit_negatives") is None:
+        yield Seen(
+            seen=f"{case.recipe.loss.name} with {case.explicit_negatives} explicit negatives a query",
+            reference=case.of_reference("loss.name") or "the batch's own pages only",
+            why="The hard-negative configurations are experiments beside the published runs: another loss, other data, "
+            "and negatives that were never released with the weights.",
+            fix="--set data.train='{source: pairs, path: vidore/colpali_train_set}' "
+            "--set loss='{name: ColbertPairwiseCELoss, dialect: paper}'",
+        )
+
+
+@theirs("loss that stops on several processes", "blocks", "docs/invariance.md, run on colpali-engine 0.3.18")
+def loss_that_crashes(case: Case) -> Iterator[Seen]:
+    names = ("ColbertSigmoidLoss", "BiPairedEncoderLoss")
+    if case.was("colpali-engine") and case.origin.processes > 1 and case.recipe.loss.name in names:
+        yield Seen(
+            seen=f"{case.recipe.loss.name} on {case.origin.processes} processes",
+            reference="one process",
+            why="Its targets have the size of one process's batch, its scores that of all: it stops at the first step.",
+            fix="nothing to do: every loss is computed on the whole batch",
+        )

@@ -1,0 +1,46 @@
+"""How long a run is, and how its learning rate moves."""
+
+from collections.abc import Iterator
+
+from collotype.check.case import Case
+from collotype.check.rules.rule import Seen, rule
+
+
+@rule("long warm-up", "may differ", "open_clip issue 930, its maintainer's advice")
+def long_warmup(case: Case) -> Iterator[Seen]:
+    """More than 5 % of the run; of a CLIP from scratch, also more than an epoch. Other models from scratch are ours."""
+    plan = case.plan
+    part, epochs = plan["warmup_steps"] / plan["steps"], plan.get("warmup_epochs", 0)
+    published = plan["warmup_steps"] == case.of_reference("train.schedule.warmup_steps")
+    from_scratch = case.recipe.model.weights is None
+    if part <= 0.05 or as_published(case) or (from_scratch and (case.recipe.family != "clip" or epochs <= 1)):
+        return
+    in_epochs = f"{epochs:.1f} epochs, " if epochs else ""
+    steps = 2000 if case.recipe.family == "clip" else round(plan["steps"] * 0.025)
+    yield Seen(
+        severity="may differ" if epochs > 1 else "note",
+        seen=f"{plan['warmup_steps']:,} steps: {in_epochs}{part:.0%} of the run",
+        reference="1,000 to 2,000 steps for CC3M" + (" (the published run had as many as this one)" * published)
+        if case.recipe.family == "clip"
+        else "2.5 % of the run in ColPali's paper",
+        why="Until the warm-up ends the learning rate is below its peak; of a short run that eats a large part.",
+        fix=f"--set train.schedule.warmup_steps={steps} --set train.schedule.warmup_fraction=0",
+    )
+
+
+def as_published(case: Case) -> bool:
+    """Does the published run warm up for as many epochs? (BEiT-3's: one of ten.)"""
+    said = case.of_reference("warmup_epochs")
+    return said is not None and abs(case.plan.get("warmup_epochs", said) - said) < 0.05
+
+
+@rule("examples that are never seen", "note", "the plan")
+def less_than_an_epoch(case: Case) -> Iterator[Seen]:
+    epochs = case.plan.get("epochs")
+    if epochs is not None and epochs < 0.98 and case.of_reference("epochs") is None:
+        yield Seen(
+            seen=f"{case.plan['steps']:,} steps are {epochs:.2f} epochs",
+            reference="one epoch or more",
+            why="The rest of the data is never trained on.",
+            fix=f"--set train.steps={-(-case.plan['examples'] // case.recipe.train.batch)}",
+        )

@@ -1,0 +1,90 @@
+"""What training, or an evaluation, starts from."""
+
+from collections.abc import Iterator
+
+from collotype.check.case import Case
+from collotype.check.rules.rule import REPAIRED, Seen, rule, theirs
+
+
+@rule("projection drawn at random", "note", "colpali issues 11 and 17")
+def random_projection(case: Case) -> Iterator[Seen]:
+    projection = case.plan.get("projection", {})
+    drawn = str(projection.get("from", "")).startswith("init_seed")
+    if not drawn:
+        return
+    same = case.reference is None or case.of_reference("model.weights") in (None, case.recipe.model.weights)
+    yield Seen(
+        severity="note" if same else "may differ",
+        seen=f"projection from {projection['from']}",
+        reference="the same, with a seed nobody published"
+        if same and case.reference
+        else case.of_reference("model.weights") or "a base that has one, such as vidore/colpaligemma-3b-pt-448-base",
+        why="The frozen projection is half of what scores are made of, and an adapter means nothing on another one: it "
+        "is saved with the model here, which colpali-engine's adapters leave out.",
+        fix="none needed to run it again (model.init_seed fixes it); for a published base --set model.weights=…-base",
+    )
+
+
+@theirs("projection drawn before the seed", "may differ", "colpali issues 11 and 17; colpali-engine's trainer")
+def unseeded_projection(case: Case) -> Iterator[Seen]:
+    drawn = str(case.plan.get("projection", {}).get("from", "")).startswith("init_seed")
+    if drawn and case.theirs("seeded_initialisation") is False:
+        yield Seen(
+            seen="new weights drawn before any seed was set",
+            reference="new weights that are a function of the seed",
+            why="Two runs of the same command start from different projections, and so do two machines.",
+            fix=f"{REPAIRED}: model.init_seed draws it",
+        )
+
+
+@theirs("order of examples not seeded", "may differ", "open_clip issues 734 and 776")
+def unseeded_order(case: Case) -> Iterator[Seen]:
+    if case.theirs("seeded_shuffle") is False:
+        yield Seen(
+            seen="examples shuffled by time and process number",
+            reference="an order that the seed decides",
+            why="The same command twice is two different runs.",
+            fix=f"{REPAIRED}: the order is a function of train.seed and the step",
+        )
+
+
+@theirs(
+    "head not loaded",
+    "will differ",
+    "unilm issue 1597",
+    "every answer is random, and the exit status is 0",
+)
+def random_head(case: Case) -> Iterator[Seen]:
+    if case.theirs("random_head"):
+        yield Seen(
+            seen=f"{case.theirs('weights') or case.recipe.model.weights}, which has no head for the task",
+            reference="fine-tuned weights, such as beit3_base_patch16_480_vqa.pth",
+            why="Missing weights are printed and drawn at random, and the evaluation goes on.",
+            fix="give the fine-tuned file: --set model.weights=…; here a missing head is an error before a question is "
+            "asked",
+        )
+
+
+@theirs("weights of another run", "will differ", "unilm beit3/run_beit3_finetuning.py")
+def stale_checkpoint(case: Case) -> Iterator[Seen]:
+    if case.theirs("stale_checkpoint"):
+        yield Seen(
+            severity="may differ",
+            seen="automatic resuming from the output folder",
+            reference="the weights that are named",
+            why="Any checkpoint-N.pth that lies in the output folder replaces the weights of the command line, in an "
+            "evaluation, too.",
+            fix=f"{REPAIRED}: nothing is loaded but what is named",
+        )
+
+
+@rule("output folder holds a run", "note", "docs/design.md")
+def folder_in_use(case: Case) -> Iterator[Seen]:
+    folder = case.plan.get("folder", {})
+    if folder.get("holds"):
+        yield Seen(
+            seen=f"{folder['path']} holds {folder['holds']}",
+            reference="an empty folder",
+            why="A run refuses to mix with another one's checkpoints.",
+            fix="--resume goes on with it, --overwrite deletes it, --out chooses another folder",
+        )

@@ -1,0 +1,79 @@
+"""A plan in words, for the terminal and the report."""
+
+from typing import Any
+
+UNKNOWN = "unknown"
+Values = dict[str, Any]
+
+
+def in_words(recipe: Values, plan: Values) -> dict[str, str]:
+    """The plan's numbers as a method section has them, by subject; what is not known is left out or said to be so.
+
+    Args:
+        recipe, plan: as a record has them.
+    """
+    train, lines = recipe["train"], {}
+    lines["model"] = plan.get("architecture", f"{UNKNOWN} ({recipe['model']['weights']})")
+    if "parameters" in plan:
+        trained = plan["trainable_parameters"]
+        part = "all" if trained == plan["parameters"] else f"{trained:,}"
+        lines["parameters"] = f"{plan['parameters']:,}, {part} of them trained"
+    negatives = f"; {plan['negatives_per_query']:,} negatives per query" if plan["negatives_per_query"] else ""
+    cut = f"{plan['processes']} process{'es' * (plan['processes'] > 1)}, micro-batch {plan['micro_batch']}"
+    lines["batch"] = f"{train['batch']:,} on {cut}{negatives}"
+    assumed = ", as published" if plan.get("assumed") else ""
+    epochs = f" = {plan['epochs']:.4g} × {plan['examples']:,} examples{assumed}" if "epochs" in plan else ""
+    lines["steps"] = f"{train['steps']:,}{epochs or ', epochs unknown'}"
+    warmup = f"{plan['warmup_steps']:,} steps"
+    warmup += f" = {plan['warmup_epochs']:.3g} epochs" if "warmup_epochs" in plan else ""
+    lines["learning rate"] = f"{train['optimizer']['lr']:g}, {train['schedule']['name']}, warm-up {warmup}"
+    lines["optimiser"] = f"{train['optimizer']['name']}, precision {plan.get('precision', UNKNOWN)} on {plan['device']}"
+    if "preset" in plan:
+        pages = f", {plan['vectors_per_page']:,} vectors a page" if plan.get("vectors_per_page", 1) > 1 else ""
+        lines["prompts"] = f"{plan['preset']}{pages}"
+    if data := data_line(plan):
+        lines["data"] = data
+    if "faults_of_data" in plan:
+        lines["faults"] = plan["faults_of_data"]
+    if "estimate" in plan:
+        lines["needs"] = needs_line(recipe, plan)
+    return lines
+
+
+def data_line(plan: Values) -> str:
+    """Sizes of what is here, beside the published ones, and the beginning of the training data's fingerprint."""
+    parts = []
+    for name, facts in plan.get("data", {}).items():
+        sizes = {what: size for what, size in facts.items() if isinstance(size, int)}
+        of = facts.get("published", {})
+        shown = [
+            f"{size:,} {what}" + (f" (published {of[what]:,})" if what in of else "") for what, size in sizes.items()
+        ]
+        digests = [one["sha256"][:8] for one in facts.get("sources", [])]
+        parts.append(f"{name} {', '.join(shown)}" + (f" [{' '.join(digests)}]" if digests else ""))
+    return "; ".join(parts)
+
+
+def needs_line(recipe: Values, plan: Values) -> str:
+    found = plan["estimate"]
+    if "peak_memory_mib" in found:
+        memory = f"memory {in_gib(found['peak_memory_mib'])} at its peak"
+    else:
+        memory = f"memory {in_gib(sum(found['memory_mib'].values()))} and activations"
+    disk = f"disk {in_gib(found['disk_mib'])}"
+    if "step_s" not in found:
+        return f"{memory}; {disk}; time unknown (--measure)"
+    rough = "roughly " if found["from"] == "arithmetic" else ""
+    total = found["step_s"] * recipe["train"]["steps"]
+    return f"{memory}; {disk}; {rough}{in_time(total)} for the steps, by {found['from']}"
+
+
+def in_gib(mib: float) -> str:
+    return f"{mib / 1024:.1f} GiB" if mib >= 1024 else f"{mib:.0f} MiB"
+
+
+def in_time(seconds: float) -> str:
+    for size, unit in ((86400 * 365, "years"), (86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.2g} {unit}" if seconds / size < 100 else f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

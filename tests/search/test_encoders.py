@@ -1,0 +1,154 @@
+"""Retrievers as search sees them: where a vector looks, which word it is of, and that nothing else decides it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import collotype
+from collotype.families.retriever.data.slides import FOLDER
+from collotype.runtime import pdf
+from collotype.runtime.errors import UserError
+from collotype.search.encoders import open_encoder
+from collotype.search.encoders.minilm import WINDOW, MiniLm, cut, installed
+from collotype.search.encoders.reader import Reader, signs, spelling, split
+from collotype.search.encoders.retriever import RetrieverEncoder
+from collotype.search.pages import Page, Word
+
+
+def page(text: str, number: int = 1) -> Page:
+    """Its words side by side, each as wide as the others."""
+    words = text.split()
+    boxes = [(place / len(words), 0.1, (place + 1) / len(words), 0.2) for place in range(len(words))]
+    words = [Word(*word) for word in zip(words, boxes, strict=True)]
+    return Page(document="a", number=number, digest="", size=(1, 1), picture=lambda: None, words=words)
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return open_encoder("reader")
+
+
+def score(reader: Reader, query: str, text: str) -> float:
+    (asked,), (found,) = reader.encode_queries([query]), reader.encode_pages([page(text)])
+    return float((asked.vectors @ found.vectors.T).max(axis=1).sum() / len(asked.vectors))
+
+
+def test_a_page_has_a_vector_a_word_whatever_it_is_encoded_with(reader: Reader) -> None:
+    texts = ["The cat sat.", "", "Über den Wolken " * 100, "日本語のページ (2024)"]
+    together = reader.encode_pages([page(text) for text in texts])
+    assert [len(found.vectors) for found in together] == [3, 0, 300, 7]
+    for text, found in zip(texts, together, strict=True):
+        (alone,) = reader.encode_pages([page(text)])
+        assert found.vectors.shape[1] == reader.dim and found.vectors.dtype == np.float32
+        np.testing.assert_allclose(found.vectors, alone.vectors, atol=1e-5)
+        np.testing.assert_allclose(np.linalg.norm(found.vectors, axis=1), 1, atol=1e-5)
+        assert found.boxes.shape == (len(found.vectors), 4)
+
+
+def test_meaning_spelling_and_neighbours_each_count(reader: Reader) -> None:
+    assert score(reader, "automobile", "the car stopped") > score(reader, "automobile", "the banana stopped") + 0.1
+    assert score(reader, "libfoo4.7", "see libfoo4.7 here") > score(reader, "libfoo4.7", "see libbar5.2 here") + 0.1
+    together, apart = "how to build packages today", "packages are often hard to build"
+    assert score(reader, "build packages", together) > score(reader, "build packages", apart) + 0.05
+    assert score(reader, "the same words", "the same words") == pytest.approx(1, abs=1e-4)
+
+
+def test_a_vector_lies_on_its_part_of_the_word(reader: Reader) -> None:
+    (found,) = reader.encode_pages([page("debian/rules")])
+    left, right = found.boxes
+    assert left[0] == 0 and right[2] == pytest.approx(1) and left[2] == pytest.approx(0.5) and right[0] > left[2]
+    assert [term.text for term in split([("ＤＥＢＩＡＮ—日本語", (0, 0, 1, 1))])] == ["debian", "日本", "本語"]
+    (query,) = reader.encode_queries(["the debian/rules file"])
+    assert query.words == ("the", "debian/rules", "file") and query.word_of == (0, 1, 1, 2)
+
+
+@pytest.mark.parametrize(("query", "words"), [("?!", "has no word"), ("word " * 257, "has 257 words")])
+def test_what_cannot_be_asked_is_said(reader: Reader, query: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        reader.encode_queries([query])
+
+
+def test_minilm_is_what_transformers_makes_of_its_files() -> None:
+    from transformers.models.bert import BertModel
+
+    ours, theirs = MiniLm(6), BertModel.from_pretrained(installed(), add_pooling_layer=False).eval()
+    words = ["the", "reader", "tokenises", "words"]
+    pieces = ours.pieces(words)
+    ids = torch.tensor([[ours.first, *(piece for word in pieces for piece in word), ours.last]])
+    with torch.inference_mode():
+        states = theirs(input_ids=ids).last_hidden_state[0, 1:-1]
+    ends = np.cumsum([len(word) for word in pieces])
+    expected = np.array([part.sum(axis=0) for part in np.split(states.numpy(), ends[:-1])])
+    # beside a longer text, so that there is padding
+    np.testing.assert_allclose(ours.vectors([words, words * 5])[0], expected, atol=1e-4)
+
+
+def test_windows_give_every_word_once_with_words_before_it() -> None:
+    words = [[number] * (1 + number % 5) for number in range(400)] + [[7] * WINDOW, [8] * 3]
+    seen: list[int] = []
+    for new, pieces, owners in cut(words):
+        assert len(pieces) == len(owners) <= WINDOW
+        assert pieces == [piece for word in range(owners[0], owners[-1] + 1) for piece in words[word]]
+        alone = max(len(words[new]), len(words[new - 1])) == WINDOW
+        assert new == 0 or owners[0] < new or alone
+        seen += sorted(set(owners[owners >= new].tolist()))
+    assert seen == list(range(402))
+
+
+def test_spelling_is_the_same_everywhere() -> None:
+    """Also on another machine, years from now: an index holds such vectors."""
+    assert signs("cat")[:8].tolist() == [1, 1, -1, -1, -1, -1, 1, -1]
+    by_hand = signs("the") + 0.5 * np.roll(signs("cat"), -1)
+    np.testing.assert_allclose(spelling(["the", "cat"])[0], by_hand / np.linalg.norm(by_hand), atol=1e-6)
+
+
+def test_without_its_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collotype.search.encoders.minilm.PACKAGE", "no_such_package")
+    with pytest.raises(UserError, match=r"pip install 'collotype\[reader\]'"):
+        open_encoder("reader")
+
+
+def test_a_retrievers_patches_lie_where_they_look(trained: Path) -> None:
+    encoder = open_encoder(str(trained / "model"))
+    assert isinstance(encoder, RetrieverEncoder) and encoder.looks_at == "picture"
+    model = collotype.load(trained / "model")
+    image = pdf.render(FOLDER / "packaging-tutorial.en.pdf", 1, 300)
+    shown = Page(document="a", number=1, digest="", size=image.size, picture=lambda: image)
+    (found,) = encoder.encode_pages([shown])
+    looking, (rows, columns) = model.processor.visual_tokens(image.size)
+    np.testing.assert_array_equal(found.vectors, model.encode_pages([image])[0].numpy())
+    assert np.isnan(found.boxes).all(axis=1).sum() == len(found.vectors) - rows * columns
+    corner = found.boxes[looking[columns - 1]]
+    np.testing.assert_allclose(corner, [1 - 1 / columns, 0, 1, 1 / rows], atol=1e-6)
+
+    (query,) = encoder.encode_queries(["red  apple and bicycle"])
+    tokens = dict(model.processor.query_words("red  apple and bicycle"))
+    assert query.words == ("red", "apple", "and", "bicycle")
+    assert {place: query.words[of] for place, of in enumerate(query.word_of) if of >= 0} == tokens
+
+
+def test_a_model_that_retrieves_no_pages_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "collotype.json").write_text('{"family": "clip"}')
+    with pytest.raises(UserError, match="of the family clip, which does not retrieve pages"):
+        open_encoder(str(tmp_path))
+    with pytest.raises(UserError, match="There is no folder"):
+        open_encoder(str(tmp_path / "nowhere"))
+
+
+def test_a_page_lit_where_words_were_found(reader: Reader) -> None:
+    from collotype.search.heatmap import framed, heat, lit
+
+    (query,), (found,) = reader.encode_queries(["yellow cat"]), reader.encode_pages([page("a yellow cat sat there")])
+    assert np.allclose(framed(query, found), [(0.2, 0.1, 0.4, 0.2), (0.4, 0.1, 0.6, 0.2)], atol=1e-6)
+    weights = heat(query, found, (1000, 500))
+    rows, columns = weights.shape
+    assert weights[int(0.15 * rows), int(0.3 * columns)] > weights[int(0.15 * rows), int(0.7 * columns)] + 0.2
+    assert weights[int(0.5 * rows) :].max() == 0
+    picture = Image.new("RGB", (1000, 500), "white")
+    shown = np.asarray(lit(picture, query, found).convert("L"), float)
+    assert shown[75, 300] > 240 and shown[400, 300] < 140
+    (blank,) = reader.encode_pages([page("")])
+    assert lit(picture, query, blank) is picture
