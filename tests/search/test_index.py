@@ -278,6 +278,21 @@ def test_a_reader_takes_up_side_files_and_whoever_optimises_drops_what_is_gone(i
     assert len(reader.view().signs.arrays["keys"]) == 3
 
 
+@pytest.mark.filterwarnings("ignore:optimize")
+def test_optimising_twice_leaves_the_pages_once_on_disk(index: Index) -> None:
+    def size() -> int:
+        return sum(file.stat().st_size for file in index.folder.rglob("*.lance"))
+
+    for number in range(1, 6):
+        index.add([page(number=number, count=400)])
+    before = size()
+    index.optimize()
+    assert size() > 1.5 * before
+    index.optimize(timedelta(0))
+    assert size() < 1.1 * before
+    assert len(index) == 5
+
+
 def test_side_files_of_another_format_or_damaged_are_not_used(index: Index) -> None:
     made = [page(number=number) for number in range(1, 150)]
     index.add(made)

@@ -254,10 +254,11 @@ class Store:
 
 
 def worth_compacting(stats: dict) -> bool:
-    """Would few enough rows be copied: all of them are, so not before a part is deleted or outside the largest file."""
+    """All rows are copied, so not before a part is deleted or outside the largest file; of one file nothing is."""
     files = stats["fragment_stats"]
     written = files["num_fragments"] * files["lengths"]["mean"]
-    return written > stats["num_rows"] * (1 + LOOSE_PART) or files["lengths"]["max"] < written * (1 - LOOSE_PART)
+    loose = written > stats["num_rows"] * (1 + LOOSE_PART) or files["lengths"]["max"] < written * (1 - LOOSE_PART)
+    return loose or files["num_fragments"] == 1
 
 
 def connect(folder: Path) -> "lancedb.DBConnection":
