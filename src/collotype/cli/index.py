@@ -2,9 +2,10 @@
 name."""
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from collotype.search.index import Index
     from collotype.search.ingest import Report
+    from collotype.search.ingest.on_ray import OnRay
     from collotype.search.pages import Encoder
 
 ADD = "add"
@@ -58,7 +60,12 @@ def add(
         int | None, typer.Option(help="Of a new index: how many vectors of a page become one [default: 1].")
     ] = None,
     keep_gone: Annotated[bool, typer.Option("--keep-gone", help="Keep documents whose file is gone.")] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes that read files.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that read files; with ray, that encode pages.")
+    ] = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="What reads and encodes: this process, or the cluster RAY_ADDRESS.")
+    ] = "local",
     as_json: Json = False,
 ) -> None:
     """Index PDFs and pictures: what is new or changed is encoded, what is gone is deleted; stopped, it goes on."""
@@ -66,10 +73,12 @@ def add(
     from collotype.search.ingest import ingest
     from collotype.search.ingest.sources import find_files
 
-    find_files(sources)  # before a model is loaded or a folder made
-    index, encoder = open_or_create(to, model, preset, base, precision, pool_factor)
-    with Stages(quiet=as_json) as told:
-        report = ingest(sources, index, encoder, prune=not keep_gone, workers=workers, told=told)
+    # before a model is loaded or a folder made
+    find_files(sources)
+    asked = asked_for(to, model, preset, base)
+    with on_engine(engine, asked, workers) as ray, Stages(quiet=as_json) as told:
+        index, encoder = open_or_create(to, asked, precision, pool_factor)
+        report = ingest(sources, index, encoder, prune=not keep_gone, workers=workers, ray=ray, told=told)
     if report.added or report.removed:
         index.optimize()
     if as_json:
@@ -78,30 +87,40 @@ def add(
         show(report, index, encoder.name)
 
 
+def asked_for(to: Path, model: str | None, preset: str | None, base: str | None) -> dict[str, Any]:
+    """What `open_encoder` is to be called with: as was said, else as the index in `to` was made."""
+    from collotype.search import about
+    from collotype.search.encoders import READER
+    from collotype.search.ingest import Ledger
+
+    made_with = Ledger(to).model() if about.is_index(to) and not model else None
+    return made_with or {"model": model or READER, "preset": preset, "base": base}
+
+
+def on_engine(engine: str, asked: dict[str, Any], encoders: int | None) -> "AbstractContextManager[OnRay | None]":
+    if engine == "local":
+        return nullcontext()
+    from collotype.search.ingest.on_ray import on_ray
+
+    return on_ray({name: absolute(value) for name, value in asked.items()}, encoders)
+
+
 def open_or_create(
-    to: Path,
-    model: str | None,
-    preset: str | None,
-    base: str | None,
-    precision: str | None,
-    pool_factor: int | None,
+    to: Path, asked: dict[str, Any], precision: str | None, pool_factor: int | None
 ) -> "tuple[Index, Encoder]":
     """The index in `to` with its model, or a new one."""
     from collotype.search import about
-    from collotype.search.encoders import READER, open_encoder
+    from collotype.search.encoders import open_encoder
     from collotype.search.index import Index
     from collotype.search.ingest import Ledger
 
-    asked = {"model": model, "preset": preset, "base": base}
     settings = {"precision": precision, "pool_factor": pool_factor}
     settings = {name: value for name, value in settings.items() if value is not None}
     if about.is_index(to):
         if settings:
             raise UserError(f"There is an index in {to} already, which keeps its {next(iter(settings))}; leave it out.")
-        asked = asked if model else Ledger(to).model() or {**asked, "model": READER}
         encoder = open_encoder(**asked)
         return Index.open(to, encoder), encoder
-    asked["model"] = model or READER
     encoder = open_encoder(**asked)
     made_by = {"encoder_name": encoder.name, "identity": encoder.identity}
     index = Index.create(to, **made_by, dim=encoder.dim, interaction=encoder.interaction, **settings)

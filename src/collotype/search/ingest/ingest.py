@@ -8,23 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collotype.runtime.errors import UserError
+from collotype.search.ingest.encoding import BATCH, Encoded, Encoding
 from collotype.search.ingest.limits import Limits
-from collotype.search.ingest.reading import Closed, Lost, Opened, PageRead, read_all
+from collotype.search.ingest.reading import Closed, Event, Lost, Opened, PageRead, Unchanged, read_all
 from collotype.search.ingest.sources import Entry, Ledger, Source, find_files, gone, named
-from collotype.search.pages import EncodedPage, Encoder, Page, Word
+from collotype.search.pages import EncodedPage, Encoder, Page
 
 if TYPE_CHECKING:
-    from PIL import Image
-
-    from collotype.runtime.ocr import Ocr
     from collotype.search.index import Index
+    from collotype.search.ingest.on_ray import OnRay
 
-BATCH = 16
-"""Pages encoded together."""
 COMMIT_PAGES, COMMIT_S = 64, 20.0
 """What is encoded is written when there is as much of it, or when it has waited as long."""
-UNFIT, NO_TEXT = "the model cannot take it", "no text"
 
 Told = Callable[[str, int, int], None]
 """Called with ("pages", how many are done, of how many as it looks now)."""
@@ -58,6 +53,7 @@ def ingest(
     prune: bool = True,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     workers: int | None = None,
+    ray: "OnRay | None" = None,
     told: Told = lambda what, done, total: None,
 ) -> Report:
     """Brings the index up to what lies in the sources; stopped at any moment, the next call goes on.
@@ -67,6 +63,7 @@ def ingest(
         names: what the documents are called, one for each source, which then are files; else by their path.
         prune: delete documents whose file lay in one of the folders and is gone.
         workers: processes that read files; one less than there are cores, if nothing else is said.
+        ray: reads and encodes in place of this process, which then only writes.
 
     Raises:
         UserError: a source is not there, or has nothing that could be indexed; the index is another encoder's.
@@ -80,9 +77,12 @@ def ingest(
     else:
         documents = dict(zip(names, files, strict=True))
     work = Ingestion(index, encoder, ledger, known, documents, told)
-    events = read_all(
-        documents, work.complete(), encoder.looks_at, limits, workers or max(1, (os.cpu_count() or 2) - 1)
-    )
+    complete = work.complete()
+    if ray:
+        events = ray.events(index, encoder, documents, complete, limits)
+    else:
+        workers = workers or max(1, (os.cpu_count() or 2) - 1)
+        events = read_all(documents, complete, encoder.looks_at, limits, workers)
     try:
         for event in events:
             work.take(event)
@@ -126,27 +126,35 @@ class Ingestion:
         documents: dict[str, Source],
         told: Told,
     ):
-        self.index, self.encoder, self.ledger = index, encoder, ledger
+        self.index, self.encoding, self.ledger = index, Encoding(encoder), ledger
         self.known, self.documents, self.told = known, documents, told
         self.report, self.reading = Report(), dict[str, Reading]()
         self.to_encode: list[Page] = []
         self.to_write: list[tuple[Page, EncodedPage]] = []
         self.written_at = time.monotonic()
         self.done = self.read = self.seen = 0
-        self.ocr: Ocr | None = None
 
     def complete(self) -> dict[str, Entry]:
         """Those entries whose pages the index has all."""
         have = {document.name: document.pages for document in self.index.documents()}
         return {name: entry for name, entry in self.known.items() if have.get(name, 0) == entry.pages}
 
-    def take(self, event: Opened | PageRead | Lost | Closed) -> None:
+    def take(self, event: Event | Encoded) -> None:
         match event:
             case Opened():
                 self.reading[event.document] = Reading(self.index.pages_of(event.document))
                 self.seen += event.pages
             case PageRead():
                 self.page(event)
+            case Unchanged():
+                self.reading[event.document].numbers.add(event.number)
+                self.unchanged()
+            case Encoded():
+                reading = self.reading[event.page.document]
+                reading.numbers.add(event.page.number)
+                reading.waiting += 1
+                self.to_write.append((event.page, event.encoded))
+                self.step(1)
             case Lost():
                 self.lose(event)
             case Closed():
@@ -161,41 +169,18 @@ class Ingestion:
         reading = self.reading[read.document]
         reading.numbers.add(read.number)
         if reading.before.get(read.number) == read.digest:
-            self.report.unchanged += 1
-            self.step(1)
+            self.unchanged()
             return
-        picture = Pixels(read.size, read.pixels)
-        words = [Word(*word) for word in read.words]
-        if not words and self.encoder.looks_at == "words":
-            try:
-                words = self.read_off(picture())
-            except UserError as error:
-                self.lose(Lost(read.document, read.number, NO_TEXT, str(error)))
-                return
+        page = self.encoding.page(read)
+        if isinstance(page, Lost):
+            self.lose(page)
+            return
         reading.waiting += 1
-        page = Page(
-            document=read.document,
-            number=read.number,
-            digest=read.digest,
-            size=read.size,
-            picture=picture,
-            words=words,
-        )
         self.to_encode.append(page)
 
-    def read_off(self, picture: "Image.Image") -> list[Word]:
-        """The words on a picture; none on one that has a single colour, which OCR need not look for.
-
-        Raises:
-            UserError: OCR is not installed.
-        """
-        if all(low == high for low, high in picture.getextrema()):
-            return []
-        if self.ocr is None:
-            from collotype.runtime.ocr import Ocr
-
-            self.ocr = Ocr()
-        return [Word(*word) for word in self.ocr.words(picture)]
+    def unchanged(self) -> None:
+        self.report.unchanged += 1
+        self.step(1)
 
     def closed(self, event: Closed) -> None:
         if event.unchanged:
@@ -227,21 +212,13 @@ class Ingestion:
 
     def encode(self) -> None:
         pages, self.to_encode = self.to_encode, []
-        if not pages:
-            return
-        try:
-            encoded = self.encoder.encode_pages(pages)
-        except UserError as error:
-            if len(pages) > 1:
-                for page in pages:
-                    self.to_encode = [page]
-                    self.encode()
-                return
-            self.reading[pages[0].document].waiting -= 1
-            self.lose(Lost(pages[0].document, pages[0].number, UNFIT, str(error)))
-            return
-        self.to_write += zip(pages, encoded, strict=True)
-        self.step(len(pages))
+        for one in self.encoding.encode(pages):
+            if isinstance(one, Lost):
+                self.reading[one.document].waiting -= 1
+                self.lose(one)
+            else:
+                self.to_write.append((one.page, one.encoded))
+                self.step(1)
 
     def lose(self, lost: Lost) -> None:
         if reading := self.reading.get(lost.document):
@@ -273,16 +250,3 @@ class Ingestion:
         opened = self.read + len([one for one in self.reading.values() if one.digest is None])
         guess = self.seen * len(self.documents) / opened if opened else 0
         self.told("pages", self.done, max(round(guess), self.seen, self.done))
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """A page's picture as it came from a worker."""
-
-    size: tuple[int, int]
-    rgb: bytes | None
-
-    def __call__(self) -> "Image.Image":
-        from PIL import Image
-
-        return Image.frombytes("RGB", self.size, self.rgb)

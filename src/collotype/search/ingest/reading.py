@@ -38,6 +38,14 @@ class PageRead:
 
 
 @dataclass(frozen=True)
+class Unchanged:
+    """A page that the index has as it is."""
+
+    document: str
+    number: int
+
+
+@dataclass(frozen=True)
 class Lost:
     """A page that was skipped; with page 0, the whole document."""
 
@@ -56,7 +64,7 @@ class Closed:
     unchanged: bool = False
 
 
-Event = Opened | PageRead | Lost | Closed
+Event = Opened | PageRead | Unchanged | Lost | Closed
 
 
 def read_all(
