@@ -91,7 +91,8 @@ def on_ray(model: Mapping[str, Any], encoders: int | None = None) -> Iterator["O
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RuntimeError, ValueError) as error:
             raise UserError(
-                f"There is no Ray at {address} ({last_line(error)}); start it, or set {ADDRESS} to where it is."
+                f"There is no Ray at {address} ({last_line(error)}); start it, or set {ADDRESS} to where it is "
+                "and RAY_AUTH_MODE to how it is entered."
             ) from error
     try:
         yield OnRay(ray, model, encoders, 0 if ours and address == LOCAL else RESTARTS)
