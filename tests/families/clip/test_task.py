@@ -197,8 +197,8 @@ def test_half_precision_leaves_the_scores_alone(tmp_path: Path) -> None:
     """Under bf16 autocast similarities would come in steps of 1/8 at a scale of 16 to 32."""
     changes = {**SMALL, "train.precision": "bf16", "train.steps": 2}
     run = collotype.run("desk-clip", out=tmp_path / "run", overrides=changes)
-    (finding,) = run.record["plan"]["findings"]
-    assert finding["name"] == "bf16 with BatchNorm" and "precision=fp16" in finding["fix"]
+    (finding,) = (one for one in run.record["plan"]["findings"] if one["name"] == "bf16 with BatchNorm")
+    assert "precision=fp16" in finding["fix"]
     task = task_for(load_recipe("desk-clip", changes))
     model = task.build().train()
     batch = task.collate([data.example(row, 0) for data in task.datasets() for row in range(16)])

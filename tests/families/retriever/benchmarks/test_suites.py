@@ -97,6 +97,7 @@ def test_the_hub_is_asked_for_the_pinned_parquet_files(tmp_path: Path, monkeypat
         "repo_type": "dataset",
         "revision": "e78cd130055fcb8d69bb0ff4115c4712a157f3d3",
         "allow_patterns": ["*.parquet"],
+        "local_files_only": False,
     }
     assert found.task.name == "VidoreDocVQARetrieval"
 
