@@ -2,6 +2,7 @@
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -83,7 +84,7 @@ class Library(Protocol):
     def delete(self, document: str) -> None: ...
 
 
-class IndexLibrary:
+class IndexLibrary(ABC):
     """What the libraries have in common: an index of `search` and `page`, and its encoder.
 
     Args:
@@ -112,12 +113,12 @@ class IndexLibrary:
         # a model may leave nothing of a query, as of one that is punctuation only
         return self.index.search(encoded, k, documents=list(documents) or None) if len(encoded.vectors) else []
 
+    @abstractmethod
     def file(self, document: str) -> Path:
         """
         Raises:
             UserError: the index does not know it, or it is gone.
         """
-        raise NotImplementedError
 
     def picture(self, document: str, page: int, longest_px: int) -> "Image.Image":
         return self.draw(self.file(document), page, longest_px)
