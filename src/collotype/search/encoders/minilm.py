@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+from torch.nn import functional
 
 from collotype.families.retriever.batches import in_batches
 from collotype.runtime.digest import state_digest
@@ -69,14 +70,9 @@ class MiniLm:
 
     def forward(self, pieces: Sequence[list[int]]) -> list[np.ndarray]:
         """float32 [pieces, 384] of each row, without the marks around it."""
-        longest = max(map(len, pieces)) + 2
-        ids = torch.zeros(len(pieces), longest, dtype=torch.long)
-        padding = torch.ones(len(pieces), longest, dtype=torch.bool)
-        for row, own in enumerate(pieces):
-            ids[row, : len(own) + 2] = torch.tensor([self.first, *own, self.last])
-            padding[row, : len(own) + 2] = False
-        states = self.model(ids, padding).numpy()
-        return [states[row, 1 : len(own) + 1] for row, own in enumerate(pieces)]
+        ids = torch.tensor([piece for own in pieces for piece in (self.first, *own, self.last)])
+        lengths = [len(own) + 2 for own in pieces]
+        return [states[1:-1].numpy() for states in self.model(ids, lengths).split(lengths)]
 
 
 def cut(words: Sequence[Sequence[int]]) -> list[tuple[int, list[int], np.ndarray]]:
@@ -110,31 +106,50 @@ def installed() -> Path:
     return Path(found.origin).parent / "model"
 
 
+class Layer(nn.Module):
+    """A layer of BERT (arXiv 1810.04805) over texts one after the other: without padding there is nothing to compute in
+    vain and nothing to mask, which takes three quarters of the time of torch's own layer."""
+
+    def __init__(self, width: int, heads: int, inner: int, eps: float):
+        super().__init__()
+        self.heads = heads
+        self.projections, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.norm1, self.norm2 = nn.LayerNorm(width, eps), nn.LayerNorm(width, eps)
+        self.linear1, self.linear2 = nn.Linear(width, inner), nn.Linear(inner, width)
+
+    def forward(self, states: Tensor, lengths: list[int]) -> Tensor:
+        """[tokens of all texts, width], to the same."""
+        # [3, 1, heads, tokens, width of a head]: without the 1 torch takes a slower way
+        parts = self.projections(states).unflatten(1, (3, 1, self.heads, -1)).permute(1, 2, 3, 0, 4)
+        seen = [functional.scaled_dot_product_attention(*text) for text in parts.split(lengths, dim=3)]
+        states = self.norm1(states + self.out(torch.cat(seen, dim=2)[0].transpose(0, 1).flatten(1)))
+        return self.norm2(states + self.linear2(functional.gelu(self.linear1(states))))
+
+
 class Bert(nn.Module):
-    """BERT's encoder out of torch's own layers, which are BERT's: transformers' takes longer to import than a query to
-    answer."""
+    """BERT's encoder: transformers' takes longer to import than a query to answer."""
 
     def __init__(self, config: dict[str, Any], layers: int):
         super().__init__()
-        width = config["hidden_size"]
+        width, eps = config["hidden_size"], config["layer_norm_eps"]
         self.words = nn.Embedding(config["vocab_size"], width)
         self.positions = nn.Embedding(config["max_position_embeddings"], width)
         self.types = nn.Embedding(config["type_vocab_size"], width)
-        self.norm = nn.LayerNorm(width, eps=config["layer_norm_eps"])
-        settings = {"activation": "gelu", "layer_norm_eps": config["layer_norm_eps"], "batch_first": True}
+        self.norm = nn.LayerNorm(width, eps)
         sides = (width, config["num_attention_heads"], config["intermediate_size"])
-        self.layers = nn.ModuleList(nn.TransformerEncoderLayer(*sides, **settings) for _ in range(layers))
+        self.layers = nn.ModuleList(Layer(*sides, eps) for _ in range(layers))
 
-    def forward(self, ids: Tensor, padding: Tensor) -> Tensor:
-        """Token ids int64 [B, T] and where they are padding, bool [B, T], to states [B, T, width]."""
-        states = self.norm(self.words(ids) + self.positions.weight[: ids.shape[1]] + self.types.weight[0])
+    def forward(self, ids: Tensor, lengths: list[int]) -> Tensor:
+        """The token ids of texts one after the other, int64 [sum of lengths], to states [sum of lengths, width]."""
+        places = torch.cat([torch.arange(length) for length in lengths])
+        states = self.norm(self.words(ids) + self.positions(places) + self.types.weight[0])
         for layer in self.layers:
-            states = layer(states, src_key_padding_mask=padding)
+            states = layer(states, lengths)
         return states
 
 
 LAYER_NAMES = {
-    "attention.output.dense": "self_attn.out_proj",
+    "attention.output.dense": "out",
     "attention.output.LayerNorm": "norm1",
     "intermediate.dense": "linear1",
     "output.dense": "linear2",
@@ -170,7 +185,7 @@ def load(folder: Path, layers: int) -> Bert:
         for layer in range(layers):
             for kind in ("weight", "bias"):
                 parts = [f"encoder.layer.{layer}.attention.self.{part}.{kind}" for part in ("query", "key", "value")]
-                state[f"layers.{layer}.self_attn.in_proj_{kind}"] = torch.cat([weights[part] for part in parts])
+                state[f"layers.{layer}.projections.{kind}"] = torch.cat([weights[part] for part in parts])
         # not on the meta device: that imports torch's compiler, a second and a half
         model = Bert(json.loads((folder / "config.json").read_text()), layers)
         model.load_state_dict(state)
