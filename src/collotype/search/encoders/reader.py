@@ -18,6 +18,7 @@ import numpy as np
 from collotype.runtime.errors import UserError
 from collotype.runtime.pdf import Box
 from collotype.runtime.terms import RUN, normalised, spans
+from collotype.runtime.threads import one_thread
 from collotype.search.encoders.minilm import BEFORE, WINDOW, MiniLm
 from collotype.search.pages import EncodedPage, EncodedQuery, Page
 
@@ -65,6 +66,7 @@ class Reader:
             for of, vectors in zip(terms, self.vectors(terms), strict=True)
         ]
 
+    @one_thread()
     def encode_queries(self, queries: Sequence[str]) -> list[EncodedQuery]:
         """
         Raises:

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from collotype.runtime.threads import one_thread
 from collotype.search.scoring import blocks
 
 if TYPE_CHECKING:
     import torch
 
-BLOCK = 4096
-"""Vectors held in float32 at once, some four pages: what leaves the cache costs more than the product."""
+BLOCK = 512 * 1024
+"""Numbers held in float32 at once, some four pages: what leaves the cache costs more than the product."""
 
 
+@one_thread()
 def scores(query: np.ndarray, pages: Sequence[tuple["torch.Tensor", float]]) -> np.ndarray:
     """The score of each page, float32: the sum, over the query's vectors [m, D], of the best dot product on the page.
 
@@ -28,7 +30,7 @@ def scores(query: np.ndarray, pages: Sequence[tuple["torch.Tensor", float]]) -> 
     wanted, found = torch.from_numpy(query), np.empty(len(pages), np.float32)
     counts = np.array([len(vectors) for vectors, _ in pages], int)
     scales = np.array([scale for _, scale in pages], np.float32)
-    cuts = list(blocks(counts, BLOCK))
+    cuts = list(blocks(counts, max(1, BLOCK // query.shape[1])))
     # one place for all blocks: fresh memory costs more than the cast that fills it
     room = torch.empty(max((counts[first:last].sum() for first, last in cuts), default=0), query.shape[1])
     for first, last in cuts:
