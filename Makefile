@@ -20,7 +20,7 @@ demo: install
 	  if [ $$status -ne 0 ] && [ $$status -ne 3 ]; then exit $$status; fi; \
 	done; \
 	$(BIN)/collotype compare $(RUNS)/desk-colpali $(RUNS)/desk-bipali && \
-	$(BIN)/collotype index src/collotype/assets/slides --to $(RUNS)/slides-index && \
+	rm -rf $(RUNS)/slides-index && $(BIN)/collotype index src/collotype/assets/slides --to $(RUNS)/slides-index && \
 	for query in "Paquets source et paquets binaires" "パッケージのテスト" "build a package in a clean chroot"; do \
 	  $(BIN)/collotype search $(RUNS)/slides-index "$$query" --top-k 2 --heatmap $(RUNS)/search.png || exit $$?; \
 	done && \
