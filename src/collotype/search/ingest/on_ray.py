@@ -209,11 +209,11 @@ class OnRay:
 
 def read(tasks: pa.Table, looks_at: Literal["picture", "words"], limits: Limits) -> Iterator[pa.Table]:
     """The events of a few documents, in a task."""
-    todo = {task.document: task for task in map(task_of, tasks["task"].to_pylist())}
-    files = {name: task.source for name, task in todo.items()}
-    known = {name: task.known for name, task in todo.items() if task.known}
+    asked = {task.document: task for task in map(task_of, tasks["task"].to_pylist())}
+    files = {name: task.source for name, task in asked.items()}
+    known = {name: task.known for name, task in asked.items() if task.known}
     for event in read_all(files, known, looks_at, limits, workers=1):
-        if isinstance(event, PageRead) and todo[event.document].digests.get(event.number) == event.digest:
+        if isinstance(event, PageRead) and asked[event.document].digests.get(event.number) == event.digest:
             event = Unchanged(event.document, event.number)
         yield packed([event])
 

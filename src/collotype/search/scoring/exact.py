@@ -30,7 +30,7 @@ def scores(query: np.ndarray, pages: Sequence[tuple["torch.Tensor", float]]) -> 
     wanted, found = torch.from_numpy(query), np.empty(len(pages), np.float32)
     counts = np.array([len(vectors) for vectors, _ in pages], int)
     scales = np.array([scale for _, scale in pages], np.float32)
-    cuts = list(blocks(counts, max(1, BLOCK // query.shape[1])))
+    cuts = list(blocks(counts, BLOCK // query.shape[1]))
     # one place for all blocks: fresh memory costs more than the cast that fills it
     room = torch.empty(max((counts[first:last].sum() for first, last in cuts), default=0), query.shape[1])
     for first, last in cuts:
