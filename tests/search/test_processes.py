@@ -19,16 +19,17 @@ def test_two_writers_and_a_reader(tmp_path: Path) -> None:
 def test_threads_search_while_one_writes(tmp_path: Path) -> None:
     index = Index.create(tmp_path / "index", **DESCRIBED)
     index.add([page("first.pdf", number) for number in range(1, 120)])
-    wanted, errors, done = page("first.pdf", 60), [], threading.Event()
+    errors, done = [], threading.Event()
 
-    def search() -> None:
+    def search(number: int) -> None:
+        wanted = page("first.pdf", number)
         while not done.is_set():
             for plan in ("exact", "bits"):
                 found = index.search(query_of(wanted[1], range(5), "abcde"), 1, plan=plan)[0].link
                 if found != wanted[0].id:
                     errors.append(found)
 
-    threads = [threading.Thread(target=search) for _ in range(3)]
+    threads = [threading.Thread(target=search, args=(number,)) for number in (20, 60, 100)]
     for thread in threads:
         thread.start()
     for number in range(1, 15):

@@ -15,20 +15,22 @@ COUNTS = st.lists(st.integers(0, 9), min_size=1, max_size=12)
 @given(counts=COUNTS, dim=st.sampled_from([1, 7, 64, 100]), block=st.integers(1, 30), seed=st.integers(0, 9))
 def test_any_cut_into_blocks_gives_the_same_scores_and_distances(counts, dim, block, seed) -> None:
     random = np.random.default_rng(seed)
-    query = random.standard_normal((3, dim)).astype(np.float32)
+    query, other = (random.standard_normal((length, dim)).astype(np.float32) for length in (3, 2))
     pages = [random.standard_normal((count, dim)).astype(np.float32) for count in counts]
     sizes = exact.BLOCK, bits.BLOCK
     exact.BLOCK = bits.BLOCK = block
     try:
-        found = exact.scores(query, [(torch.from_numpy(rows), 2.0) for rows in pages])
+        found = exact.scores([query, other], [(torch.from_numpy(rows), 2.0) for rows in pages])
         starts = np.concatenate([[0], np.cumsum(counts)])
         asked = np.array([place for place, count in enumerate(counts) if count and random.random() < 0.7], int)
         signs = pack_signs(np.concatenate(pages))
         apart = bits.distances(pack_signs(query), signs, starts, asked)
     finally:
         exact.BLOCK, bits.BLOCK = sizes
-    plain = [2 * (query @ rows.T).max(axis=1).sum() if len(rows) else -np.inf for rows in pages]
-    np.testing.assert_allclose(found, plain, rtol=1e-5)
+    plain = [
+        [2 * (each @ rows.T).max(axis=1).sum() if len(rows) else -np.inf for rows in pages] for each in (query, other)
+    ]
+    np.testing.assert_allclose(found, plain, rtol=1e-4, atol=1e-5)
     differ = [((query[:, None] > 0) != (pages[place][None] > 0)).sum(axis=2).min(axis=1).sum() for place in asked]
     assert apart.tolist() == differ
 

@@ -172,8 +172,7 @@ def pooled(rows: np.ndarray, factor: int) -> np.ndarray:
 
 def all_scores(pages: Sequence[np.ndarray], queries: Sequence[np.ndarray]) -> np.ndarray:
     """float32 [queries, pages]."""
-    stored = [(torch.from_numpy(rows), 1.0) for rows in pages]
-    return np.stack([exact.scores(np.ascontiguousarray(query), stored) for query in queries])
+    return exact.scores(queries, [(torch.from_numpy(rows), 1.0) for rows in pages])
 
 
 def overlap(found: np.ndarray, truth: np.ndarray, k: int) -> float:

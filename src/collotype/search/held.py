@@ -1,36 +1,62 @@
-"""Pages' vectors kept in memory, those asked for last: a small index is read once, a large one where it is searched."""
+"""Pages kept in memory, those asked for last: a small index is read once, a large one where it is searched."""
 
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
-from collotype.search.store import Version, parts
+from collotype.search.packing import unpack_boxes
+from collotype.search.pages import Word
+from collotype.search.store import Version, from_lists, parts
 
 if TYPE_CHECKING:
     import torch
 
-LIMIT_BYTES = 192 * 2**20
-"""Some 750 pages of 1,030 × 128 in fp16."""
+T = TypeVar("T")
+
+VECTORS_BYTES, DETAILS_PAGES = 192 * 2**20, 512
+"""Some 750 pages of 1,030 × 128 in fp16; hits' details are some 40 KB a page."""
 
 Stored = tuple["torch.Tensor", float]
 """A page's vectors as they are stored [n, D], and what a stored number is worth."""
 
 
-class Held:
-    """By key, so that what is held stays true when pages are added, written again or deleted."""
+@dataclass(frozen=True, kw_only=True)
+class Details:
+    """What the index has of a page beside its vectors."""
 
-    def __init__(self, limit_bytes: int = LIMIT_BYTES):
-        self.limit_bytes = limit_bytes
-        self._pages: OrderedDict[int, Stored] = OrderedDict()
-        self._bytes = 0
+    document: str
+    number: int
+    digest: str
+    size: tuple[int, int]
+    metadata: str
+    """JSON."""
+    words: tuple[Word, ...]
+    boxes: np.ndarray
+    """Of its vectors, float32 [n, 4], NaN for nowhere."""
+
+
+class Kept(Generic[T]):
+    """One thing of each page, by key, so that it stays true when pages are added, written again or deleted.
+
+    Args:
+        read: from the table, for some places of a version's catalogue.
+        cost: of one page's, in the unit of `limit`.
+    """
+
+    def __init__(self, read: Callable[[Version, np.ndarray], list[T]], cost: Callable[[T], int], limit: int):
+        self.read, self.cost, self.limit = read, cost, limit
+        self._pages: OrderedDict[int, T] = OrderedDict()
+        self._total = 0
         self._turn = threading.Lock()
 
-    def pages(self, version: Version, places: np.ndarray) -> list[Stored]:
-        """The pages at these places of a version's catalogue, read where they are not held."""
+    def of(self, version: Version, places: np.ndarray) -> list[T]:
+        """Of the pages at these places of a version's catalogue, read where it is not kept."""
         keys = version.catalogue.keys[places].tolist()
-        found: dict[int, Stored] = {}
+        found: dict[int, T] = {}
         with self._turn:
             for key in keys:
                 if key in self._pages:
@@ -38,23 +64,31 @@ class Held:
                     found[key] = self._pages[key]
         missing = np.array([place for place, key in zip(places, keys, strict=True) if key not in found], int)
         if len(missing):
-            read = dict(zip(version.catalogue.keys[missing].tolist(), stored(version, missing), strict=True))
+            read = dict(zip(version.catalogue.keys[missing].tolist(), self.read(version, missing), strict=True))
             self._keep(read)
             found |= read
         return [found[key] for key in keys]
 
-    def _keep(self, pages: dict[int, Stored]) -> None:
+    def _keep(self, pages: dict[int, T]) -> None:
         with self._turn:
             for key, page in pages.items():
                 if key not in self._pages:
                     self._pages[key] = page
-                    self._bytes += page[0].nbytes
-            while self._bytes > self.limit_bytes:
-                self._bytes -= self._pages.popitem(last=False)[1][0].nbytes
+                    self._total += self.cost(page)
+            while self._total > self.limit:
+                self._total -= self.cost(self._pages.popitem(last=False)[1])
 
 
-def stored(version: Version, places: np.ndarray) -> list[Stored]:
-    """Pages read from the table, each in memory of its own."""
+class Held:
+    """What one index keeps, whichever of its versions are looked at."""
+
+    def __init__(self) -> None:
+        self.vectors = Kept(read_vectors, lambda page: page[0].nbytes, VECTORS_BYTES)
+        self.details = Kept(read_details, lambda _: 1, DETAILS_PAGES)
+
+
+def read_vectors(version: Version, places: np.ndarray) -> list[Stored]:
+    """Each page's in memory of its own."""
     import torch
 
     rows = version.take(places, ["vectors", "scale"])
@@ -63,3 +97,24 @@ def stored(version: Version, places: np.ndarray) -> list[Stored]:
     vectors = torch.from_dlpack(numbers).view(-1, width)
     scales = rows["scale"].to_pylist()
     return [(vectors[low:high].clone(), scale) for low, high, scale in zip(starts, starts[1:], scales, strict=False)]
+
+
+def read_details(version: Version, places: np.ndarray) -> list[Details]:
+    light = ["document", "page", "digest", "width", "height", "metadata", "words"]
+    rows = version.take(places, [*light, "word_boxes", "boxes"])
+    (boxes, starts), (word_boxes, words) = (from_lists(rows[name]) for name in ("boxes", "word_boxes"))
+    found = []
+    for place, row in enumerate(rows.select(light).to_pylist()):
+        there = unpack_boxes(word_boxes[words[place] : words[place + 1]]).tolist()
+        found.append(
+            Details(
+                document=row["document"],
+                number=row["page"],
+                digest=row["digest"],
+                size=(row["width"], row["height"]),
+                metadata=row["metadata"],
+                words=tuple(Word(text, tuple(box)) for text, box in zip(row["words"], there, strict=True)),
+                boxes=unpack_boxes(boxes[starts[place] : starts[place + 1]]),
+            )
+        )
+    return found

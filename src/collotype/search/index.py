@@ -1,7 +1,6 @@
 """The index: pages in, hits with their places out."""
 
 import json
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,16 +11,16 @@ import numpy as np
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import in_turn
+from collotype.runtime.threads import Together, one_thread
 from collotype.search import about, side
 from collotype.search.about import About
 from collotype.search.filters import allowed
 from collotype.search.held import Held
-from collotype.search.packing import unpack_boxes
 from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, Hit, Page, Word
 from collotype.search.places import places, text_around
 from collotype.search.scoring import lists, signs
 from collotype.search.scoring.plan import Explanation, Plan, named
-from collotype.search.store import OLD_VERSIONS_KEPT, WRITING, Catalogue, Store, from_lists
+from collotype.search.store import OLD_VERSIONS_KEPT, WRITING, Catalogue, Store
 from collotype.search.view import View
 
 SIDE = "side"
@@ -60,7 +59,8 @@ class Index:
         """Use `create` or `open`."""
         self.folder, self.about = folder, about_it
         self._store = Store(folder, about_it.dim, about_it.precision)
-        self._refreshing = threading.Lock()
+        # asking the table takes a change of threads, so those who wait are told together
+        self._looked = Together(self._look)
         self._held = Held()
         self._view: View | None = None
         self._seen: tuple[tuple[str, ...], int] = ((), 0)
@@ -104,13 +104,15 @@ class Index:
     # --- what is in it
 
     def view(self) -> View:
-        """The newest version; what is looked up in it does not change."""
-        with self._refreshing:
-            # side files may be made without a new version; asked for first, so that none is missed
-            now = side.names(self.folder / SIDE), self._store.newest_version()
-            if self._view is None or self._seen != now:
-                self._view, self._seen = View(self._store.snapshot(), self.folder / SIDE, self._held), now
-            return self._view
+        """The newest version there is when it is called; what is looked up in it does not change."""
+        return self._looked(None)
+
+    def _look(self, asked: Sequence[None]) -> list[View]:
+        # side files may be made without a new version; asked for first, so that none is missed
+        now = side.names(self.folder / SIDE), self._store.newest_version()
+        if self._view is None or self._seen != now:
+            self._view, self._seen = View(self._store.snapshot(), self.folder / SIDE, self._held), now
+        return [self._view] * len(asked)
 
     def __len__(self) -> int:
         """Pages."""
@@ -291,31 +293,18 @@ def hit(query: EncodedQuery, page: StoredPage, score: float) -> Hit:
     return Hit(document=page.document, page=page.number, score=score, places=found, text=text, metadata=page.metadata)
 
 
-DETAILS = ("document", "page", "digest", "width", "height", "metadata", "words", "word_boxes", "boxes")
-
-
+@one_thread()
 def stored_pages(view: View, rows: np.ndarray) -> list[StoredPage]:
     """The pages at these places of the view's catalogue."""
-    if not len(rows):
-        return []
-    found = view.version.take(rows, DETAILS)
-    (boxes, starts), (word_boxes, words) = (from_lists(found[name]) for name in ("boxes", "word_boxes"))
-    light = found.drop_columns(["boxes", "word_boxes"]).to_pylist()
-    pages = []
-    for place, (row, (vectors, scale)) in enumerate(zip(light, view.pages(rows), strict=True)):
-        there = unpack_boxes(word_boxes[words[place] : words[place + 1]]).tolist()
-        pages.append(
-            StoredPage(
-                document=row["document"],
-                number=row["page"],
-                digest=row["digest"],
-                size=(row["width"], row["height"]),
-                metadata=json.loads(row["metadata"]),
-                words=tuple(Word(text, tuple(box)) for text, box in zip(row["words"], there, strict=True)),
-                encoded=EncodedPage(
-                    (vectors.float() * scale if scale != 1 else vectors.float()).numpy(),
-                    unpack_boxes(boxes[starts[place] : starts[place + 1]]),
-                ),
-            )
+    return [
+        StoredPage(
+            document=details.document,
+            number=details.number,
+            digest=details.digest,
+            size=details.size,
+            metadata=json.loads(details.metadata),
+            words=details.words,
+            encoded=EncodedPage((vectors.float() * scale if scale != 1 else vectors.float()).numpy(), details.boxes),
         )
-    return pages
+        for details, (vectors, scale) in zip(view.details(rows), view.pages(rows), strict=True)
+    ]

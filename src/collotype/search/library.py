@@ -1,6 +1,5 @@
 """What a person searches in: an index, the encoder that made it, and the files its pages come from."""
 
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from collotype.runtime.errors import UserError
+from collotype.runtime.threads import Together
 from collotype.search.addresses import is_address
 from collotype.search.pages import EncodedQuery, Encoder, Hit
 
@@ -58,6 +58,13 @@ class Library(Protocol):
 
     def documents(self) -> list[Indexed]: ...
 
+    def file(self, document: str) -> Path:
+        """
+        Raises:
+            UserError: the index does not know it, or it is gone.
+        """
+        ...
+
     def picture(self, document: str, page: int, longest_px: int) -> "Image.Image":
         """
         Raises:
@@ -94,7 +101,7 @@ class IndexLibrary(ABC):
     def __init__(self, index: Any, encoder: Encoder, draw: Draw):
         self.index, self.model, self.draw = index, encoder, draw
         self.encoder = encoder.name
-        self.one_at_a_time = threading.Lock()
+        self.together = Together(encoder.encode_queries)
         self.encoded = lru_cache(QUERIES_KEPT)(self.encode)
 
     def encode(self, query: str) -> EncodedQuery:
@@ -103,8 +110,7 @@ class IndexLibrary(ABC):
             QueryError: the model can do nothing with it.
         """
         try:
-            with self.one_at_a_time:
-                return self.model.encode_queries([query])[0]
+            return self.together(query)
         except UserError as error:
             raise QueryError(str(error)) from error
 
@@ -114,11 +120,7 @@ class IndexLibrary(ABC):
         return self.index.search(encoded, k, documents=list(documents) or None) if len(encoded.vectors) else []
 
     @abstractmethod
-    def file(self, document: str) -> Path:
-        """
-        Raises:
-            UserError: the index does not know it, or it is gone.
-        """
+    def file(self, document: str) -> Path: ...
 
     def picture(self, document: str, page: int, longest_px: int) -> "Image.Image":
         return self.draw(self.file(document), page, longest_px)

@@ -1,16 +1,18 @@
 """One version of an index, ready to be searched: the table's rows, and the side files that go with them."""
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
+from collotype.runtime.threads import Together
 from collotype.search import side
-from collotype.search.held import Held, Stored
+from collotype.search.held import Details, Held, Stored
 from collotype.search.packing import pack_signs
 from collotype.search.scoring import bits, exact, lists, signs
 from collotype.search.scoring.plan import Explanation, Plan, choose
@@ -30,6 +32,8 @@ class View:
         self.version, self.held = version, held
         self.signs = side.newest(folder, signs.KIND)
         self.lists = side.newest(folder, lists.KIND)
+        # the other half of the cores is for queries that are being encoded, and for their connections
+        self.exact = Together(partial(exact_scores, version, held), at_once=max(1, (os.cpu_count() or 1) // 2))
 
     @cached_property
     def sign_of(self) -> np.ndarray:
@@ -89,7 +93,7 @@ class View:
             with timed(told, "candidates"):
                 places = self.candidates(query, allowed, chosen, by_document, told)
         with timed(told, "exact"):
-            scores = self.exact(query, places)
+            scores = self.exact((query, places))
         told.rescored = len(places)
         order = np.lexsort((places, -scores))
         return places[order], scores[order], told
@@ -135,17 +139,32 @@ class View:
         bits_of, starts = from_lists(self.version.take(self.newer, ["signs"])["signs"])
         return bits_of, starts
 
-    def exact(self, query: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """The exact scores of some pages."""
-        found = np.empty(len(places), np.float32)
-        for first in range(0, len(places), ROWS_AT_ONCE):
-            cut = slice(first, first + ROWS_AT_ONCE)
-            found[cut] = exact.scores(query, self.pages(places[cut]))
-        return found
-
     def pages(self, places: np.ndarray) -> list[Stored]:
         """The vectors of some pages, as they are stored."""
-        return self.held.pages(self.version, places)
+        return self.held.vectors.of(self.version, places)
+
+    def details(self, places: np.ndarray) -> list[Details]:
+        """What the index has of some pages beside their vectors."""
+        return self.held.details.of(self.version, places)
+
+
+def exact_scores(version: Version, held: Held, asked: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+    """For each query and the places of some pages, these pages' exact scores.
+
+    Queries for the same pages are computed together, which takes little more than one: most of it is reading the pages.
+    """
+    groups: dict[bytes, list[int]] = {}
+    for number, (_, places) in enumerate(asked):
+        groups.setdefault(places.tobytes(), []).append(number)
+    answers: dict[int, np.ndarray] = {}
+    for numbers in groups.values():
+        queries, places = [asked[number][0] for number in numbers], asked[numbers[0]][1]
+        found = np.empty((len(queries), len(places)), np.float32)
+        for first in range(0, len(places), ROWS_AT_ONCE):
+            cut = slice(first, first + ROWS_AT_ONCE)
+            found[:, cut] = exact.scores(queries, held.vectors.of(version, places[cut]))
+        answers |= zip(numbers, found, strict=True)
+    return [answers[number] for number in range(len(asked))]
 
 
 def first_of_each(groups: np.ndarray, count: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The server as a process: killed, stopped, misused."""
 
+import asyncio
 import json
 import signal
 import socket
@@ -15,6 +16,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from collotype.search.index import Index
+from collotype.search.server.run import listen
 from tests.small_pdf import small_pdf
 
 NEW = small_pdf([["Lighthouses blink at night"]])
@@ -69,6 +71,24 @@ def test_a_stop_finishes_the_document_that_is_being_indexed(folder: Path) -> Non
         assert process.wait(60) == 0
     assert [file.name.partition("-")[2] for file in (folder / "incoming").iterdir()] == ["two.pdf"]
     assert "one.pdf" in {document.name for document in Index.open(folder).documents()}
+
+
+def test_small_answers_are_sent_at_once() -> None:
+    """Otherwise the second half of an answer waits 40 ms for the client's word that it has the first."""
+
+    async def delays() -> bool:
+        accepted = asyncio.get_running_loop().create_future()
+        listening = listen("127.0.0.1", 0)
+        server = await asyncio.start_server(lambda _, writer: accepted.set_result(writer), sock=listening)
+        async with server:
+            _, writer = await asyncio.open_connection(*listening.getsockname())
+            answering = await accepted
+            at_once = answering.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            for one in (writer, answering):
+                one.close()
+            return not at_once
+
+    assert not asyncio.run(delays())
 
 
 @pytest.mark.parametrize(

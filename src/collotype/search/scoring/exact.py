@@ -1,7 +1,7 @@
-"""MaxSim of one query with stored pages, float32.
+"""MaxSim of queries with stored pages, float32.
 
-m query vectors of D dimensions; a page is its vectors as they are stored, fp16 or int8 [n, D], and what a stored number
-is worth.
+m vectors of D dimensions are a query; a page is its vectors as they are stored, fp16 or int8 [n, D], and what a stored
+number is worth.
 """
 
 from collections.abc import Sequence
@@ -20,30 +20,42 @@ BLOCK = 512 * 1024
 
 
 @one_thread()
-def scores(query: np.ndarray, pages: Sequence[tuple["torch.Tensor", float]]) -> np.ndarray:
-    """The score of each page, float32: the sum, over the query's vectors [m, D], of the best dot product on the page.
+def scores(queries: Sequence[np.ndarray], pages: Sequence[tuple["torch.Tensor", float]]) -> np.ndarray:
+    """The score of each page, float32 [queries, pages]: the sum, over a query's vectors [m, D], of the best dot product
+    on the page.
 
     A page without vectors scores -inf.
     """
     import torch
 
-    wanted, found = torch.from_numpy(query), np.empty(len(pages), np.float32)
     counts = np.array([len(vectors) for vectors, _ in pages], int)
     scales = np.array([scale for _, scale in pages], np.float32)
-    cuts = list(blocks(counts, BLOCK // query.shape[1]))
+    found = np.empty((len(queries), len(pages)), np.float32)
+    wanted, firsts = torch.from_numpy(np.concatenate(queries)), starts([len(query) for query in queries])
+    cuts = list(blocks(counts, BLOCK // wanted.shape[1]))
     # one place for all blocks: fresh memory costs more than the cast that fills it
-    room = torch.empty(max((counts[first:last].sum() for first, last in cuts), default=0), query.shape[1])
+    room = max((counts[first:last].sum() for first, last in cuts), default=0), wanted.shape[1]
+    stored, numbers = torch.empty(room, dtype=pages[0][0].dtype if pages else None), torch.empty(room)
     for first, last in cuts:
-        rows = room[: counts[first:last].sum()]
-        for part, (vectors, _) in zip(rows.split(counts[first:last].tolist()), pages[first:last], strict=True):
-            part.copy_(vectors)
-        found[first:last] = sum_of_best(wanted @ rows.T, counts[first:last])
+        count = counts[first:last].sum()
+        together = torch.cat([vectors for vectors, _ in pages[first:last]], out=stored[:count])
+        similarities = wanted @ numbers[:count].copy_(together).T
+        found[:, first:last] = sums_of_best(similarities.numpy(), firsts, counts[first:last])
     return found * scales
 
 
-def sum_of_best(similarities: "torch.Tensor", counts: np.ndarray) -> np.ndarray:
-    """The sums of the best of each page's columns: [m, sum of counts] to [pages]."""
-    if counts.min() and (counts == counts[0]).all():
-        return similarities.view(len(similarities), len(counts), -1).amax(2).sum(0).numpy()
-    cuts = similarities.split(counts.tolist(), dim=1)
-    return np.array([float(cut.amax(1).sum()) if cut.shape[1] else -np.inf for cut in cuts], np.float32)
+def sums_of_best(similarities: np.ndarray, firsts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Of each page's columns the best, added up over each query's rows: [sum of m, sum of counts] to [queries, pages].
+
+    Args:
+        firsts: the first row of each query; counts: the columns of each page.
+    """
+    found, some = np.full((len(firsts), len(counts)), -np.inf, np.float32), counts > 0
+    if some.any():
+        best = np.maximum.reduceat(similarities, starts(counts)[some], axis=1)
+        found[:, some] = np.add.reduceat(best, firsts, axis=0)
+    return found
+
+
+def starts(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
+    return np.cumsum(lengths) - lengths

@@ -34,8 +34,9 @@ def listen(host: str, port: int) -> socket.socket:
         UserError: the port is in use or not allowed, or the host is not this machine's.
     """
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, kind)
+        # with its protocol: only of a socket that names TCP does asyncio send what is small at once, not 40 ms later
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
     except OSError as error:
         raise UserError(f"There is no host {host!r} ({error.strerror}); give an address of this machine.") from error
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -76,12 +76,20 @@ class Service:
         return file
 
     def search(self, query: str, k: int, documents: list[str]) -> list[answers.Hit]:
-        known = self.indexed()
+        known = self.indexed() if documents else {}
         if unknown := [name for name in documents if name not in known]:
             raise missing(f"The index has no document {unknown[0][:200]!r}; GET /api/documents lists them.")
         hits = self.library.search(query, k, documents)
-        versions = {name: version(known[name].file) for name in {hit.document for hit in hits} & known.keys()}
-        return [as_answer(hit, query, versions.get(hit.document, "")) for hit in hits]
+        versions = {name: self.version(name) for name in {hit.document for hit in hits}}
+        return [as_answer(hit, query, versions[hit.document]) for hit in hits]
+
+    def version(self, name: str) -> str:
+        """Stands in a picture's address, so that a browser keeps pictures and never an outdated one."""
+        try:
+            state = self.library.file(name).stat()
+        except (UserError, OSError):
+            return ""
+        return hashlib.sha256(f"{state.st_mtime_ns} {state.st_size}".encode()).hexdigest()[:12]
 
     def documents(self) -> answers.Documents:
         known, uploads = self.indexed(), self.intake.uploads()
@@ -129,15 +137,6 @@ class Service:
 
 def missing(sentence: str) -> RefusedError:
     return RefusedError(404, "missing", sentence)
-
-
-def version(file: Path | None) -> str:
-    """Stands in a picture's address, so that a browser keeps pictures and never an outdated one."""
-    try:
-        state = file.stat() if file else None
-    except OSError:
-        state = None
-    return hashlib.sha256(f"{state.st_mtime_ns} {state.st_size}".encode()).hexdigest()[:12] if state else ""
 
 
 def as_answer(hit: pages.Hit, query: str, version: str) -> answers.Hit:

@@ -24,5 +24,5 @@ class Settings:
     """…and at once: a page of results asks for its pictures together."""
     request_s: float = 30.0
     upload_s: float = 600.0
-    at_once: int = 4
+    at_once: int = 16
     """Searches computed at the same time; others wait."""
