@@ -75,7 +75,7 @@ def test_a_run_that_is_there_is_not_touched(trained: Path) -> None:
     with pytest.raises(UserError, match="already holds a run; go on with it with --resume, delete it with --overwrite"):
         collotype.run("desk-colpali", out=trained, overrides=SMALL)
     with pytest.raises(UserError, match=r"holds a run of another recipe \(evaluate, expect, train\.seed differ\)"):
-        collotype.run("desk-colpali", out=trained, overrides={**SMALL, "train.seed": 1}, resume=True)
+        collotype.run("desk-colpali", out=trained, overrides={**SMALL, "name": "other", "train.seed": 1}, resume=True)
     assert (trained / "metrics.jsonl").read_text() == before
 
 

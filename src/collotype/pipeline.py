@@ -317,20 +317,18 @@ def choose_folder(recipe: str | Path | Recipe, out: str | Path | None, resume: b
     return Path(recipe) if is_run else None
 
 
-CUT_BY_HARDWARE = {
-    f"train.{key}"
-    for key in (
-        "micro_batch",
-        "micro_batch_tokens",
-        "shard",
-        "gradient_checkpointing",
-        "workers",
-        "checkpoint_every",
-        "keep_checkpoints",
-        "keep_best",
-    )
+NOT_SCIENCE = {
+    "name",
+    "train.micro_batch",
+    "train.micro_batch_tokens",
+    "train.shard",
+    "train.gradient_checkpointing",
+    "train.workers",
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+    "train.keep_best",
 }
-"""What may differ between a run and its continuation: how the work is cut and kept, not what is computed."""
+"""What may differ between a run and its continuation: what it is called, and how the work is cut and kept."""
 
 MARK = "# the resolved recipe of a collotype run\n"
 """The first line of a run directory's recipe.yaml: by it a run directory is known."""
@@ -379,7 +377,7 @@ def open_folder(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> 
 
 
 def require_same_science(folder: Path, before: Recipe, now: Recipe) -> None:
-    keys = sorted(key for key in differences(before.model_dump(), now.model_dump()) if key not in CUT_BY_HARDWARE)
+    keys = sorted(key for key in differences(before.model_dump(), now.model_dump()) if key not in NOT_SCIENCE)
     if keys:
         raise UserError(
             f"{folder} holds a run of another recipe ({', '.join(keys)} differ); resume it with the recipe it has "
