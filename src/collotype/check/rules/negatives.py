@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from collotype.check.case import Case
 from collotype.check.rules.rule import REPAIRED, Seen, rule, theirs
 
-BIPALI = "BiPali on ViDoRe v1: nDCG@5 34.0 instead of 58.8; desk-bipali: 0.38 instead of 0.64 (docs/lessons.md)"
+BIPALI = (
+    "BiPali on ViDoRe v1: nDCG@5 34.0 instead of 58.8; desk-bipali: 0.38 instead of 0.64, study-clip: top-1 0.044 "
+    "instead of 0.088 (docs/lessons.md)"
+)
 
 
 @theirs("per-process negatives", "will differ", "colpali issue 124", BIPALI)

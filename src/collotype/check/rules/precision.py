@@ -13,7 +13,8 @@ OF_BF16 = ("qwen2-vl", "qwen2.5-vl", "qwen3-vl", "gemma3", "idefics3", "paligemm
     "bf16 with BatchNorm",
     "will differ",
     "open_clip issue 184",
-    "time on an A100: 0.73 s a batch, 0.28 in fp16; its effect on accuracy was not published",
+    "time on an A100: 0.73 s a batch, 0.28 in fp16; its effect on accuracy was not published, and 250 steps "
+    "of study-clip show none (docs/lessons.md)",
 )
 def half_precision_in_batch_norm(case: Case) -> Iterator[Seen]:
     if case.plan.get("precision") == "bf16" and "batch_norm_group" in case.plan:
