@@ -28,7 +28,7 @@ COLOURS = ["red", "green", "orange", "gray", "yellow", "brown"]
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("clip") / "run"
     changes = {"model.size": "tiny-rn", "model.vocabulary": "clip", "model.batch_norm_group": 4, "train.batch": 8}
-    changes |= {"train.steps": 2, "train.schedule.warmup_steps": 1, "evaluate": [], "expect": []}
+    changes |= {"train.steps": 2, "train.schedule": {"name": "cosine", "warmup_steps": 1}, "evaluate": [], "expect": []}
     collotype.run("desk-clip", out=out, overrides=changes)
     return out / "model"
 

@@ -25,7 +25,7 @@ SMALL = {
     "model.batch_norm_group": 4,
     "train.batch": 16,
     "train.steps": 6,
-    "train.schedule.warmup_steps": 1,
+    "train.schedule": {"name": "cosine", "warmup_steps": 1},
     "evaluate": [],
     "expect": [],
 }
