@@ -13,7 +13,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ALL = (
-    "import_time",
+    "start_time",
     "maxsim",
     "step",
     "clip_step",

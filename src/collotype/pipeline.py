@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 
 from collotype.check.case import Case
-from collotype.check.effects import EFFECTS
+from collotype.check.effects import CUTS_THE_WORK, EFFECTS
 from collotype.check.findings import find
 from collotype.check.hardware import Hardware, named, present
 from collotype.check.plan import Plan, make_plan
@@ -46,7 +46,7 @@ from collotype.runtime.process import World, gather_objects, on_main, process_gr
 from collotype.training.engine import EMA, Hooks, Training, train, where_whole
 from collotype.training.measure import measure_step
 from collotype.training.precision import named_precision, resolve_precision
-from collotype.training.task import Task
+from collotype.training.task import Task, data_facts
 
 T = TypeVar("T")
 OF_TRAINING = "data.train.examples"
@@ -102,7 +102,7 @@ def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task, P
         UserError: whatever makes the run impossible and can be known before it.
     """
     task = task_for(recipe)
-    data, model = task.data_facts(), task.describe()
+    data, model = data_facts(task, recipe.evaluate), task.describe()
     precision = resolve_precision(recipe.train.precision, device).name
     plan = plan_of(recipe, task, world, present(device), precision, model, data, data["train"]["examples"], data)
     return task, with_findings(recipe, plan, reference_of(recipe)), data
@@ -184,12 +184,11 @@ def check(
         facts = {"train": train} if train else {}
         for number, choice in enumerate(() if evaluates_only else recipe.evaluate):
             facts |= known.ask(f"evaluate.{number}", functools.partial(task.facts_of, choice)) or {}
-        whole = not known.unknown and not evaluates_only
-        datasets = task.data_facts() if whole else None
+    whole = not known.unknown and not evaluates_only
     assumed = published_examples(recipe.data.train) or settings.get("examples")
     assumed = assumed or (reference and reference.circumstances.get(OF_TRAINING))
     examples = train.get("examples") or assumed
-    plan = plan_of(recipe, task, world, where, precision, model, facts, examples, datasets)
+    plan = plan_of(recipe, task, world, where, precision, model, facts, examples, facts if whole else None)
     plan |= {"folder": folder_facts(Path("runs") / recipe.name), "unknown": known.unknown}
     if examples and not train:
         plan["assumed"] = {"examples": "as published"}
@@ -317,17 +316,7 @@ def choose_folder(recipe: str | Path | Recipe, out: str | Path | None, resume: b
     return Path(recipe) if is_run else None
 
 
-NOT_SCIENCE = {
-    "name",
-    "train.micro_batch",
-    "train.micro_batch_tokens",
-    "train.shard",
-    "train.gradient_checkpointing",
-    "train.workers",
-    "train.checkpoint_every",
-    "train.keep_checkpoints",
-    "train.keep_best",
-}
+NOT_SCIENCE = {"name", *CUTS_THE_WORK}
 """What may differ between a run and its continuation: what it is called, and how the work is cut and kept."""
 
 MARK = "# the resolved recipe of a collotype run\n"

@@ -5,6 +5,18 @@
 
 from collotype.report.compare import Effect
 
+CUTS_THE_WORK = (
+    "train.micro_batch",
+    "train.micro_batch_tokens",
+    "train.shard",
+    "train.gradient_checkpointing",
+    "train.workers",
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+    "train.keep_best",
+)
+"""A recipe's keys that say how the work is cut and kept."""
+
 EFFECTS: tuple[Effect, ...] = (
     Effect(
         keys=(
@@ -148,20 +160,7 @@ EFFECTS: tuple[Effect, ...] = (
         source="docs/invariance.md",
     ),
     Effect(
-        keys=(
-            "processes",
-            "launch",
-            "micro_batch",
-            "shard",
-            "train.micro_batch",
-            "train.micro_batch_tokens",
-            "train.shard",
-            "train.gradient_checkpointing",
-            "train.workers",
-            "train.checkpoint_every",
-            "train.keep_checkpoints",
-            "train.keep_best",
-        ),
+        keys=("processes", "launch", "micro_batch", "shard", *CUTS_THE_WORK),
         severity="note",
         why="cuts the work and changes no number",
         source="docs/invariance.md",

@@ -1,15 +1,15 @@
 """Pages kept in memory, those asked for last: a small index is read once, a large one where it is searched."""
 
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
 from collotype.search.packing import unpack_boxes
-from collotype.search.pages import Word
+from collotype.search.pages import PageFacts, Word
 from collotype.search.store import Version, from_lists, parts
 
 if TYPE_CHECKING:
@@ -24,19 +24,8 @@ Stored = tuple["torch.Tensor", float]
 """A page's vectors as they are stored [n, D], and what a stored number is worth."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Details:
-    """What the index has of a page beside its vectors."""
-
-    document: str
-    number: int
-    digest: str
-    size: tuple[int, int]
-    metadata: str
-    """JSON."""
-    words: tuple[Word, ...]
-    boxes: np.ndarray
-    """Of its vectors, float32 [n, 4], NaN for nowhere."""
+Details = tuple[PageFacts, np.ndarray]
+"""What the index has of a page beside its vectors; the boxes are theirs."""
 
 
 class Kept(Generic[T]):
@@ -106,15 +95,13 @@ def read_details(version: Version, places: np.ndarray) -> list[Details]:
     found = []
     for place, row in enumerate(rows.select(light).to_pylist()):
         there = unpack_boxes(word_boxes[words[place] : words[place + 1]]).tolist()
-        found.append(
-            Details(
-                document=row["document"],
-                number=row["page"],
-                digest=row["digest"],
-                size=(row["width"], row["height"]),
-                metadata=row["metadata"],
-                words=tuple(Word(text, tuple(box)) for text, box in zip(row["words"], there, strict=True)),
-                boxes=unpack_boxes(boxes[starts[place] : starts[place + 1]]),
-            )
+        facts = PageFacts(
+            document=row["document"],
+            number=row["page"],
+            digest=row["digest"],
+            size=(row["width"], row["height"]),
+            metadata=json.loads(row["metadata"]),
+            words=tuple(Word(text, tuple(box)) for text, box in zip(row["words"], there, strict=True)),
         )
+        found.append((facts, unpack_boxes(boxes[starts[place] : starts[place + 1]])))
     return found

@@ -1,7 +1,7 @@
 """The index: pages in, hits with their places out."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ from collotype.search import about, side
 from collotype.search.about import About
 from collotype.search.filters import allowed
 from collotype.search.held import Held
-from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, Hit, Page, Word
+from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, Hit, Page, PageFacts
 from collotype.search.places import places, text_around
 from collotype.search.scoring import lists, signs
 from collotype.search.scoring.plan import Explanation, Plan, named
@@ -35,15 +35,9 @@ class Document:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoredPage:
+class StoredPage(PageFacts):
     """A page as the index has it."""
 
-    document: str
-    number: int
-    digest: str
-    size: tuple[int, int]
-    metadata: dict[str, Any]
-    words: tuple[Word, ...]
     encoded: EncodedPage
 
 
@@ -298,13 +292,8 @@ def stored_pages(view: View, rows: np.ndarray) -> list[StoredPage]:
     """The pages at these places of the view's catalogue."""
     return [
         StoredPage(
-            document=details.document,
-            number=details.number,
-            digest=details.digest,
-            size=details.size,
-            metadata=json.loads(details.metadata),
-            words=details.words,
-            encoded=EncodedPage((vectors.float() * scale if scale != 1 else vectors.float()).numpy(), details.boxes),
+            **{**vars(facts), "metadata": deepcopy(facts.metadata)},
+            encoded=EncodedPage((vectors.float() * scale if scale != 1 else vectors.float()).numpy(), boxes),
         )
-        for details, (vectors, scale) in zip(view.details(rows), view.pages(rows), strict=True)
+        for (facts, boxes), (vectors, scale) in zip(view.details(rows), view.pages(rows), strict=True)
     ]

@@ -23,8 +23,8 @@ class Word:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
-    """A page of a document, before it is encoded."""
+class PageFacts:
+    """A page of a document, without its looks."""
 
     document: str
     """The file's path below the folder it was indexed from, as the user knows it."""
@@ -33,8 +33,7 @@ class Page:
     digest: str
     """Of what is on the page: an unchanged page is not encoded again."""
     size: tuple[int, int]
-    """Of `picture()`, in pixels."""
-    picture: Callable[[], "Image.Image"]
+    """Of its picture, in pixels."""
     words: Sequence[Word] = ()
     """Of the text layer, in reading order; a scan has none."""
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -42,6 +41,13 @@ class Page:
     @property
     def id(self) -> str:
         return f"{self.document}#page={self.number}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page(PageFacts):
+    """As it comes in, before it is encoded."""
+
+    picture: Callable[[], "Image.Image"]
 
 
 @dataclass(frozen=True)

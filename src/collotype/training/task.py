@@ -111,11 +111,8 @@ class Task(Protocol):
 
     def negatives_per_query(self) -> int: ...
 
-    def data_facts(self) -> dict[str, Any]:
-        """Sizes and fingerprints of the training data and of every dataset that is evaluated."""
-
     def train_facts(self) -> dict[str, Any]:
-        """Those of the training data."""
+        """Sizes and fingerprints of the training data."""
 
     def facts_of(self, choice: Evaluate) -> dict[str, Any]:
         """Those of a suite's datasets, by "SUITE/DATASET"."""
@@ -143,6 +140,14 @@ class Task(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Facts of the model for the plan and the record; no weights are made."""
+
+
+def data_facts(task: Task, choices: Sequence[Evaluate]) -> dict[str, Any]:
+    """Sizes and fingerprints of the training data and of every dataset that is evaluated."""
+    facts = {"train": task.train_facts()}
+    for choice in choices:
+        facts |= task.facts_of(choice)
+    return facts
 
 
 def facts_of_sources(sources: Sequence[Source], data: Sequence[MapDataset]) -> dict[str, Any]:

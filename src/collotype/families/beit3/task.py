@@ -243,12 +243,6 @@ class Beit3Task:
     def negatives_per_query(self) -> int:
         return 0
 
-    def data_facts(self) -> dict[str, Any]:
-        facts = {"train": self.train_facts()}
-        for choice in self.recipe.evaluate:
-            facts |= self.facts_of(choice)
-        return facts
-
     def train_facts(self) -> dict[str, Any]:
         return facts_of_sources(self.recipe.data.train, self.asked)
 

@@ -234,12 +234,6 @@ class ClipTask:
     def negatives_per_query(self) -> int:
         return self.recipe.train.batch // self.recipe.negatives.processes - 1
 
-    def data_facts(self) -> dict[str, Any]:
-        facts = {"train": self.train_facts()}
-        for choice in self.recipe.evaluate:
-            facts |= self.facts_of(choice)
-        return facts
-
     def train_facts(self) -> dict[str, Any]:
         faults = counts(fault for source in self.sources for fault in source.faults)
         return facts_of_sources(self.recipe.data.train, self.captioned) | {"faults": faults}

@@ -257,15 +257,6 @@ class RetrieverTask:
         """Explicit negatives of a query, at most."""
         return max(source.negatives for source in self.recipe.data.train)
 
-    def data_facts(self) -> dict[str, Any]:
-        facts = {"train": self.train_facts()}
-        for choice in self.recipe.evaluate:
-            facts |= self.facts_of(choice)
-            averaged = averaged_names(choice.suite)
-            if averaged and set(averaged) <= set(facts):
-                facts[f"{choice.suite}/average"] = {"mean_of": averaged}
-        return facts
-
     def train_facts(self) -> dict[str, Any]:
         return facts_of_sources(self.recipe.data.train, self.sources)
 
@@ -274,6 +265,8 @@ class RetrieverTask:
         for name, subsets in groupby(self.benchmarks(choice), key=lambda benchmark: benchmark.name):
             by_subset = {benchmark.subset: sizes_of(benchmark) for benchmark in subsets}
             facts[name] = by_subset["default"] if list(by_subset) == ["default"] else by_subset
+        if (averaged := averaged_names(choice.suite)) and set(averaged) <= set(facts):
+            facts[f"{choice.suite}/average"] = {"mean_of": averaged}
         return facts
 
     def require_weights(self) -> None:
@@ -285,9 +278,8 @@ class RetrieverTask:
             raise UserError(f"{name} is not here, and its name tells no shape")
         size = self.row.sizes[self.row.published[name]]
         tokenizer = word_tokenizer([self.preset.query(""), self.preset.page_prompt], self.row.special_tokens)
-        vocabulary = tokenizer.get_vocab()
-        rows = range(len(vocabulary), size["text_config"]["vocab_size"])
-        config = self.row.configure(size, {**vocabulary, **{str(row): row for row in rows}})
+        config = self.row.configure(size, tokenizer.get_vocab())
+        config["text_config"]["vocab_size"] = size["text_config"]["vocab_size"]
         dim = self.recipe.model.dim if name.startswith("vidore/") else None
         shape = RetrieverConfig(self.row.name, config, "late", dim, self.preset)
         self.contents = Contents(shape, tokenizer, {}, name)

@@ -27,13 +27,13 @@ def sheet_benchmark(name: str, pictures: Pictures, sheets: list[Sheet]) -> Bench
     queries = {f"q{number:03d}": sheet.named for number, sheet in enumerate(sheets)}
     ids = [f"p{number:03d}" for number in range(len(sheets))]
     qrels = {
-        query: {page: 1 for page, sheet in zip(ids, sheets, strict=True) if all(map(sheet.shows, named))}
+        query: {page: 1 for page, sheet in zip(ids, sheets, strict=True) if sheet.shows(*named)}
         for query, named in queries.items()
     }
     pages = Pages(
         ids,
         image=lambda page: pictures.draw(sheets[page], f"{name}, page {ids[page]}"),
         size=lambda page: (SHEET_PX, SHEET_PX),
-        fingerprint=hashlib.sha256(f"{pictures.digest()} {HELD_OUT_SEED} {sheets}".encode()).hexdigest(),
+        fingerprint=hashlib.sha256(f"{pictures.digest} {HELD_OUT_SEED} {sheets}".encode()).hexdigest(),
     )
     return Benchmark(name, {query: " and ".join(named) for query, named in queries.items()}, pages, qrels)

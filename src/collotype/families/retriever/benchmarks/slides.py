@@ -8,7 +8,7 @@ import hashlib
 from collections import defaultdict
 
 from collotype.families.retriever.benchmarks.benchmark import Benchmark, Pages
-from collotype.families.retriever.data.slides import LANGUAGES, Deck
+from collotype.families.retriever.data.slides import Deck, packaged_decks
 from collotype.runtime import pdf
 
 LONGEST_PX = 1024
@@ -20,7 +20,7 @@ def pages_of(deck: Deck) -> Pages:
         image=lambda place: pdf.render(deck.path, place + 1, LONGEST_PX),
         size=lambda place: pdf.rendered_size(deck.path, place + 1, LONGEST_PX),
         fingerprint=hashlib.sha256(deck.path.read_bytes() + str(LONGEST_PX).encode()).hexdigest(),
-        text=lambda place: pdf.text(deck.path, place + 1),
+        text=lambda place: deck.texts[place],
         text_from="the text layer",
     )
 
@@ -41,7 +41,7 @@ def right_slides(deck: Deck) -> dict[int, set[int]]:
 
 def slide_benchmarks() -> list[Benchmark]:
     """Both datasets, a subset for the language of each deck."""
-    decks = [Deck(language) for language in LANGUAGES]
+    decks = packaged_decks()
     own = [benchmark("slides/titles", deck, [deck]) for deck in decks]
     return own + [
         benchmark("slides/translated-titles", deck, [other for other in decks if other is not deck]) for deck in decks

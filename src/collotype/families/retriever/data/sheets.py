@@ -40,8 +40,13 @@ class Sheet:
     def query(self) -> str:
         return " and ".join(self.named)
 
-    def shows(self, concept: str) -> bool:
-        return any(name == concept for name, _ in self.cells)
+    @cached_property
+    def concepts(self) -> frozenset[str]:
+        return frozenset(name for name, _ in self.cells)
+
+    def shows(self, *concepts: str) -> bool:
+        """Are all of them on it?"""
+        return self.concepts.issuperset(concepts)
 
 
 class Pictures:
@@ -87,6 +92,7 @@ class Pictures:
         """Every text a query can hold: what the vocabulary is made of."""
         return [*self.keys, "and"]
 
+    @cached_property
     def digest(self) -> str:
         content = hashlib.sha256((ASSETS / "sheets.yaml").read_bytes())
         for shard in self.shards:
@@ -181,5 +187,5 @@ class SheetPairs:
 
     def fingerprint(self) -> str:
         first = training_sheet(self.pictures, 0, self.seed)
-        facts = f"{self.pictures.digest()} {self.num_queries} {self.seed} {self.num_negatives} {first}"
+        facts = f"{self.pictures.digest} {self.num_queries} {self.seed} {self.num_negatives} {first}"
         return hashlib.sha256(facts.encode()).hexdigest()

@@ -7,7 +7,7 @@ asks, so no line that is a title or a heading is a query here, in any language.
 import hashlib
 import re
 from collections import defaultdict
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from collotype.families.retriever.data.pages import PageRef, PdfPage
@@ -41,22 +41,32 @@ class Deck:
         return [(title, page) for level, title, page in pdf.outline(self.path) if level > 0]
 
     @cached_property
+    def texts(self) -> list[str]:
+        """The text layer of every slide."""
+        return [pdf.text(self.path, page) for page in range(1, self.num_pages + 1)]
+
+    @cached_property
     def headings(self) -> list[str]:
         """The first line of every slide."""
-        texts = (pdf.text(self.path, page) for page in range(1, self.num_pages + 1))
-        return [text.partition("\n")[0].strip() for text in texts]
+        return [text.partition("\n")[0].strip() for text in self.texts]
 
     def lines(self, page: int) -> list[str]:
         """What stands below a slide's heading, without bullets and footer."""
-        below = pdf.text(self.path, page).splitlines()[1:]
+        below = self.texts[page - 1].splitlines()[1:]
         return [BULLET.sub("", line).strip() for line in below if not FOOTER.search(line)]
+
+
+@cache
+def packaged_decks() -> tuple[Deck, ...]:
+    """A deck for each language, one and the same for training and evaluation, which both read its text."""
+    return tuple(Deck(language) for language in LANGUAGES)
 
 
 class SlidePairs(RefPairs):
     """Lines that stand on one slide only, each with this slide in every language: epochs take turns."""
 
     def __init__(self, source: SlideSource):
-        self.decks = [Deck(language) for language in LANGUAGES]
+        self.decks = packaged_decks()
         self.page_px = source.page_px
         never = {title for deck in self.decks for title, _ in deck.titles}
         never |= {heading for deck in self.decks for heading in deck.headings}
