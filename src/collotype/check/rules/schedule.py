@@ -11,8 +11,8 @@ CLIP_STEPS = 2000
 
 @rule("long warm-up", "may differ", "open_clip issue 930, its maintainer's advice")
 def long_warmup(case: Case) -> Iterator[Seen]:
-    """More than 5 % of the run; of a CLIP from scratch, also more than an epoch and than was advised (a run of a few
-    hundred steps gains by half of them: docs/lessons.md). Other models from scratch are ours."""
+    """More than 5 % of the run; of a CLIP from scratch, also more than an epoch and than was advised (a run of
+    1,000 steps gained by half of them: docs/benchmarks.md). Other models from scratch are ours."""
     plan = case.plan
     part, epochs = plan["warmup_steps"] / plan["steps"], plan.get("warmup_epochs", 0)
     published = plan["warmup_steps"] == case.of_reference("train.schedule.warmup_steps")
