@@ -2,6 +2,8 @@
 
 import gc
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,6 +12,17 @@ import typer
 from collotype.cli.options import Json, Set, Smoke
 
 
+@contextmanager
+def without_collecting() -> Iterator[None]:
+    """Collecting garbage while torch is imported is a tenth of the two seconds that a check takes."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@without_collecting()
 def check(
     recipe: Annotated[
         str,
@@ -35,7 +48,6 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Show what a run will do and what will make its number differ: plan and findings. Nothing is trained."""
-    gc.disable()  # a process of two seconds: collecting garbage while torch is imported would be a tenth of it
     from rich.console import Console
 
     from collotype import pipeline
