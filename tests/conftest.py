@@ -6,9 +6,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import collotype
+
+# how long an example takes on a busy machine says nothing of the code
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 SMALL = {"train.steps": 6, "train.batch": 8, "train.checkpoint_every": 2, "evaluate": [], "expect": []}
 

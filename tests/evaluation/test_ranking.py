@@ -34,7 +34,7 @@ def test_every_metric_is_trec_evals(queries: list) -> None:
 
 
 @given(QUERY.filter(lambda query: len(query[1]) < 6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_chance_is_the_mean_over_all_orders(query: tuple) -> None:
     judged, documents = query
     orders = [dict(zip(order, range(len(order)), strict=True)) for order in permutations(documents)]

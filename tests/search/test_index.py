@@ -47,7 +47,7 @@ CHANGES = st.lists(
 
 
 @pytest.mark.filterwarnings("ignore:optimize")
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=CHANGES, precision=st.sampled_from(["fp16", "int8"]))
 def test_after_any_changes_every_plan_finds_what_is_there(tmp_path_factory, monkeypatch, changes, precision) -> None:
     index = Index.create(tmp_path_factory.mktemp("index"), **DESCRIBED, precision=precision)

@@ -11,7 +11,7 @@ from collotype.search.scoring import bits, exact
 COUNTS = st.lists(st.integers(0, 9), min_size=1, max_size=12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(counts=COUNTS, dim=st.sampled_from([1, 7, 64, 100]), block=st.integers(1, 30), seed=st.integers(0, 9))
 def test_any_cut_into_blocks_gives_the_same_scores_and_distances(counts, dim, block, seed) -> None:
     random = np.random.default_rng(seed)

@@ -18,7 +18,7 @@ from tests.families.beit3.small import pieces_tokenizer, trained_pieces
 PIECES = st.sampled_from(["what", " colour", "red ", "apple", "?", "<s>", "</s>", "<unk>", "é", "🦊", "１", "\n", "▁"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.one_of(st.text(max_size=8), PIECES), max_size=12).map("".join))
 def test_ids_are_pieces_moved_by_one_behind_a_frame_of_four(question: str) -> None:
     processor = SentencePieceProcessor(model_proto=trained_pieces())

@@ -65,7 +65,7 @@ PIECES = st.sampled_from(
 BPE = bpe_tokenizer()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.one_of(st.text(max_size=12), PIECES), max_size=12).map("".join))
 def test_ids_are_those_of_the_plain_algorithm(text: str) -> None:
     ids, cut = BPE(text)

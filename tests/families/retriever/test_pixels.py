@@ -40,7 +40,6 @@ def test_a_page_in_its_own_proportions_is_what_transformers_makes_of_it(size: tu
     torch.testing.assert_close(scaled, torch.as_tensor(np.array(expected["pixel_values"])), atol=1e-5, rtol=0)
 
 
-@settings(deadline=None)
 # from 8 tokens on: the smallest page is enlarged to 4 tokens and more, rounded up on both sides
 @given(st.integers(1, 3000), st.integers(1, 3000), st.integers(8, 1280))
 def test_the_visual_budget_is_kept_and_the_size_is_transformers(width: int, height: int, budget: int) -> None:
@@ -76,7 +75,7 @@ def tiles_of_transformers(image: Image.Image, tile_px: int, tiles: int) -> tuple
     return found["pixel_values"][0], (found["rows"][0][0], found["cols"][0][0])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 250), st.integers(1, 250), st.integers(1, 5))
 def test_a_page_is_cut_into_the_tiles_that_transformers_cuts(width: int, height: int, tiles: int) -> None:
     image, layout = noise(width, height), Split(tile_px=16, tile_tokens=2, tiles=tiles)

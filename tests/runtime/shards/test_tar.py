@@ -18,7 +18,7 @@ PATHS = st.lists(NAMES, min_size=1, max_size=5).map("/".join)
 FORMATS = st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(files=st.lists(st.tuples(PATHS, st.binary(max_size=1100), st.sampled_from("fffdl")), max_size=8), form=FORMATS)
 def test_members_are_those_of_tarfile(files: list, form: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "any.tar"
