@@ -20,6 +20,7 @@ def test_no_request_is_an_error_of_ours(address: Callable[..., str], folder: Pat
 
         @settings(
             max_examples=EXAMPLES,
+            deadline=None,
             derandomize=True,
             database=None,
             phases=[Phase.generate],
