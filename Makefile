@@ -1,10 +1,11 @@
 # install: a .venv with all that demo and tests need    demo: the main job, about four minutes on two cores
-# test: lint and tests    bench: docs/benchmarks.md's figures    lint: style only
+# test: lint, docs and tests    bench: docs/benchmarks.md's figures    lint: style and types
+# docs: the pages as a site in build/site; warnings are errors
 PYTHON ?= python3
 BIN := .venv/bin
 RUNS ?= runs
 
-.PHONY: install demo test bench lint
+.PHONY: install demo test bench lint docs
 
 install: .venv/installed
 
@@ -26,8 +27,11 @@ demo: install
 	done && \
 	exit $$status
 
-test: install lint
+test: install lint docs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 bench: install
 	$(BIN)/python benchmarks/run.py

@@ -73,17 +73,32 @@ class Listener:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run."""
+    """A finished run: its folder, and what its `record.json` says.
+
+    Examples:
+        >>> import collotype
+        >>> run = collotype.run(
+        ...     "desk-colpali", out="runs/tiny", overrides={"train.steps": 1, "evaluate": [], "expect": []}
+        ... )
+        >>> run.reproduced  # nothing was expected
+        True
+        >>> run.record["recipe"]["train"]["batch"]
+        32
+        >>> type(run.model()).__name__
+        'Retriever'
+    """
 
     folder: Path
     record: dict[str, Any]
 
     @property
     def results(self) -> Results:
+        """The metrics by dataset: {"sheets/held-out": {"ndcg_at_5": 0.995, …}}."""
         return self.record["results"]
 
     @property
     def verdict(self) -> dict[str, Any] | None:
+        """What was expected beside what came out; none where a recipe expects nothing."""
         return self.record["verdict"]
 
     @property
@@ -92,6 +107,7 @@ class Run:
         return self.verdict is None or self.verdict["reproduced"]
 
     def model(self) -> Any:
+        """The trained model, as of `load`."""
         return load(self.folder / "model")
 
 
@@ -250,11 +266,25 @@ def run(
         overrides: {"train.steps": 8, …}.
         resume: go on from the last whole checkpoint in `out`, if there is one.
         overwrite: delete the run that is in `out` first.
+        listener: is told what happens while the run goes.
         track: dashboards that are told the metrics, too (tensorboard, wandb, trackio).
         smoke: run the recipe's smoke form: tiny random weights, a few local rows.
 
+    Returns:
+        the finished run; on every process of a launcher.
+
     Raises:
         UserError: whatever the user can fix, in a sentence; what was written before is kept.
+
+    Examples:
+        Two steps instead of 1,100, without evaluation:
+
+        >>> import collotype
+        >>> run = collotype.run(
+        ...     "desk-colpali", out="runs/short", overrides={"train.steps": 2, "evaluate": [], "expect": []}
+        ... )
+        >>> sorted(path.name for path in run.folder.iterdir())[2:]
+        ['metrics.jsonl', 'model', 'recipe.yaml', 'record.json', 'report.html']
     """
     started, world, listener = time.perf_counter(), World.from_environment(), listener or Listener()
     if resume and overwrite:

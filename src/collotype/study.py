@@ -30,9 +30,14 @@ def run_study(
     own folder below `out`: VARIANT/seed-N.
 
     Args:
+        recipe: as of `run`.
         seeds: how many; none takes the study's.
+        out: the folder of all runs; `runs/NAME` if none, and `runs/NAME-seeds` without a study.
+        overrides: as of `run`.
+        smoke: as of `run`; a study has no smoke form.
         resume: finished runs are kept and not run again.
-        settings: as of `pipeline.run`.
+        listener: as of `run`.
+        settings: others of `run`, passed on to every run.
 
     Returns:
         the folder, with `study.json`, `table.md` and `report.html`, which grow with each variant; and what `study.json`
@@ -40,6 +45,15 @@ def run_study(
 
     Raises:
         UserError: as of `pipeline.run`; of all variants before the first of them runs.
+
+    Examples:
+        Two seeds of one step each:
+
+        >>> import collotype
+        >>> few = {"train.steps": 1, "evaluate": [], "expect": []}
+        >>> folder, summary = collotype.run_study("desk-colpali", seeds=2, out="runs/seeds", overrides=few)
+        >>> [run["folder"] for run in summary["variants"][0]["runs"]]
+        ['seed-42', 'seed-43']
     """
     base, world = resolve(recipe, overrides, smoke), World.from_environment()
     if base.study and smoke:

@@ -63,8 +63,25 @@ def load(source: str | Path, **options: Any) -> Any:
         options: what the model's family wants to know where the folder does not say; of a retriever `preset` and
             `base`.
 
+    Returns:
+        the family's model: a retriever has `encode_queries`, `encode_pages` and `score`; a CLIP `encode_images` and
+        `encode_texts`; a BEiT-3 `answers`.
+
     Raises:
         UserError: there is none, it is of no family that is known, weights are missing or left over.
+
+    Examples:
+        A trained page retriever; each query and page becomes one float32 tensor [num_vectors, dim]:
+
+        >>> import collotype
+        >>> from PIL import Image
+        >>> model = collotype.load("runs/desk-colpali/model")
+        >>> queries = model.encode_queries(["red apple and bicycle", "bicycle and red apple"])
+        >>> pages = model.encode_pages([Image.new("RGB", (96, 96), colour) for colour in ("white", "red", "blue")])
+        >>> len(queries), queries[0].shape[1], len(pages)
+        (2, 128, 3)
+        >>> model.score(queries, pages).shape  # [num_queries, num_pages]
+        torch.Size([2, 3])
     """
     return family(family_of(source)).load(source, **options_for(source, options))
 

@@ -12,16 +12,35 @@ from torch.utils.checkpoint import checkpoint
 
 
 def maxsim(queries: Tensor, pages: Tensor, query_mask: Tensor | None = None, page_mask: Tensor | None = None) -> Tensor:
-    """score[i, j] = sum over vectors n of query i of max over vectors s of page j of <q_in, d_js>.
+    """The late-interaction score of every query with every page (ColPali, arXiv 2407.01449, eq. 1).
+
+    `score[i, j]` is the sum over the vectors `n` of query `i` of the maximum over the vectors `s` of page `j` of the
+    dot product of `q[i, n]` and `d[j, s]`.
 
     Args:
-        queries: [B_q, T_q, D]; pages: [B_p, T_p, D].
-        query_mask: bool [B_q, T_q], true where there is a vector (all, if none); page_mask: bool [B_p, T_p].
+        queries: [B_q, T_q, D].
+        pages: [B_p, T_p, D].
+        query_mask: bool [B_q, T_q], true where there is a vector; all are, if none is given.
+        page_mask: bool [B_p, T_p], likewise.
 
     Returns:
         [B_q, B_p], float32 (float64 for float64 input). Padding never counts, so the value of a pair does not depend on
         its batch. Of equal similarities the first vector gets the gradient. A page without any vector scores -inf.
-        (ColPali, arXiv 2407.01449, eq. 1.)
+
+    Examples:
+        One query of two vectors and two pages of two vectors each:
+
+        >>> import collotype, torch
+        >>> queries = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+        >>> pages = torch.tensor([[[1.0, 0.0], [0.6, 0.8]], [[0.0, 1.0], [0.0, 0.5]]])
+        >>> collotype.maxsim(queries, pages)
+        tensor([[1.8000, 1.0000]])
+
+        The second page has only one vector, the other is padding:
+
+        >>> there = torch.tensor([[True, True], [False, True]])
+        >>> collotype.maxsim(queries, pages, page_mask=there)
+        tensor([[1.8000, 0.5000]])
     """
     # scores are float32, also where the model computes in half precision
     with torch.autocast(queries.device.type, enabled=False):

@@ -192,13 +192,27 @@ def variants_of(recipe: Recipe) -> dict[str, Recipe]:
 
 
 def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = None, smoke: bool = False) -> Recipe:
-    """The recipe of that built-in name, file or run directory, with `overrides` ({"train.steps": 8}) applied.
+    """A recipe by name or file.
 
     Args:
+        name_or_file: a built-in name, a file, or a run directory.
+        overrides: values by dotted key, {"train.steps": 8}.
         smoke: take its smoke form, before the overrides.
+
+    Returns:
+        the checked, immutable recipe, of the kind that its family has.
 
     Raises:
         UserError: no such recipe, an unknown key (with the nearest known one), a wrong type, an impossible value.
+
+    Examples:
+        >>> import collotype
+        >>> recipe = collotype.load_recipe("desk-colpali", {"train.steps": 8})
+        >>> recipe.family, recipe.train.batch, recipe.train.steps, recipe.loss.name
+        ('retriever', 32, 8, 'infonce')
+        >>> collotype.load_recipe("desk-colpali", {"train.step": 8})
+        Traceback (most recent call last):
+        collotype.runtime.errors.UserError: Recipe desk-colpali, at train: unknown key 'step'; ...
     """
     values = read_values(find_recipe(str(name_or_file)))
     return parse_recipe(overridden(values, overrides or {}, smoke), f"Recipe {name_or_file}")

@@ -344,7 +344,19 @@ class Study(Section):
 
 
 class Recipe(Section):
-    """One run: model, data, loss, schedule, evaluation, and what is expected of it. Each family has its own kind."""
+    """One run: model, data, loss, schedule, evaluation, and what is expected of it. Each family has its own kind.
+
+    Recipes are made by `load_recipe`, and are immutable pydantic models: `model_copy` makes a changed one.
+
+    Examples:
+        >>> import collotype
+        >>> recipe = collotype.load_recipe("desk-colpali")
+        >>> isinstance(recipe, collotype.Recipe), recipe.name, recipe.warmup_steps
+        (True, 'desk-colpali', 110)
+        >>> longer = recipe.model_copy(update={"train": recipe.train.model_copy(update={"steps": 2000})})
+        >>> longer.warmup_steps
+        200
+    """
 
     name: str
     family: str

@@ -2,7 +2,16 @@
 
 
 class UserError(Exception):
-    """Something the user can fix: the message says the cause, the value seen and the next step. Exit status 2."""
+    """Something the user can fix: the message says the cause, the value seen and the next step. Exit status 2.
+
+    Examples:
+        >>> import collotype
+        >>> try:
+        ...     collotype.load_recipe("desk-colpalli")
+        ... except collotype.UserError as error:
+        ...     print(str(error)[:59])
+        No recipe 'desk-colpalli': did you mean 'desk-colpali'? Giv
+    """
 
 
 class InterruptedRunError(UserError):

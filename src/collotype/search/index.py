@@ -44,9 +44,25 @@ class StoredPage(PageFacts):
 class Index:
     """Pages of documents with their vectors, in a folder. Any number of processes and threads may read and write it.
 
-    index = Index.create("library", encoder_name=encoder.name, identity=encoder.identity, dim=128, interaction="late")
-    index.add(list(zip(pages, encoder.encode_pages(pages))))
-    hits = index.search(encoder.encode_queries(["net revenue by region"])[0], k=5)
+    Vectors come from an `Encoder` (`collotype.search.encoders`), and documents are read by
+    `collotype.search.ingest.ingest`; here both are written by hand.
+
+    Examples:
+        >>> import numpy as np
+        >>> from collotype import Index
+        >>> from collotype.search.pages import EncodedPage, EncodedQuery, Page
+        >>> index = Index.create("library", encoder_name="by hand", identity="0", dim=2, interaction="late")
+        >>> page = Page(document="a.pdf", number=1, digest="d", size=(10, 20), picture=lambda: None)
+        >>> vectors = np.array([[1, 0], [0, 1]], np.float32)  # [num_vectors, dim], of unit length
+        >>> boxes = np.array([[0, 0, 1, 0.5], [0, 0.5, 1, 1]], np.float32)  # left, top, right, bottom as parts
+        >>> index.add([(page, EncodedPage(vectors, boxes))])
+        >>> query = EncodedQuery(vectors[1:], words=("low",), word_of=(0,))
+        >>> [(hit.link, hit.score) for hit in index.search(query, k=5)]
+        [('a.pdf#page=1', 1.0)]
+        >>> index.search(query)[0].places[0].box  # where on the page
+        (0.0, 0.5, 1.0, 1.0)
+        >>> index.delete("a.pdf"), len(index)
+        (1, 0)
     """
 
     def __init__(self, folder: Path, about_it: About):
@@ -164,7 +180,11 @@ class Index:
         self._write(changed, lambda catalogue: outside(catalogue, document, kept))
 
     def delete(self, document: str) -> int:
-        """Deletes a document; how many pages it had."""
+        """Deletes a document.
+
+        Returns:
+            how many pages it had.
+        """
         return self._write([], lambda catalogue: catalogue.of_document(document))
 
     def _write(self, pages: Sequence[tuple[Page, EncodedPage]], gone: Callable[[Catalogue], np.ndarray] | None) -> int:
@@ -235,6 +255,12 @@ class Index:
             documents: names, of which a page's document must be one.
             group: of each document its best page only.
             plan: "exact", "bits" or "lists" in place of the one that suits the size.
+
+        Returns:
+            hits with document, page, exact MaxSim score, and for each word of the query its best place on the page.
+
+        Raises:
+            UserError: the query's vectors are not such as the index has, or `where` names what pages do not have.
         """
         return self.explained(query, k, where=where, documents=documents, group=group, plan=plan)[0]
 
