@@ -15,6 +15,7 @@ from rich.console import Console
 from tests.conftest import SMALL, as_flags
 from tests.families.retriever.benchmarks.parquet_sets import as_png, write_table
 
+import collotype
 from collotype.cli import in_a_sentence
 from collotype.cli.terminal import compression_tables
 from collotype.families.retriever.data.sheets import ASSETS, Pictures, held_out_sheets
@@ -257,3 +258,8 @@ def test_two_processes_train_like_one(cli, tmp_path: Path) -> None:
         assert two["loss"] == pytest.approx(one["loss"], rel=1e-5)
     plan = json.loads((tmp_path / "two" / "record.json").read_text())["plan"]
     assert (plan["processes"], plan["micro_batch"], plan["negatives_per_query"]) == (2, 4, 7)
+
+
+def test_the_version_is_printed(cli) -> None:
+    done = cli("--version")
+    assert (done.returncode, done.stdout) == (0, f"collotype {collotype.__version__}\n")

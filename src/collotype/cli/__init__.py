@@ -7,10 +7,11 @@ import functools
 import re
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+import collotype
 from collotype.cli import (
     check,
     compare,
@@ -31,12 +32,26 @@ from collotype.runtime.errors import PeerError, UserError
 from collotype.runtime.leave import leave
 
 app = typer.Typer(
-    help="Train, evaluate, reproduce and serve vision-language models.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def print_version(asked: bool) -> None:
+    if asked:
+        print(f"collotype {collotype.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=print_version)
+    ] = False,
+) -> None:
+    """Train, evaluate, reproduce and serve vision-language models."""
 
 
 def in_a_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
