@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from collotype.losses.contrastive import ContrastiveLoss, Vectors, score_all
+from collotype.losses.contrastive import ContrastiveLoss, Vectors, damp_likely_positives, score_all
 from collotype.losses.named import CURRENT, NAMED, OBJECTIVES, PAPER, loss_names, make_loss
 
 
@@ -79,3 +79,10 @@ def test_names_are_found_in_their_dialect() -> None:
         make_loss("ColbertLoss", "latin")
     with pytest.raises(ValueError, match="the same in every dialect"):
         make_loss("infonce", PAPER)
+
+
+def test_what_is_damped_is_beyond_the_threshold() -> None:
+    """At threshold * s_ii itself a negative is still one."""
+    scores = torch.tensor([[2.0, 1.0, 1.25], [0.0, 2.0, 0.0], [2.5, 0.0, 2.0]])
+    damped = damp_likely_positives(scores, threshold=0.5, factor=0.5)
+    assert damped.tolist() == [[2.0, 1.0, 0.625], [0.0, 2.0, 0.0], [1.25, 0.0, 2.0]]

@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,12 @@ def test_explicit_negatives_show_one_of_the_two_named_pictures(pictures: Picture
         assert len({miss.cells for miss in misses}) == 4
     assert len(pairs.example(0, 0).negatives) == 4
     assert pairs.identities(0) == pairs.identities(0) != pairs.identities(1)
+
+
+def test_held_out_pairs_stay_the_same(pictures: Pictures) -> None:
+    """Published figures (docs/benchmarks.md) are of these queries: another tenth of the pairs would be another task."""
+    queries = [sheet.query for sheet in held_out_sheets(pictures)[:3]]
+    assert queries == ["curling stone and red apple", "japanese dolls and diving mask", "pineapple and chopsticks"]
+    assert training_sheet(pictures, 0, seed=0).query == "rugby football and stethoscope"
+    pairs = list(combinations(pictures.keys, 2))
+    assert sum(is_held_out(*pair) for pair in pairs) == 477 and len(pairs) == 4950
