@@ -111,6 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path, help="a file or folder of the package")
     parser.add_argument("--sample", type=int, help="so many mutants, drawn with seed 0, instead of all")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after as many; in a drawn order")
     parser.add_argument("tests", nargs="+")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -118,16 +119,17 @@ def main() -> None:
     files = [source] if source.is_file() else sorted(source.rglob("*.py"))
     assert not noticed(files[0], None, arguments.tests), "the tests fail without any edit"
     found = [(file, *mutant) for file in files for mutant in mutants(file)]
-    if arguments.sample and arguments.sample < len(found):
-        found = random.Random(0).sample(found, arguments.sample)
-    began, survivors = time.process_time(), []
-    for file, what, code in found:
+    drawn = random.Random(0).sample(found, min(len(found), arguments.sample or len(found)))
+    until, tried, survivors = time.monotonic() + 60 * arguments.minutes, 0, []
+    for file, what, code in drawn:
+        if time.monotonic() > until:
+            break
+        tried += 1
         if not noticed(file, code, arguments.tests):
             survivors.append(what)
             print("survived", what, flush=True)
-    spent = time.process_time() - began + sum(os.times()[2:4])
-    killed = len(found) - len(survivors)
-    print(f"{killed} of {len(found)} noticed: {killed / len(found):.0%}; {spent:.0f} CPU s")
+    killed, spent = tried - len(survivors), sum(os.times()[:4])
+    print(f"{killed} of {tried} noticed ({killed / tried:.0%}), of {len(found)} there are; {spent:.0f} CPU s")
 
 
 if __name__ == "__main__":

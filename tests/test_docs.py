@@ -55,3 +55,10 @@ def test_every_page_is_in_the_navigation() -> None:
     text = (ROOT / "mkdocs.yml").read_text()
     assert set(re.findall(r"(\S+\.md)$", text, re.MULTILINE)) == {page.name for page in (ROOT / "docs").glob("*.md")}
     assert yaml.safe_load(text)["strict"]
+
+
+def test_the_glossary_points_at_files_that_are_there() -> None:
+    rows = re.findall(r"^\| .+ \| (`.+`) \|$", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE)
+    named = [path for row in rows for path in re.findall(r"`([^`]+)`", row)]
+    assert len(named) > 60
+    assert all(any((ROOT / "src" / "collotype").glob(path.rstrip("/"))) for path in named)

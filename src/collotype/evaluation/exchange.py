@@ -28,26 +28,26 @@ def write_for_mteb(folder: Path, model: str, revision: str, measured: Sequence[M
     these numbers.
     """
     place = folder / "results" / model.replace("/", "__") / revision
-    known = [one for one in measured if one.task is not None]
-    for one in known:
+    known = [(one, one.task) for one in measured if one.task is not None]
+    for one, task in known:
         scores = [
             {
                 **rounded(metrics),
                 "main_score": round(metrics[one.headline], DECIMALS),
                 "hf_subset": subset,
-                "languages": [one.task.languages[subset]],
+                "languages": [task.languages[subset]],
             }
             for subset, metrics in one.subsets.items()
         ]
         result = {
-            "dataset_revision": one.task.revision,
-            "task_name": one.task.name,
+            "dataset_revision": task.revision,
+            "task_name": task.name,
             "mteb_version": None,
-            "scores": {one.task.split: scores},
+            "scores": {task.split: scores},
             "evaluation_time": one.facts["timing"]["total_s"],
             "kg_co2_emissions": None,
         }
-        write_json(place / f"{one.task.name}.json", result)
+        write_json(place / f"{task.name}.json", result)
     if known:
         write_json(place / "model_meta.json", {"name": model, "revision": revision, "modalities": ["image", "text"]})
 

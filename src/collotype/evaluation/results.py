@@ -135,7 +135,7 @@ class GalleryWriter:
     """Collects examples and their pictures in a folder that appears whole."""
 
     def __init__(self, folder: Path, heading: str, legend: str):
-        self.folder, self.gallery, self.images = folder, Gallery(heading, legend), {}
+        self.folder, self.gallery, self.images = folder, Gallery(heading, legend), dict[str, bytes]()
 
     def picture(self, image: Image.Image, label: str, right: bool | None = None) -> Picture:
         name = f"{len(self.images):03d}.png"

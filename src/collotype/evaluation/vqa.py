@@ -168,7 +168,7 @@ def vqa_scores(
 
 def out_of_ten(given: str | None, answers: Sequence[str]) -> int:
     """How many people gave an answer; a single person counts for all ten."""
-    return Counter(answers)[given] * (10 if len(answers) == 1 else 1)
+    return Counter[str | None](answers)[given] * (10 if len(answers) == 1 else 1)
 
 
 def mean(values: Sequence[float]) -> float:

@@ -4,6 +4,7 @@ Shapes: B_q queries, B_p pages, T_q and T_p vectors each (padded), D dimensions.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,7 +45,8 @@ def maxsim(queries: Tensor, pages: Tensor, query_mask: Tensor | None = None, pag
     """
     # scores are float32, also where the model computes in half precision
     with torch.autocast(queries.device.type, enabled=False):
-        return _MaxSim.apply(*prepared(queries, pages, query_mask, page_mask))
+        scores: Tensor = _MaxSim.apply(*prepared(queries, pages, query_mask, page_mask))
+    return scores
 
 
 def smooth_maxsim(
@@ -80,7 +82,7 @@ def prepared(
 
 class _MaxSim(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, queries, pages, query_mask, page_mask):
+    def forward(ctx: Any, queries: Tensor, pages: Tensor, query_mask: Tensor, page_mask: Tensor) -> Tensor:
         vectors, padded = queries[query_mask], not page_mask.all()
         best = vectors.new_empty(len(vectors), len(pages))
         winners = torch.empty(best.shape, dtype=torch.int32, device=best.device)
@@ -96,7 +98,7 @@ class _MaxSim(torch.autograd.Function):
         return scores.sum(dim=1)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         vectors, pages, query_mask, winners = ctx.saved_tensors
         pull = gradient[:, None, :].expand(*query_mask.shape, -1)[query_mask]
         query_gradient = page_gradient = None

@@ -5,7 +5,7 @@ and late_interaction_losses.py of 0.3.18; loss/colbert_loss.py of 0.1.x for the 
 """
 
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from collotype.losses.contrastive import ContrastiveLoss, Objective
 
@@ -13,9 +13,9 @@ CURRENT = "colpali-engine>=0.3.11"
 OLDER = "colpali-engine<=0.3.10"
 PAPER = "paper"
 
-RAW = {"temperature": 1.0}
-SHARP = {"temperature": 0.02}
-SHARP_NORMALIZED = {"temperature": 0.02, "normalize": True}
+RAW: dict[str, Any] = {"temperature": 1.0}
+SHARP: dict[str, Any] = {"temperature": 0.02}
+SHARP_NORMALIZED: dict[str, Any] = {"temperature": 0.02, "normalize": True}
 
 NAMED: dict[str, dict[str, ContrastiveLoss]] = {
     CURRENT: {
@@ -67,7 +67,7 @@ def make_loss(name: str, dialect: str | None = None, **changes: Any) -> Contrast
     if name in OBJECTIVES:
         if dialect is not None:
             raise ValueError(f"{name} is the same in every dialect; leave {dialect!r} out")
-        return ContrastiveLoss(objective=name, **changes)
+        return ContrastiveLoss(objective=cast(Objective, name), **changes)
     dialect = dialect or CURRENT
     if dialect not in NAMED:
         raise ValueError(f"no dialect {dialect!r}; there are {', '.join(NAMED)}")

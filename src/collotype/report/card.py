@@ -15,9 +15,10 @@ def find_record(model_folder: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        return json.loads(file.read_text())
+        record: dict[str, Any] = json.loads(file.read_text())
     except ValueError as error:
         raise UserError(f"{file} is damaged ({error}); copy the model's folder elsewhere, then export it.") from error
+    return record
 
 
 def card(

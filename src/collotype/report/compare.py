@@ -143,7 +143,7 @@ def same(one: Any, other: Any) -> bool:
     """Are they equal, but for the rounding of a number that was published in decimals?"""
     if isinstance(one, float) and isinstance(other, int | float):
         return math.isclose(one, other, rel_tol=1e-4)
-    return one == other
+    return bool(one == other)
 
 
 MISSING = object()

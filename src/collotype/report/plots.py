@@ -11,7 +11,7 @@ from collotype.evaluation.results import Results, display_name
 
 INK, ACCENT, SECOND, SOFT = "#1d2433", "#b8431f", "#2b5f8a", "#c9ced8"
 LINES = (ACCENT, SECOND, INK, "#6b8e23", "#8a6d3b", "#7a4b8a")
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "collotype",
     "font.family": "sans-serif",
@@ -128,12 +128,12 @@ def dots(
         bands: (expected value, tolerance) of a row.
         legend: what the colours are.
     """
-    abreast = max(len(marks) for marks in rows.values())
+    abreast, expected = max(len(marks) for marks in rows.values()), bands or {}
 
     def paint(axes: Any) -> None:
         for place, (row, marks) in enumerate(rows.items()):
-            if row in (bands or {}):
-                value, tolerance = bands[row]
+            if row in expected:
+                value, tolerance = expected[row]
                 edges = (value - tolerance, value + tolerance)
                 axes.fill_betweenx([place - 0.35, place + 0.35], *edges, color=SOFT, alpha=0.5, linewidth=0)
             for number, (mark, colour) in enumerate(zip(marks, cycle(LINES), strict=False)):

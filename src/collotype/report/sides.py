@@ -103,7 +103,9 @@ def facts_of(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def of_run(folder: Path, record: Mapping[str, Any]) -> Side:
-    plan, noise, curves = record["plan"], {}, {}
+    plan = record["plan"]
+    noise: dict[str, dict[str, float]] = {}
+    curves: dict[str, Points] = {}
     for comparison in record["verdict"]["comparisons"] if record["verdict"] else []:
         noise.setdefault(comparison["dataset"], {})[comparison["metric"]] = comparison["tolerance"]
     points = [(row["step"], row["results"]) for row in JsonLines(folder / "evaluation" / "curve.jsonl").read()]

@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 T_995 = {1: 63.657, 2: 9.925, 3: 5.841, 4: 4.604, 5: 4.032, 6: 3.707, 7: 3.499, 8: 3.355, 9: 3.250, 10: 3.169}
@@ -15,11 +16,11 @@ def spread(values: list[float]) -> dict[str, Any]:
     """
     n = len(values)
     deviation = statistics.stdev(values) if n > 1 else None
-    tolerance = T_995[min(n - 1, 10)] * deviation * math.sqrt(1 + 1 / n) if n > 1 else None
+    tolerance = T_995[min(n - 1, 10)] * deviation * math.sqrt(1 + 1 / n) if deviation is not None else None
     return {"values": values, "mean": statistics.fmean(values), "std": deviation, "tolerance": tolerance}
 
 
-def spread_of_results(results: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, dict[str, Any]]]:
+def spread_of_results(results: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, dict[str, Any]]]:
     """`spread` of every metric of every dataset, over the runs' results."""
     return {
         dataset: {metric: spread([run[dataset][metric] for run in results]) for metric in metrics}

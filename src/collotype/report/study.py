@@ -33,7 +33,7 @@ def summarise(recipe: Recipe, variants: Sequence[Variant]) -> dict[str, Any]:
     differences from the first variant, seed by seed.
     """
     first = variants[0].results
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": one.name,
             "changes": dict(one.changes),
@@ -66,7 +66,8 @@ def read_study(folder: Path) -> dict[str, Any]:
         UserError: the folder has no readable study.json.
     """
     try:
-        return json.loads((folder / "study.json").read_text())
+        study: dict[str, Any] = json.loads((folder / "study.json").read_text())
+        return study
     except (OSError, ValueError) as error:
         raise UserError(
             f"{folder} has no readable study.json ({error}); give the same command again with --resume, which runs "

@@ -57,7 +57,8 @@ def trackio(recipe: Recipe, folder: Path, done: int) -> Tracker:
 
     name = f"{folder.name}-{run_id(folder, done)}"
     client.init(project=recipe.name, name=name, resume="allow", config=recipe.model_dump())
-    return client
+    tracker: Tracker = client
+    return tracker
 
 
 def run_id(folder: Path, done: int) -> str:
@@ -96,7 +97,7 @@ class Tracking:
                     f"--track {name}: its package cannot be imported ({error}); install it with "
                     f"`pip install 'collotype[{name}]'`."
                 ) from error
-        self.names, self.trackers = names, []
+        self.names, self.trackers = names, list[Tracker]()
 
     def start(self, recipe: Recipe, folder: Path, done: int) -> None:
         self.trackers = [TRACKERS[name](recipe, folder, done) for name in self.names]

@@ -22,7 +22,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self) -> None:
-        averages, weights = list(self.averages.values()), list(self.parameters.values())
+        averages, weights = list(self.averages.values()), list[Tensor](self.parameters.values())
         torch._foreach_lerp_(averages, weights, 1 - self.decay)
 
     @contextmanager

@@ -30,7 +30,7 @@ class Loaded(NamedTuple):
     faults: list[BadExample]
 
 
-class Examples(Dataset):
+class Examples(Dataset[Any]):
     """MapDatasets as torch's DataLoader wants them; a user's error travels back from a worker as a value.
 
     Args:
@@ -48,7 +48,7 @@ class Examples(Dataset):
 
     def read(self, key: Key) -> Read:
         number, row, epoch = key
-        dataset, faults = self.datasets[number], []
+        dataset, faults = self.datasets[number], list[BadExample]()
         while True:
             try:
                 return Read(dataset.example(row, epoch), faults)
@@ -68,20 +68,22 @@ class Collate:
         self.tokens = task.tokens if budget else None
 
     def __call__(self, found: list[Read | UserError]) -> Loaded | UserError:
+        reads = list[Read]()
         for read in found:
             if isinstance(read, UserError):
                 return read
-        faults = [fault for read in found for fault in read.faults]
+            reads.append(read)
+        faults = [fault for read in reads for fault in read.faults]
         try:
-            return Loaded([self.collate(group) for group in self.groups([read.example for read in found])], faults)
+            return Loaded([self.collate(group) for group in self.groups([read.example for read in reads])], faults)
         except UserError as error:
             return error
 
     def groups(self, examples: list[Any]) -> list[list[Any]]:
         """Neighbours together: the order of a batch's outputs is that of its examples."""
-        if self.budget is None:
+        if self.budget is None or self.tokens is None:
             return [examples]
-        groups, longest = [], 0
+        groups, longest = list[list[Any]](), 0
         for example, tokens in zip(examples, self.tokens(examples), strict=True):
             longest = max(longest, tokens)
             if groups and longest * (len(groups[-1]) + 1) <= self.budget:

@@ -72,9 +72,9 @@ def whole_batch_loss(
     for part in parts:
         gradients.append(
             {
-                name: batch[name].grad[(slice(start, start + len(tensor)), *(slice(0, n) for n in tensor.shape[1:]))]
+                name: gradient[(slice(start, start + len(tensor)), *(slice(0, n) for n in tensor.shape[1:]))]
                 for name, tensor in part.items()
-                if batch[name].grad is not None
+                if (gradient := batch[name].grad) is not None
             }
         )
         start += length(part)
@@ -88,7 +88,7 @@ def sum_of_parts(
 
     Leaves in the parameters `factor` times the gradient of the own parts' share.
     """
-    total, metrics, lengths, unsound = 0.0, {}, [], []
+    total, metrics, lengths, unsound = 0.0, dict[str, float](), list[int](), list[int]()
     for outputs in parts:
         share = length(outputs) / batch_size
         part = loss({name: in_full(tensor) for name, tensor in outputs.items()})
@@ -144,4 +144,4 @@ def sum_gradients(parameters: list[nn.Parameter]) -> None:
     for parameter in needed:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-    sum_tensors([parameter.grad for parameter in needed])
+    sum_tensors([gradient for parameter in needed if (gradient := parameter.grad) is not None])

@@ -32,7 +32,7 @@ def make_optimizer(
     """
     settings = recipe.train.optimizer
     groups = parameter_groups(model, settings, blocks, head, undecayed)
-    common = {"lr": settings.lr, "betas": (settings.beta1, settings.beta2), "eps": settings.eps}
+    common: dict[str, Any] = {"lr": settings.lr, "betas": (settings.beta1, settings.beta2), "eps": settings.eps}
     if settings.name == "adamw":
         return torch.optim.AdamW(groups, **common, fused=True)
     return paged_adamw_8bit(groups, common)

@@ -18,7 +18,11 @@ class Float64(TorchFunctionMode):
     """Within it, what model code computes in float32 for accuracy (norms, softmax, rotary angles) is in float64."""
 
     def __torch_function__(
-        self, func: Callable, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         def wider(value: Any) -> Any:
             return torch.float64 if value is torch.float32 else value
@@ -40,7 +44,7 @@ class Precision:
     def frozen(self) -> torch.dtype:
         return self.autocast or self.trained
 
-    def context(self, device: torch.device) -> AbstractContextManager:
+    def context(self, device: torch.device) -> AbstractContextManager[Any]:
         """For the model's forward pass; the loss stays outside."""
         if self.trained is torch.float64:
             return Float64()
@@ -56,7 +60,7 @@ class Precision:
         return model
 
 
-PRECISIONS = {
+PRECISIONS: dict[str, Precision] = {
     precision.name: precision
     for precision in (
         Precision("fp32"),

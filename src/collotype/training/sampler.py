@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -117,9 +117,9 @@ class Order:
         return keys[:whole].view(-1, self.batch_size, 3)
 
     def _cut_distinct(self, keys: Tensor) -> Tensor:
-        coming, waiting, batches = deque(keys.tolist()), deque(), []
+        coming, waiting, batches = deque[list[int]](keys.tolist()), deque[list[int]](), list[list[list[int]]]()
         while True:
-            batch, there, again = [], set(), deque()
+            batch, there, again = list[list[int]](), set[Hashable](), deque[list[int]]()
             while len(batch) < self.batch_size and (waiting or coming):
                 key = waiting.popleft() if waiting else coming.popleft()
                 own = set(self.datasets[key[0]].identities(key[1]))

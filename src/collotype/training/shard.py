@@ -5,6 +5,7 @@ torch's modules for that take half a second to import, which a run that does not
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,7 +29,7 @@ def shard(model: nn.Module, blocks: Sequence[nn.Module], device: torch.device) -
     fully_shard(model, mesh=mesh)
 
 
-def checkpoint_activations(blocks: Sequence[nn.Module], context: Callable[[], AbstractContextManager]) -> None:
+def checkpoint_activations(blocks: Sequence[nn.Module], context: Callable[[], AbstractContextManager[Any]]) -> None:
     """Keeps only the inputs of each block for the way back (arXiv 1604.06174), in place.
 
     Non-reentrant, so gradients also reach a block whose inputs need none (frozen embeddings below LoRA). The second
