@@ -48,7 +48,7 @@ OPERATORS = {
     ast.Or: ast.And,
 }
 SECONDS = 120
-"""Of one mutant's tests; one that takes longer, as an endless loop does, is noticed."""
+"""Of processor time for one mutant's tests; one that takes longer, as an endless loop does, is noticed."""
 
 
 def edits(tree: ast.Module) -> Iterator[tuple[ast.AST, str, object]]:
@@ -98,7 +98,7 @@ def noticed(file: Path, code: CodeType | None, tests: list[str]) -> bool:
     """Do the tests fail with this code, in a process of their own?"""
     child = os.fork()
     if child == 0:
-        signal.alarm(SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
         sink = os.open(os.devnull, os.O_WRONLY)
         os.dup2(sink, 1), os.dup2(sink, 2)
         if code is not None:

@@ -111,7 +111,7 @@ class Run:
         return load(self.folder / "model")
 
 
-def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task, Plan, dict[str, Any]]:
+def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task[Any, Any], Plan, dict[str, Any]]:
     """The recipe's task, its plan on this hardware, and the facts of its data; nothing is written.
 
     Raises:
@@ -126,7 +126,7 @@ def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task, P
 
 def plan_of(
     recipe: Recipe,
-    task: Task,
+    task: Task[Any, Any],
     world: World,
     device: tuple[str, Hardware],
     precision: str | None,
@@ -404,7 +404,7 @@ def require_same_science(folder: Path, before: Recipe, now: Recipe) -> None:
         )
 
 
-def hooks_for(task: Task, recipe: Recipe, folder: Path, listener: Listener, tracking: Tracking) -> Hooks:
+def hooks_for(task: Task[Any, Any], recipe: Recipe, folder: Path, listener: Listener, tracking: Tracking) -> Hooks:
     """Tells the listener and the trackers of every step, and keeps the curve of evaluations during training."""
     curve = JsonLines(folder / "evaluation" / "curve.jsonl")
 
@@ -434,7 +434,7 @@ def hooks_for(task: Task, recipe: Recipe, folder: Path, listener: Listener, trac
 
 
 def measure(
-    task: Task,
+    task: Task[Any, Any],
     model: Any,
     choices: Sequence[Evaluate],
     world: World,
@@ -452,7 +452,9 @@ def measure(
     return [replace(one, dataset=f"{one.dataset}@{version}") for one in measured] if version else measured
 
 
-def finish(task: Task, recipe: Recipe, folder: Path, training: Training, listener: Listener, world: World) -> Results:
+def finish(
+    task: Task[Any, Any], recipe: Recipe, folder: Path, training: Training, listener: Listener, world: World
+) -> Results:
     """Saves the trained model and evaluates it on every suite; then the same with the moving averages, if there are
     some."""
 

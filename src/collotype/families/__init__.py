@@ -24,7 +24,7 @@ def family(name: str) -> Any:
     return importlib.import_module(f"collotype.families.{name}.commands")
 
 
-def task_for(recipe: Recipe) -> Task:
+def task_for(recipe: Recipe) -> Task[Any, Any]:
     """The family's task for a recipe."""
     return family(recipe.family).task(recipe)
 

@@ -11,7 +11,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,7 +79,7 @@ class Hooks:
 
 
 def train(
-    task: Task,
+    task: Task[Any, Any],
     recipe: Recipe,
     folder: Path,
     world: World,
@@ -183,7 +183,7 @@ def train(
     )
 
 
-def fingerprint_of(datasets: list[MapDataset]) -> str:
+def fingerprint_of(datasets: Sequence[MapDataset]) -> str:
     prints = [dataset.fingerprint() for dataset in datasets]
     return prints[0] if len(prints) == 1 else hashlib.sha256(" ".join(prints).encode()).hexdigest()
 
@@ -247,7 +247,7 @@ def in_words(order: Order, step: int, places: list[int]) -> str:
 class Engine:
     """A recipe's model and optimiser on this process's device, and how they take a step."""
 
-    def __init__(self, task: Task, recipe: Recipe, world: World, device: torch.device):
+    def __init__(self, task: Task[Any, Any], recipe: Recipe, world: World, device: torch.device):
         self.task, self.recipe, self.world, self.device = task, recipe, world, device
         self.precision: Precision = resolve_precision(recipe.train.precision, device)
         self.scale = LossScale.for_precision(self.precision)
@@ -264,7 +264,7 @@ class Engine:
         self.parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.ema = None if recipe.train.ema_decay is None else Ema(self.model, recipe.train.ema_decay)
 
-    def order(self, datasets: list[MapDataset]) -> Order:
+    def order(self, datasets: Sequence[MapDataset]) -> Order:
         data, settings = self.recipe.data, self.recipe.train
         return Order(
             datasets,

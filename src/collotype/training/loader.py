@@ -63,7 +63,7 @@ class Collate:
     """A task's `collate` of one micro-batch, or of several whose tokens stay within `budget`; a user's error in their
     place where an example or a batch has one. It and the datasets are all that a loader process is sent."""
 
-    def __init__(self, task: Task, budget: int | None = None):
+    def __init__(self, task: Task[Any, Any], budget: int | None = None):
         self.collate, self.budget = task.collate, budget
         self.tokens = task.tokens if budget else None
 
@@ -95,7 +95,7 @@ class Collate:
 
 
 def load(
-    task: Task,
+    task: Task[Any, Any],
     datasets: Sequence[MapDataset],
     cut: MicroBatches,
     workers: int,

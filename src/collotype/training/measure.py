@@ -15,7 +15,7 @@ from collotype.training.sampler import MicroBatches
 from collotype.training.task import Batch, Task
 
 
-def measure_step(task: Task, recipe: Recipe, world: World, device: torch.device) -> dict[str, Any]:
+def measure_step(task: Task[Any, Any], recipe: Recipe, world: World, device: torch.device) -> dict[str, Any]:
     """Loads the model and the first step's examples, and passes the first micro-batch forward and back, twice.
 
     The first time pays for what happens once.

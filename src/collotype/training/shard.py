@@ -42,13 +42,13 @@ def checkpoint_activations(blocks: Sequence[nn.Module], context: Callable[[], Ab
         )
 
 
-def whole_model(task: Task, model: nn.Module, world: World) -> nn.Module | None:
+def whole_model(task: Task[Any, Any], model: nn.Module, world: World) -> nn.Module | None:
     """A plain copy of a sharded model on the main process (none elsewhere); every process must call this."""
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
     state = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
     if not world.is_main:
         return None
-    whole = task.build()
+    whole: nn.Module = task.build()
     whole.load_state_dict(state, assign=True)
     return whole

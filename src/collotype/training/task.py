@@ -3,13 +3,18 @@
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor, nn
 
 from collotype.evaluation.results import Measured
 from collotype.recipe.schema import Evaluate, Source
 from collotype.runtime.process import ALONE, World
+
+M = TypeVar("M", bound=nn.Module)
+"""A family's model."""
+E = TypeVar("E", bound=Evaluate, contravariant=True)
+"""What a family's recipe says of an evaluation."""
 
 Outputs = dict[str, Tensor]
 """What a model gives for a micro-batch: tensors with the examples in dimension 0. Further dimensions may differ between
@@ -54,28 +59,31 @@ class MapDataset(Protocol):
         """A digest of everything that decides what the examples are."""
 
 
-class Task(Protocol):
+class Task(Protocol[M, E]):
     """One family's answers to the engine's questions, for one recipe."""
 
-    couples_examples: bool
-    """Does the loss need the whole batch at once?"""
+    @property
+    def couples_examples(self) -> bool:
+        """Does the loss need the whole batch at once?"""
 
-    batch_norm_group: int | None
-    """Examples that share the statistics of BatchNorm; none: the model has none."""
+    @property
+    def batch_norm_group(self) -> int | None:
+        """Examples that share the statistics of BatchNorm; none: the model has none."""
 
-    undecayed: Collection[str]
-    """The names of parameters without weight decay, beside all biases and norms."""
+    @property
+    def undecayed(self) -> Collection[str]:
+        """The names of parameters without weight decay, beside all biases and norms."""
 
-    def build(self) -> nn.Module:
+    def build(self) -> M:
         """The model before the first step; a function of the recipe alone."""
 
-    def blocks(self, model: nn.Module) -> list[nn.Module]:
+    def blocks(self, model: M) -> list[nn.Module]:
         """The model's repeated layers from the input on: what is sharded and recomputed piece by piece."""
 
-    def head(self, model: nn.Module) -> nn.Module | None:
+    def head(self, model: M) -> nn.Module | None:
         """What is new above the backbone, if anything."""
 
-    def datasets(self) -> list[MapDataset]:
+    def datasets(self) -> Sequence[MapDataset]:
         """The training data: a dataset for each source of the recipe."""
 
     def collate(self, examples: list[Any]) -> Batch:
@@ -85,18 +93,16 @@ class Task(Protocol):
     def tokens(self, examples: list[Any]) -> list[int]:
         """What each example costs the model, in tokens of its longest input."""
 
-    def outputs(self, model: nn.Module, batch: Batch) -> Outputs:
+    def outputs(self, model: M, batch: Batch) -> Outputs:
         """What the loss needs of the model: embeddings or logits."""
 
     def loss(self, outputs: Outputs) -> Loss:
         """On the outputs of the whole batch (of a micro-batch, if examples are not coupled); a mean over examples."""
 
-    def after_step(self, model: nn.Module) -> None:
+    def after_step(self, model: M) -> None:
         """What an optimiser step does beside the optimiser: say, keep a weight within its bounds."""
 
-    def evaluate(
-        self, model: nn.Module, choice: Evaluate, examples_to: Path | None = None, world: World = ALONE
-    ) -> list[Measured]:
+    def evaluate(self, model: M, choice: E, examples_to: Path | None = None, world: World = ALONE) -> list[Measured]:
         """The datasets of the chosen suite, measured; a few illustrated examples into the folder `examples_to`.
 
         Args:
@@ -106,7 +112,7 @@ class Task(Protocol):
     def metrics(self) -> Collection[str]:
         """The names of what its evaluations measure."""
 
-    def save(self, model: nn.Module, folder: Path) -> None:
+    def save(self, model: M, folder: Path) -> None:
         """Everything `collotype.load(folder)` needs."""
 
     def negatives_per_query(self) -> int: ...
@@ -114,7 +120,7 @@ class Task(Protocol):
     def train_facts(self) -> dict[str, Any]:
         """Sizes and fingerprints of the training data."""
 
-    def facts_of(self, choice: Evaluate) -> dict[str, Any]:
+    def facts_of(self, choice: E) -> dict[str, Any]:
         """Those of a suite's datasets, by "SUITE/DATASET"."""
 
     def require_weights(self) -> None:
@@ -142,7 +148,7 @@ class Task(Protocol):
         """Facts of the model for the plan and the record; no weights are made."""
 
 
-def data_facts(task: Task, choices: Sequence[Evaluate]) -> dict[str, Any]:
+def data_facts(task: Task[Any, Any], choices: Sequence[Evaluate]) -> dict[str, Any]:
     """Sizes and fingerprints of the training data and of every dataset that is evaluated."""
     facts = {"train": task.train_facts()}
     for choice in choices:
