@@ -27,6 +27,10 @@ class Contents:
     tensors: Mapping[str, Tensor]
     origin: str
 
+    @property
+    def row(self) -> Backbone:
+        return BACKBONES[self.config.backbone]
+
     def model(self, dtype: torch.dtype | None = torch.float32) -> Retriever:
         """The model in evaluation mode, on the CPU, in `dtype` (none: as in the file).
 
