@@ -42,6 +42,24 @@ WRAPPERS = re.compile(r"^(module\.|_orig_mod\.)+|(?<=\.)_orig_mod\.")
 """What DDP and torch.compile put before keys."""
 
 
+WEIGHTS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
+
+
+def require_there(source: str | Path) -> None:
+    """To be asked before what is not there is taken for a name of the hub's.
+
+    Raises:
+        UserError: it can only be a path, and nothing is there.
+    """
+    path, text = Path(source), str(source)
+    looks_like_path = text.startswith((".", "~", "/")) or path.suffix in WEIGHTS or len(path.parts) > 2
+    if looks_like_path and not path.exists():
+        home = "; ~ is only known to a shell, write the folder's whole path" if text.startswith("~") else ""
+        what = "file" if path.suffix in WEIGHTS else "folder or file"
+        above = next(above for above in path.absolute().parents if above.exists())
+        raise UserError(f"There is no {what} {source} (there is {above}){home}; check the path.")
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """
     Raises:

@@ -12,6 +12,7 @@ from collotype.families.clip.model import Clip
 from collotype.families.clip.tokenizer import ClipTokenizer
 from collotype.runtime.errors import UserError
 from collotype.runtime.model_folder import WRAPPERS, load_strictly, only_once, parameters_on_meta
+from collotype.runtime.soundness import unsound
 
 TEXT_PREFIX = re.compile(r"^text\.(?=(transformer|token_embedding|ln_final)\.|(positional_embedding|text_projection)$)")
 """open_clip's CustomTextCLIP keeps the captions' tower under this prefix, the plain layout beside the other."""
@@ -42,6 +43,7 @@ class Contents:
             for name, tensor in self.tensors.items()
         }
         load_strictly(model, given, self.origin, {key: key for key in model.state_dict()})
+        model.events = unsound(self.tensors, self.origin)
         return model.eval()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from collotype.families.retriever.layouts.contents import Contents
 from collotype.families.retriever.layouts.engine import PROJECTION, name_in_engine
 from collotype.families.retriever.layouts.merging import merged, parts_of
-from collotype.families.retriever.layouts.processors import visual_budget
+from collotype.families.retriever.layouts.processors import differing_budgets, visual_budget
 from collotype.families.retriever.layouts.weights import name_in_file
 from collotype.families.retriever.lora import PROJECTION as PROJECTION_MODULE
 from collotype.families.retriever.model import Retriever
@@ -85,12 +85,14 @@ def read(folder: Path, base: Contents) -> Contents:
         raise UserError(f"The adapter in {folder} adapts {which}; give the base it was trained on with --base.")
     # the processor an adapter was trained with lies beside it; the base's may allow pages of any size
     known = PRESETS.get(base.config.preset.name, base.config.preset)
-    budget = visual_budget(folder, base.row) or known.max_visual_tokens
+    budget = visual_budget(folder) or known.max_visual_tokens
     config = replace(base.config, preset=replace(base.config.preset, max_visual_tokens=budget))
     if PROJECTION in whole:
         config = replace(config, dim=len(whole[PROJECTION]))
     tokenizer = read_tokenizer(folder) if (folder / "tokenizer.json").is_file() else base.tokenizer
-    return merged(Contents(config, tokenizer, {**base.tensors, **whole}, base.origin), values, parts, origin)
+    told = (*base.events, *differing_budgets(folder))
+    base = Contents(config, tokenizer, {**base.tensors, **whole}, base.origin, told)
+    return merged(base, values, parts, origin)
 
 
 def require_known(values: Mapping[str, Any], file: Path) -> None:
