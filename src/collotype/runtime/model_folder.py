@@ -143,10 +143,7 @@ def read_state(file: Path, under: Sequence[str] = ("state_dict",), harmless: Seq
     except (pickle.UnpicklingError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "TorchScript" not in str(error):
             raise damaged(file, error) from error
-        raise UserError(
-            f"{file} holds more than tensors, and loading that could run code; save its state dict as safetensors with "
-            "the program that wrote it, and give that file."
-        ) from error
+        raise holds_code(file, isinstance(error, RuntimeError), under[0]) from error
     except Exception as error:  # whatever the bytes of a damaged file make the reader stumble over
         raise damaged(file, error) from error
     found = [name for name in under if isinstance(values, Mapping) and name in values]
@@ -156,6 +153,20 @@ def read_state(file: Path, under: Sequence[str] = ("state_dict",), harmless: Seq
             f"{file} holds no state dict of tensors; give a checkpoint with `{'` or `'.join(under)}`, or that alone."
         )
     return dict(state)
+
+
+def holds_code(file: Path, is_script: bool, member: str) -> UserError:
+    """With the command that makes of it what is read here."""
+    load = f"torch.jit.load('{file}', 'cpu').state_dict()"
+    if not is_script:
+        load = f"torch.load('{file}', 'cpu', weights_only=False)['{member}']"
+    target = file.with_suffix(".safetensors").name
+    what = "is a program (TorchScript)" if is_script else "holds more than tensors"
+    return UserError(
+        f"{file} {what}, and loading that could run code; if you trust it, convert it and give {target}: python -c "
+        f'"import torch; from safetensors.torch import save_file; save_file({{k: v.contiguous() for k, v in {load}'
+        f".items()}}, '{target}')\""
+    )
 
 
 def damaged(file: Path, error: Exception) -> UserError:

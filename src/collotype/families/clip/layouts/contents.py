@@ -18,6 +18,8 @@ TEXT_PREFIX = re.compile(r"^text\.(?=(transformer|token_embedding|ln_final)\.|(p
 """open_clip's CustomTextCLIP keeps the captions' tower under this prefix, the plain layout beside the other."""
 NOT_RUN = re.compile(r"^(input_resolution|context_length|vocab_size|attn_mask|text\.attn_mask)$")
 """Keys of published files that are no weights: numbers of OpenAI's first files, and a table made on the fly."""
+STEM = "visual.conv1.weight"
+"""What every CLIP has, and by which it is found below a prefix."""
 SCALARS = ("logit_scale", "logit_bias")
 
 
@@ -53,8 +55,12 @@ def plain(tensors: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
     Raises:
         UserError: two keys mean the same weight.
     """
-    used = {key: tensor for key, tensor in tensors.items() if not NOT_RUN.match(WRAPPERS.sub("", key))}
-    names = {key: TEXT_PREFIX.sub("", WRAPPERS.sub("", key)) for key in used}
+    bare = {key: WRAPPERS.sub("", key) for key in tensors}
+    # Lightning keeps a model under the name of its attribute: model., net., clip.
+    above = next((name.removesuffix(STEM) for name in bare.values() if name.endswith(STEM)), "")
+    bare = {key: name.removeprefix(above) for key, name in bare.items()}
+    used = {key: tensor for key, tensor in tensors.items() if not NOT_RUN.match(bare[key])}
+    names = {key: TEXT_PREFIX.sub("", bare[key]) for key in used}
     only_once(names, origin)
     named = {names[key]: tensor for key, tensor in used.items()}
     # some publishers keep the scalars as vectors of one
