@@ -14,6 +14,7 @@ from collotype.recipe.load import FAMILIES
 from collotype.recipe.schema import Evaluate
 from collotype.runtime.device import pick_device
 from collotype.runtime.errors import UserError
+from collotype.runtime.model_folder import require_there
 from collotype.runtime.process import World, process_group
 from collotype.training.precision import resolve_precision
 from collotype.training.task import Task
@@ -31,6 +32,7 @@ def task_for(recipe: Recipe) -> Task[Any, Any]:
 
 def family_of(source: str | Path) -> str:
     """Of the model in a folder, a file or a repository of the hub: the retriever's, if nothing says another."""
+    require_there(str(source).removeprefix("hf-hub:"))
     try:
         said = json.loads((Path(source) / "collotype.json").read_text()).get("family")
     except (OSError, ValueError, AttributeError):

@@ -42,6 +42,24 @@ WRAPPERS = re.compile(r"^(module\.|_orig_mod\.)+|(?<=\.)_orig_mod\.")
 """What DDP and torch.compile put before keys."""
 
 
+WEIGHTS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
+
+
+def require_there(source: str | Path) -> None:
+    """To be asked before what is not there is taken for a name of the hub's.
+
+    Raises:
+        UserError: it can only be a path, and nothing is there.
+    """
+    path, text = Path(source), str(source)
+    looks_like_path = text.startswith((".", "~", "/")) or path.suffix in WEIGHTS or len(path.parts) > 2
+    if looks_like_path and not path.exists():
+        home = "; ~ is only known to a shell, write the folder's whole path" if text.startswith("~") else ""
+        what = "file" if path.suffix in WEIGHTS else "folder or file"
+        above = next(above for above in path.absolute().parents if above.exists())
+        raise UserError(f"There is no {what} {source} (there is {above}){home}; check the path.")
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """
     Raises:
@@ -125,10 +143,7 @@ def read_state(file: Path, under: Sequence[str] = ("state_dict",), harmless: Seq
     except (pickle.UnpicklingError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "TorchScript" not in str(error):
             raise damaged(file, error) from error
-        raise UserError(
-            f"{file} holds more than tensors, and loading that could run code; save its state dict as safetensors with "
-            "the program that wrote it, and give that file."
-        ) from error
+        raise holds_code(file, isinstance(error, RuntimeError), under[0]) from error
     except Exception as error:  # whatever the bytes of a damaged file make the reader stumble over
         raise damaged(file, error) from error
     found = [name for name in under if isinstance(values, Mapping) and name in values]
@@ -138,6 +153,20 @@ def read_state(file: Path, under: Sequence[str] = ("state_dict",), harmless: Seq
             f"{file} holds no state dict of tensors; give a checkpoint with `{'` or `'.join(under)}`, or that alone."
         )
     return dict(state)
+
+
+def holds_code(file: Path, is_script: bool, member: str) -> UserError:
+    """With the command that makes of it what is read here."""
+    load = f"torch.jit.load('{file}', 'cpu').state_dict()"
+    if not is_script:
+        load = f"torch.load('{file}', 'cpu', weights_only=False)['{member}']"
+    target = file.with_suffix(".safetensors").name
+    what = "is a program (TorchScript)" if is_script else "holds more than tensors"
+    return UserError(
+        f"{file} {what}, and loading that could run code; if you trust it, convert it and give {target}: python -c "
+        f'"import torch; from safetensors.torch import save_file; save_file({{k: v.contiguous() for k, v in {load}'
+        f".items()}}, '{target}')\""
+    )
 
 
 def damaged(file: Path, error: Exception) -> UserError:

@@ -182,7 +182,7 @@ def test_an_adapter_peft_wrote_is_read_with_its_base(name: str, dialect: str, pa
     found = collotype.load(tmp_path / "adapter", preset=model.config.preset.name, base=str(tmp_path / "base"))
     # peft replaced the layers of the backbone themselves, so the model computes with the adapter now
     model.custom_text_proj = adapted.base_model.model.custom_text_proj
-    assert found.config.lora.rank == 4 and "custom_text_proj" in found.config.lora.targets
+    assert found.config.lora is None
     same(model.eval(), found, pages, atol=1e-6)
     assert not torch.equal(found.encode_queries(QUERIES)[0], make(name).encode_queries(QUERIES)[0])
 
@@ -213,7 +213,7 @@ def test_an_adapted_model_is_kept_exactly_and_merged_on_export(adapted, pages: l
 
 def test_an_exported_adapter_is_one_for_peft_too(adapted, pages: list, tmp_path: Path) -> None:
     export(adapted, "engine-adapter", tmp_path / "out", "card")
-    same(adapted, collotype.load(tmp_path / "out" / "adapter", preset="colpali-transformers"), pages)
+    same(adapted, collotype.load(tmp_path / "out" / "adapter", preset="colpali-transformers"), pages, atol=1e-6)
     base = collotype.load(tmp_path / "out" / "base", preset="colpali-transformers")
     theirs = peft.PeftModel.from_pretrained(Engine(base), tmp_path / "out" / "adapter")
     assert theirs.peft_config["default"].r == 2
@@ -256,8 +256,8 @@ def test_half_an_adapter_is_refused(adapted, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"1 tensors are missing .*lora_B"):
         collotype.load(tmp_path / "out" / "adapter", preset="colpali-transformers")
     settings = tmp_path / "out" / "adapter" / "adapter_config.json"
-    settings.write_text(json.dumps({**json.loads(settings.read_text()), "use_dora": True}))
-    with pytest.raises(UserError, match="use_dora = True"):
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "use_qalora": True}))
+    with pytest.raises(UserError, match="use_qalora = True"):
         collotype.load(tmp_path / "out" / "adapter", preset="colpali-transformers")
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from pyarrow.parquet import write_table
 
 from collotype.runtime.errors import UserError
-from collotype.runtime.tables import PictureColumn, open_table, parquet
+from collotype.runtime.tables import ParquetTable, PictureColumn, open_table, parquet
 
 
 def picture(number: int) -> bytes:
@@ -72,3 +72,35 @@ def test_what_is_not_there_or_damaged_is_named(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"t.parquet cannot be read as parquet"):
         open_table(str(path)).values("text")
+
+
+def variants() -> dict[str, tuple[pa.DataType, pa.DataType]]:
+    """(type of texts, type of pictures) in Arrow's ways to store them."""
+    return {
+        "plain": (pa.string(), pa.binary()),
+        "large": (pa.large_string(), pa.large_binary()),
+        "views": (pa.string_view(), pa.binary_view()),
+        "dictionary": (pa.dictionary(pa.int32(), pa.string()), pa.dictionary(pa.int32(), pa.binary())),
+        "struct": (pa.string(), pa.struct([("bytes", pa.binary_view()), ("path", pa.string_view())])),
+        "fixed size": (pa.string(), pa.binary(4)),
+    }
+
+
+@pytest.mark.parametrize("kind", variants())
+@pytest.mark.parametrize("listed", [None, pa.list_, pa.large_list, lambda kind: pa.list_(kind, 1)])
+def test_every_arrow_type_of_texts_and_pictures_is_read(kind: str, listed, tmp_path: Path) -> None:
+    text, picture = variants()[kind]
+    contents = [b"\x89PNG", b"\xff\xd8\xff\xe0"]
+    cells = [{"bytes": content, "path": "p"} for content in contents] if kind == "struct" else contents
+    if listed:
+        cells, picture = [[cell] for cell in cells], listed(picture)
+    try:
+        table = pa.table({"query": pa.array(["a", "b"], text), "image": pa.array(cells, picture)})
+        write_table(table, tmp_path / "t.parquet")
+    except pa.ArrowNotImplementedError as error:
+        pytest.skip(f"pyarrow does not write it: {error}")
+    read = ParquetTable([tmp_path / "t.parquet"])
+    assert read.values("query") == ["a", "b"]
+    assert read.embeds("image") == ("list" if listed else "one") and read.embeds("query") is None
+    assert [read.cell(row, "image") for row in (1, 0)] == cells[::-1] and list(read.stream("image")) == cells
+    assert len(read.digest(["query", "image"])) == 64

@@ -97,3 +97,19 @@ def test_files_of_other_columns_do_not_make_one_table(tmp_path: Path) -> None:
     write_table(pa.table({"url": ["x"]}), tmp_path / "train-00001-of-00002.parquet")
     with pytest.raises(UserError, match=r"has the columns url, and .* has filepath, title; put them into different"):
         open_table(str(tmp_path))
+
+
+def test_one_json_list_is_a_table(tmp_path: Path) -> None:
+    file = tmp_path / "vqa.json"
+    file.write_text(json.dumps([{"question": "what?", "answers": ["a", "b"]}, {"question": "who?"}], indent=2))
+    table = open_table(str(file))
+    assert table.values("question") == ["what?", "who?"] and table.cell(1, "answers") is None
+    assert table.where(1) == f"{file}, item 1"
+    for content, problem in (
+        ('{"data": []}', "holds no list of objects"),
+        ("[1]", "item 0 is no object"),
+        ("[", "is no JSON"),
+    ):
+        file.write_text(content)
+        with pytest.raises(UserError, match=problem):
+            open_table(str(file))

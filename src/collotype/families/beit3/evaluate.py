@@ -61,7 +61,7 @@ def evaluate(
         raise UserError(
             f"Nobody's answers to {benchmark.name} are known, so all that comes of it is a file; name --out."
         )
-    events = too_long(benchmark, model.tokenizer)
+    events = [*model.events, *too_long(benchmark, model.tokenizer)]
     reset_peak_memory(model.device)
     digest, answering = model.digest(), Answering(model, benchmark, batch_tokens)
     key = {"model": digest, "questions": benchmark.fingerprint, "device": computed_on(model.device)}

@@ -6,6 +6,7 @@ Shapes: B pairs of picture and question, P = 1 + patches, T tokens, S side of a 
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from PIL import Image
@@ -125,6 +126,9 @@ class Beit3(nn.Module):
     Args:
         answer_list: the answers' names; none: they are known by number only.
     """
+
+    events: Sequence[dict[str, Any]] = ()
+    """What its file is to be told for."""
 
     def __init__(
         self,

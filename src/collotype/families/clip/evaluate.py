@@ -56,7 +56,7 @@ def evaluate(
     for benchmark in benchmarks:
         reset_peak_memory(model.device)
         started = time.perf_counter()
-        events = benchmark.events()
+        events = [*model.events, *benchmark.events()]
         if isinstance(benchmark, Classification):
             found, faults = classify(model, benchmark, world)
             events += unread(faults, "count as misses")

@@ -6,6 +6,7 @@ Shapes: B pictures or captions, T tokens, S side of a picture in pixels, D embed
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from PIL import Image
@@ -26,6 +27,9 @@ IMAGE_BATCH, TEXT_BATCH = 64, 256
 class Clip(nn.Module):
     """Embeddings are L2-normalised, float32 whatever the towers compute in. Parameters have the names of published
     checkpoints."""
+
+    events: Sequence[dict[str, Any]] = ()
+    """What its file is to be told for."""
 
     def __init__(self, config: ClipConfig, tokenizer: ClipTokenizer | None = None):
         super().__init__()

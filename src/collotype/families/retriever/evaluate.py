@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from hashlib import blake2b
 from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +24,7 @@ from collotype.families.retriever.token_pooling import Pooling
 from collotype.report.heatmap import enlarge, light_up
 from collotype.runtime.device import computed_on, peak_memory, reset_peak_memory
 from collotype.runtime.errors import UserError
+from collotype.runtime.pictures import digest
 from collotype.runtime.process import ALONE, World, gathered, on_main, over_blocks
 
 SHOWN_QUERIES, SHOWN_PAGES = 4, 3
@@ -83,7 +85,8 @@ class VectorSearch:
     def events(self, queries: Sequence[str]) -> tuple[Event, ...]:
         processor = self.model.processor
         long = [text for text in queries if processor.is_too_long(text)]
-        return event("queries cut", len(long), f"they have more than {processor.max_query_tokens} tokens")
+        cut = event("queries cut", len(long), f"they have more than {processor.max_query_tokens} tokens")
+        return (*self.model.events, *cut)
 
     def scores(self, queries: Sequence[str], pages: Pages, world: World) -> Tensor:
         model, device = self.model, computed_on(self.model.device)
@@ -101,11 +104,35 @@ class VectorSearch:
             sizes = [pages.size(page) for page in block]
             make = lambda: model.encode_pages_from(sizes, lambda k: pages.image(block[k]), self.batch_tokens)  # noqa: E731
             found = self.cache.vectors("pages", page_key, block.start, make)
+            require_different(found, block, pages)
             found = self.pooling(found) if self.pooling else found
             self.vectors_per_page += map(len, found)
             return model.score(vectors, found)
 
         return torch.cat(over_blocks(len(pages), world, scores_of), dim=1)
+
+
+def require_different(vectors: Sequence[Tensor], block: range, pages: Pages) -> None:
+    """
+    Raises:
+        UserError: most of these pages share their embedding with another, and their pictures are not the same.
+    """
+    first: dict[bytes, int] = {}
+    alike = {place: first.setdefault(digest_of(found), place) for place, found in zip(block, vectors, strict=True)}
+    if len(first) * 2 > len(block) or len(block) < 2:
+        return
+    shown = {place: digest(pages.image(place)) for place in block}
+    if len(first) * 2 <= len(set(shown.values())):
+        one, other = next((one, other) for other, one in alike.items() if shown[one] != shown[other])
+        raise UserError(
+            f"{len(block)} pages have {len(first)} different embeddings: {pages.ids[one]} and {pages.ids[other]} are "
+            "other pictures with the same one, so the model does not see them; its weights are not sound (a layer of "
+            "zeros, say): load another copy."
+        )
+
+
+def digest_of(vectors: Tensor) -> bytes:
+    return blake2b(f"{tuple(vectors.shape)}".encode() + vectors.contiguous().numpy().tobytes(), digest_size=16).digest()
 
 
 @dataclass(frozen=True)

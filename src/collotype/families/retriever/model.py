@@ -53,6 +53,9 @@ class Retriever(nn.Module):
     """Late interaction (every token a vector: ColPali, ColQwen2) or a single vector (the mean: BiPali; the last token:
     BiQwen2), L2-normalised."""
 
+    events: Sequence[dict[str, Any]] = ()
+    """What its files are to be told for."""
+
     def __init__(self, config: RetrieverConfig, processor: Processor | None = None):
         super().__init__()
         self.config, self.processor = config, processor

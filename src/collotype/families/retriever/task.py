@@ -33,6 +33,7 @@ from collotype.losses.named import OBJECTIVES, make_loss
 from collotype.recipe.retriever import RetrieverEvaluate, RetrieverLoss, RetrieverRecipe
 from collotype.runtime.digest import state_digest
 from collotype.runtime.errors import UserError
+from collotype.runtime.model_folder import require_there
 from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
 from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
@@ -52,6 +53,8 @@ class RetrieverTask:
 
     def __init__(self, recipe: RetrieverRecipe):
         self.recipe = recipe
+        self.loaded: list[dict[str, Any]] = []
+        """What is told of the weights that training started from."""
         self._benchmarks: dict[str, list[Benchmark]] = {}
         self.preset = find_preset(recipe.model.preset)
         self.row = find_backbone(recipe.model.backbone, recipe.model.size)
@@ -71,6 +74,7 @@ class RetrieverTask:
         wanted = self.recipe.model
         if wanted.weights is None:
             return None
+        require_there(wanted.weights)
         found = read(wanted.weights, wanted.preset, wanted.base, to_train=True)
         for name, said, there in (
             ("backbone", wanted.backbone, found.config.backbone),
@@ -140,7 +144,9 @@ class RetrieverTask:
             tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(PROJECTION)}
         elif self.has_new_projection:
             tensors |= {f"{PROJECTION}.{name}": tensor for name, tensor in self.new_projection().state_dict().items()}
-        return Contents(self.config, self.tokenizer, tensors, found.origin).model(None)
+        model = Contents(self.config, self.tokenizer, tensors, found.origin, found.events).model(None)
+        self.loaded = list(model.events)
+        return model
 
     @property
     def has_new_projection(self) -> bool:
@@ -285,8 +291,9 @@ class RetrieverTask:
         self.contents = Contents(shape, tokenizer, {}, name)
 
     def events(self, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Queries that are longer than `max_query_tokens`, and so are cut."""
-        kind, found = f"queries cut to {self.processor.max_query_tokens} tokens", []
+        """What the weights it started from are told for, and queries that are longer than `max_query_tokens`, and so
+        are cut."""
+        kind, found = f"queries cut to {self.processor.max_query_tokens} tokens", self.loaded.copy()
         for number, source in enumerate(self.sources):
             rows = [row for row, text in enumerate(source.texts()) if self.processor.is_too_long(text)]
             if rows:

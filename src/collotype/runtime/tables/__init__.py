@@ -5,7 +5,15 @@ from pathlib import Path
 
 from collotype.runtime.tables.files import find_table, find_tables
 from collotype.runtime.tables.pictures import PictureColumn
-from collotype.runtime.tables.table import CsvTable, JsonLinesTable, ParquetTable, Table, find_column, need_column
+from collotype.runtime.tables.table import (
+    CsvTable,
+    JsonLinesTable,
+    JsonTable,
+    ParquetTable,
+    Table,
+    find_column,
+    need_column,
+)
 
 
 def open_table(path: str, split: str = "train", subset: str | None = None, separator: str | None = None) -> Table:
@@ -14,6 +22,9 @@ def open_table(path: str, split: str = "train", subset: str | None = None, separ
     Raises:
         UserError: there is none, or its files are damaged or of different columns.
     """
+    place = Path(path).expanduser()
+    if place.suffix == ".json" and place.is_file():
+        return JsonTable(place)
     return open_files(find_table(path, split, subset), separator)
 
 
@@ -30,6 +41,7 @@ def open_files(files: Sequence[Path], separator: str | None = None) -> Table:
 __all__ = [
     "CsvTable",
     "JsonLinesTable",
+    "JsonTable",
     "ParquetTable",
     "PictureColumn",
     "Table",

@@ -183,16 +183,27 @@ def sizes_of_groups(path: Path, columns: Iterable[str]) -> list[list[int]]:
 
 
 def holds_pictures(kind: "pa.DataType") -> bool:
-    """Is this type bytes, {bytes, path}, or a list of either?"""
+    """Is this type bytes, {bytes, path}, or a list of either, in any of Arrow's ways to store them?"""
     import pyarrow as pa
 
-    kind = kind.value_type if is_list(kind) else kind
+    kind = inner(kind)
     if pa.types.is_struct(kind):
         return "bytes" in {kind.field(place).name for place in range(kind.num_fields)}
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    binary = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
+    return any(is_kind(kind) for is_kind in binary)
+
+
+def inner(kind: "pa.DataType") -> "pa.DataType":
+    """What the elements of a list are, and what a dictionary or an extension stores."""
+    import pyarrow as pa
+
+    while is_list(kind) or pa.types.is_dictionary(kind) or isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind.value_type
+    return kind
 
 
 def is_list(kind: "pa.DataType") -> bool:
     import pyarrow as pa
 
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(is_kind(kind) for is_kind in (*lists, pa.types.is_list_view, pa.types.is_large_list_view))

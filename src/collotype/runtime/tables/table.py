@@ -124,7 +124,7 @@ class ParquetTable:
             content.update(f"{file.name} {parquet.sizes_of_groups(file, known)}".encode())
         for column in known:
             if not self.embeds(column):
-                content.update(json.dumps(self.values(column)).encode())
+                content.update(json.dumps(self.values(column), default=repr).encode())
         return content.hexdigest()
 
 
@@ -136,13 +136,16 @@ class JsonLinesTable:
     """
 
     def __init__(self, path: Path):
-        self.files, self._rows = [path], []
-        content = read_text(path)
+        self.files, content = [path], read_text(path)
         self.content_sha256 = hashlib.sha256(content.encode()).hexdigest()
+        self._rows = list(self._read(content))
+        self.columns = list(dict.fromkeys(name for _, row in self._rows for name in row))
+
+    def _read(self, content: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        """(number of the line, the object in it)."""
         for number, line in enumerate(content.split("\n"), start=1):
             if line.strip():
-                self._rows.append((number, self._object(number, line)))
-        self.columns = list(dict.fromkeys(name for _, row in self._rows for name in row))
+                yield number, self._object(number, line)
 
     def _object(self, number: int, line: str) -> dict[str, Any]:
         try:
@@ -176,6 +179,29 @@ class JsonLinesTable:
 
     def digest(self, columns: Iterable[str]) -> str:
         return self.content_sha256
+
+
+class JsonTable(JsonLinesTable):
+    """One JSON list of objects.
+
+    Raises:
+        UserError: the file cannot be read, or holds something else.
+    """
+
+    def _read(self, content: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        try:
+            rows = json.loads(content)
+        except ValueError as error:
+            raise UserError(f"{self.files[0]} is no JSON ({error}); correct it.") from error
+        if not isinstance(rows, list):
+            raise UserError(f"{self.files[0]} holds no list of objects, but {content[:40]!r}; give one, or JSON lines.")
+        for number, row in enumerate(rows):
+            if not isinstance(row, dict):
+                raise UserError(f"{self.files[0]}, item {number} is no object in braces, but {row!r:.40}; correct it.")
+            yield number, row
+
+    def where(self, row: int) -> str:
+        return f"{self.files[0]}, item {row}"
 
 
 class CsvTable:

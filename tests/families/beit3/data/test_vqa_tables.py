@@ -134,12 +134,12 @@ def test_parquet_maps_and_structs_of_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "told"),
     [
-        ({"question": " "}, "line 1 has no question"),
-        ({"image": None}, "line 1 names no picture"),
+        ({"question": " "}, "line 1, column question is ' '"),
+        ({"image": None}, "line 1, column image is empty"),
         ({"answers": ["red", "blue"]}, "line 1 has 2 people's answers"),
-        ({"answers": [True]}, "give a text, a list of them, or {answer: count}"),
-        ({"answers": "[red"}, "give a text"),
-        ({"answers": {"red": "many"}}, "give a text"),
+        ({"answers": [True]}, "not a text, a list of them, or {answer: count}"),
+        ({"answers": "[red"}, "not a text, a list"),
+        ({"answers": {"red": "many"}}, "not a text, a list"),
         ({"id": 10**30}, "question id 10+, which is too large"),
     ],
 )
@@ -151,7 +151,7 @@ def test_rows_that_cannot_be_used_are_named(tmp_path: Path, row: dict, told: str
 def test_columns_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no column 'question' or 'query'"):
         lines(tmp_path, {"image": "a.png"})
-    with pytest.raises(UserError, match="must hold integers"):
+    with pytest.raises(UserError, match=r"column name is 'first' .*whole number"):
         lines(tmp_path, {**ASKED, "name": "first"}, id_column="name")
     with pytest.raises(UserError, match="1 questions with an id that another has, 4 the first"):
         lines(tmp_path, {**ASKED, "id": 4}, {**ASKED, "id": 4})

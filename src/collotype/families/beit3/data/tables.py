@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from array import array
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
@@ -14,6 +15,7 @@ from collotype.families.beit3.data.pictures import PictureFiles, Pictures, Table
 from collotype.families.beit3.data.questions import Questions, Row, Source
 from collotype.runtime.errors import UserError
 from collotype.runtime.tables import Table, find_column, need_column
+from collotype.runtime.tables.cells import cells, wrong_cell
 
 PICTURE_COLUMNS = ("image", "picture", "image_path", "path", "filepath")
 QUESTION_COLUMNS, ANSWER_COLUMNS = ("question", "query"), ("answers", "answer")
@@ -36,7 +38,7 @@ def read_table(
 
     Args:
         picture_column, question_column, answer_column: none: the first of the usual names that is there.
-        id_column: of integers; none: the first of the usual names that has integers, else rows count from 0.
+        id_column: of integers; none: the first of the usual names, else (and where it has texts) rows count from 0.
 
     Raises:
         UserError: a column is missing, a row has no picture or question, two have one id, or a row has answers of two
@@ -58,8 +60,8 @@ def read_table(
         kinds = zip(*(table.stream(name) if name else [""] * len(table) for name in types), strict=True)
         for row, ((number, text, shown), said, kind) in enumerate(zip(cells, answers, kinds, strict=True)):
             if not isinstance(text, str) or not text.strip():
-                raise UserError(f"{table.where(row)} has no question; fill it in or remove the row.")
-            people = people_of(said, table, row)
+                raise wrong_cell(table, row, question, text, "a question")
+            people = people_of(said, table, row, answer)
             if people:
                 most_frequent[max(people, key=people.__getitem__)] += 1
             known = writer.append(Answered(people, *(str(name or "") for name in kind))) if people else -1
@@ -97,7 +99,7 @@ class TablePicturesSeen:
         for row, cell in enumerate(self.table.stream(self.column)):
             path = cell.get("path") if isinstance(cell, Mapping) else cell
             if not path or not isinstance(path, str):
-                raise UserError(f"{self.table.where(row)} names no picture; fill it in or remove the row.")
+                raise wrong_cell(self.table, row, self.column, path, "a picture's path")
             folder = self.table.place(row)[0].parent
             yield path if folder == self.root else os.path.relpath(folder / path, self.root)
 
@@ -115,23 +117,19 @@ def ids_of(table: Table, column: str | None) -> list[int]:
     name = need_column(table, column) if column else find_column(table, *ID_COLUMNS)
     if name is None:
         return list(range(len(table)))
-    try:
-        return [integer(value) for value in table.values(name)]
-    except (TypeError, ValueError) as error:
-        if column is None:
-            return list(range(len(table)))
-        raise UserError(
-            f"The column {column!r} of {table.files[0]} must hold integers ({error}); name another."
-        ) from error
+    values = table.values(name)
+    if column is None and all(isinstance(value, str) and not value.isdecimal() for value in values):
+        return list(range(len(table)))
+    return cells(table, name, integer, f"a whole number, as an id of {table.files[0].name} has to be")
 
 
 def integer(value: Any) -> int:
-    if isinstance(value, float | bool):
-        raise ValueError(f"{value!r} is none")
+    if isinstance(value, bool) or not re.fullmatch(r"-?\d+", str(value)):
+        raise ValueError
     return int(value)
 
 
-def people_of(cell: Any, table: Table, row: int) -> dict[str, int]:
+def people_of(cell: Any, table: Table, row: int, column: str | None) -> dict[str, int]:
     """How many gave each answer, in order of first occurrence; ONLY where one person was asked.
 
     Raises:
@@ -140,9 +138,7 @@ def people_of(cell: Any, table: Table, row: int) -> dict[str, int]:
     try:
         counts = counts_of(cell)
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{table.where(row)} has the answers {str(cell)[:60]!r}; give a text, a list of them, or {{answer: count}}."
-        ) from error
+        raise wrong_cell(table, row, column, cell, "a text, a list of them, or {answer: count}") from error
     people = sum(counts.values())
     if people == 1:
         return dict.fromkeys(counts, ONLY)
@@ -170,6 +166,6 @@ def counts_of(cell: Any) -> dict[str, int]:
 
 
 def text_of(answer: Any) -> str:
-    if isinstance(answer, bool) or not isinstance(answer, str | int | float):
+    if isinstance(answer, bool) or not isinstance(answer, str | int | float) or answer != answer:
         raise TypeError(f"{answer!r} is no text")
     return str(answer)

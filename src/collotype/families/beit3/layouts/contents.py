@@ -14,6 +14,7 @@ from collotype.families.beit3.model import Beit3, Pooler, answer_head, initializ
 from collotype.families.beit3.tokenizer import Beit3Tokenizer
 from collotype.runtime.errors import UserError
 from collotype.runtime.model_folder import load_strictly, parameters_on_meta
+from collotype.runtime.soundness import unsound
 
 PLACES = "beit3.encoder.embed_positions.A.weight"
 HEAD = ("pooler.", "head.")
@@ -62,6 +63,7 @@ class Contents:
             for name, tensor in tensors.items()
         }
         load_strictly(model, given, self.origin, {key: key for key in model.state_dict()})
+        model.events = unsound(self.tensors, self.origin)
         return model.eval()
 
     def with_answers(self, answers: Sequence[str]) -> "Contents":

@@ -12,11 +12,14 @@ from collotype.families.clip.model import Clip
 from collotype.families.clip.tokenizer import ClipTokenizer
 from collotype.runtime.errors import UserError
 from collotype.runtime.model_folder import WRAPPERS, load_strictly, only_once, parameters_on_meta
+from collotype.runtime.soundness import unsound
 
 TEXT_PREFIX = re.compile(r"^text\.(?=(transformer|token_embedding|ln_final)\.|(positional_embedding|text_projection)$)")
 """open_clip's CustomTextCLIP keeps the captions' tower under this prefix, the plain layout beside the other."""
 NOT_RUN = re.compile(r"^(input_resolution|context_length|vocab_size|attn_mask|text\.attn_mask)$")
 """Keys of published files that are no weights: numbers of OpenAI's first files, and a table made on the fly."""
+STEM = "visual.conv1.weight"
+"""What every CLIP has, and by which it is found below a prefix."""
 SCALARS = ("logit_scale", "logit_bias")
 
 
@@ -42,6 +45,7 @@ class Contents:
             for name, tensor in self.tensors.items()
         }
         load_strictly(model, given, self.origin, {key: key for key in model.state_dict()})
+        model.events = unsound(self.tensors, self.origin)
         return model.eval()
 
 
@@ -51,8 +55,12 @@ def plain(tensors: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
     Raises:
         UserError: two keys mean the same weight.
     """
-    used = {key: tensor for key, tensor in tensors.items() if not NOT_RUN.match(WRAPPERS.sub("", key))}
-    names = {key: TEXT_PREFIX.sub("", WRAPPERS.sub("", key)) for key in used}
+    bare = {key: WRAPPERS.sub("", key) for key in tensors}
+    # Lightning keeps a model under the name of its attribute: model., net., clip.
+    above = next((name.removesuffix(STEM) for name in bare.values() if name.endswith(STEM)), "")
+    bare = {key: name.removeprefix(above) for key, name in bare.items()}
+    used = {key: tensor for key, tensor in tensors.items() if not NOT_RUN.match(bare[key])}
+    names = {key: TEXT_PREFIX.sub("", bare[key]) for key in used}
     only_once(names, origin)
     named = {names[key]: tensor for key, tensor in used.items()}
     # some publishers keep the scalars as vectors of one

@@ -64,6 +64,7 @@ def layout(config: Mapping[str, Any], budget: int | None) -> Square:
 
 
 ROW = Backbone(
+    zero_norms=r"language_model\..*norm\.weight$",
     name="gemma3",
     model_type="gemma3",
     sizes={"tiny": TINY},

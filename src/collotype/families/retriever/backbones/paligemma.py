@@ -115,6 +115,7 @@ ROW = Backbone(
     processor="PaliGemmaProcessor",
     image_token="<image>",
     pad_token="<pad>",
+    zero_norms=r"language_model\..*norm\.weight$",
     key_rules=(
         (r"^base_model\.model\.", ""),
         (r"^embedding_proj_layer\.", "custom_text_proj."),

@@ -49,6 +49,8 @@ class Backbone:
     key_rules: tuple[tuple[str, str], ...]
     """(pattern, replacement) pairs, applied in turn, that give a key of any published layout or transformers version
     its canonical name."""
+    zero_norms: str = ""
+    """A pattern of scales whose layer adds one to them, so that zeros are where they start."""
     published: Mapping[str, str] = field(default_factory=dict)
     """Repositories of the hub, and the size that their weights have."""
     processor: str | None = None

@@ -7,7 +7,7 @@ from pathlib import Path
 from collotype.evaluation.results import MtebTask
 from collotype.families.retriever.benchmarks.benchmark import HEADLINE, Benchmark, Counting, Pages, event
 from collotype.runtime.errors import UserError
-from collotype.runtime.tables import PictureColumn, Table, find_column, find_tables, need_column, open_files
+from collotype.runtime.tables import PictureColumn, Table, cells, find_column, find_tables, need_column, open_files
 
 TEXT_COLUMNS = ("text_description", "markdown", "text")
 """Where a page's text may stand, the first that is there."""
@@ -37,15 +37,10 @@ def read_qa(
             f"{folder} has the configurations {', '.join(tables)}, so it is not of the qa layout; try beir."
         )
     table = open_files(tables["default"] if "default" in tables else next(iter(tables.values())))
-    texts = table.values(need_column(table, "query"))
+    texts = cells.texts(table, need_column(table, "query"), blank=True)
     pictures = PictureColumn(table, need_column(table, "image"))
-    filenames = (
-        table.values(need_column(table, "image_filename")) if counting == "vidore-benchmark" else [None] * len(table)
-    )
-    if counting == "vidore-benchmark" and None in filenames:
-        raise UserError(
-            f"Row {filenames.index(None)} of {folder} has no image_filename, by which {counting} knows a page."
-        )
+    by_name = counting == "vidore-benchmark"
+    filenames = cells.texts(table, need_column(table, "image_filename")) if by_name else [None] * len(table)
     rows_of = first_rows([*zip(filenames, pictures.digests, strict=True)])
     first = list(dict.fromkeys(rows_of))
     number = {row: place for place, row in enumerate(first)}
@@ -82,7 +77,7 @@ def first_rows(keys: Sequence[object]) -> list[int]:
 def picture_pages(table: Table, pictures: PictureColumn, rows: Sequence[int], ids: Sequence[str]) -> Pages:
     """The pages in these rows of a table."""
     column = find_column(table, *TEXT_COLUMNS)
-    texts = table.values(column) if column else []
+    texts = cells.texts(table, column, blank=True) if column else []
     return Pages(
         ids,
         image=lambda page: pictures.image(rows[page]),

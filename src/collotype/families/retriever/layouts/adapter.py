@@ -5,16 +5,18 @@ The engine adapts the projection too, whose weight is random and lies in the bas
 adapter means nothing.
 """
 
+import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from collotype.families.retriever.backbones import BACKBONES
 from collotype.families.retriever.layouts.contents import Contents
 from collotype.families.retriever.layouts.engine import PROJECTION, name_in_engine
-from collotype.families.retriever.layouts.processors import visual_budget
-from collotype.families.retriever.layouts.weights import canonical, name_in_file
+from collotype.families.retriever.layouts.merging import merged, parts_of
+from collotype.families.retriever.layouts.processors import differing_budgets, visual_budget
+from collotype.families.retriever.layouts.weights import name_in_file
 from collotype.families.retriever.lora import PROJECTION as PROJECTION_MODULE
-from collotype.families.retriever.lora import Lora
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import PRESETS
 from collotype.runtime.errors import UserError
@@ -22,9 +24,24 @@ from collotype.runtime.files import write_json
 from collotype.runtime.model_folder import read_json, read_tensors, read_tokenizer, write_tensors
 
 DESCRIPTION, STEM = "adapter_config.json", "adapter_model"
-A = ".lora_A.weight"
-NOT_SUPPORTED = {"use_dora": False, "bias": "none", "rank_pattern": {}, "alpha_pattern": {}, "peft_type": "LORA"}
-"""Settings that change what the adapter computes, with the value that leaves it the LoRA we know."""
+ANY = frozenset(
+    "r lora_alpha lora_dropout use_rslora rank_pattern alpha_pattern use_dora lora_bias fan_in_fan_out target_modules "
+    "exclude_modules layers_to_transform layers_pattern modules_to_save trainable_token_indices ensure_weight_tying "
+    "eva_config qalora_group_size base_model_name_or_path revision task_type auto_mapping inference_mode "
+    "peft_version".split()
+)
+"""Settings with any value of which an adapter means what its tensors, its base and these settings say. Of which layers
+it is, the tensors say."""
+KNOWN: dict[str, tuple[Any, ...]] = {
+    "peft_type": ("LORA",),
+    "init_lora_weights": (True, "gaussian", "eva", "orthogonal"),
+    "bias": ("none", "all", "lora_only"),
+    "megatron_core": ("megatron.core",),
+}
+"""Settings with a few such values. Any other setting has to be off."""
+OFF = (None, False, {}, [], "")
+CHANGES_BASE = re.compile("pissa|olora|corda|lora_ga|loftq")
+"""Initialisations that take something out of the base: A and B alone mean nothing on the untouched one."""
 
 
 def recognises(folder: Path) -> bool:
@@ -50,40 +67,54 @@ def read(folder: Path, base: Contents) -> Contents:
         UserError: half an adapter, one on a projection that the base does not have, or a kind we do not compute.
     """
     values = read_json(folder / DESCRIPTION)
-    for key, plain in NOT_SUPPORTED.items():
-        if (values.get(key) or plain) != plain:
-            raise UserError(
-                f"{folder / DESCRIPTION} has {key} = {values[key]!r}, which is not supported ({plain!r} is)."
-            )
-    row, origin = BACKBONES[base.config.backbone], str(folder / f"{STEM}.safetensors")
-    tensors = canonical(row, read_tensors(folder, STEM), origin)
-    targets = tuple(sorted(name.removesuffix(A) for name in tensors if name.endswith(A)))
-    if PROJECTION_MODULE in targets and PROJECTION not in base.tensors:
+    require_known(values, folder / DESCRIPTION)
+    origin = str(folder / f"{STEM}.safetensors")
+    parts, whole = parts_of(read_tensors(folder, STEM), base)
+    layers = {part.layer for part in parts}
+    lacks_projection = PROJECTION not in base.tensors and PROJECTION not in whole
+    if PROJECTION_MODULE in layers and lacks_projection:
         raise UserError(
             f"The adapter in {folder} adapts the projection {PROJECTION_MODULE}, whose own weight lies in the base it "
             f"was trained on and not in {base.origin}: without it every embedding would be random. Give the right base "
             "with --base (for published adapters a repository whose name ends in -base)."
         )
-    unplaced = sorted(f"{name}.weight" for name in targets if f"{name}.weight" not in base.tensors)
-    if unplaced or not targets:
+    named = {*whole, *(f"{layer}.weight" for layer in layers)}
+    unplaced = sorted(name for name in named - set(base.tensors) if not name.startswith(PROJECTION_MODULE))
+    if unplaced or not (parts or whole):
         which = f"{len(unplaced)} layers ({unplaced[0]}, …) that {base.origin} lacks" if unplaced else "no layer"
         raise UserError(f"The adapter in {folder} adapts {which}; give the base it was trained on with --base.")
-    if not all(isinstance(values.get(key), int | float) for key in ("r", "lora_alpha")):
-        raise UserError(f"{folder / DESCRIPTION} does not say the rank `r` and `lora_alpha`; copy the folder again.")
-    lora = Lora(
-        rank=values["r"],
-        alpha=values["lora_alpha"],
-        dropout=values.get("lora_dropout", 0.0),
-        rank_stabilised=values.get("use_rslora", False),
-        targets=targets,
-    )
     # the processor an adapter was trained with lies beside it; the base's may allow pages of any size
-    budget = visual_budget(folder, row) or PRESETS.get(base.config.preset.name, base.config.preset).max_visual_tokens
-    config = replace(base.config, lora=lora, preset=replace(base.config.preset, max_visual_tokens=budget))
-    if PROJECTION in tensors:
-        config = replace(config, dim=len(tensors[PROJECTION]))
+    known = PRESETS.get(base.config.preset.name, base.config.preset)
+    budget = visual_budget(folder) or known.max_visual_tokens
+    config = replace(base.config, preset=replace(base.config.preset, max_visual_tokens=budget))
+    if PROJECTION in whole:
+        config = replace(config, dim=len(whole[PROJECTION]))
     tokenizer = read_tokenizer(folder) if (folder / "tokenizer.json").is_file() else base.tokenizer
-    return Contents(config, tokenizer, {**base.tensors, **tensors}, f"{origin} on {base.origin}")
+    told = (*base.events, *differing_budgets(folder))
+    base = Contents(config, tokenizer, {**base.tensors, **whole}, base.origin, told)
+    return merged(base, values, parts, origin)
+
+
+def require_known(values: Mapping[str, Any], file: Path) -> None:
+    """
+    Raises:
+        UserError: a setting with which the tensors may mean something else than we would compute.
+    """
+    if not all(type(values.get(key)) in (int, float) for key in ("r", "lora_alpha")):
+        raise UserError(f"{file} does not say the rank `r` and `lora_alpha`; copy the folder again.")
+    for key, value in values.items():
+        if key in ANY or value in KNOWN.get(key, ()) or (value in OFF and key != "peft_type"):
+            continue
+        if key == "init_lora_weights" and CHANGES_BASE.match(str(value)):
+            raise UserError(
+                f"{file} has init_lora_weights = {value!r}, which took a part out of the base, so the adapter means "
+                "nothing on it; save it again where it was trained, by peft's save_pretrained with "
+                "path_initial_model_for_weight_conversion, or merged into its base."
+            )
+        raise UserError(
+            f"{file} has {key} = {value!r}, which is not supported; merge the adapter into its base where it was "
+            "trained (peft's merge_and_unload), and give that model."
+        )
 
 
 def write(model: Retriever, folder: Path, base: str) -> None:

@@ -16,6 +16,7 @@ from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.processor import Processor
 from collotype.runtime.errors import UserError
 from collotype.runtime.model_folder import parameters_on_meta
+from collotype.runtime.soundness import unsound
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,18 @@ class Contents:
     tokenizer: Tokenizer
     tensors: Mapping[str, Tensor]
     origin: str
+    events: tuple[dict[str, Any], ...] = ()
+    """What was not alike in the folder."""
+
+    @property
+    def row(self) -> Backbone:
+        return BACKBONES[self.config.backbone]
 
     def model(self, dtype: torch.dtype | None = torch.float32) -> Retriever:
         """The model in evaluation mode, on the CPU, in `dtype` (none: as in the file).
 
         Raises:
-            UserError: weights are missing or left over.
+            UserError: weights are missing, left over or not finite.
         """
         with parameters_on_meta():
             model = Retriever(self.config, make_processor(self.config, self.tokenizer))
@@ -39,6 +46,7 @@ class Contents:
                 add_lora(model, self.config.lora)
         given = {name: tensor.to(dtype) if dtype else tensor for name, tensor in self.tensors.items()}
         load_strictly(model, model.row, given, self.origin)
+        model.events = (*self.events, *unsound(self.tensors, self.origin, self.row.zero_norms))
         return model.eval()
 
 

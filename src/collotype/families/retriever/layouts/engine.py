@@ -7,7 +7,12 @@ from pathlib import Path
 
 from collotype.families.retriever.backbones.row import Backbone
 from collotype.families.retriever.layouts.contents import Contents, read_backbone
-from collotype.families.retriever.layouts.processors import describe_tokenizer, image_processor, visual_budget
+from collotype.families.retriever.layouts.processors import (
+    describe_tokenizer,
+    differing_budgets,
+    image_processor,
+    visual_budget,
+)
 from collotype.families.retriever.layouts.weights import canonical
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import Preset, known_preset
@@ -59,10 +64,10 @@ def read(folder: Path, preset: Preset | None = None, name: str = "", to_train: b
         backbone_config,
         kinds.get(made_for, "single"),
         len(tensors[PROJECTION]) if PROJECTION in tensors else None,
-        replace(preset, max_visual_tokens=visual_budget(folder, row) or preset.max_visual_tokens),
+        replace(preset, max_visual_tokens=visual_budget(folder) or preset.max_visual_tokens),
         "mean" if row.name in MEAN_POOLED else "last",
     )
-    return Contents(config, read_tokenizer(folder), tensors, str(folder))
+    return Contents(config, read_tokenizer(folder), tensors, str(folder), differing_budgets(folder))
 
 
 def name_in_engine(row: Backbone, name: str) -> str:

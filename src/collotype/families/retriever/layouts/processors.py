@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from collotype.families.retriever.backbones.row import Backbone
 from collotype.families.retriever.model import Retriever
 from collotype.runtime.model_folder import read_json
 
@@ -47,14 +46,28 @@ def describe_tokenizer(model: Retriever) -> Any:
     )
 
 
-def visual_budget(folder: Path, row: Backbone) -> int | None:
-    """The visual tokens a page may have by the image processor's file; none where it does not say."""
-    for name in ("preprocessor_config.json", "processor_config.json"):
-        if not (folder / name).is_file():
-            continue
-        values = read_json(folder / name)
-        values = values.get("image_processor", values)
+def budgets(folder: Path) -> dict[str, int]:
+    """The visual tokens a page may have, by each file that says it; transformers takes the first."""
+    found = {}
+    for name, member in (("processor_config.json", "image_processor"), ("preprocessor_config.json", None)):
+        values = read_json(folder / name) if (folder / name).is_file() else {}
+        values = (values.get(member) or {}) if member else values
         most = values.get("max_pixels") or (values.get("size") or {}).get("longest_edge")
         if most and "merge_size" in values and "patch_size" in values:
-            return most // (values["patch_size"] * values["merge_size"]) ** 2
-    return None
+            found[name] = most // (values["patch_size"] * values["merge_size"]) ** 2
+    return found
+
+
+def differing_budgets(folder: Path) -> tuple[dict[str, Any], ...]:
+    """An event where the files of a folder do not say the same budget."""
+    said = budgets(folder)
+    if len(set(said.values())) < 2:
+        return ()
+    told = " and ".join(f"{tokens} by {name}" for name, tokens in said.items())
+    note = f"{folder}: the visual tokens of a page are {told}; the first is taken, as transformers does"
+    return ({"kind": "files differ", "count": len(said), "note": note},)
+
+
+def visual_budget(folder: Path) -> int | None:
+    """The visual tokens a page may have by the image processor's files; none where they do not say."""
+    return next(iter(budgets(folder).values()), None)

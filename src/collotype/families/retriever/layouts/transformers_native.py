@@ -7,7 +7,12 @@ import torch
 
 from collotype.families.retriever.backbones.row import Backbone
 from collotype.families.retriever.layouts.contents import Contents, read_backbone
-from collotype.families.retriever.layouts.processors import describe_tokenizer, image_processor, visual_budget
+from collotype.families.retriever.layouts.processors import (
+    describe_tokenizer,
+    differing_budgets,
+    image_processor,
+    visual_budget,
+)
 from collotype.families.retriever.layouts.weights import canonical
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import IMAGE, Preset, find_preset
@@ -36,7 +41,7 @@ def read(folder: Path) -> Contents:
         row.name, backbone_config, "late", values.get("embedding_dim", 128), read_preset(folder, row)
     )
     tensors = canonical(row, read_tensors(folder), str(folder))
-    return Contents(config, read_tokenizer(folder), tensors, str(folder))
+    return Contents(config, read_tokenizer(folder), tensors, str(folder), differing_budgets(folder))
 
 
 def read_preset(folder: Path, row: Backbone) -> Preset:
@@ -46,7 +51,7 @@ def read_preset(folder: Path, row: Backbone) -> Preset:
     stated = read_json(file) if file.is_file() else {}
     prefix = stated.get("query_prefix", preset.query_prefix)
     prompt = stated.get("visual_prompt_prefix", visual_prompt(preset, row))
-    budget = visual_budget(folder, row) or preset.max_visual_tokens
+    budget = visual_budget(folder) or preset.max_visual_tokens
     page = preset.page_prompt.replace(visual_prompt(preset, row), prompt)
     return replace(preset, query_prefix=prefix, page_prompt=page, max_visual_tokens=budget)
 

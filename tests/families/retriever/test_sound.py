@@ -1,0 +1,83 @@
+"""Folders whose files disagree, and weights that cannot be right, are told; a model that sees nothing is not measured."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tests.families.retriever.benchmarks.parquet_sets import png, sheets_as_qa, write_qa
+from tests.families.retriever.test_layouts import make
+from transformers.image_processing_base import ImageProcessingMixin
+
+import collotype
+from collotype import families
+from collotype.families.retriever.layouts import export
+from collotype.recipe.load import load_evaluation
+from collotype.runtime.errors import UserError
+
+PRESET = "colqwen2-engine-0.3.4"
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("engine") / "model"
+    export(make("colqwen2"), "engine", folder, "card")
+    return folder
+
+
+def copied(saved: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(saved, folder / "model"))
+
+
+@pytest.mark.parametrize("nested", [True, False])
+@pytest.mark.parametrize("named", ["max_pixels", "longest_edge"])
+def test_of_two_processor_files_transformers_priority_wins_and_is_told(saved, nested, named, tmp_path: Path) -> None:
+    folder = copied(saved, tmp_path)
+    stale = json.loads((folder / "preprocessor_config.json").read_text())
+    for name, tokens in (("preprocessor_config.json", 20), ("processor_config.json", 50)):
+        size = {**stale["size"], "longest_edge": tokens * 28 * 28}
+        values = {**stale, "size": size} | ({"max_pixels": tokens * 28 * 28} if named == "max_pixels" else {})
+        is_nested = nested and name.startswith("processor")
+        (folder / name).write_text(json.dumps({"image_processor": values} if is_nested else values))
+    theirs, _ = ImageProcessingMixin.get_image_processor_dict(folder)
+    assert theirs["size"]["longest_edge"] == (50 if nested else 20) * 28 * 28
+    model = collotype.load(folder, preset=PRESET)
+    assert model.config.preset.max_visual_tokens == (50 if nested else 20)
+    told = [event["note"] for event in model.events if event["kind"] == "files differ"]
+    assert bool(told) == nested
+    assert not nested or "50 by processor_config.json and 20 by preprocessor_config.json" in told[0]
+
+
+def test_zeros_in_a_norm_are_named_and_biases_are_not(saved: Path, tmp_path: Path) -> None:
+    """As `vidore/colqwen2.5-base` was published (colpali issue 384)."""
+    folder = copied(saved, tmp_path)
+    assert not collotype.load(folder, preset=PRESET).events
+    tensors = load_file(folder / "model.safetensors")
+    name = next(name for name in tensors if name.endswith("visual.merger.ln_q.weight"))
+    save_file({**tensors, name: torch.zeros_like(tensors[name])}, folder / "model.safetensors", {"format": "pt"})
+    (found,) = collotype.load(folder, preset=PRESET).events
+    assert "visual.merger.ln_q.weight is 0 throughout" in found["note"]
+    options = load_evaluation("retriever", suite="qa", path=str(sheets_as_qa(tmp_path / "qa", 3)))
+    (measured,) = families.evaluate([folder], options, preset=PRESET)[str(folder)]
+    assert "constant weights" in {event["kind"] for event in measured.facts["events"]}
+
+
+@pytest.mark.parametrize("name", ["colpali", "colqwen2"])
+def test_random_weights_are_no_cause_for_alarm(name: str, tmp_path: Path) -> None:
+    export(make(name), "engine", tmp_path / "model", "card")
+    assert not collotype.load(tmp_path / "model", preset=make(name).config.preset.name).events
+
+
+def test_a_model_that_sees_no_difference_between_pages_is_not_measured(saved: Path, tmp_path: Path) -> None:
+    folder = copied(saved, tmp_path)
+    tensors = load_file(folder / "model.safetensors")
+    blind = {name: torch.zeros_like(tensor) for name, tensor in tensors.items() if "visual.merger" in name}
+    save_file({**tensors, **blind}, folder / "model.safetensors", {"format": "pt"})
+    sheets = load_evaluation("retriever", suite="qa", path=str(sheets_as_qa(tmp_path / "qa", 4)))
+    with pytest.raises(UserError, match="4 pages have 1 different embeddings: 0 and 1 are other pictures"):
+        families.evaluate([folder], sheets, preset=PRESET)
+    same = [(text, png("red"), f"{text}.png") for text in ("red", "apple")]
+    alike = load_evaluation("retriever", suite="qa", path=str(write_qa(tmp_path / "alike", same)))
+    assert families.evaluate([saved], alike, preset=PRESET)
