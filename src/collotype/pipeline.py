@@ -46,7 +46,7 @@ from collotype.runtime.process import World, gather_objects, on_main, process_gr
 from collotype.training.engine import EMA, Hooks, Training, train, where_whole
 from collotype.training.measure import measure_step
 from collotype.training.precision import named_precision, resolve_precision
-from collotype.training.task import Task, data_facts
+from collotype.training.task import Task, data_facts, overlaps
 
 T = TypeVar("T")
 OF_TRAINING = "data.train.examples"
@@ -105,6 +105,7 @@ def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task, P
     data, model = data_facts(task, recipe.evaluate), task.describe()
     precision = resolve_precision(recipe.train.precision, device).name
     plan = plan_of(recipe, task, world, present(device), precision, model, data, data["train"]["examples"], data)
+    plan["overlap"] = overlaps(task, recipe.evaluate)
     return task, with_findings(recipe, plan, reference_of(recipe)), data
 
 
@@ -190,6 +191,8 @@ def check(
     examples = train.get("examples") or assumed
     plan = plan_of(recipe, task, world, where, precision, model, facts, examples, facts if whole else None)
     plan |= {"folder": folder_facts(Path("runs") / recipe.name), "unknown": known.unknown}
+    if train and whole:
+        plan["overlap"] = overlaps(task, recipe.evaluate)
     if examples and not train:
         plan["assumed"] = {"examples": "as published"}
     if measure and whole and not card:

@@ -4,12 +4,16 @@ import math
 from collections.abc import Iterator
 
 from collotype.check.case import Case
+from collotype.check.findings import Severity
+from collotype.check.places import measured_and_trained
 from collotype.check.rules.rule import REPAIRED, Seen, rule, theirs
 from collotype.recipe.retriever import RENAMED
-from collotype.recipe.schema import Evaluate, Source
+from collotype.runtime.shards.names import some
 
 FEW, MANY = 100_000, 5_000_000
 """Between them a CLIP from scratch learns its pictures by heart."""
+MANY_SHARED = 0.05
+"""Of a test set; fewer are doubles, as large collections have them."""
 
 
 @rule("row count differs from the published", "may differ", "the data's own publication (check/published_data.py)")
@@ -84,20 +88,29 @@ def no_augmentation(case: Case) -> Iterator[Seen]:
 
 @rule("evaluated on what it trains on", "will differ", "unilm issue 1099")
 def trained_on_the_test(case: Case) -> Iterator[Seen]:
-    trained = {place_of(source, "train") for source in case.recipe.data.train}
-    for path, split in (place_of(choice, "test") for choice in case.recipe.evaluate):
-        if path and (path, split) in trained:
-            yield Seen(
-                seen=f"{path} ({split}) is trained on and measured",
-                reference="data that training never shows",
-                why="The number says what was remembered.",
-                fix="give evaluate another path or split",
+    """By the files, whatever the split is called; else by samples of what is in them."""
+    files = {
+        number: measured_and_trained(case.recipe.data.train, one) for number, one in enumerate(case.recipe.evaluate)
+    }
+    for found in filter(None, files.values()):
+        yield remembered(f"{some(found)} {'is' if len(found) == 1 else 'are'} trained on and measured")
+    for dataset, overlap in case.plan.get("overlap", {}).items():
+        if not any(files[number] and one.measures(dataset) for number, one in enumerate(case.recipe.evaluate)):
+            shared, looked_at = overlap["shared"], overlap["looked_at"]
+            yield remembered(
+                f"{shared:,} of {looked_at:,} samples of {dataset} looked at are trained on, text and picture",
+                "will differ" if shared >= MANY_SHARED * looked_at else "may differ",
             )
 
 
-def place_of(section: Source | Evaluate, split: str) -> tuple[str | None, str]:
-    """Where its data lies: (path, split)."""
-    return getattr(section, "path", None), getattr(section, "split", None) or split
+def remembered(seen: str, severity: Severity = "will differ") -> Seen:
+    return Seen(
+        severity=severity,
+        seen=seen,
+        reference="data that training never shows",
+        why="The number says what was remembered.",
+        fix="give evaluate another path or split",
+    )
 
 
 @theirs(

@@ -28,6 +28,7 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
 from collotype.runtime.shapes import shapes_only
+from collotype.training.overlap import Samples
 from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
 
 
@@ -249,6 +250,12 @@ class Beit3Task:
     def facts_of(self, choice: Beit3Evaluate) -> dict[str, Any]:
         benchmark = self.benchmark(choice)
         return {benchmark.name: benchmark.sizes()}
+
+    def samples(self, choice: Beit3Evaluate | None = None) -> dict[str, Samples]:
+        if choice is None:
+            return {str(place): one.questions.samples() for place, one in enumerate(self.sources)}
+        benchmark = self.benchmark(choice)
+        return {} if benchmark.blank else {benchmark.name: benchmark.questions.samples()}
 
     def require_weights(self) -> None:
         weights = self.recipe.model.weights

@@ -16,9 +16,10 @@ from collotype.evaluation.ranking import METRICS
 from collotype.evaluation.results import Measured
 from collotype.families.retriever.backbones import find_backbone
 from collotype.families.retriever.backbones.shapes import Shape, measure, shapes
-from collotype.families.retriever.benchmarks import Benchmark, averaged_names, find_suite
+from collotype.families.retriever.benchmarks import DRAWN, Benchmark, averaged_names, find_suite
 from collotype.families.retriever.collate import PairCollate
 from collotype.families.retriever.data import Pair, PairDataset, open_source
+from collotype.families.retriever.data.pairs import RefPairs
 from collotype.families.retriever.evaluate import VectorSearch, evaluate, sizes_of
 from collotype.families.retriever.layouts import ours, read
 from collotype.families.retriever.layouts.contents import Contents, make_processor
@@ -35,6 +36,7 @@ from collotype.runtime.digest import state_digest
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
+from collotype.training.overlap import Samples
 from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
 
 A4 = (1654, 2339)
@@ -268,6 +270,12 @@ class RetrieverTask:
         if (averaged := averaged_names(choice.suite)) and set(averaged) <= set(facts):
             facts[f"{choice.suite}/average"] = {"mean_of": averaged}
         return facts
+
+    def samples(self, choice: RetrieverEvaluate | None = None) -> dict[str, Samples]:
+        if choice is None:
+            tables = {str(place): source for place, source in enumerate(self.sources) if isinstance(source, RefPairs)}
+            return {name: source.samples() for name, source in tables.items()}
+        return {one.name: one.samples() for one in self.benchmarks(choice) if choice.suite not in DRAWN}
 
     def require_weights(self) -> None:
         _ = self.contents
