@@ -115,6 +115,11 @@ SEEN = {
     ),
     "flat_pairwise_loss": ("colpali-paper", {"overrides": {"loss.dialect": "colpali-engine>=0.3.11"}}, {}),
     "hard_negatives": ("bipali-paper", {"overrides": HARD, "against": "bipali-paper"}, {"against": "bipali-paper"}),
+    "raising_filter": (
+        "bipali-paper",
+        {"overrides": {"loss.filter_threshold": 0.95}},
+        {"overrides": {"loss.filter_threshold": 0.95, "loss.filter_formula": "lower"}},
+    ),
     "loss_that_crashes": (
         "colpali-paper",
         {

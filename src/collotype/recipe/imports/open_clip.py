@@ -151,6 +151,9 @@ class Command:
             caption = f"json:{in_json}" if in_json else member or "txt"
             caption, *others = caption.split(";")
             source = {"source": "shards", "path": path, **({"caption": caption} if caption != "txt" else {})}
+            if suffixes := ledger.text("--image-key"):
+                source["picture"] = suffixes
+                names = (*names, "--image-key")
             if others:
                 ledger.leave("captions", f"one member holds them; {caption} is taken", ";".join(others))
             if shards := shards_of(path):

@@ -21,7 +21,7 @@ def open_captions(source: ShardSource | CaptionTableSource) -> CaptionSource:
         UserError: it is not there, or not as the source says.
     """
     if isinstance(source, ShardSource):
-        return Shards(source.path, Layout(text=source.caption))
+        return Shards(source.path, Layout.of(source.picture, source.caption))
     table = open_table(source.path, source.split, separator=source.separator)
     return TableCaptions(table, source.image_column, source.caption_column, source.limit)
 
