@@ -177,10 +177,12 @@ def check(
     evaluates_only, reference = settings.get("evaluates_only", False), reference_of(recipe, against)
     task, known = task_for(recipe), Known()
     with dry():
-        known.ask("weights", task.require_weights)
+        if "unknown_model" not in settings:
+            known.ask("weights", task.require_weights)
         if "weights" in known.unknown:
             known.ask("model", task.stand_in)
-        model = {} if "model" in known.unknown else known.ask("model", task.describe) or {}
+        nameless = "model" in known.unknown or "unknown_model" in settings
+        model = task.framing() if nameless else known.ask("model", task.describe) or {}
         train = {} if evaluates_only else known.ask("data.train", task.train_facts) or {}
         facts = {"train": train} if train else {}
         for number, choice in enumerate(() if evaluates_only else recipe.evaluate):
@@ -200,6 +202,9 @@ def check(
         plan |= {"micro_batch": measured.pop("micro_batch"), "estimate": {**plan["estimate"], **measured}}
     if origin and not reference and not evaluates_only:
         reference = nearest(recipe, plan)
+    if evaluates_only:
+        # of a model that is published its name is enough to say how it was evaluated
+        known.unknown.pop("model", None)
     return recipe, with_findings(recipe, plan, reference, origin)
 
 

@@ -143,6 +143,9 @@ class Task(Protocol):
             steps: the rows of metrics.jsonl.
         """
 
+    def framing(self) -> dict[str, Any]:
+        """What is known of the model without its weights: say, the texts around what it reads."""
+
     def describe(self) -> dict[str, Any]:
         """Facts of the model for the plan and the record; no weights are made."""
 

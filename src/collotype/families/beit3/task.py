@@ -294,6 +294,9 @@ class Beit3Task:
         longest = self.config.max_text_tokens
         return found + ([{"kind": f"questions cut to {longest} tokens", "count": cut}] if cut else [])
 
+    def framing(self) -> dict[str, Any]:
+        return {}
+
     def describe(self) -> dict[str, Any]:
         with shapes_only():
             model = Beit3(self.config, self.tokenizer, self.vocabulary)

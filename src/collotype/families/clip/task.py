@@ -271,6 +271,9 @@ class ClipTask:
         length = self.config.text_cfg.context_length
         return found + ([{"kind": f"captions cut to {length} tokens", "count": cut}] if cut else [])
 
+    def framing(self) -> dict[str, Any]:
+        return {}
+
     def describe(self) -> dict[str, Any]:
         with shapes_only():
             model = Clip(self.config, self.tokenizer)

@@ -301,6 +301,14 @@ class RetrieverTask:
                 found.append({"kind": kind, "source": number, "count": len(rows), "first row": rows[0]})
         return found
 
+    def framing(self) -> dict[str, Any]:
+        return {
+            "preset": self.preset.name,
+            "query_attention": self.preset.query_attention,
+            **({"max_visual_tokens": self.preset.max_visual_tokens} if self.preset.max_visual_tokens else {}),
+            **({"preset_of_weights": said} if (said := TRAINED_WITH.get(self.recipe.model.weights)) else {}),
+        }
+
     def describe(self) -> dict[str, Any]:
         total, trainable = self.count_parameters()
         return {
@@ -309,9 +317,7 @@ class RetrieverTask:
             "forward_gflops": round(self.forward_flops() / 1e9, 3),
             "architecture": self.architecture,
             **({"vectors_per_page": pages} if (pages := self._vectors_per_page()) else {}),
-            "preset": self.preset.name,
-            **({"max_visual_tokens": self.preset.max_visual_tokens} if self.preset.max_visual_tokens else {}),
-            **({"preset_of_weights": said} if (said := TRAINED_WITH.get(self.recipe.model.weights)) else {}),
+            **self.framing(),
             **({"projection": self.projection_facts()} if self.config.dim and self.contents else {}),
         }
 

@@ -21,7 +21,14 @@ SETTINGS: dict[str, str] = {
     "process_group": "initialised; or for BEiT-3 missing (it waits at a barrier of one that was never made), refused "
     "(torch.distributed.launch of torch >= 2 passes --local-rank, which its parser does not know) or incomplete (under "
     "srun its world has one process, whatever the rank)",
-    "evaluates_only": "no training: BEiT-3 --eval",
+    "evaluates_only": "no training: BEiT-3 --eval, vidore-benchmark, mteb, lmms-eval, open_clip without --train-data",
+    "unknown_model": "a model that no family here loads, by whose name; what is measured is known all the same",
+    "evaluation_precision": "of the model while it is evaluated: bf16, fp16 or fp32",
+    "score_precision": "of the scores that pages are ranked by: bf16 in vidore-benchmark, fp32 in mteb",
+    "evaluation_batch": "pages that are encoded, padded and scored together",
+    "gain": "of graded judgements: linear, as trec_eval has it, or exponential, 2^r - 1",
+    "repeated_queries": "queries of the same text: merged (mteb), or the last one's page counts (vidore-benchmark)",
+    "answers_normalised": "always (lmms-eval since 2025-08), or officially: where the people asked do not all agree",
     "evaluation_repeats": "examples counted twice: a DistributedSampler fills up the last round (BEiT-3 --dist_eval)",
     "evaluation_drops": "examples left out of validation: drop_last (BEiT-3)",
     "evaluation_augmented": "validation pictures are cropped, mirrored and varied as in training (BEiT-3)",
