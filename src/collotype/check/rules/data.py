@@ -114,6 +114,41 @@ def remembered(seen: str, severity: Severity = "will differ") -> Seen:
 
 
 @theirs(
+    "a data set that is never seen",
+    "will differ",
+    "colpali-engine's SingleDatasetBatchSampler, run on 0.3.18",
+    "of 100 and 20 examples in batches of 32, 96 and none are seen, with drop_last or without",
+)
+def unseen_data_set(case: Case) -> Iterator[Seen]:
+    batch, facts = case.theirs("sampler_batch"), case.plan.get("data", {}).get("train", {})
+    for number, one in enumerate(facts.get("sources", ()) if batch else ()):
+        if one["examples"] < batch:
+            yield Seen(
+                seen=f"data.train.{number} has {one['examples']:,} examples, a batch of one data set {batch:,}",
+                reference="every example once an epoch",
+                why="The sampler takes whole batches only, whatever dataloader_drop_last says: a smaller set has none.",
+                fix="--set data.mixing=by-example, which mixes small sets into every batch",
+            )
+
+
+@theirs(
+    "every epoch in the same order",
+    "may differ",
+    "colpali-engine's SingleDatasetBatchSampler, run on 0.3.18; accelerate's BatchSamplerShard",
+)
+def repeated_order(case: Case) -> Iterator[Seen]:
+    epochs = case.theirs("epochs") or 1
+    if case.theirs("sampler_batch") and epochs > 1 and case.origin.processes > 1:
+        yield Seen(
+            seen=f"{epochs:g} epochs of several data sets on {case.origin.processes} processes",
+            reference="another order, and other negatives, in each epoch",
+            why="The sampler shuffles when set_epoch is called, and on several processes nothing calls it: the same "
+            "queries meet the same negatives again.",
+            fix=f"{REPAIRED}: the order is a function of the seed and the epoch",
+        )
+
+
+@theirs(
     "too few shards for workers and processes",
     "will differ",
     "open_clip issue 930, its data.py",

@@ -20,7 +20,7 @@ def evaluates(case: Case) -> bool:
 @theirs(
     "evaluated in half precision",
     "may differ",
-    "mteb's and vidore-benchmark's loaders (torch_dtype)",
+    "torch_dtype in mteb 2.26 and vidore-benchmark 5",
 )
 def half_precision_model(case: Case) -> Iterator[Seen]:
     if case.theirs("evaluation_precision") in ("bf16", "fp16"):
@@ -172,8 +172,8 @@ def unbounded_budget(case: Case) -> Iterator[Seen]:
 @theirs(
     "a visual budget that is no bound",
     "note",
-    "transformers' smart_resize of Qwen2-VL, run on 5.23",
-    "a cap of 16 gives 28 to 56 tokens",
+    "the resizing of Qwen2-VL's processor (families/retriever/pixels.py)",
+    "a cap of 16 gives 21 to 29 tokens to strips of 1 : 30 to 1 : 56",
 )
 def no_bound(case: Case) -> Iterator[Seen]:
     asked = case.theirs("max_visual_tokens")

@@ -39,6 +39,8 @@ SETTINGS: dict[str, str] = {
     "seeded_initialisation": "were new weights drawn after the seed was set",
     "seeded_shuffle": "did the order of the examples depend on the seed alone",
     "batch_norm": "process or synchronised: over whose examples BatchNorm takes its statistics",
+    "sampler_batch": "examples of one data set that colpali-engine's sampler takes at a time, where there are several",
+    "dead_patterns": "keys of peft's rank_pattern or alpha_pattern that an earlier, more general key hides",
     "workers": "loader processes of each process",
     "shards": "how many tars the training data has, where their pattern tells",
     "dataset": "as the other tool writes it",
