@@ -150,6 +150,11 @@ SEEN = {
         {"tool": OPEN_CLIP, "local_loss": True, "gather_with_grad": False},
         {"tool": OPEN_CLIP, "local_loss": True, "gather_with_grad": True},
     ),
+    "gathered_without_gradient": (
+        "clip-vit-b-32",
+        {"tool": "slip", "gather_with_grad": False},
+        {"tool": "slip", "gather_with_grad": False, "processes": 1},
+    ),
     "scaled_gradient": (
         "clip-rn50-cc3m",
         {"tool": OPEN_CLIP, "local_loss": False, "gather_with_grad": False},

@@ -220,6 +220,22 @@ def test_validation_on_shards_is_carried() -> None:
     assert import_foreign(text).values["evaluate"] == [{"suite": "captions", "path": "all.tar"}]
 
 
+def test_slip_is_a_clip_whose_pages_were_gathered_without_gradient() -> None:
+    """LaCLIP issue 6."""
+    text = "torchrun --nproc_per_node=8 main.py --root /d --dataset cc3m --metadata cc3m.npy --model CLIP_VITB16 "
+    imported = import_foreign(text + "--batch-size 128 --epochs 40 --lr 3e-3 --wd 0.1 --update-freq 2 --lr-end 0")
+    train = imported.values["train"]
+    assert train["batch"] == 128 * 8 * 2 and train["steps"] == 40 * (2_905_954 // 1024 // 2)
+    assert train["optimizer"] == {"lr": 3e-3, "beta1": 0.9, "beta2": 0.98, "eps": 1e-8, "weight_decay": 0.1}
+    assert train["schedule"] == {"name": "cosine", "final_lr": 0.0, "warmup_steps": 1418}
+    _, plan = pipeline.check(parse_recipe(imported.values, "slip"), origin=imported.origin, card="A100")
+    assert {"pages gathered without gradient", "the best epoch before the last"} <= {
+        found["name"] for found in plan["findings"]
+    }
+    with pytest.raises(UserError, match="--model is SIMCLR_VITB16; of SLIP's models CLIP_VITB16"):
+        import_foreign("python main.py --model SIMCLR_VITB16 --dataset cc3m")
+
+
 ENGINE = """config:
   (): colpali_engine.trainer.colmodel_training.ColModelTrainingConfig
   model:

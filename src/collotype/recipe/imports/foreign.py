@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from collotype.recipe.imports import beit3, colpali_engine, open_clip, open_clip_evaluation
+from collotype.recipe.imports import beit3, colpali_engine, open_clip, open_clip_evaluation, slip
 from collotype.recipe.imports.configue import LONGEST_FILE, read_text
 from collotype.recipe.imports.evaluations import import_evaluation
 from collotype.recipe.imports.imported import Imported
@@ -16,8 +16,9 @@ from collotype.runtime.errors import UserError
 
 KNOWN = (
     "colpali-engine's configs (.yaml) and `train_colbert.py CONFIG.yaml`, open_clip's `-m open_clip_train.main …`, "
-    "BEiT-3's `run_beit3_finetuning.py …`, transformers' TrainingArguments as JSON, and evaluations: `vidore-benchmark "
-    "evaluate-retriever …`, `mteb run …` and mteb's calls in Python, `lmms_eval` on VQAv2"
+    "BEiT-3's `run_beit3_finetuning.py …`, SLIP's `main.py --model CLIP_VITB16 …`, transformers' TrainingArguments as "
+    "JSON, and evaluations: `vidore-benchmark evaluate-retriever …`, `mteb run …` and mteb's calls in Python, "
+    "`lmms_eval` on VQAv2"
 )
 CONFIG = re.compile(r"^[ \t]*\\?\(\)[ \t]*:", re.MULTILINE)
 COMMAND_FILES = (".sh", ".bash", ".slurm", ".sbatch", ".txt", ".md", ".json", ".py")
@@ -101,6 +102,8 @@ def read_command(path: Path | None, text: str, processes: int | None, examples: 
         return open_clip_evaluation.import_evaluation(launch, text, stem)
     if tool_of(launch) == "open_clip":
         return open_clip.import_command(launch, text, stem, processes, examples)
+    if tool_of(launch) == "slip":
+        return slip.import_command(launch, text, stem, processes, examples)
     if tool_of(launch) == "beit3":
         return beit3.import_command(launch, text, stem, processes, examples)
     configs = [word for word in launch.arguments if word.endswith((".yaml", ".yml"))]
@@ -120,6 +123,8 @@ def tool_of(launch: Launch) -> str | None:
         return "open_clip"
     if launch.tail == beit3.SCRIPT:
         return "beit3"
+    if slip.is_slip(launch):
+        return "slip"
     return "colpali-engine" if launch.tail == "train_colbert.py" else None
 
 
