@@ -46,7 +46,7 @@ from collotype.runtime.process import World, gather_objects, on_main, process_gr
 from collotype.training.engine import EMA, Hooks, Training, train, where_whole
 from collotype.training.measure import measure_step
 from collotype.training.precision import named_precision, resolve_precision
-from collotype.training.task import Task, data_facts
+from collotype.training.task import Task, data_facts, overlaps
 
 T = TypeVar("T")
 OF_TRAINING = "data.train.examples"
@@ -121,6 +121,7 @@ def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task[An
     data, model = data_facts(task, recipe.evaluate), task.describe()
     precision = resolve_precision(recipe.train.precision, device).name
     plan = plan_of(recipe, task, world, present(device), precision, model, data, data["train"]["examples"], data)
+    plan["overlap"] = overlaps(task, recipe.evaluate)
     return task, with_findings(recipe, plan, reference_of(recipe)), data
 
 
@@ -192,10 +193,12 @@ def check(
     evaluates_only, reference = settings.get("evaluates_only", False), reference_of(recipe, against)
     task, known = task_for(recipe), Known()
     with dry():
-        known.ask("weights", task.require_weights)
+        if "unknown_model" not in settings:
+            known.ask("weights", task.require_weights)
         if "weights" in known.unknown:
             known.ask("model", task.stand_in)
-        model = {} if "model" in known.unknown else known.ask("model", task.describe) or {}
+        nameless = "model" in known.unknown or "unknown_model" in settings
+        model = task.framing() if nameless else known.ask("model", task.describe) or {}
         train = {} if evaluates_only else known.ask("data.train", task.train_facts) or {}
         facts = {"train": train} if train else {}
         for number, choice in enumerate(() if evaluates_only else recipe.evaluate):
@@ -206,6 +209,8 @@ def check(
     examples = train.get("examples") or assumed
     plan = plan_of(recipe, task, world, where, precision, model, facts, examples, facts if whole else None)
     plan |= {"folder": folder_facts(Path("runs") / recipe.name), "unknown": known.unknown}
+    if train and whole:
+        plan["overlap"] = overlaps(task, recipe.evaluate)
     if examples and not train:
         plan["assumed"] = {"examples": "as published"}
     if measure and whole and not card:
@@ -213,6 +218,9 @@ def check(
         plan |= {"micro_batch": measured.pop("micro_batch"), "estimate": {**plan["estimate"], **measured}}
     if origin and not reference and not evaluates_only:
         reference = nearest(recipe, plan)
+    if evaluates_only:
+        # of a model that is published its name is enough to say how it was evaluated
+        known.unknown.pop("model", None)
     return recipe, with_findings(recipe, plan, reference, origin)
 
 

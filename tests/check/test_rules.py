@@ -115,6 +115,11 @@ SEEN = {
     ),
     "flat_pairwise_loss": ("colpali-paper", {"overrides": {"loss.dialect": "colpali-engine>=0.3.11"}}, {}),
     "hard_negatives": ("bipali-paper", {"overrides": HARD, "against": "bipali-paper"}, {"against": "bipali-paper"}),
+    "raising_filter": (
+        "bipali-paper",
+        {"overrides": {"loss.filter_threshold": 0.95}},
+        {"overrides": {"loss.filter_threshold": 0.95, "loss.filter_formula": "lower"}},
+    ),
     "loss_that_crashes": (
         "colpali-paper",
         {
@@ -144,6 +149,11 @@ SEEN = {
         "clip-rn50-cc3m",
         {"tool": OPEN_CLIP, "local_loss": True, "gather_with_grad": False},
         {"tool": OPEN_CLIP, "local_loss": True, "gather_with_grad": True},
+    ),
+    "gathered_without_gradient": (
+        "clip-vit-b-32",
+        {"tool": "slip", "gather_with_grad": False},
+        {"tool": "slip", "gather_with_grad": False, "processes": 1},
     ),
     "scaled_gradient": (
         "clip-rn50-cc3m",
@@ -222,6 +232,80 @@ SEEN = {
         "beit3-base-vqav2",
         {"tool": BEIT3, "stale_checkpoint": True},
         {"tool": BEIT3, "stale_checkpoint": False},
+    ),
+    "hidden_pattern": (
+        "colqwen2-v1.0",
+        {"tool": ENGINE, "dead_patterns": ["layers.0.q_proj"]},
+        {"tool": ENGINE},
+    ),
+    "unseen_data_set": (
+        "bipali-paper",
+        {"tool": ENGINE, "sampler_batch": 32, "plan": {"data": {"train": {"sources": [{"examples": 20}]}}}},
+        {"tool": ENGINE, "sampler_batch": 32, "plan": {"data": {"train": {"sources": [{"examples": 32}]}}}},
+    ),
+    "repeated_order": (
+        "bipali-paper",
+        {"tool": ENGINE, "sampler_batch": 4, "epochs": 3},
+        {"tool": ENGINE, "sampler_batch": 4, "epochs": 3, "processes": 1},
+    ),
+    "best_before_last": (
+        "clip-rn50-cc3m",
+        {},
+        {"overrides": {"train.keep_best": True}},
+    ),
+    "half_precision_model": (
+        "colpali-v1.3",
+        {"tool": "mteb", "evaluation_precision": "fp16"},
+        {"tool": "mteb", "evaluation_precision": "fp32"},
+    ),
+    "other_kernel": (
+        "colqwen2-v1.0",
+        {"tool": "mteb", "evaluates_only": True, "attention": "flash_attention_2 where it is installed"},
+        {"tool": "mteb", "evaluates_only": True, "attention": "sdpa"},
+    ),
+    "half_precision_scores": (
+        "colpali-v1.3",
+        {"tool": "vidore-benchmark", "score_precision": "bf16"},
+        {"tool": "mteb", "score_precision": "fp32"},
+    ),
+    "batch_dependent": (
+        "colpali-v1.3",
+        {"tool": "vidore-benchmark", "evaluates_only": True, "evaluation_batch": 4},
+        {"tool": "vidore-benchmark", "evaluates_only": True, "evaluation_batch": 1},
+    ),
+    "repeated_queries": (
+        "colpali-v1.3",
+        {"tool": "mteb", "repeated_queries": "merged"},
+        {"tool": "mteb", "repeated_queries": "merged", "overrides": {"evaluate": [{"suite": "vidore-v3"}]}},
+    ),
+    "other_gain": (
+        "colpali-v1.3",
+        {"tool": "mteb", "gain": "linear", "overrides": {"evaluate": [{"suite": "vidore-v3"}]}},
+        {"tool": "mteb", "gain": "linear"},
+    ),
+    "always_normalised": (
+        "beit3-base-vqav2",
+        {"tool": "lmms-eval", "answers_normalised": "always"},
+        {"tool": "lmms-eval", "answers_normalised": "officially"},
+    ),
+    "unknown_model": ("beit3-base-vqav2", {"tool": "lmms-eval", "unknown_model": "llava"}, {"tool": "lmms-eval"}),
+    "built_causal": (
+        "colqwen2-v1.0",
+        {"overrides": {"model.weights": "nvidia/nemotron-colembed-vl-4b-v2"}},
+        {
+            "overrides": {"model.weights": "nvidia/nemotron-colembed-vl-4b-v2"},
+            "plan": {"query_attention": "bidirectional"},
+        },
+    ),
+    "unbounded_budget": (
+        "colqwen2-v1.0",
+        {"tool": ENGINE, "weights": "Qwen/Qwen2-VL-2B-Instruct"},
+        {"tool": ENGINE, "weights": "Qwen/Qwen2-VL-2B-Instruct", "max_visual_tokens": 768},
+    ),
+    "no_bound": (
+        "colqwen2-v1.0",
+        {"tool": ENGINE, "max_visual_tokens": 16},
+        {"tool": ENGINE, "max_visual_tokens": 768},
     ),
     "folder_in_use": (
         "bipali-paper",

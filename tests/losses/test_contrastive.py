@@ -4,8 +4,16 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from collotype.losses.contrastive import ContrastiveLoss, Vectors, damp_likely_positives, score_all
+from collotype.losses.contrastive import (
+    ContrastiveLoss,
+    Vectors,
+    damp_likely_positives,
+    multiply_likely_positives,
+    score_all,
+)
 from collotype.losses.named import CURRENT, NAMED, OBJECTIVES, PAPER, loss_names, make_loss
 
 
@@ -84,5 +92,42 @@ def test_names_are_found_in_their_dialect() -> None:
 def test_what_is_damped_is_beyond_the_threshold() -> None:
     """At threshold * s_ii itself a negative is still one."""
     scores = torch.tensor([[2.0, 1.0, 1.25], [0.0, 2.0, 0.0], [2.5, 0.0, 2.0]])
-    damped = damp_likely_positives(scores, threshold=0.5, factor=0.5)
-    assert damped.tolist() == [[2.0, 1.0, 0.625], [0.0, 2.0, 0.0], [1.25, 0.0, 2.0]]
+    multiplied = multiply_likely_positives(scores, threshold=0.5, factor=0.5)
+    assert multiplied.tolist() == [[2.0, 1.0, 0.625], [0.0, 2.0, 0.0], [1.25, 0.0, 2.0]]
+    lowered = damp_likely_positives(scores, threshold=0.5, factor=0.5)
+    assert lowered.tolist() == [[2.0, 1.0, 0.25], [0.0, 2.0, 0.0], [1.25, 0.0, 2.0]]
+
+
+NEGATIVE = torch.tensor([[-0.20, -0.10, -0.15], [-0.12, -0.18, -0.16], [-0.11, -0.17, -0.21]])
+
+
+def test_a_filter_does_not_push_negative_cosines_harder() -> None:
+    """The figures of docs/invariance.md."""
+    filters = ({}, {"filter_threshold": 0.95, "filter_formula": "multiply"}, {"filter_threshold": 0.95})
+    losses = [make_loss("infonce", **one).in_batch(NEGATIVE).item() for one in filters]
+    assert losses == pytest.approx([4.437, 7.340, 0.519], abs=1e-3)
+
+
+SCORES = st.lists(st.lists(st.floats(-1, 1, width=32), min_size=4, max_size=4), min_size=4, max_size=4)
+
+
+@given(SCORES, st.floats(0.5, 1), st.floats(0.1, 0.9), st.sampled_from(OBJECTIVES))
+def test_filtering_lowers_likely_positives_and_never_raises_a_loss(
+    rows: list[list[float]], threshold: float, factor: float, objective: str
+) -> None:
+    scores = torch.tensor(rows, dtype=torch.float64)
+    damped, own = damp_likely_positives(scores, threshold, factor), scores.diagonal()[:, None]
+    others, better = ~torch.eye(4, dtype=torch.bool), scores > own
+    assert (damped <= scores).all() and (damped[others & better] < scores[others & better]).all()
+    assert torch.equal(damped.diagonal(), scores.diagonal())
+    clear = others & better & (own >= 0)
+    torch.testing.assert_close(damped[clear], multiply_likely_positives(scores, threshold, factor)[clear])
+    changes = {"filter_threshold": threshold, "filter_factor": factor}
+    filtered, plain = make_loss(objective, **changes).in_batch(scores), make_loss(objective).in_batch(scores)
+    assert filtered <= plain + 1e-9
+
+
+def test_classes_of_the_engine_keep_its_formula_and_ours_have_ours() -> None:
+    assert {loss.filter_formula for losses in NAMED.values() for loss in losses.values()} == {"multiply"}
+    assert {make_loss(name).filter_formula for name in OBJECTIVES} == {"lower"}
+    assert make_loss("ColbertLoss", filter_formula="lower").filter_formula == "lower"

@@ -1,5 +1,6 @@
 """What a person sees before a run: the plan in a few lines, and what to change, the gravest first."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
@@ -23,15 +24,26 @@ def print_check(console: Console, recipe: Recipe, plan: Plan, imported: Imported
     console.print(Text(heading(recipe, plan, imported), style="bold"))
     evaluates_only = imported is not None and imported.origin.settings.get("evaluates_only")
     if evaluates_only:
-        weights, choice = recipe.model.weights, recipe.evaluate[0]
-        command = f"collotype evaluate {weights} --suite {choice.suite} --path {choice.path} --split {choice.split}"
-        say(console, f"It only evaluates: {command} --out DIR", "", 2)
+        for command in evaluations(recipe) if "unknown_model" not in imported.origin.settings else ():
+            say(console, f"It only evaluates: {command} --out DIR", "", 2)
     else:
         console.print(plan_table(recipe, plan))
     print_findings(console, plan["findings"], imported)
     if imported:
         missing = f"lists {len(imported.left_out)} settings without counterpart"
         say(console, f"\ncollotype import … -o {recipe.name}.yaml writes the recipe, and {missing}", "dim", 0)
+
+
+def evaluations(recipe: Recipe) -> Iterator[str]:
+    """The commands that measure what a recipe's `evaluate` does."""
+    for choice in recipe.evaluate:
+        given = choice.model_dump(exclude_defaults=True, exclude={"suite", "every_steps"})
+        words = [f"--{key.replace('_', '-')} {part}" for key, value in given.items() for part in flag_values(value)]
+        yield " ".join([f"collotype evaluate {recipe.model.weights} --suite {choice.suite}", *words])
+
+
+def flag_values(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def heading(recipe: Recipe, plan: Plan, imported: Imported | None) -> str:

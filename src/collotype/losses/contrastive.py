@@ -14,6 +14,9 @@ from torch.nn import functional
 
 from collotype.losses.maxsim import maxsim, smooth_maxsim
 
+Filter = Literal["lower", "multiply"]
+"""How likely positives are damped: `lower` takes something away whatever the sign; `multiply`, as in colpali-engine,
+raises negative scores."""
 Objective = Literal["infonce", "symmetric-infonce", "pairwise", "sigmoid"]
 
 
@@ -47,8 +50,10 @@ class ContrastiveLoss:
     share_negatives: bool = False
     """Every query is pushed from all queries' explicit negatives; off, from its own only."""
     filter_threshold: float | None = None
-    """In-batch negatives with s_ij > threshold * s_ii may be positives; their score is multiplied by filter_factor."""
+    """In-batch negatives that score above this part of the positive's score may be positives; their score is damped."""
     filter_factor: float = 0.5
+    """What part of such a score is left."""
+    filter_formula: Filter = "lower"
 
     def __call__(self, queries: Vectors, pages: Vectors, negatives: Vectors | None = None) -> Tensor:
         """The loss of one batch, a scalar.
@@ -76,7 +81,8 @@ class ContrastiveLoss:
     def in_batch(self, scores: Tensor) -> Tensor:
         """The objective on the scores of all pairs of the batch [B, B]."""
         if self.filter_threshold is not None:
-            scores = damp_likely_positives(scores, self.filter_threshold, self.filter_factor)
+            damp = damp_likely_positives if self.filter_formula == "lower" else multiply_likely_positives
+            scores = damp(scores, self.filter_threshold, self.filter_factor)
         scaled = scores / self.temperature
         positives = torch.arange(len(scores), device=scores.device)
         if self.objective == "infonce":
@@ -124,7 +130,23 @@ def score_own(queries: Vectors, negatives: Vectors, smooth_max: float | None = N
 
 
 def damp_likely_positives(scores: Tensor, threshold: float, factor: float) -> Tensor:
-    """Off-diagonal s_ij > threshold * s_ii multiplied by factor (positive-aware filtering of colpali-engine)."""
-    positives = scores.diagonal()[:, None]
-    own = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
-    return torch.where((scores > threshold * positives) & ~own, scores * factor, scores)
+    """Off-diagonal s_ij > s_ii - (1 - threshold) |s_ii|, lowered by (1 - factor) max(|s_ij|, |s_ii|), a constant to the
+    gradient.
+
+    Where s_ij >= s_ii >= 0 that is colpali-engine's value, s_ij * factor. It is lower whatever the signs, so a filtered
+    loss is never above the unfiltered one.
+    """
+    positives = scores.detach().diagonal()[:, None]
+    likely = (scores > positives - (1 - threshold) * positives.abs()) & ~own_pairs(scores)
+    return scores - torch.where(likely, (1 - factor) * scores.detach().abs().maximum(positives.abs()), 0)
+
+
+def multiply_likely_positives(scores: Tensor, threshold: float, factor: float) -> Tensor:
+    """Off-diagonal s_ij > threshold * s_ii multiplied by factor (colpali-engine's late_interaction_losses.py): half of
+    -0.2 is -0.1, so a likely positive with a negative score is pushed harder."""
+    likely = (scores > threshold * scores.diagonal()[:, None]) & ~own_pairs(scores)
+    return torch.where(likely, scores * factor, scores)
+
+
+def own_pairs(scores: Tensor) -> Tensor:
+    return torch.eye(len(scores), dtype=torch.bool, device=scores.device)

@@ -5,6 +5,7 @@ and late_interaction_losses.py of 0.3.18; loss/colbert_loss.py of 0.1.x for the 
 """
 
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast, get_args
 
 from collotype.losses.contrastive import ContrastiveLoss, Objective
@@ -16,33 +17,35 @@ PAPER = "paper"
 RAW: dict[str, Any] = {"temperature": 1.0}
 SHARP: dict[str, Any] = {"temperature": 0.02}
 SHARP_NORMALIZED: dict[str, Any] = {"temperature": 0.02, "normalize": True}
+of_engine = partial(ContrastiveLoss, filter_formula="multiply")
+
 
 NAMED: dict[str, dict[str, ContrastiveLoss]] = {
     CURRENT: {
-        "BiEncoderLoss": ContrastiveLoss(objective="infonce", **SHARP),
-        "BiPairedEncoderLoss": ContrastiveLoss(objective="symmetric-infonce", **SHARP),
-        "BiNegativeCELoss": ContrastiveLoss(objective="infonce", **SHARP),
-        "BiPairwiseCELoss": ContrastiveLoss(objective="pairwise", **SHARP),
-        "BiPairwiseNegativeCELoss": ContrastiveLoss(objective="pairwise", **SHARP),
-        "BiSigmoidLoss": ContrastiveLoss(objective="sigmoid", **SHARP),
-        "ColbertLoss": ContrastiveLoss(objective="infonce", **SHARP_NORMALIZED),
-        "ColbertNegativeCELoss": ContrastiveLoss(objective="infonce", **SHARP_NORMALIZED),
-        "ColbertPairwiseCELoss": ContrastiveLoss(objective="pairwise", temperature=1.0, normalize=True),
-        "ColbertPairwiseNegativeCELoss": ContrastiveLoss(objective="pairwise", **SHARP_NORMALIZED),
-        "ColbertSigmoidLoss": ContrastiveLoss(objective="sigmoid", **SHARP_NORMALIZED),
+        "BiEncoderLoss": of_engine(objective="infonce", **SHARP),
+        "BiPairedEncoderLoss": of_engine(objective="symmetric-infonce", **SHARP),
+        "BiNegativeCELoss": of_engine(objective="infonce", **SHARP),
+        "BiPairwiseCELoss": of_engine(objective="pairwise", **SHARP),
+        "BiPairwiseNegativeCELoss": of_engine(objective="pairwise", **SHARP),
+        "BiSigmoidLoss": of_engine(objective="sigmoid", **SHARP),
+        "ColbertLoss": of_engine(objective="infonce", **SHARP_NORMALIZED),
+        "ColbertNegativeCELoss": of_engine(objective="infonce", **SHARP_NORMALIZED),
+        "ColbertPairwiseCELoss": of_engine(objective="pairwise", temperature=1.0, normalize=True),
+        "ColbertPairwiseNegativeCELoss": of_engine(objective="pairwise", **SHARP_NORMALIZED),
+        "ColbertSigmoidLoss": of_engine(objective="sigmoid", **SHARP_NORMALIZED),
     },
     # 0.3.9 and 0.3.10: InfoNCE had got its temperature and normalisation, the pairwise losses had not
     OLDER: {
-        "BiEncoderLoss": ContrastiveLoss(objective="infonce", **SHARP),
-        "BiPairwiseCELoss": ContrastiveLoss(objective="pairwise", **RAW),
-        "ColbertLoss": ContrastiveLoss(objective="infonce", **SHARP_NORMALIZED),
-        "ColbertPairwiseCELoss": ContrastiveLoss(objective="pairwise", **RAW),
+        "BiEncoderLoss": of_engine(objective="infonce", **SHARP),
+        "BiPairwiseCELoss": of_engine(objective="pairwise", **RAW),
+        "ColbertLoss": of_engine(objective="infonce", **SHARP_NORMALIZED),
+        "ColbertPairwiseCELoss": of_engine(objective="pairwise", **RAW),
     },
     PAPER: {
-        "BiEncoderLoss": ContrastiveLoss(objective="infonce", **RAW),
-        "BiPairwiseCELoss": ContrastiveLoss(objective="pairwise", **RAW),
-        "ColbertLoss": ContrastiveLoss(objective="infonce", **RAW),
-        "ColbertPairwiseCELoss": ContrastiveLoss(objective="pairwise", **RAW),
+        "BiEncoderLoss": of_engine(objective="infonce", **RAW),
+        "BiPairwiseCELoss": of_engine(objective="pairwise", **RAW),
+        "ColbertLoss": of_engine(objective="infonce", **RAW),
+        "ColbertPairwiseCELoss": of_engine(objective="pairwise", **RAW),
     },
 }
 

@@ -53,6 +53,9 @@ class ShardSource(Source):
     path: str
     """Shards, several joined by `::`: `cc3m-train-{0000..0575}.tar`, a folder, `s3://…` or any other store of fsspec's,
     `collotype:pictures/…` for those that come with the package."""
+    picture: str | None = None
+    """The suffix of the member that holds the picture: what follows the first dot of its name (`input.jpg`); of several
+    (`jpg;png`) the first that is there counts. None: jpg, png, jpeg, webp."""
     caption: str = "txt"
     """The member that holds the caption; `json:KEY` takes a key of KEY.json."""
 
@@ -69,7 +72,7 @@ class CaptionTableSource(Source):
     caption_column: str | None = None
     """None: caption, title or text."""
     separator: str | None = None
-    """Between the columns of a CSV; none: a tab in .tsv files, a comma in .csv files."""
+    """Between the columns of a CSV; none: the first of tab, comma, semicolon and bar that its first line has."""
     limit: PositiveInt | None = None
     """Take the first rows only."""
 

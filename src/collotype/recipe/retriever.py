@@ -167,6 +167,10 @@ class RetrieverLoss(Section):
     filter_threshold: PositiveFloat | None = None
     """Damp in-batch negatives that score above this part of the positive's score."""
     filter_factor: PositiveFloat | None = None
+    """What part of their score is left."""
+    filter_formula: Literal["lower", "multiply"] | None = None
+    """lower: their score falls, whatever its sign. multiply: as in colpali-engine, where negative scores rise; the
+    default of its classes."""
     in_batch_weight: Fraction | None = None
     """With explicit negatives: the weight of the in-batch objective; theirs is one minus it."""
     share_negatives: bool | None = None

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from collotype.evaluation.results import Measured
 from collotype.recipe.schema import Evaluate, Source
 from collotype.runtime.process import ALONE, World
+from collotype.training.overlap import Samples, overlap
 
 M = TypeVar("M", bound=nn.Module)
 """A family's model."""
@@ -123,6 +124,10 @@ class Task(Protocol[M, E]):
     def facts_of(self, choice: E) -> dict[str, Any]:
         """Those of a suite's datasets, by "SUITE/DATASET"."""
 
+    def samples(self, choice: Evaluate | None = None) -> dict[str, Samples]:
+        """Of the training data, or of a suite's datasets by "SUITE/DATASET", what can be compared to find what is in
+        both; none of data that is drawn on demand."""
+
     def require_weights(self) -> None:
         """
         Raises:
@@ -144,6 +149,9 @@ class Task(Protocol[M, E]):
             steps: the rows of metrics.jsonl.
         """
 
+    def framing(self) -> dict[str, Any]:
+        """What is known of the model without its weights: say, the texts around what it reads."""
+
     def describe(self) -> dict[str, Any]:
         """Facts of the model for the plan and the record; no weights are made."""
 
@@ -154,6 +162,16 @@ def data_facts(task: Task[Any, Any], choices: Sequence[Evaluate]) -> dict[str, A
     for choice in choices:
         facts |= task.facts_of(choice)
     return facts
+
+
+def overlaps(task: Task, choices: Sequence[Evaluate]) -> dict[str, dict[str, int]]:
+    """Which datasets hold samples that are trained on, and how many of how many."""
+    trained = [*task.samples().values()]
+    measured = (
+        {name: samples for choice in choices for name, samples in task.samples(choice).items()} if trained else {}
+    )
+    found = {name: overlap(trained, samples) for name, samples in measured.items()}
+    return {name: counts for name, counts in found.items() if counts["shared"]}
 
 
 def facts_of_sources(sources: Sequence[Source], data: Sequence[MapDataset]) -> dict[str, Any]:

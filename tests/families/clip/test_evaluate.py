@@ -12,11 +12,11 @@ from PIL import Image
 import collotype
 from collotype import families
 from collotype.families.clip.benchmarks import CaptionedPictures, Classification, find_suite
-from collotype.families.clip.data import is_shards
 from collotype.families.clip.evaluate import accuracy, classifier, classify, ranks_of_own, retrieve
 from collotype.recipe import load_recipe
 from collotype.recipe.load import load_evaluation
 from collotype.runtime.errors import UserError
+from collotype.runtime.shards.names import is_shards
 from tests.families.clip.drawn import drawn
 from tests.training.processes import launch
 

@@ -1,4 +1,5 @@
-"""Folders whose files disagree, and weights that cannot be right, are told; a model that sees nothing is not measured."""
+"""Folders whose files disagree, and weights that cannot be right, are told; a model that sees nothing is not
+measured."""
 
 import json
 import shutil

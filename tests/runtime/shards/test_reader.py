@@ -147,14 +147,62 @@ def test_shards_without_samples_or_captions_are_refused(tmp_path: Path) -> None:
         (zipped, "zipped.tar is compressed"),
         (
             bare,
-            r"None of the 2 samples of the shard .*bare.tar has a .txt file \(they have cls, jpg\); download it again",
+            r"None of the 2 samples of the shard .*bare.tar can be used: they have cls, jpg, and pictures are read "
+            r"from jpg, png, jpeg, webp, captions from txt; name the suffixes \(caption: SUFFIX\)",
         ),
     ):
         with pytest.raises(UserError, match=message):
             Shards(str(path))
     faulty = write_tar(tmp_path / "faulty.tar", [*sample("a", caption=" "), *sample("b", caption=None)])
-    with pytest.raises(UserError, match=r"No sample of .*faulty\.tar can be used"):
+    with pytest.raises(UserError, match=r"faulty\.tar can be used \(empty caption in 1, no caption in 1\); mend"):
         Shards(str(faulty))
+
+
+def pairs(picture: str, text: str, caption: bytes = b"a cat") -> list[tuple[str, bytes]]:
+    return [(f"{key}.{suffix}", content) for key in "abc" for suffix, content in ((picture, b"x"), (text, caption))]
+
+
+@pytest.mark.parametrize(
+    ("files", "layout", "words"),
+    [
+        (pairs("bmp", "txt"), {}, "they have bmp, txt, and .* captions from txt; name the suffixes (picture: bmp)"),
+        (pairs("jpg", "json", b'{"url": "u", "title": "a cat"}'), {}, "(caption: json:url|title)"),
+        (pairs("input.jpg", "outputs.txt"), {}, "(picture: input.jpg, caption: outputs.txt)"),
+        (pairs("input.jpg", "outputs.txt"), {"text": "outputs.txt"}, "(picture: input.jpg)"),
+        (pairs("jpeg.jpg", "txt"), {}, "(picture: jpeg.jpg)"),
+        (pairs("jpg", "txt"), {"picture": "png;webp"}, "pictures are read from png, webp, .*(picture: jpg)"),
+        (pairs("npy", "txt"), {}, "(picture: SUFFIX)"),
+        (
+            sorted(pairs("jpg", "txt"), key=lambda file: file[0][2:]),
+            {},
+            "3 samples of .* stand apart, .*tar --sort=name",
+        ),
+    ],
+)
+def test_a_shard_of_another_layout_is_told_with_what_to_name(
+    files: list[tuple[str, bytes]], layout: dict[str, str], words: str, tmp_path: Path
+) -> None:
+    path = write_tar(tmp_path / "other.tar", files)
+    with pytest.raises(UserError) as told:
+        Shards(str(path), Layout.of(**layout))
+    assert all(part in str(told.value) for part in words.split(".*")) and "{" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("picture", "text", "key"),
+    [("input.jpg", "outputs.txt", "input.jpg"), ("BMP", "TXT", ".bmp"), ("jpeg.jpg", "Txt", "jpg;jpeg.jpg")],
+)
+def test_suffixes_are_read_where_they_are_named(picture: str, text: str, key: str, tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "other.tar", pairs(picture, text))
+    shards = Shards(str(path), Layout.of(key, text))
+    assert [shards.read(row) for row in range(3)] == [(b"x", ("a cat",))] * 3 and not shards.faults
+
+
+def test_a_sample_that_stands_apart_is_one_fault(tmp_path: Path) -> None:
+    files = [*sample("whole"), ("a.jpg", b"x"), ("b.jpg", b"x"), ("a.txt", b"a"), ("c.txt", b"c")]
+    shards = Shards(str(write_tar(tmp_path / "mixed.tar", files)))
+    assert len(shards) == 1
+    assert counts(shards.faults) == {"files of a sample are no neighbours": 1, "no caption": 1, "no picture": 1}
 
 
 def test_a_shard_whose_samples_all_have_faults_has_no_region(folder: Path) -> None:

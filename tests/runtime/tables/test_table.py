@@ -50,11 +50,38 @@ def test_all_kinds_are_read_alike(write, tmp_path: Path) -> None:
         need_column(table, "caption", "text", hint="; look again")
 
 
-@pytest.mark.parametrize(("separator", "name"), [(",", "t.csv"), ("\t", "t.tsv"), (";", "t.csv")])
-def test_separators_are_found_or_given(separator: str, name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize(("separator", "name"), [(",", "t.csv"), ("\t", "t.tsv"), (";", "t.csv"), ("|", "t.csv")])
+def test_separators_are_found_or_given(separator: str, name: str, given: bool, tmp_path: Path) -> None:
     file = as_csv(tmp_path, separator, name)
-    table = open_table(str(file), separator=separator if separator == ";" else None)
+    table = open_table(str(file), separator=separator if given else None)
     assert table.values("title") == [title for _, title in ROWS]
+
+
+SIGNS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar"}
+
+
+@pytest.mark.parametrize("given", SIGNS)
+@pytest.mark.parametrize("used", SIGNS)
+def test_another_separator_than_the_one_used_is_named_with_the_likely_one(
+    given: str, used: str, tmp_path: Path
+) -> None:
+    """open_clip reads tables with a tab unless it is told another."""
+    (tmp_path / "t.csv").write_text(f"filepath{used}title\na.png{used}one\n")
+    if given == used:
+        assert CsvTable(tmp_path / "t.csv", given).columns == ["filepath", "title"]
+        return
+    with pytest.raises(UserError) as told:
+        CsvTable(tmp_path / "t.csv", given)
+    assert f"read with a {SIGNS[given]} between columns" in str(told.value)
+    assert f"looks separated by a {SIGNS[used]}: set the separator to {used!r}" in str(told.value)
+
+
+def test_a_separator_is_one_sign(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("filepath\ttitle\n")
+    with pytest.raises(UserError, match=r"is '\\\\t', and columns have one sign"):
+        CsvTable(tmp_path / "t.csv", r"\t")
+    assert CsvTable(as_csv(tmp_path, name="one.csv"), None).columns == ["filepath", "title"]
 
 
 def test_cells_are_texts_as_they_stand(tmp_path: Path) -> None:
@@ -68,8 +95,12 @@ def test_cells_are_texts_as_they_stand(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "cannot be read as cells"),
-        (b"a\tb\n1\t2\n3\n", r"separated by '\\t' \(.*Expected 2 columns, got 1.*; correct it, or name the separator"),
+        (b"", "t.tsv cannot be read with a comma"),
+        (
+            b"a\tb\n1\t2\n3\n",
+            r"with a tab between columns \(.*Expected 2 columns, got 1.*; quote cells that hold the sep",
+        ),
+        (b"a,b\n1,2,and more\n", r"with a comma between columns \(.*Expected 2 columns, got 3.*; quote cells"),
         (b"a\ta\n1\t2\n", "two columns have one name"),
         (b"a\tb\n\xff\xfe\t2\n", r"t.tsv cannot be read .*UTF"),
     ],

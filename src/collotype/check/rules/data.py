@@ -4,12 +4,16 @@ import math
 from collections.abc import Iterator
 
 from collotype.check.case import Case
+from collotype.check.findings import Severity
+from collotype.check.places import measured_and_trained
 from collotype.check.rules.rule import REPAIRED, Seen, rule, theirs
 from collotype.recipe.retriever import RENAMED
-from collotype.recipe.schema import Evaluate, Source
+from collotype.runtime.shards.names import some
 
 FEW, MANY = 100_000, 5_000_000
 """Between them a CLIP from scratch learns its pictures by heart."""
+MANY_SHARED = 0.05
+"""Of a test set; fewer are doubles, as large collections have them."""
 
 
 @rule("row count differs from the published", "may differ", "the data's own publication (check/published_data.py)")
@@ -84,20 +88,64 @@ def no_augmentation(case: Case) -> Iterator[Seen]:
 
 @rule("evaluated on what it trains on", "will differ", "unilm issue 1099")
 def trained_on_the_test(case: Case) -> Iterator[Seen]:
-    trained = {place_of(source, "train") for source in case.recipe.data.train}
-    for path, split in (place_of(choice, "test") for choice in case.recipe.evaluate):
-        if path and (path, split) in trained:
-            yield Seen(
-                seen=f"{path} ({split}) is trained on and measured",
-                reference="data that training never shows",
-                why="The number says what was remembered.",
-                fix="give evaluate another path or split",
+    """By the files, whatever the split is called; else by samples of what is in them."""
+    files = {
+        number: measured_and_trained(case.recipe.data.train, one) for number, one in enumerate(case.recipe.evaluate)
+    }
+    for found in filter(None, files.values()):
+        yield remembered(f"{some(found)} {'is' if len(found) == 1 else 'are'} trained on and measured")
+    for dataset, overlap in case.plan.get("overlap", {}).items():
+        if not any(files[number] and one.measures(dataset) for number, one in enumerate(case.recipe.evaluate)):
+            shared, looked_at = overlap["shared"], overlap["looked_at"]
+            yield remembered(
+                f"{shared:,} of {looked_at:,} samples of {dataset} looked at are trained on, text and picture",
+                "will differ" if shared >= MANY_SHARED * looked_at else "may differ",
             )
 
 
-def place_of(section: Source | Evaluate, split: str) -> tuple[str | None, str]:
-    """Where its data lies: (path, split)."""
-    return getattr(section, "path", None), getattr(section, "split", None) or split
+def remembered(seen: str, severity: Severity = "will differ") -> Seen:
+    return Seen(
+        severity=severity,
+        seen=seen,
+        reference="data that training never shows",
+        why="The number says what was remembered.",
+        fix="give evaluate another path or split",
+    )
+
+
+@theirs(
+    "a data set that is never seen",
+    "will differ",
+    "colpali-engine's SingleDatasetBatchSampler, run on 0.3.18",
+    "of 100 and 20 examples in batches of 32, 96 and none are seen, with drop_last or without",
+)
+def unseen_data_set(case: Case) -> Iterator[Seen]:
+    batch, facts = case.theirs("sampler_batch"), case.plan.get("data", {}).get("train", {})
+    for number, one in enumerate(facts.get("sources", ()) if batch else ()):
+        if one["examples"] < batch:
+            yield Seen(
+                seen=f"data.train.{number} has {one['examples']:,} examples, a batch of one data set {batch:,}",
+                reference="every example once an epoch",
+                why="The sampler takes whole batches only, whatever dataloader_drop_last says: a smaller set has none.",
+                fix="--set data.mixing=by-example, which mixes small sets into every batch",
+            )
+
+
+@theirs(
+    "every epoch in the same order",
+    "may differ",
+    "colpali-engine's SingleDatasetBatchSampler, run on 0.3.18; accelerate's BatchSamplerShard",
+)
+def repeated_order(case: Case) -> Iterator[Seen]:
+    epochs = case.theirs("epochs") or 1
+    if case.theirs("sampler_batch") and epochs > 1 and case.origin.processes > 1:
+        yield Seen(
+            seen=f"{epochs:g} epochs of several data sets on {case.origin.processes} processes",
+            reference="another order, and other negatives, in each epoch",
+            why="The sampler shuffles when set_epoch is called, and on several processes nothing calls it: the same "
+            "queries meet the same negatives again.",
+            fix=f"{REPAIRED}: the order is a function of the seed and the epoch",
+        )
 
 
 @theirs(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from collotype.check.case import Case
 from collotype.check.rules.rule import Seen, rule, theirs
-from collotype.losses.named import CURRENT
+from collotype.losses.named import CURRENT, OBJECTIVES
 
 
 @rule(
@@ -36,6 +36,27 @@ def hard_negatives(case: Case) -> Iterator[Seen]:
             "and negatives that were never released with the weights.",
             fix="--set data.train='{source: pairs, path: vidore/colpali_train_set}' "
             "--set loss='{name: ColbertPairwiseCELoss, dialect: paper}'",
+        )
+
+
+@rule(
+    "a filter that raises negative scores",
+    "may differ",
+    "docs/invariance.md, run on colpali-engine 0.3.18",
+    "a batch of three cosines of -0.10 to -0.21: loss 4.4 without filter, 7.3 with it, 0.5 with `lower`",
+)
+def raising_filter(case: Case) -> Iterator[Seen]:
+    """MaxSim is hardly ever negative; cosines are."""
+    loss = case.recipe.loss
+    if getattr(loss, "filter_threshold", None) is None:
+        return
+    if (loss.filter_formula or ("lower" if loss.name in OBJECTIVES else "multiply")) == "multiply":
+        yield Seen(
+            severity="may differ" if case.recipe.model.interaction == "single" else "note",
+            seen=f"{loss.name}: scores of likely positives multiplied by {loss.filter_factor or 0.5:g}",
+            reference="a score that falls whatever its sign",
+            why="Half of -0.2 is -0.1: a likely positive with a negative score is pushed away harder than without it.",
+            fix="--set loss.filter_formula=lower",
         )
 
 

@@ -84,6 +84,20 @@ def local_loss_without_gradient(case: Case) -> Iterator[Seen]:
         )
 
 
+@theirs("pages gathered without gradient", "note", "LaCLIP issue 6; facebookresearch/SLIP issues 24 and 31")
+def gathered_without_gradient(case: Case) -> Iterator[Seen]:
+    if case.was("slip") and case.theirs("gather_with_grad") is False and case.origin.processes > 1:
+        yield Seen(
+            severity="will differ",
+            seen=f"the CLIP loss of {case.origin.processes} processes sees the others' features without their gradient",
+            reference="torch.distributed.nn.all_gather, as LaCLIP's published models were trained with",
+            why="Each process scores its own examples against all, and no gradient goes back to what was gathered, so "
+            "each tower is trained as a query only; open_clip's --local-loss alone does the same.",
+            effect="cosine of the gradient with the right one: 0.89 to 0.95",
+            fix=f"{REPAIRED}: the loss is that of the whole batch, and so is its gradient",
+        )
+
+
 @theirs("gradient of the towers divided by the processes", "note", "docs/invariance.md, run on open_clip")
 def scaled_gradient(case: Case) -> Iterator[Seen]:
     gathered = case.theirs("gather_with_grad") or case.theirs("local_loss")

@@ -6,7 +6,7 @@ from collotype.check.case import Case
 from collotype.check.rules.rule import Seen, rule
 
 
-@rule("prompts of another generation", "may differ", "mteb pull request 5106; docs/retrievers.md")
+@rule("prompts of another generation", "may differ", "mteb pull request 5106; docs/retrievers.md", training=False)
 def another_generation(case: Case) -> Iterator[Seen]:
     said, has = case.plan.get("preset_of_weights"), case.plan.get("preset")
     if said and said != has:
@@ -20,7 +20,7 @@ def another_generation(case: Case) -> Iterator[Seen]:
         )
 
 
-@rule("a second <bos> in the page prompt", "may differ", "colpali issue 345")
+@rule("a second <bos> in the page prompt", "may differ", "colpali issue 345", training=False)
 def double_bos(case: Case) -> Iterator[Seen]:
     if case.plan.get("preset") == "colpali-engine-0.3.13-transformers-5":
         yield Seen(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from collotype.check.case import Case
+from collotype.check.rules.data import FEW, MANY
 from collotype.check.rules.rule import Seen, rule
 
 CLIP_STEPS = 2000
@@ -37,6 +38,24 @@ def as_published(case: Case) -> bool:
     """Does the published run warm up for as many epochs? (BEiT-3's: one of ten.)"""
     said = case.of_reference("warmup_epochs")
     return said is not None and abs(case.plan.get("warmup_epochs", said) - said) < 0.05
+
+
+@rule(
+    "the best epoch before the last",
+    "note",
+    "facebookresearch/SLIP issue 9; open_clip docs/clip_val_loss.png",
+)
+def best_before_last(case: Case) -> Iterator[Seen]:
+    examples, epochs = case.plan.get("examples") or 0, case.plan.get("epochs", 0)
+    watched = any(choice.every_steps for choice in case.recipe.evaluate) and case.recipe.train.keep_best
+    if case.recipe.family == "clip" and FEW <= examples <= MANY and epochs >= 10 and not watched:
+        yield Seen(
+            seen=f"{epochs:.0f} epochs over {examples:,} pictures, of which the last is measured",
+            reference="the best of evaluations during training, said to be that",
+            why="A few million pictures are learned by heart: SLIP's author has the best results on CC3M well before "
+            "the end of 40 epochs.",
+            fix="--set train.keep_best=true, with evaluate.every_steps of an epoch",
+        )
 
 
 @rule("examples that are never seen", "note", "the plan")

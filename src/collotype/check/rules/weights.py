@@ -78,6 +78,17 @@ def stale_checkpoint(case: Case) -> Iterator[Seen]:
         )
 
 
+@theirs("a pattern of ranks that never applies", "will differ", "peft.utils.other.get_pattern_key, run on 0.21.2")
+def hidden_pattern(case: Case) -> Iterator[Seen]:
+    if dead := case.theirs("dead_patterns"):
+        yield Seen(
+            seen=f"{', '.join(dead)} after a more general key",
+            reference="the specific keys first",
+            why="peft takes the first key of rank_pattern (alpha_pattern) that fits a layer, not the nearest one.",
+            fix="write the specific keys before the general ones",
+        )
+
+
 @rule("output folder holds a run", "note", "docs/design.md")
 def folder_in_use(case: Case) -> Iterator[Seen]:
     folder = case.plan.get("folder", {})

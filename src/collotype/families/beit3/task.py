@@ -28,6 +28,7 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
 from collotype.runtime.shapes import shapes_only
+from collotype.training.overlap import Samples
 from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
 
 
@@ -250,6 +251,12 @@ class Beit3Task:
         benchmark = self.benchmark(choice)
         return {benchmark.name: benchmark.sizes()}
 
+    def samples(self, choice: Beit3Evaluate | None = None) -> dict[str, Samples]:
+        if choice is None:
+            return {str(place): one.questions.samples() for place, one in enumerate(self.sources)}
+        benchmark = self.benchmark(choice)
+        return {} if benchmark.blank else {benchmark.name: benchmark.questions.samples()}
+
     def require_weights(self) -> None:
         weights = self.recipe.model.weights
         if weights and not Path(weights).exists():
@@ -286,6 +293,9 @@ class Beit3Task:
         cut = round(sum(row.get("part_cut", 0) for row in steps) * self.recipe.train.batch)
         longest = self.config.max_text_tokens
         return found + ([{"kind": f"questions cut to {longest} tokens", "count": cut}] if cut else [])
+
+    def framing(self) -> dict[str, Any]:
+        return {}
 
     def describe(self) -> dict[str, Any]:
         with shapes_only():

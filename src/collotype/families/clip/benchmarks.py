@@ -8,12 +8,13 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from collotype.families.clip.data import is_shards, open_captions, open_labelled
+from collotype.families.clip.data import open_captions, open_labelled
 from collotype.families.clip.data.captions import CaptionSource, decode
 from collotype.families.clip.data.classes import IMAGENET, named_templates
 from collotype.families.clip.data.labelled import LabelledPictures
 from collotype.recipe.clip import CaptionTableSource, ClipEvaluate, ShardSource
 from collotype.runtime.errors import UserError
+from collotype.runtime.shards.names import is_shards
 from collotype.runtime.shards.reader import Shards
 from collotype.runtime.shards.samples import Fault, Layout
 

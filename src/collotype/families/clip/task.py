@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from collotype.evaluation.results import Measured
-from collotype.families.clip.benchmarks import Benchmark, Classification, find_suite
+from collotype.families.clip.benchmarks import Benchmark, CaptionedPictures, Classification, find_suite
 from collotype.families.clip.config import ClipConfig, sized
 from collotype.families.clip.data import open_captions
-from collotype.families.clip.data.captions import CaptionDataset, Captioned
+from collotype.families.clip.data.captions import CaptionDataset, Captioned, samples_of
 from collotype.families.clip.evaluate import METRICS, evaluate, facts_of
 from collotype.families.clip.layouts import Contents, ours, read
 from collotype.families.clip.model import Clip
@@ -30,6 +30,7 @@ from collotype.runtime.shards.reader import Shards
 from collotype.runtime.shards.samples import counts
 from collotype.training.batch_norm import group_batch_norm
 from collotype.training.faults import allowed_bad
+from collotype.training.overlap import Samples
 from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
 
 MOST_LOGIT_SCALE = math.log(100)
@@ -241,6 +242,12 @@ class ClipTask:
     def facts_of(self, choice: ClipEvaluate) -> dict[str, Any]:
         return facts_of(self.benchmarks(choice))
 
+    def samples(self, choice: ClipEvaluate | None = None) -> dict[str, Samples]:
+        if choice is None:
+            return {str(place): samples_of(source, len(source)) for place, source in enumerate(self.sources)}
+        captioned = [one for one in self.benchmarks(choice) if isinstance(one, CaptionedPictures)]
+        return {one.name: samples_of(one.source, one.rows) for one in captioned}
+
     def require_weights(self) -> None:
         _ = self.contents
 
@@ -263,6 +270,9 @@ class ClipTask:
         cut = int(sum(row.get("captions_cut", 0) for row in steps))
         length = self.config.text_cfg.context_length
         return found + ([{"kind": f"captions cut to {length} tokens", "count": cut}] if cut else [])
+
+    def framing(self) -> dict[str, Any]:
+        return {}
 
     def describe(self) -> dict[str, Any]:
         with shapes_only():

@@ -16,9 +16,10 @@ from collotype.evaluation.ranking import METRICS
 from collotype.evaluation.results import Measured
 from collotype.families.retriever.backbones import find_backbone
 from collotype.families.retriever.backbones.shapes import Shape, measure, shapes
-from collotype.families.retriever.benchmarks import Benchmark, averaged_names, find_suite
+from collotype.families.retriever.benchmarks import DRAWN, Benchmark, averaged_names, find_suite
 from collotype.families.retriever.collate import PairCollate
 from collotype.families.retriever.data import Pair, PairDataset, open_source
+from collotype.families.retriever.data.pairs import RefPairs
 from collotype.families.retriever.evaluate import VectorSearch, evaluate, sizes_of
 from collotype.families.retriever.layouts import ours, read
 from collotype.families.retriever.layouts.contents import Contents, make_processor
@@ -36,6 +37,7 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.model_folder import require_there
 from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
+from collotype.training.overlap import Samples
 from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
 
 A4 = (1654, 2339)
@@ -275,6 +277,12 @@ class RetrieverTask:
             facts[f"{choice.suite}/average"] = {"mean_of": averaged}
         return facts
 
+    def samples(self, choice: RetrieverEvaluate | None = None) -> dict[str, Samples]:
+        if choice is None:
+            tables = {str(place): source for place, source in enumerate(self.sources) if isinstance(source, RefPairs)}
+            return {name: source.samples() for name, source in tables.items()}
+        return {one.name: one.samples() for one in self.benchmarks(choice) if choice.suite not in DRAWN}
+
     def require_weights(self) -> None:
         _ = self.contents
 
@@ -300,6 +308,14 @@ class RetrieverTask:
                 found.append({"kind": kind, "source": number, "count": len(rows), "first row": rows[0]})
         return found
 
+    def framing(self) -> dict[str, Any]:
+        return {
+            "preset": self.preset.name,
+            "query_attention": self.preset.query_attention,
+            **({"max_visual_tokens": self.preset.max_visual_tokens} if self.preset.max_visual_tokens else {}),
+            **({"preset_of_weights": said} if (said := TRAINED_WITH.get(self.recipe.model.weights)) else {}),
+        }
+
     def describe(self) -> dict[str, Any]:
         total, trainable = self.count_parameters()
         return {
@@ -308,9 +324,7 @@ class RetrieverTask:
             "forward_gflops": round(self.forward_flops() / 1e9, 3),
             "architecture": self.architecture,
             **({"vectors_per_page": pages} if (pages := self._vectors_per_page()) else {}),
-            "preset": self.preset.name,
-            **({"max_visual_tokens": self.preset.max_visual_tokens} if self.preset.max_visual_tokens else {}),
-            **({"preset_of_weights": said} if (said := TRAINED_WITH.get(self.recipe.model.weights)) else {}),
+            **self.framing(),
             **({"projection": self.projection_facts()} if self.config.dim and self.contents else {}),
         }
 

@@ -4,6 +4,7 @@
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,9 @@ class Config:
         if ledger.given.get(f"{prefix}use_rslora") is not None:
             ledger.recipe("model.lora.rank_stabilised", ledger.switch(f"{prefix}use_rslora"), f"{prefix}use_rslora")
         ledger.beside("frozen_inputs", True)
+        patterns = (dead_patterns(ledger.given, f"{prefix}{kind}_pattern.") for kind in ("rank", "alpha"))
+        if dead := [key for keys in patterns for key in keys]:
+            ledger.beside("dead_patterns", dead)
 
     def take_data(self) -> int:
         """The sources; how many explicit negatives each query has."""
@@ -289,6 +293,9 @@ class Config:
             )
         if self.processes > 1:
             ledger.beside("process_group", "initialised")
+        if isinstance(ledger.values["data"]["train"], list):
+            share = ledger.count("tr_args.per_device_train_batch_size", 8)
+            ledger.beside("sampler_batch", share * (self.devices if self.data_parallel else 1))
 
     def take_negatives(self, explicit: int) -> None:
         """Whose pages a query saw: that depended on launcher, version and accumulation."""
@@ -304,6 +311,23 @@ class Config:
         pairwise = ledger.values["loss"]["name"] in ("BiPairwiseCELoss", "BiPairwiseNegativeCELoss")
         if pairwise and self.processes > 1 and self.version >= GATHERS:
             ledger.beside("misplaced_positives", True)
+
+
+def dead_patterns(given: Mapping[str, Any], prefix: str) -> list[str]:
+    """Keys of a pattern that come after one which has all their layers: peft takes the first that fits."""
+    keys = [name.removeprefix(prefix).strip('"') for name in given if name.startswith(prefix)]
+    dead = []
+    for place, key in enumerate(keys):
+        # what the key stands for, near enough: any sign for a sign of its pattern
+        layer = re.sub(r"\\(.)", r"\1", re.sub(r"\(.*?\)|\[.*?\]|\.\*|\.\+|[$^?]", "x", key))
+        if any(fits(general, layer) for general in keys[:place]):
+            dead.append(key)
+    return dead
+
+
+def fits(pattern: str, layer: str) -> bool:
+    """As peft.utils.other.get_pattern_key of 0.21 matches; what is no plain name is not tried."""
+    return re.fullmatch(r"[\w.]{1,200}", pattern) is not None and re.match(rf"(.*\.)?({pattern})$", layer) is not None
 
 
 def lora_targets(modules: Any) -> tuple[str, bool]:

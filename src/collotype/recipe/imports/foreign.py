@@ -3,8 +3,9 @@
 import re
 from pathlib import Path
 
-from collotype.recipe.imports import beit3, colpali_engine, open_clip
+from collotype.recipe.imports import beit3, colpali_engine, open_clip, open_clip_evaluation, slip
 from collotype.recipe.imports.configue import LONGEST_FILE, read_text
+from collotype.recipe.imports.evaluations import import_evaluation
 from collotype.recipe.imports.imported import Imported
 from collotype.recipe.imports.launch import Launch, launch_of
 from collotype.recipe.imports.ledger import shown
@@ -15,10 +16,12 @@ from collotype.runtime.errors import UserError
 
 KNOWN = (
     "colpali-engine's configs (.yaml) and `train_colbert.py CONFIG.yaml`, open_clip's `-m open_clip_train.main …`, "
-    "BEiT-3's `run_beit3_finetuning.py …`, and transformers' TrainingArguments as JSON"
+    "BEiT-3's `run_beit3_finetuning.py …`, SLIP's `main.py --model CLIP_VITB16 …`, transformers' TrainingArguments as "
+    "JSON, and evaluations: `vidore-benchmark evaluate-retriever …`, `mteb run …` and mteb's calls in Python, "
+    "`lmms_eval` on VQAv2"
 )
 CONFIG = re.compile(r"^[ \t]*\\?\(\)[ \t]*:", re.MULTILINE)
-COMMAND_FILES = (".sh", ".bash", ".slurm", ".sbatch", ".txt", ".md", ".json")
+COMMAND_FILES = (".sh", ".bash", ".slurm", ".sbatch", ".txt", ".md", ".json", ".py")
 
 
 def is_foreign(text_or_path: str | Path) -> bool:
@@ -71,6 +74,8 @@ def as_file(text_or_path: str | Path) -> Path | None:
 
 def read(path: Path | None, text: str, processes: int | None, examples: int | None) -> Imported:
     name = str(path or "the text")
+    if evaluation := import_evaluation(path, text):
+        return evaluation
     if (path and path.suffix == ".json") or text.lstrip().startswith("{"):
         return import_training_arguments(text, name, processes or 1, examples)
     if path and path.suffix == ".py":
@@ -93,8 +98,12 @@ def read_command(path: Path | None, text: str, processes: int | None, examples: 
         raise UserError(f"{shown(str(path or text))!r} is nothing that can be imported{others}. Known are {KNOWN}.")
     launch = known[0]
     stem = path.stem if path else tool_of(launch)
+    if tool_of(launch) == "open_clip" and open_clip_evaluation.only_evaluates(launch):
+        return open_clip_evaluation.import_evaluation(launch, text, stem)
     if tool_of(launch) == "open_clip":
         return open_clip.import_command(launch, text, stem, processes, examples)
+    if tool_of(launch) == "slip":
+        return slip.import_command(launch, text, stem, processes, examples)
     if tool_of(launch) == "beit3":
         return beit3.import_command(launch, text, stem, processes, examples)
     configs = [word for word in launch.arguments if word.endswith((".yaml", ".yml"))]
@@ -114,6 +123,8 @@ def tool_of(launch: Launch) -> str | None:
         return "open_clip"
     if launch.tail == beit3.SCRIPT:
         return "beit3"
+    if slip.is_slip(launch):
+        return "slip"
     return "colpali-engine" if launch.tail == "train_colbert.py" else None
 
 

@@ -9,7 +9,7 @@ class Origin:
     """What the other tool would have done where a recipe has nothing to say, because here it cannot go wrong."""
 
     tool: str
-    """colpali-engine, open_clip, beit3 or transformers."""
+    """colpali-engine, open_clip, beit3, slip or transformers; vidore-benchmark, mteb or lmms-eval."""
     launcher: str = "python"
     processes: int = 1
     settings: dict[str, Any] = field(default_factory=dict)

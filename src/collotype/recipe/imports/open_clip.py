@@ -14,6 +14,7 @@ from collotype.recipe.imports.launch import Launch, account_for_launch, device_n
 from collotype.recipe.imports.ledger import LARGEST, NOT_GIVEN, Ledger, shown, slug
 from collotype.recipe.imports.open_clip_flags import FLAGS, OTHERWISE, REASONS
 from collotype.runtime.errors import UserError
+from collotype.runtime.shards.names import is_shards
 
 MODULES = ("open_clip_train.main", "open_clip_train.legacy_main", "training.main")
 CC3M_EXAMPLES = 2_905_954
@@ -151,6 +152,9 @@ class Command:
             caption = f"json:{in_json}" if in_json else member or "txt"
             caption, *others = caption.split(";")
             source = {"source": "shards", "path": path, **({"caption": caption} if caption != "txt" else {})}
+            if suffixes := ledger.text("--image-key"):
+                source["picture"] = suffixes
+                names = (*names, "--image-key")
             if others:
                 ledger.leave("captions", f"one member holds them; {caption} is taken", ";".join(others))
             if shards := shards_of(path):
@@ -247,11 +251,11 @@ class Command:
                 when = {"every_steps": every} if 0 < every <= LARGEST else {}
                 entries.append({"suite": "imagenet", "path": path, **extra, **when})
                 ledger.account("evaluate", (flag, "--zeroshot-frequency"))
-        if (path := ledger.text("--val-data")) and path.endswith((".csv", ".tsv")):
+        if (path := ledger.text("--val-data")) and (path.endswith((".csv", ".tsv")) or is_shards(path)):
             entries.append({"suite": "captions", "path": path})
             ledger.account("evaluate", ("--val-data",))
         elif path:
-            ledger.leave("--val-data", "the suite `captions` reads tables; write the pairs as one")
+            ledger.leave("--val-data", "the suite `captions` reads tables and shards; write the pairs as one")
         ledger.recipe("evaluate", entries)
 
     def take_circumstances(self) -> None:

@@ -18,7 +18,7 @@ from collotype.runtime.shards.names import is_remote
 from collotype.runtime.shards.remote import FetchedShards, Told, tell
 from collotype.runtime.shards.samples import ENTRY, MISSING, SURPLUS, Fault, Indexed, Layout, index_shard
 
-VERSION = 1
+VERSION = 2
 """Of what an index holds; another one is made anew."""
 ALONE = 4
 """As many shards are indexed without starting processes."""

@@ -13,10 +13,20 @@ PACKAGED = "collotype:"
 BRACES = re.compile(r"\{([^{}]*)\}")
 RANGE = re.compile(r"(\d+)\.\.(\d+)")
 WILD = re.compile(r"[*?\[]")
+TAR = re.compile(r"\.(tar|tgz)\b")
 
 
 def is_remote(name: str) -> bool:
     return "://" in name
+
+
+def is_shards(source: str) -> bool:
+    """Is this a source of tar shards, in one of the ways that `shard_names` knows?"""
+    parts = [part.strip() for part in source.split("::")]
+    return any(
+        TAR.search(Path(part).name) or (is_remote(part) and part.endswith("/")) or any(Path(part).glob("*.tar"))
+        for part in parts
+    )
 
 
 def shard_names(source: str | Sequence[str]) -> list[str]:

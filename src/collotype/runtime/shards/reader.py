@@ -14,7 +14,7 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.shards.index import Progress, Shard, indexed, local, other_counts, told, told_of
 from collotype.runtime.shards.names import is_remote, shard_names, some
 from collotype.runtime.shards.remote import FetchedShards
-from collotype.runtime.shards.samples import Fault, Layout, counts
+from collotype.runtime.shards.samples import Fault, Layout, in_words
 from collotype.runtime.shards.tar import BLOCK
 
 NEAR = 64 * 1024
@@ -58,7 +58,7 @@ class Shards:
         ]
         self.faults += other_counts(self.shards, indexes)
         if not len(self):
-            raise UserError(f"No sample of {some(self.names)} can be used: {counts(self.faults)}; download them again.")
+            raise UserError(f"No sample of {some(self.names)} can be used ({in_words(self.faults)}); mend them.")
 
     def __len__(self) -> int:
         return len(self.entries)

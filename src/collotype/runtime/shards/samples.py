@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -20,8 +20,12 @@ ENTRY = np.dtype(
 picture suffixes it has. 17 bytes: 51 MB for three million."""
 
 NO_PICTURE, NO_TEXT, EMPTY_TEXT = "no picture", "no caption", "empty caption"
+APART = "files of a sample are no neighbours"
 NOT_TEXT, SEVERAL, CUT_OFF = "caption is no text", "several pictures", "shard is cut off or damaged"
 MISSING, SURPLUS = "samples that sizes.json tells of are missing", "more samples than sizes.json tells of"
+PICTURES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm", "avif", "jp2")
+TEXTS = ("txt", "text", "caption", "cap", "title", "json")
+"""Ends of suffixes that pictures and texts are likely to have, for advice."""
 COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
 """How gzip, zstd, bzip2 and xz begin."""
 
@@ -47,6 +51,10 @@ def counts(faults: Iterable[Fault]) -> dict[str, int]:
     return dict(total)
 
 
+def in_words(faults: Iterable[Fault]) -> str:
+    return ", ".join(f"{cause} in {count:,}" for cause, count in counts(faults).items())
+
+
 @dataclass(frozen=True)
 class Layout:
     """The members of a sample, by suffix: what follows the first dot of a member's name.
@@ -59,9 +67,24 @@ class Layout:
     pictures: tuple[str, ...] = ("jpg", "png", "jpeg", "webp")
     text: str = "txt"
 
+    @classmethod
+    def of(cls, picture: str | None = None, text: str = "txt") -> "Layout":
+        """
+        Args:
+            picture: the suffix of pictures, or several as `jpg;png`; none takes the usual ones.
+        """
+        suffixes = [part.strip().lstrip(".").lower() for part in (picture or "").split(";")]
+        return cls(tuple(filter(None, suffixes)) or cls.pictures, text.lstrip("."))
+
     @property
     def text_suffix(self) -> str:
-        return self.text.partition(":")[0]
+        return self.text.partition(":")[0].lower()
+
+    def lacks(self, suffixes: Container[str]) -> str | None:
+        """What a sample of these files lacks: NO_TEXT or NO_PICTURE."""
+        if self.text_suffix not in suffixes:
+            return NO_TEXT
+        return None if any(suffix in suffixes for suffix in self.pictures) else NO_PICTURE
 
     def texts(self, content: bytes) -> tuple[str, ...]:
         """The texts of a sample; none if it has none.
@@ -101,31 +124,89 @@ def index_shard(path: Path, layout: Layout, name: str) -> Indexed:
     A shard that was cut off gives the samples before the cut, and one fault.
 
     Raises:
-        UserError: it cannot be read, or has no sample, or no text in any of them; `name` is what the user calls it.
+        UserError: it cannot be read, has no sample, or all samples lack picture or text; `name` is what the user calls
+            it.
     """
-    faults, kinds, entries, digest, samples = Counter(), set(), [], blake2b(digest_size=16), 0
+    faults, kinds, entries, digest, groups = Counter(), {}, [], blake2b(digest_size=16), 0
+    torn: dict[str, list[set[str]]] = {}
     again = "download it again"
     try:
         with path.open("rb", buffering=READ_AHEAD) as file:
             for key, parts in grouped(file, faults):
-                samples += 1
-                kinds.update(parts)
+                groups += 1
+                kinds = parts | kinds
                 entry = sample_entry(file, layout, parts, faults)
                 if entry:
                     places, text = entry
                     digest.update(f"{key} {places[1]} {len(text)} ".encode("utf-8", "surrogateescape") + text)
                     entries.append(places)
+                elif layout.lacks(parts):
+                    torn.setdefault(key, []).append(set(parts))
     except OSError as error:
         raise UserError(f"The shard {name} cannot be read ({error}); check the path or {again}.") from error
-    if not samples:
+    if not groups:
         why = "is compressed, and cannot be read at random; uncompress it" if is_compressed(path) else ""
         raise UserError(f"The shard {name} {why or f'holds no sample that is whole; {again}'}.")
-    if faults[NO_TEXT] == samples:
-        raise UserError(
-            f"None of the {samples} samples of the shard {name} has a .{layout.text_suffix} file (they have "
-            f"{', '.join(sorted(kinds))}); {again}, or name the suffix that captions have."
+    samples = groups - join(torn, layout, faults)
+    if why := unusable(path, name, layout, faults, kinds, samples):
+        raise UserError(why)
+    return Indexed(
+        np.array(entries, ENTRY), {cause: n for cause, n in faults.items() if n}, digest.hexdigest(), samples
+    )
+
+
+def join(torn: Mapping[str, list[set[str]]], layout: Layout, faults: Counter) -> int:
+    """Counts samples whose picture and caption stand apart as such; how many groups too many were counted for them."""
+    surplus = 0
+    for parts in torn.values():
+        if len(parts) > 1 and not layout.lacks(set.union(*parts)):
+            faults[APART] += 1
+            surplus += len(parts) - 1
+            for one in parts:
+                faults[layout.lacks(one)] -= 1
+    return surplus
+
+
+def unusable(
+    path: Path, name: str, layout: Layout, faults: Counter, kinds: Mapping[str, Member], samples: int
+) -> str | None:
+    """What is wrong with a shard in which every sample lacks the same; nothing if that is not so."""
+    if faults[APART] == samples:
+        return (
+            f"The files of each of the {samples} samples of the shard {name} stand apart, and they must be neighbours; "
+            f"pack them again sorted by name (tar --sort=name -cf {Path(name).name} …)."
         )
-    return Indexed(np.array(entries, ENTRY), dict(faults), digest.hexdigest(), samples)
+    if samples not in (faults[NO_TEXT], faults[NO_PICTURE]):
+        return None
+    there = ", ".join(sorted(kinds))
+    wanted = f"pictures are read from {', '.join(layout.pictures)}, captions from {layout.text_suffix}"
+    return (
+        f"None of the {samples} samples of the shard {name} can be used: they have {there}, and {wanted}; "
+        f"{advice(path, layout, kinds)}."
+    )
+
+
+def advice(path: Path, layout: Layout, kinds: Mapping[str, Member]) -> str:
+    """Which suffixes to name, as far as they can be guessed."""
+    keys = []
+    if not set(layout.pictures) & set(kinds):
+        likely = next((kind for kind in sorted(kinds) if kind.rpartition(".")[2] in PICTURES), None)
+        keys.append(f"picture: {likely or 'SUFFIX'}")
+    if layout.text_suffix not in kinds:
+        likely = next((kind for end in TEXTS for kind in sorted(kinds) if kind.rpartition(".")[2] == end), None)
+        keys.append(f"caption: {f'json:{json_keys(path, kinds[likely])}' if likely == 'json' else likely or 'SUFFIX'}")
+    return f"name the suffixes ({', '.join(keys)})" if keys else "download it again"
+
+
+def json_keys(path: Path, member: Member) -> str:
+    """The keys of the shard's first JSON object that hold texts, as `caption|title`."""
+    try:
+        with path.open("rb") as file:
+            file.seek(member.offset)
+            cells = json.loads(file.read(member.size))
+        return "|".join(key for key, cell in cells.items() if isinstance(cell, str | list)) or "KEY"
+    except (OSError, ValueError, AttributeError):
+        return "KEY"
 
 
 def is_compressed(path: Path) -> bool:
@@ -159,11 +240,11 @@ def sample_entry(
     file: BinaryIO, layout: Layout, parts: dict[str, Member], faults: Counter
 ) -> tuple[tuple[int, ...], bytes] | None:
     """An ENTRY's values and the text; nothing, and a fault, if the sample cannot be used."""
-    pictures = [place for place, suffix in enumerate(layout.pictures) if suffix in parts]
-    text = parts.get(layout.text_suffix)
-    if not pictures or not text:
-        faults[NO_TEXT if pictures or not text else NO_PICTURE] += 1
+    if lacking := layout.lacks(parts):
+        faults[lacking] += 1
         return None
+    pictures = [place for place, suffix in enumerate(layout.pictures) if suffix in parts]
+    text = parts[layout.text_suffix]
     file.seek(text.offset)
     content = file.read(text.size)
     try:

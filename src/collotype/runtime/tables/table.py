@@ -19,6 +19,10 @@ BLOCK_BYTES = 2**24
 """Of a CSV file, read at once; a row must fit."""
 
 
+SEPARATORS = ("\t", ",", ";", "|")
+"""Of columns, the likeliest first."""
+
+
 class Table(Protocol):
     files: list[Path]
     columns: list[str]
@@ -204,14 +208,40 @@ class JsonTable(JsonLinesTable):
         return f"{self.files[0]}, item {row}"
 
 
+def separator_of(path: Path, names: str, given: str | None) -> str:
+    """The one that is given, if it can be, else the likely one, by the line of names.
+
+    Raises:
+        UserError: the given one is none, or another one is meant.
+    """
+    likely = next((sign for sign in SEPARATORS if sign in names), ",")
+    if given is None:
+        return likely
+    if len(given) != 1:
+        raise UserError(
+            f'The separator of {path} is {given!r}, and columns have one sign between them; a tab is "\\t".'
+        )
+    if given not in names and likely in names:
+        raise UserError(
+            f"{path} is read with a {named(given)} between columns, and there is none in {names.strip()[:50]!r}; "
+            f"it looks separated by a {named(likely)}: set the separator to {likely!r}."
+        )
+    return given
+
+
+def named(separator: str) -> str:
+    return {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar", " ": "blank"}.get(separator, repr(separator))
+
+
 class CsvTable:
     """A file of separated texts, whose first line names the columns; held as arrow does, in little more than its size.
 
     Args:
-        separator: None takes a tab where the first line has one, else a comma.
+        separator: None takes the first of SEPARATORS that the first line has, else a comma.
 
     Raises:
-        UserError: the file cannot be read, is no UTF-8, or a row has more or fewer cells than the first.
+        UserError: the file cannot be read, is no UTF-8, a row has more or fewer cells than the first, or another
+            separator than the given one is likely.
     """
 
     def __init__(self, path: Path, separator: str | None = None):
@@ -222,7 +252,7 @@ class CsvTable:
         try:
             with path.open("rb") as file:
                 names = file.readline().decode("utf-8-sig")
-            separator = separator or ("\t" if "\t" in names else ",")
+            separator = separator_of(path, names, separator)
             self.columns = next(reader([names], delimiter=separator), [])
             self._table = csv.read_csv(
                 path,
@@ -233,11 +263,13 @@ class CsvTable:
             if len(set(self.columns)) < len(self.columns):
                 raise ValueError("two columns have one name")
         except (OSError, ValueError, pa.ArrowException) as error:
-            problem = str(error).split("\n")[0]
-            raise UserError(
-                f"{path} cannot be read as cells separated by {separator!r} ({problem}); correct "
-                "it, or name the separator."
-            ) from error
+            problem, told = str(error).split("\n")[0], f" with a {named(separator)} between columns" * bool(separator)
+            mend = (
+                "quote cells that hold the separator, or name another one"
+                if "columns, got" in problem
+                else "correct it"
+            )
+            raise UserError(f"{path} cannot be read{told} ({problem}); {mend}.") from error
 
     def __len__(self) -> int:
         return self._table.num_rows

@@ -21,6 +21,7 @@ from collotype.runtime.pictures import MAX_PIXELS
 from collotype.runtime.seeds import derive_seed
 from collotype.runtime.shards.samples import Fault
 from collotype.runtime.texts import Texts
+from collotype.training.overlap import Samples
 
 NOT_IN_VOCABULARY = "no answer in the vocabulary"
 
@@ -115,6 +116,9 @@ class Questions:
     def token_ids(self, row: int) -> tuple[int, ...]:
         """Where questions are in tokens: without start and end."""
         return tuple(map(int, self.text(row).split()))
+
+    def samples(self) -> Samples:
+        return Samples(len(self), self.text, lambda row: [decoded(self.pictures, int(self.picture[row]))])
 
     def take(self, rows: np.ndarray) -> "Questions":
         """The same questions in these rows; texts and answers are shared."""

@@ -6,7 +6,7 @@ from collotype.families.clip.data.captions import CaptionSource
 from collotype.families.clip.data.labelled import FolderPictures, LabelledPictures, ShardPictures, TablePictures
 from collotype.families.clip.data.tables import TableCaptions
 from collotype.recipe.clip import CaptionTableSource, ShardSource
-from collotype.runtime.shards.names import is_remote
+from collotype.runtime.shards.names import is_shards
 from collotype.runtime.shards.reader import Shards
 from collotype.runtime.shards.samples import Layout
 from collotype.runtime.tables import open_table
@@ -21,7 +21,7 @@ def open_captions(source: ShardSource | CaptionTableSource) -> CaptionSource:
         UserError: it is not there, or not as the source says.
     """
     if isinstance(source, ShardSource):
-        return Shards(source.path, Layout(text=source.caption))
+        return Shards(source.path, Layout.of(source.picture, source.caption))
     table = open_table(source.path, source.split, separator=source.separator)
     return TableCaptions(table, source.image_column, source.caption_column, source.limit)
 
@@ -42,12 +42,3 @@ def open_labelled(path: str, names: str | None = None, split: str | None = None)
     if place.suffix in TABLES or (place.is_dir() and any(file.suffix in TABLES for file in place.iterdir())):
         return TablePictures(open_table(path, split or "test"), names=names)
     return FolderPictures(place, names)
-
-
-def is_shards(path: str) -> bool:
-    """Is this a source of tar shards, in one of the ways that `shard_names` knows?"""
-    parts = [part.strip() for part in path.split("::")]
-    return any(
-        ".tar" in Path(part).name or (is_remote(part) and part.endswith("/")) or any(Path(part).glob("*.tar"))
-        for part in parts
-    )

@@ -14,6 +14,7 @@ from collotype.runtime.pictures import MAX_PIXELS
 from collotype.runtime.seeds import derive_seed
 from collotype.runtime.shards.samples import Fault
 from collotype.training.faults import BadExampleError
+from collotype.training.overlap import Samples
 
 
 class CaptionSource(Protocol):
@@ -102,6 +103,11 @@ class CaptionDataset:
     def fingerprint(self) -> str:
         facts = f"{self.source.digest} {len(self)} {self.transform} {self.seed} {self.max_pixels}"
         return sha256(facts.encode()).hexdigest()
+
+
+def samples_of(source: CaptionSource, rows: int) -> Samples:
+    """The first rows, by their first captions."""
+    return Samples(rows, lambda row: source.texts(row)[0], lambda row: [decode(source.read(row)[0], source.place(row))])
 
 
 def decode(content: bytes, place: str, max_pixels: int = MAX_PIXELS) -> Image.Image:

@@ -35,6 +35,8 @@ SUITES: dict[str, Callable[[RetrieverEvaluate], list[Benchmark]]] = {
     "beir": own_data,
 }
 """Suites by name."""
+DRAWN = ("sheets", "slides")
+"""Those whose pages are made on demand."""
 
 
 def find_suite(choice: RetrieverEvaluate) -> list[Benchmark]:
@@ -53,4 +55,4 @@ def averaged_names(suite: str) -> list[str]:
     return vidore_names(suite) if suite.startswith("vidore-") else []
 
 
-__all__ = ["SUITES", "Benchmark", "averaged_names", "find_suite"]
+__all__ = ["DRAWN", "SUITES", "Benchmark", "averaged_names", "find_suite"]

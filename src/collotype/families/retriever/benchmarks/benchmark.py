@@ -11,6 +11,7 @@ from PIL import Image
 
 from collotype.evaluation.ranking import Qrels
 from collotype.evaluation.results import MtebTask
+from collotype.training.overlap import Samples
 
 HEADLINE = "ndcg_at_5"
 """The metric most publications report."""
@@ -66,6 +67,16 @@ class Benchmark:
     def fingerprint(self) -> str:
         facts = [self.pages.fingerprint, list(self.pages.ids), dict(self.queries), {**self.qrels}, self.counting]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def samples(self) -> Samples:
+        """Queries with their right pages."""
+        ids, place = list(self.queries), {page: number for number, page in enumerate(self.pages.ids)}
+
+        def images(row: int) -> list[Image.Image]:
+            right = [page for page, score in self.qrels[ids[row]].items() if score > 0 and page in place]
+            return [self.pages.image(place[page]) for page in right]
+
+        return Samples(len(ids), lambda row: self.queries[ids[row]], images)
 
     def page_scores(self, scores: Sequence[float]) -> dict[str, float]:
         """A query's scores of all pages, in order, by page id.

@@ -11,6 +11,7 @@ from collotype.families.retriever.data.pages import PageRef
 from collotype.runtime.errors import UserError
 from collotype.runtime.seeds import derive_seed
 from collotype.training.faults import BadExampleError
+from collotype.training.overlap import Samples
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,9 @@ class RefPairs(ABC):
     def _some(self, refs: tuple[PageRef, ...], row: int, epoch: int) -> list[PageRef]:
         order = sorted(range(len(refs)), key=lambda place: derive_seed("negative", row, epoch, place))
         return [refs[place] for place in sorted(order[: self.num_negatives])]
+
+    def samples(self) -> Samples:
+        return Samples(len(self), self.queries.__getitem__, lambda row: [ref.read() for ref in self.pages(row)])
 
     def texts(self) -> list[str]:
         """The query of every row."""
