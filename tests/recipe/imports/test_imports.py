@@ -416,12 +416,12 @@ def test_the_gpu_is_the_one_that_the_text_names() -> None:
             "python -m training.main --train-data a.tar --wandb x",
             "--wandb may be --wandb-notes or --wandb-project-name",
         ),
-        ("python -m training.main --train-data a.tar --name 'x", "has a quote (') that is not closed"),
-        ("torchrun --nproc_per_node $(nproc) -m training.main --train-data a.tar", "is '$(nproc)', which is no number"),
+        ("python -m training.main --train-data a.tar --name 'x", "Line 1 is not understood as bash ("),
+        ("torchrun --nproc_per_node 0 -m training.main --train-data a.tar", "is '0', which is no number"),
         ("python -m training.main --train-data a\npython -m training.main --train-data b", "has 2 training commands"),
         ('{"a": 1}', "not of transformers' TrainingArguments"),
         ("A=12345678901234567890;" + "A=$A$A$A$A;" * 20, "has more than 20000 characters"),
-        ("ls\n" * 6000, "has more than 5000 words"),
+        ("ls\n" * 6000, "has more than 20000 steps or words"),
     ],
 )
 def test_what_cannot_be_imported_is_said_in_a_sentence(text: str, words: str) -> None:

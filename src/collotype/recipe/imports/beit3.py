@@ -76,17 +76,17 @@ def import_command(
     Raises:
         UserError: it is of another task, or a flag has no value or an impossible one.
     """
-    ledger = Ledger("beit3", dict(parse_arguments(launch.arguments, FLAGS)) | launch.flags)
+    ledger = Ledger("beit3", dict(parse_arguments(launch.arguments, FLAGS, positional=False)) | launch.flags)
     task = ledger.text("--task")
     if task != "vqav2":
         raise UserError(f"The command's --task is {shown(task or 'not given')}; of BEiT-3's tasks there is vqav2 here.")
-    count = launch.processes or processes or 1
+    count = launch.shared_by(processes)
     Command(ledger, launch, count, examples or QUESTIONS).take()
     ledger.recipe("name", slug(name))
     ledger.account("family", ("--task",))
     if device := device_named(context):
         ledger.beside("device", device)
-    account_for_launch(ledger, launch)
+    account_for_launch(ledger, launch, processes)
     ledger.leave_rest(REASONS, "the command only evaluates" if ledger.switch("--eval") else OTHERWISE)
     return ledger.close(launch.launcher, count)
 

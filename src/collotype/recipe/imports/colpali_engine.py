@@ -68,7 +68,7 @@ def import_config(
     settings = Config(ledger, launch, context, processes, examples)
     settings.take()
     ledger.recipe("name", slug(path.stem if text is None else ledger.settings["weights"].rpartition("/")[2]))
-    account_for_launch(ledger, launch)
+    account_for_launch(ledger, launch, processes)
     ledger.leave_rest(SETTING_REASONS, OTHERWISE)
     return ledger.close(settings.launcher, settings.processes)
 

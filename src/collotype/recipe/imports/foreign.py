@@ -8,7 +8,7 @@ from collotype.recipe.imports.configue import LONGEST_FILE, read_text
 from collotype.recipe.imports.imported import Imported
 from collotype.recipe.imports.launch import Launch, launch_of
 from collotype.recipe.imports.ledger import shown
-from collotype.recipe.imports.shell import simple_commands
+from collotype.recipe.imports.shell import Command, commands_of
 from collotype.recipe.imports.training_arguments import import_training_arguments
 from collotype.recipe.load import parse_recipe
 from collotype.runtime.errors import UserError
@@ -18,6 +18,8 @@ KNOWN = (
     "BEiT-3's `run_beit3_finetuning.py …`, and transformers' TrainingArguments as JSON"
 )
 CONFIG = re.compile(r"^[ \t]*\\?\(\)[ \t]*:", re.MULTILINE)
+FENCED = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
+PROMPT = re.compile(r"^[ \t]*[$>%] +(?=\w)", re.MULTILINE)
 COMMAND_FILES = (".sh", ".bash", ".slurm", ".sbatch", ".txt", ".md", ".json")
 
 
@@ -83,15 +85,21 @@ def read(path: Path | None, text: str, processes: int | None, examples: int | No
 
 def read_command(path: Path | None, text: str, processes: int | None, examples: int | None) -> Imported:
     """The recipe of the one training command in a text."""
-    launches = [launch for command in simple_commands(text) if (launch := launch_of(command))]
+    commands = commands_of(code_of(text))
+    launches = [launch for command in commands if (launch := launch_of(command))]
     known = [launch for launch in launches if tool_of(launch)]
     if len(known) > 1:
-        names = ", ".join(shown(launch.tail) for launch in known[:4])
-        raise UserError(f"The text has {len(known)} training commands ({names}); give one of them.")
+        raise UserError(several(known))
     if not known:
-        others = f"; it starts {shown(launches[0].program)}" if launches else ""
-        raise UserError(f"{shown(str(path or text))!r} is nothing that can be imported{others}. Known are {KNOWN}.")
+        raise UserError(
+            f"{shown(str(path or text))!r} is nothing that can be imported{others(commands)}. Known are {KNOWN}."
+        )
     launch = known[0]
+    if launch.cut is not None:
+        raise UserError(
+            f"Line {launch.cut.line} begins with {shown(launch.cut)}, which bash takes for a command of its own: end "
+            "the line before it with a backslash, without a space or a comment behind."
+        )
     stem = path.stem if path else tool_of(launch)
     if tool_of(launch) == "open_clip":
         return open_clip.import_command(launch, text, stem, processes, examples)
@@ -106,6 +114,32 @@ def read_command(path: Path | None, text: str, processes: int | None, examples: 
     config = find_config(configs[0], path)
     context = f"{text}\n{read_text(config)}"
     return colpali_engine.import_config(config, None, launch, context, processes, examples)
+
+
+def code_of(text: str) -> str:
+    """The code of a text in Markdown, a command's lines without the prompt before them; another text as it is."""
+    blocks = FENCED.findall(text)
+    return "\n".join(PROMPT.sub("", block) for block in blocks) if blocks else PROMPT.sub("", text)
+
+
+def several(launches: list[Launch]) -> str:
+    """That there are too many, and how they differ."""
+    common = set(launches[0].arguments).intersection(*(launch.arguments for launch in launches))
+    differ = [" ".join(shown(word) for word in launch.arguments if word not in common)[:60] for launch in launches]
+    listed = "; ".join(
+        f"line {launch.line}: {shown(launch.tail)} {own}".rstrip() for launch, own in zip(launches, differ, strict=True)
+    )
+    return f"The text has {len(launches)} training commands ({shown(listed)}); give one of them."
+
+
+def others(commands: list[Command]) -> str:
+    """What a text starts instead of a training."""
+    for command in commands:
+        if launch := launch_of(command):
+            return f"; it starts {shown(launch.program)}"
+        if started := next((word for word in command.words if word.endswith((".sh", ".slurm", ".sbatch"))), None):
+            return f"; it starts the script {shown(started)}: give that"
+    return ""
 
 
 def tool_of(launch: Launch) -> str | None:

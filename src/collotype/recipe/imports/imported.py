@@ -14,6 +14,8 @@ class Origin:
     processes: int = 1
     settings: dict[str, Any] = field(default_factory=dict)
     """In this project's words; the keys are listed in `origin.py` beside what the peers call them."""
+    assumed: tuple[str, ...] = ()
+    """What the text does not tell and was assumed, a sentence each: it is said before everything else."""
 
 
 @dataclass(frozen=True, kw_only=True)

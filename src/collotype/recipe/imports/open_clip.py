@@ -11,7 +11,7 @@ from typing import Any
 from collotype.recipe.imports.arguments import parse_arguments
 from collotype.recipe.imports.imported import Imported
 from collotype.recipe.imports.launch import Launch, account_for_launch, device_named
-from collotype.recipe.imports.ledger import LARGEST, NOT_GIVEN, Ledger, shown, slug
+from collotype.recipe.imports.ledger import LARGEST, Ledger, shown, slug
 from collotype.recipe.imports.open_clip_flags import FLAGS, OTHERWISE, REASONS
 from collotype.runtime.errors import UserError
 
@@ -49,15 +49,15 @@ def import_command(
     Raises:
         UserError: a flag has no value or an impossible one.
     """
-    ledger = Ledger("open_clip", dict(parse_arguments(launch.arguments, FLAGS)) | launch.flags)
+    ledger = Ledger("open_clip", dict(parse_arguments(launch.arguments, FLAGS, positional=False)) | launch.flags)
     count = launch.shared_by(processes)
     Command(ledger, launch, count, examples).take()
     if launch.launcher == "python" and launch.tail == "training.main" and not processes:
-        ledger.leave("processes", ONE_EACH, NOT_GIVEN)
+        ledger.assume("processes", ONE_EACH)
     ledger.recipe("name", slug(ledger.text("--name") or name), "--name")
     if device := device_named(context):
         ledger.beside("device", device)
-    account_for_launch(ledger, launch)
+    account_for_launch(ledger, launch, processes)
     ledger.leave_rest(REASONS, OTHERWISE)
     return ledger.close(launch.launcher, count)
 
@@ -180,11 +180,8 @@ class Command:
         stated = ledger.whole("--train-num-samples", 0)
         examples = self.examples or stated or CC3M_EXAMPLES
         if not (self.examples or stated):
-            ledger.leave(
-                "examples",
-                f"epochs are counted with {CC3M_EXAMPLES:,}, of CC3M; give --examples, or set train.steps",
-                NOT_GIVEN,
-            )
+            counted = f"epochs are counted with {CC3M_EXAMPLES:,}, of CC3M; give --examples, or set train.steps"
+            ledger.assume("examples", counted)
         share = examples / (self.per_process * self.processes)
         if ledger.values["data"]["train"]["source"] == "shards":
             workers = max(1, self.workers)
