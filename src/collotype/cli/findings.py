@@ -22,7 +22,7 @@ def print_check(console: Console, recipe: Recipe, plan: Plan, imported: Imported
     """The plan and the findings on one page; of an imported command first what it did, then what to change."""
     console.print(Text(heading(recipe, plan, imported), style="bold"))
     for sentence in imported.origin.assumed if imported else ():
-        say(console, Text("assumed: ", COLOURS["may differ"]).append(sentence, "not bold default"), indent=0)
+        say(console, Text("mind: ", COLOURS["may differ"]).append(sentence, "not bold default"), indent=0)
     evaluates_only = imported is not None and imported.origin.settings.get("evaluates_only")
     if evaluates_only:
         weights, choice = recipe.model.weights, recipe.evaluate[0]

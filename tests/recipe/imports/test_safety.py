@@ -111,8 +111,15 @@ def test_imports_stay_within_the_folder_of_the_configs(tmp_path: Path) -> None:
     assert import_foreign(tmp_path / "configs" / "pali" / "c.yaml").values["train"]["batch"] == 6
     with pytest.raises(UserError, match="must be a YAML file in or below"):
         import_foreign(tmp_path / "elsewhere" / "pali" / "c.yaml")
-    with pytest.raises(UserError, match="needs a file to start from"):
-        import_foreign(text)
+    (tmp_path / "alone.yaml").write_text(text)
+    for alone in (text, tmp_path / "alone.yaml"):
+        assert "!import ../tr_args/mine.yml: the file is not there" in " ".join(import_foreign(alone).origin.assumed)
+    (tmp_path.parent / "tr_args").mkdir(exist_ok=True)
+    (tmp_path.parent / "tr_args" / "mine.yml").write_text(part)
+    with pytest.raises(UserError, match="must be a YAML file in or below"):
+        import_foreign(tmp_path / "alone.yaml")
+    with pytest.raises(UserError, match="must be a YAML file in or below"):
+        import_foreign(text.replace("../tr_args", "../../tr_args"))
 
 
 def test_the_watch_sees_what_is_forbidden(tmp_path: Path) -> None:

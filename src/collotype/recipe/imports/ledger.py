@@ -63,7 +63,8 @@ class Ledger:
     def assume(self, name: str, sentence: str, value: Any = NOT_GIVEN) -> None:
         """Leaves out what the text does not tell, and says first what was taken instead."""
         self.leave(name, sentence, value)
-        self.assumed.append(f"{name}: {sentence}")
+        shown_value = "" if value == NOT_GIVEN else f" = {self.left[-1].value}"
+        self.assumed.append(f"{name}{shown_value}: {sentence}")
 
     def leave_rest(self, reasons: Mapping[str, str], otherwise: str) -> None:
         """Leaves out every setting that nobody took."""
