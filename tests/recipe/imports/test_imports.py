@@ -20,7 +20,7 @@ from collotype.runtime.errors import UserError
 
 CASES, PUBLISHED = HERE / "cases", HERE / "published"
 PARTS = ("shared.yml", "default_tr_args.yaml", "test_data.yaml")
-WHOLE = [file for file in SEEDS if file.name not in PARTS]
+WHOLE = [file for file in SEEDS if file.name not in PARTS and file.parent.name != "corpus"]
 
 
 def at(values: Any, dotted: str) -> Any:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from collotype.recipe.imports.ledger import place_of, shown
+from collotype.recipe.imports.ledger import Ledger, place_of, shown
 from collotype.recipe.imports.shell import Word
 from collotype.runtime.errors import UserError
 
@@ -49,6 +49,17 @@ def parse_arguments(words: Sequence[str], takes: Mapping[str, Takes], positional
             found[f"{name}{EARLIER}"] = found[name]
         found[name] = value
     return found
+
+
+def tell_unknown(ledger: Ledger, takes: Mapping[str, Takes], program: str) -> None:
+    """Says first which flags the program does not have, and leaves out those that stand again."""
+    for name in ledger.given:
+        if name.endswith(EARLIER):
+            ledger.leave(name, "the flag stands again further on, and the last counts")
+        elif name.startswith("-") and name not in takes:
+            ledger.assume(
+                name, f"{program} has no such flag; in a copy that has, it may change the plan", ledger.given[name]
+            )
 
 
 def taken(words: Sequence[str], place: int, word: str, takes: Mapping[str, Takes]) -> tuple[str, Value, int]:

@@ -2,7 +2,7 @@
 
 import re
 
-from collotype.recipe.imports.arguments import Takes, parse_arguments
+from collotype.recipe.imports.arguments import Takes, parse_arguments, tell_unknown
 from collotype.recipe.imports.imported import Imported
 from collotype.recipe.imports.launch import Launch, account_for_launch, device_named
 from collotype.recipe.imports.ledger import LARGEST, NOT_GIVEN, Ledger, shown, slug
@@ -87,6 +87,7 @@ def import_command(
     if device := device_named(context):
         ledger.beside("device", device)
     account_for_launch(ledger, launch, processes)
+    tell_unknown(ledger, FLAGS, "BEiT-3")
     ledger.leave_rest(REASONS, "the command only evaluates" if ledger.switch("--eval") else OTHERWISE)
     return ledger.close(launch.launcher, count)
 
@@ -208,7 +209,7 @@ class Command:
         name = ledger.text("--opt", "adamw") or "adamw"
         ledger.beside("optimizer", name, "--opt")
         if name != "adamw":
-            ledger.leave("--opt", "there is adamw; it is taken")
+            ledger.assume("--opt", "there is adamw; it is taken", name)
         decay = ledger.number("--layer_decay", 0.9)
         ledger.recipe("train.optimizer.layer_decay", decay, "--layer_decay")
         head = ledger.number("--task_head_lr_weight", 0.0)

@@ -95,9 +95,9 @@ class Config:
         self.ledger, self.context, self.examples = ledger, context, examples
         self.launcher = launch.launcher if launch else "python"
         self.data_parallel = self.launcher == "python"
-        named = (launch.devices if self.data_parallel else launch.processes) if launch else None
+        named = (launch.devices if self.data_parallel else launch.shared_by(processes)) if launch else None
         self.stated = (processes or named) is not None
-        self.devices = (processes or named if self.data_parallel else named or processes) or 1
+        self.devices = (processes or named if self.data_parallel else named) or 1
         self.processes = 1 if self.data_parallel else self.devices
         self.version, self.engine = engine_of(context, ledger.given)
 

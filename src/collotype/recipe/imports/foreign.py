@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from collotype.recipe.imports import beit3, colpali_engine, open_clip
+from collotype.recipe.imports import beit3, colpali_engine, open_clip, training_arguments
 from collotype.recipe.imports.configue import LONGEST_FILE, read_text
 from collotype.recipe.imports.imported import Imported
 from collotype.recipe.imports.launch import Launch, launch_of
@@ -15,7 +15,7 @@ from collotype.runtime.errors import UserError
 
 KNOWN = (
     "colpali-engine's configs (.yaml) and `train_colbert.py CONFIG.yaml`, open_clip's `-m open_clip_train.main …`, "
-    "BEiT-3's `run_beit3_finetuning.py …`, and transformers' TrainingArguments as JSON"
+    "BEiT-3's `run_beit3_finetuning.py …`, and transformers' TrainingArguments, as JSON or as flags of a program"
 )
 CONFIG = re.compile(r"^[ \t]*\\?\(\)[ \t]*:", re.MULTILINE)
 FENCED = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
@@ -100,11 +100,18 @@ def read_command(path: Path | None, text: str, processes: int | None, examples: 
             f"Line {launch.cut.line} begins with {shown(launch.cut)}, which bash takes for a command of its own: end "
             "the line before it with a backslash, without a space or a comment behind."
         )
+    if launch.filled:
+        raise UserError(
+            f"The command gets words from {shown(launch.filled)} (line {launch.line}), which only a run knows; "
+            "write them into it."
+        )
     stem = path.stem if path else tool_of(launch)
     if tool_of(launch) == "open_clip":
         return open_clip.import_command(launch, text, stem, processes, examples)
     if tool_of(launch) == "beit3":
         return beit3.import_command(launch, text, stem, processes, examples)
+    if tool_of(launch) == "transformers":
+        return training_arguments.import_command(launch, text, stem, processes, examples)
     configs = [word for word in launch.arguments if word.endswith((".yaml", ".yml"))]
     if not configs:
         raise UserError(
@@ -148,7 +155,9 @@ def tool_of(launch: Launch) -> str | None:
         return "open_clip"
     if launch.tail == beit3.SCRIPT:
         return "beit3"
-    return "colpali-engine" if launch.tail == "train_colbert.py" else None
+    if launch.tail == "train_colbert.py":
+        return "colpali-engine"
+    return "transformers" if training_arguments.is_command(launch) else None
 
 
 def find_config(name: str, script: Path | None) -> Path:

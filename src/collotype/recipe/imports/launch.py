@@ -68,6 +68,8 @@ class Launch:
     guess: int = 1
     """What is then assumed."""
     line: int = 0
+    filled: str = ""
+    """What adds words that only a run knows: xargs."""
     cut: Word | None = None
     """The flag that begins a line of its own after it."""
 
@@ -110,6 +112,7 @@ def launch_of(command: Command) -> Launch | None:
         assumed=assumed,
         guess=processes or 1,
         line=command.line,
+        filled=next((word for word in command.words[:place] if word in ("xargs", "parallel")), ""),
         cut=command.cut,
     )
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from collotype.recipe.imports.arguments import parse_arguments
+from collotype.recipe.imports.arguments import parse_arguments, tell_unknown
 from collotype.recipe.imports.imported import Imported
 from collotype.recipe.imports.launch import Launch, account_for_launch, device_named
 from collotype.recipe.imports.ledger import LARGEST, Ledger, shown, slug
@@ -60,6 +60,7 @@ def import_command(
     if device := device_named(context):
         ledger.beside("device", device)
     account_for_launch(ledger, launch, processes)
+    tell_unknown(ledger, FLAGS, "open_clip")
     ledger.leave_rest(REASONS, OTHERWISE)
     return ledger.close(launch.launcher, count)
 
@@ -224,7 +225,8 @@ class Command:
             workers = max(1, self.workers)
             batches = math.ceil(math.ceil(share) / workers) * workers
         else:
-            batches = math.floor(share)
+            # its sampler gives each process an equal share, rounded up
+            batches = math.ceil(examples / self.processes) // self.per_process
         self.steps_per_epoch = max(1, batches // self.accumulation)
         epochs = ledger.count("--epochs", 32)
         steps = self.steps_per_epoch * epochs

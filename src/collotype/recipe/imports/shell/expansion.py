@@ -59,8 +59,12 @@ def written(node: "Node") -> str:
 class Expansion:
     """Makes words of nodes, with what a scope holds."""
 
-    def __init__(self, scope: Scope, spend: Callable[[], None]):
-        self.scope, self.spend = scope, spend
+    def __init__(self, scope: Scope, spend: Callable[[], None], line: int = 0):
+        self.scope, self.spend, self.line = scope, spend, line
+
+    def line_of(self, node: "Node") -> int:
+        """Where a node stands; of a text within a text, where that does."""
+        return self.line or node.start_point[0] + 1
 
     def words(self, node: "Node") -> list[Word]:
         """The words that bash makes of this one."""
@@ -68,7 +72,7 @@ class Expansion:
         text = "".join(one if kind == "literal" else chr(OPAQUE + place) for place, (kind, one) in enumerate(pieces))
         made: list[Word] = []
         for form in braced(text) if "{" in text else [None]:
-            fields = Fields(node.start_point[0] + 1)
+            fields = Fields(self.line_of(node))
             for kind, piece in pieces if form is None else opened(form, pieces):
                 self.put(fields, kind, piece)
             fields.end()
@@ -89,11 +93,11 @@ class Expansion:
         """The one word of an assignment's or a test's value, which is not split."""
         if node is None:
             return Word("")
-        fields = Fields(node.start_point[0] + 1)
+        fields = Fields(self.line_of(node))
         for _, piece in self.pieces(node, quoted=True):
             fields.add(joined(piece))
         fields.end()
-        return fields.words[0] if fields.words else Word("", node.start_point[0] + 1)
+        return fields.words[0] if fields.words else Word("", self.line_of(node))
 
     def pieces(self, node: "Node", quoted: bool) -> Iterator[tuple[str, Value]]:
         """Parts of a word: `literal` text, `kept` together as in quotes, or `split` at spaces."""
@@ -132,7 +136,7 @@ class Expansion:
         yield "kept", dequoted(source[at - node.start_byte : end - node.start_byte], body)
 
     def expanded(self, node: "Node", quoted: bool) -> Value:
-        as_written = unknown(written(node), node.start_point[0] + 1)
+        as_written = unknown(written(node), self.line_of(node))
         if node.type == "arithmetic_expansion":
             number = arithmetic.value_of(node, self.number)
             return as_written if number is None else Word(str(number))
@@ -220,7 +224,7 @@ class Expansion:
         after = [one for one in node.named_children if one.start_byte > name.end_byte]
         if not after:
             return Word(text)
-        fields = Fields(node.start_point[0] + 1)
+        fields = Fields(self.line_of(node))
         source, base, at = node.text or b"", node.start_byte, after[0].start_byte
         for part in after:
             fields.add(source[at - base : part.start_byte - base].decode("utf-8", "replace"))

@@ -83,6 +83,8 @@ class Reader:
         """The words that start the shell whose text is being read."""
         self.local: dict[str, Value | None] = {}
         self.stopped = ""
+        self.line = 0
+        """Of the text that is read, where it stands within another."""
         self.steps = self.depth = self.words = 0
 
     def spend(self) -> None:
@@ -92,7 +94,7 @@ class Reader:
 
     @property
     def expansion(self) -> Expansion:
-        return Expansion(self.scope, self.spend)
+        return Expansion(self.scope, self.spend, self.line)
 
     def script(self, text: str, job: dict[str, str]) -> None:
         """Reads a text as a script of its own."""
@@ -458,14 +460,15 @@ class Reader:
     ) -> None:
         """Reads what another shell is given, started by the words before it."""
         self.deeper()
-        held = self.scope, self.before, self.job
+        held = self.scope, self.before, self.job, self.line
+        self.line = self.line or getattr(text, "line", 0)
         self.scope = self.scope.copy()
         self.scope.variables |= variables
         self.scope.exported |= set(variables)
         self.scope.positional = arguments
         self.before = [*self.before, *before]
         self.script(text, job or {})
-        self.scope, self.before, self.job = held
+        self.scope, self.before, self.job, self.line = held
         self.stopped = ""
         self.depth -= 8
 
@@ -493,11 +496,11 @@ class Reader:
             self.take_read(words[1:2])
 
     def take_eval(self, words: list[Word]) -> None:
-        held = self.scope.positional
+        held, self.line = self.line, self.line or (words[0].line if words else 0)
         self.deeper()
         self.script(" ".join(words), {})
         self.depth -= 8
-        self.scope.positional = held
+        self.line = held
 
 
 BUILTINS = {
