@@ -14,7 +14,8 @@ from collotype.runtime.errors import UserError
 CORPUS = Path(__file__).parent / "corpus"
 DOCUMENT = Path(__file__).parents[3] / "docs" / "import.md"
 BEGIN, END = "<!-- corpus -->", "<!-- end of corpus -->"
-HEADING = "| input | batch | steps | learning rate | warm-up | refused, or said first |\n| --- | --- | --- | --- | --- | --- |\n"
+COLUMNS = ("input", "batch", "steps", "learning rate", "warm-up", "refused, or said first")
+HEADING = f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}\n"
 
 
 def expected() -> list[dict[str, Any]]:
@@ -41,7 +42,10 @@ def rows() -> Iterator[str]:
             cells = [f"{found['batch']:,}", f"{found['steps']:,}", f"{found['lr']:g}", f"{found['warmup']:,}"]
             said = "; ".join(one.split(":")[0] for one in imported.origin.assumed)
         except UserError as error:
-            cells, said = ["", "", "", ""], f"refused: {str(error).split(';')[0].split(': ')[0].split('. ')[0]}"
+            cells, said = (
+                ["", "", "", ""],
+                f"refused: {str(error).replace(f'{CORPUS}/', '').split(';')[0].split(': ')[0].split('. ')[0]}",
+            )
         yield f"| {' | '.join([case['input'], *cells, said.replace('|', '/')[:110]])} |\n"
 
 

@@ -84,6 +84,7 @@ def test_hostile_configs_are_refused_by_name(old: str, new: str, words: str, tmp
 
 def test_paths_and_variables_are_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No path of a config is opened, and the environment of whoever imports it is not asked."""
+    import_foreign(f"python train_colbert.py {HERE}/cases/bipali.yaml")  # what reads scripts is imported
     monkeypatch.setenv("TOP_SECRET", "hunter2")
     config = tmp_path / "c.yaml"
     text = CONFIG.replace("max_length: 50\n  run", "max_length: !path /etc/passwd\n  add_suffix: ${TOP_SECRET}\n  run")
