@@ -4,6 +4,7 @@ python -m tests.recipe.imports.corpus_table          writes the table into docs/
 """
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,8 @@ def rows() -> Iterator[str]:
             cells = [f"{found['batch']:,}", f"{found['steps']:,}", f"{found['lr']:g}", f"{found['warmup']:,}"]
             said = "; ".join(one.split(":")[0] for one in imported.origin.assumed)
         except UserError as error:
-            cells, said = (
-                ["", "", "", ""],
-                f"refused: {str(error).replace(f'{CORPUS}/', '').split(';')[0].split(': ')[0].split('. ')[0]}",
-            )
+            sentence = re.split(r"; |: |\. ", str(error).replace(f"{CORPUS}/", ""))[0]
+            cells, said = [""] * 4, f"refused: {sentence}"
         yield f"| {' | '.join([case['input'], *cells, said.replace('|', '/')[:110]])} |\n"
 
 

@@ -1,6 +1,7 @@
 """What another tool's file or command is, and the recipe of it."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from collotype.recipe.imports import beit3, colpali_engine, open_clip, training_arguments
@@ -19,6 +20,11 @@ KNOWN = (
 )
 CONFIG = re.compile(r"^[ \t]*\\?\(\)[ \t]*:", re.MULTILINE)
 FENCED = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
+EXCERPT = re.compile(
+    r"^[ \t]*(?:\w+=\S* )*(?:torchrun|python3?|accelerate|deepspeed|mpirun|srun)\b(?:[^\n]*\\\n)*[^\n]*(?=\n|$)",
+    re.MULTILINE,
+)
+"""A command within another text, with its continued lines."""
 PROMPT = re.compile(r"^[ \t]*[$>%] +(?=\w)", re.MULTILINE)
 COMMAND_FILES = (".sh", ".bash", ".slurm", ".sbatch", ".txt", ".md", ".json")
 
@@ -85,7 +91,7 @@ def read(path: Path | None, text: str, processes: int | None, examples: int | No
 
 def read_command(path: Path | None, text: str, processes: int | None, examples: int | None) -> Imported:
     """The recipe of the one training command in a text."""
-    commands = commands_of(code_of(text))
+    commands = commands_in(code_of(text))
     launches = [launch for command in commands if (launch := launch_of(command))]
     known = [launch for launch in launches if tool_of(launch)]
     if len(known) > 1:
@@ -121,6 +127,24 @@ def read_command(path: Path | None, text: str, processes: int | None, examples: 
     config = find_config(configs[0], path)
     context = f"{text}\n{read_text(config)}"
     return colpali_engine.import_config(config, None, launch, context, processes, examples)
+
+
+def commands_in(code: str) -> list[Command]:
+    """The commands of a script; of a text around a command, which is no script, that command's.
+
+    Raises:
+        UserError: it is no bash, nor is a command in it.
+    """
+    excerpts = [found[0] for found in EXCERPT.finditer(code)]
+    try:
+        found = commands_of(code)
+        if len(excerpts) != 1 or any(launch and tool_of(launch) for launch in map(launch_of, found)):
+            return found
+    except UserError:
+        if len(excerpts) != 1 or excerpts[0].strip() == code.strip():
+            raise
+    around = "text: the text around the command is not understood as bash, and left alone"
+    return [replace(command, notes=(*command.notes, around)) for command in commands_of(excerpts[0])]
 
 
 def code_of(text: str) -> str:

@@ -37,6 +37,8 @@ NODES = {
 }
 SLURM = ("--nodes", "--ntasks", "--ntasks-per-node", "--ntasks-per-gpu", "-N", "-n", "--tasks-per-node")
 ATTACHED = re.compile(r"(-np?|-N)(\d+)")
+SWITCHES = ("--standalone", "--multi_gpu", "--multi-gpu", "--exclusive", "--unbuffered", "-u", "--oversubscribe")
+"""Flags of launchers that no value follows."""
 COUNT = re.compile(r"[1-9]\d{0,5}")
 
 GPUS = re.compile(
@@ -68,6 +70,8 @@ class Launch:
     guess: int = 1
     """What is then assumed."""
     line: int = 0
+    notes: tuple[str, ...] = ()
+    """What was taken for granted in the script, a sentence each."""
     filled: str = ""
     """What adds words that only a run knows: xargs."""
     cut: Word | None = None
@@ -98,10 +102,10 @@ def launch_of(command: Command) -> Launch | None:
     own = owned.get(launcher, {})
     job = command.job | slurm.options(words_of_options(owned.get("srun", {})))
     devices = devices_of(command.environment) or slurm.gpus_per_node(job)
-    strange = next((word for word in command.words[:place] if word.loose), None)
     processes, assumed = processes_of(launcher, own, job, devices, command.environment)
-    if strange is not None and not (processes and launcher != "python"):
-        assumed = assumed or f"what starts it, {shown(strange)}, is not set in the text"
+    strange = strange_word(command.words[:place], launcher)
+    if strange and not assumed:
+        assumed = f"the text does not tell what {shown(strange)} is, which starts it; {processes or 1} is assumed"
     return Launch(
         launcher=launcher,
         program=command.words[place],
@@ -113,8 +117,18 @@ def launch_of(command: Command) -> Launch | None:
         guess=processes or 1,
         line=command.line,
         filled=next((word for word in command.words[:place] if word in ("xargs", "parallel")), ""),
+        notes=command.notes,
         cut=command.cut,
     )
+
+
+def strange_word(words: Sequence[Word], launcher: str) -> str:
+    """A word that is not known and may say how many processes there are: before a program without launcher, or behind
+    the launcher's own."""
+    places = [place for place, word in enumerate(words) if LAUNCHERS.get(PurePosixPath(word).name) == launcher]
+    own = words[places[-1] if places else 0 :]
+    values = {place + 1 for place, word in enumerate(own) if word.startswith("-") and word not in SWITCHES}
+    return next((word for place, word in enumerate(own) if word.loose and place not in values), "")
 
 
 def program_place(words: Sequence[str]) -> int | None:
@@ -167,8 +181,9 @@ def processes_of(
 ) -> tuple[int | None, str]:
     """How many processes a launcher starts, and why that is not sure."""
     if launcher == "python":
-        told = environment.get("WORLD_SIZE", "")
-        return (int(told) if "RANK" in environment and COUNT.fullmatch(told) else 1), ""
+        told, tasks = environment.get("WORLD_SIZE", ""), slurm.tasks(job) or 1
+        count = int(told) if "RANK" in environment and COUNT.fullmatch(told) else 1
+        return count, f"the job has {tasks} tasks, and without srun one of them starts" if tasks > count else ""
     if launcher == "srun":
         count = slurm.tasks(job)
         return count, "" if count else f"srun's number of tasks stands nowhere in the text; {ASSUMED}"
@@ -249,6 +264,8 @@ def account_for_launch(ledger: Ledger, launch: Launch | None, told: int | None =
     """Notes what becomes of the launcher's flags and of the environment, and what of the launch was assumed."""
     if launch and launch.assumed and not told:
         ledger.assume("processes", launch.assumed)
+    for note in launch.notes if launch else ():
+        ledger.assume(*note.split(": ", 1))
     for name in launch.flags if launch else ():
         owner, _, flag = name.partition(" ")
         if flag and is_one_of(flag, [*counting(owner)]):

@@ -149,6 +149,8 @@ class Command:
             raise UserError("The command has no --train-data: what it trains on; add it.")
         kind = ledger.text("--dataset-type", "auto") or "auto"
         table = kind == "csv" or (kind == "auto" and path.endswith((".csv", ".tsv")))
+        if kind == "auto" and not path.endswith((".csv", ".tsv", ".tar")) and "$" not in path:
+            ledger.assume("--dataset-type", "open_clip cannot tell it from the data's ending; shards are taken")
         if table:
             separator = ledger.text("--csv-separator", "\t") or "\t"
             source: Any = {
