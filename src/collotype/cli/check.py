@@ -71,7 +71,7 @@ def check(
         settings = {"origin": imported.origin}
     elif processes or examples:
         raise UserError(
-            f"{recipe} is a recipe, which states its batch and steps; leave out --processes and --examples."
+            f"{recipe} is a recipe, which says it all; leave out --processes and --examples."
         )
     else:
         made, settings = pipeline.resolve(recipe, overrides, smoke), {}
