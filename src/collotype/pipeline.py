@@ -234,7 +234,9 @@ class Known:
         try:
             return fact()
         except UserError as error:
-            self.unknown[name] = str(error)
+            # data that waits for weights has no cause of its own
+            if str(error) not in self.unknown.values():
+                self.unknown[name] = str(error)
             return None
 
 

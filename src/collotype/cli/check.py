@@ -37,6 +37,13 @@ def check(
         str | None,
         typer.Option(metavar="NAME", help="Hold it against this published result (`collotype list published`)."),
     ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of another tool's command: how many GPUs share a batch."),
+    ] = None,
+    examples: Annotated[
+        int | None, typer.Option(min=1, help="Of another tool's command: how many training examples there are.")
+    ] = None,
     device: Annotated[
         str | None,
         typer.Option(metavar="CARD", help="Plan for this GPU, e.g. V100, not for this machine."),
@@ -55,12 +62,15 @@ def check(
     from collotype.recipe import parse_recipe, recipe_text
     from collotype.recipe.imports import import_foreign, is_foreign
     from collotype.recipe.load import overridden, parse_overrides
+    from collotype.runtime.errors import UserError
 
     overrides, imported = parse_overrides(set_), None
     if is_foreign(recipe):
-        imported = import_foreign(recipe)
+        imported = import_foreign(recipe, processes, examples)
         made = parse_recipe(overridden(imported.values, overrides, smoke), "The recipe that was made of it")
         settings = {"origin": imported.origin}
+    elif processes or examples:
+        raise UserError(f"{recipe} is a recipe, which says it all; leave out --processes and --examples.")
     else:
         made, settings = pipeline.resolve(recipe, overrides, smoke), {}
     resolved, plan = pipeline.check(made, against=against, card=device, measure=measure, **settings)

@@ -22,6 +22,8 @@ BARS = "▁▂▃▄▅▆▇█"
 def print_check(console: Console, recipe: Recipe, plan: Plan, imported: Imported | None) -> None:
     """The plan and the findings on one page; of an imported command first what it did, then what to change."""
     console.print(Text(heading(recipe, plan, imported), style="bold"))
+    for sentence in imported.origin.assumed if imported else ():
+        say(console, Text("mind: ", COLOURS["may differ"]).append(sentence, "not bold default"), indent=0)
     evaluates_only = imported is not None and imported.origin.settings.get("evaluates_only")
     if evaluates_only:
         for command in evaluations(recipe) if "unknown_model" not in imported.origin.settings else ():

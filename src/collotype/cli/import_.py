@@ -55,6 +55,7 @@ def recipe_of(imported: "Imported", source: str) -> str:
     lines = [
         f"{imported.values['name']}: imported from {origin.tool}: {shown(source)}",
         f"started with {origin.launcher} on {origin.processes} process{'es' * (origin.processes > 1)}",
+        *(f"mind: {shown(one)}" for one in origin.assumed),
         *(f"  {key}: {shown(value)}" for key, value in origin.settings.items()),
     ]
     if imported.left_out:

@@ -30,7 +30,7 @@ class ClipModel(Model):
     vocabulary: Literal["clip", "words"] = "clip"
     """With `size`: CLIP's byte pairs, or the words of the training captions and of evaluated class names."""
     image_size: PositiveInt | None = None
-    """With `size`: side of a picture in pixels; none takes the size's own."""
+    """Side of a picture in pixels; none takes the size's or the weights' own. Positions of weights are interpolated."""
     batch_norm_group: PositiveInt | None = None
     """Examples that share their statistics, on any hardware; none: the whole batch, summed over the processes.
     Open_clip without --use-bn-sync: the batch of one GPU."""
@@ -41,8 +41,8 @@ class ClipModel(Model):
             raise ValueError(
                 "activation is missing: gelu, or quick_gelu as OpenAI's models and the first of open_clip's"
             )
-        if self.weights is not None and (self.vocabulary != "clip" or self.image_size is not None):
-            raise ValueError("vocabulary and image_size go with size; weights bring their own: leave them out")
+        if self.weights is not None and self.vocabulary != "clip":
+            raise ValueError("vocabulary goes with size; weights bring their own: leave it out")
         return self
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from collotype.families.clip.config import VisionConfig, sized
 from collotype.families.clip.layouts import export, ours, read
+from collotype.families.clip.layouts.contents import at_size
 from collotype.families.clip.layouts.open_clip import from_open_clip, to_open_clip
 from collotype.families.clip.model import Clip
 from collotype.families.clip.tokenizer import bpe_tokenizer, word_tokenizer
@@ -202,6 +203,24 @@ def test_another_resolution_of_a_size_is_recognised(tmp_path: Path) -> None:
         config = replace(config, vision_cfg=replace(config.vision_cfg, image_size=side))
         file = save_checkpoint(tmp_path / f"{size}.pt", Clip(config).state_dict())
         assert read(file, "gelu").config == config
+
+
+def test_weights_for_pictures_of_another_size_keep_all_but_their_positions(tmp_path: Path) -> None:
+    """As open_clip's --force-image-size: bicubic with antialiasing over the grid, nothing at the class token."""
+    model = make("tiny-vit")
+    contents = read(save_checkpoint(tmp_path / "a.pt", model.state_dict()), "gelu")
+    assert at_size(contents, 32) is contents
+    larger = at_size(contents, 48).model()
+    key = "visual.positional_embedding"
+    old, new = contents.tensors[key], larger.state_dict()[key]
+    assert new.shape == (1 + 6 * 6, old.shape[1]) and torch.equal(new[0], old[0])
+    grid = old[1:].T.reshape(1, -1, 4, 4)
+    wanted = torch.nn.functional.interpolate(grid, size=(6, 6), mode="bicubic", antialias=True)
+    assert torch.allclose(new[1:], wanted[0].flatten(1).T, atol=1e-6)
+    rest = {name: tensor for name, tensor in larger.state_dict().items() if name != key}
+    assert all(torch.equal(tensor, contents.tensors[name]) for name, tensor in rest.items())
+    with pytest.raises(UserError, match="a ResNet for 32, whose positions are not interpolated"):
+        at_size(read(save_checkpoint(tmp_path / "b.pt", make("tiny-rn").state_dict()), "gelu"), 64)
 
 
 def test_every_key_is_accounted_for(tmp_path: Path) -> None:

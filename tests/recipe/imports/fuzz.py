@@ -14,10 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from collotype.recipe.imports import Imported, import_foreign
+from collotype.recipe.imports.shell import commands_of
 from collotype.runtime.errors import UserError
 
 HERE = Path(__file__).parent
-SEEDS = sorted(file for file in HERE.rglob("*") if file.suffix in (".yaml", ".yml", ".sh", ".json"))
+SUFFIXES = (".yaml", ".yml", ".sh", ".slurm", ".json", ".md", ".txt")
+SEEDS = sorted(file for file in HERE.rglob("*") if file.suffix in SUFFIXES)
 HOSTILE = (
     "!!python/object/apply:os.system [touch /tmp/x]",
     "!!python/name:os.system",
@@ -55,6 +57,34 @@ HOSTILE = (
     "null",
     "true",
     "",
+    'eval "$(touch /tmp/x)"; ',
+    "bash -c 'bash -c \"touch /tmp/x\"' ",
+    'f() { f "$@" x; }; f 1; ',
+    "while :; do X+=$X; done; ",
+    "for i in {1..99999}; do for j in {1..99999}; do A+=(x); done; done; ",
+    "for a in {1..60}; do for b in {1..60}; do for c in {1..60}; do ls; done; done; done; ",
+    "{1..999999999}{1..999999999}{a,b}{a,b}{a,b}{a,b}",
+    "$((9**9**9**9))",
+    "$((1/0)) $((1<<99999))",
+    "${X:=$X$X$X}",
+    "${A[@]} ${A[99999999999]} ${A[-1]} ${#A[@]} ${!A}",
+    "${1:-${2:-${3:-x}}}",
+    "A=(1 2 3); A+=(4); A[1]=x; ",
+    "cat <<EOF > job.sh\nbash job.sh\nEOF\nbash job.sh\n",
+    'sbatch --array=0-9 --wrap="srun python x.py" ',
+    "#SBATCH --nodes=4 --ntasks-per-node=8\n",
+    "if [ $1 = x ]; then exit; fi; ",
+    "case $X in a) A=1;; *) exit;; esac; ",
+    'set -- "$@" --lr 1; shift 99; ',
+    "<<EOF",
+    "((",
+    "[[ ",
+    "$(( ",
+    "${",
+    "&&",
+    "esac",
+    "$'\\x41'",
+    "<(ls)",
 )
 WATCHED = re.compile(
     r"exec|subprocess\.|os\.(exec|fork|forkpty|posix_spawn|spawn|system|startfile|remove|rename|mkdir|rmdir|chmod|putenv)"
@@ -133,12 +163,14 @@ def fuzz(inputs: int, seed: int, folder: Path) -> Counter[str]:
         AssertionError: one did what it must not; any other exception of the import is one of ours.
     """
     draw = random.Random(seed)
+    commands_of("")  # what reads scripts is imported once, before anything is watched
     texts = {file: file.read_text() for file in SEEDS}
     for file, text in texts.items():
         target = folder / file.relative_to(HERE)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
     counts: Counter[str] = Counter()
+    longest = 0.0
     for number in range(inputs):
         file = draw.choice(SEEDS)
         text = mutated(texts[file], list(texts.values()), draw)
@@ -146,6 +178,7 @@ def fuzz(inputs: int, seed: int, folder: Path) -> Counter[str]:
         if number % 2:
             source = (folder / file.relative_to(HERE)).with_stem("mutated")
             source.write_bytes(text.encode("utf-8", "surrogatepass"))
+        start = time.process_time()
         with watched() as did:
             try:
                 imported = import_foreign(source)
@@ -157,7 +190,9 @@ def fuzz(inputs: int, seed: int, folder: Path) -> Counter[str]:
             except Exception as error:
                 error.add_note(f"input {number} of {file.name} (seed {seed}): {text[:2000]!r}")
                 raise
+        longest = max(longest, time.process_time() - start)
         assert not did, f"input {number} of {file.name} (seed {seed}) did {did}: {text[:2000]!r}"
+    counts["milliseconds of the longest"] = round(1000 * longest)
     return counts
 
 

@@ -20,7 +20,7 @@ from collotype.runtime.errors import UserError
 
 CASES, PUBLISHED = HERE / "cases", HERE / "published"
 PARTS = ("shared.yml", "default_tr_args.yaml", "test_data.yaml")
-WHOLE = [file for file in SEEDS if file.name not in PARTS]
+WHOLE = [file for file in SEEDS if file.name not in PARTS and file.parent.name != "corpus"]
 
 
 def at(values: Any, dotted: str) -> Any:
@@ -383,6 +383,188 @@ def test_scripts_are_read_as_a_shell_would() -> None:
     assert imported.values["name"] == "my-run--UNSET"
 
 
+OPEN_CLIP = (
+    "-m open_clip_train.main --train-data '/d/{000..099}.tar' --train-num-samples 2000000 --model RN50 --batch-size 64"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "launcher", "processes", "said"),
+    [
+        ("#SBATCH -N 8\n#SBATCH --ntasks-per-node=4\nsrun --cpu_bind=v python", "srun", 32, ""),
+        ("#SBATCH --nodes=2 --ntasks=16\nsrun python", "srun", 16, ""),
+        ("#SBATCH --ntasks=16\n##SBATCH --ntasks=99\nsrun -n 4 python", "srun", 4, ""),
+        ("#SBATCH -N 2\necho\n#SBATCH --ntasks=99\nsrun python", "srun", 2, ""),
+        ("#SBATCH --gpus=8\n#SBATCH --ntasks-per-gpu=1\nsrun python", "srun", 8, ""),
+        ("#SBATCH -N 2\n#SBATCH --tasks-per-node=8\nsrun -n $SLURM_NTASKS python", "srun", 16, ""),
+        ("#SBATCH -N 2\n#SBATCH --ntasks-per-node=4\nmpirun python", "mpirun", 8, ""),
+        ("#SBATCH --nodes=4\nsrun torchrun --nnodes=$SLURM_NNODES --nproc_per_node=8", "torchrun", 32, ""),
+        ("#SBATCH --nodes=3\nN=$(scontrol show hostnames $L | wc -l)\ntorchrun --nnodes $N", "torchrun", 3, ""),
+        ("#SBATCH --nodes=4\naccelerate launch --num_processes $((SLURM_NNODES * 8))", "accelerate", 32, ""),
+        ("#SBATCH --gres=gpu:a100:4\naccelerate launch", "accelerate", 4, "one for each of 4 GPUs is assumed"),
+        ("#SBATCH --ntasks=8\npython", "python", 1, "the job has 8 tasks, and without srun one of them starts"),
+        ("srun python", "srun", 1, "srun's number of tasks stands nowhere in the text; 1 process is assumed"),
+        ("mpirun python", "mpirun", 1, "mpirun's number of processes stands nowhere in the text; 1 process is assumed"),
+        ("deepspeed", "deepspeed", 1, "deepspeed's number of processes stands nowhere in the text; 1 process is"),
+        ("accelerate launch --config_file c.yaml", "accelerate", 1, "accelerate's number of processes stands"),
+        ("torchrun --nnodes=$SLURM_NNODES --nproc_per_node=8", "torchrun", 8, "--nnodes is $SLURM_NNODES, which the"),
+        ("torchrun --nproc_per_node $(nproc)", "torchrun", 1, "--nproc_per_node is $(nproc), which the text does"),
+        ("torchrun $ARGS", "torchrun", 1, "the text does not tell what $ARGS is, which starts it; 1 is assumed"),
+        ("ARGS='--nproc_per_node 4 --node_rank $RANK'\ntorchrun $ARGS", "torchrun", 4, ""),
+        ("$LAUNCH", "python", 1, "the text does not tell what $LAUNCH is, which starts it"),
+        ("deepspeed --include localhost:0,1,2", "deepspeed", 3, ""),
+        ("mpirun -H a:4,b:2 python", "mpirun", 6, ""),
+        ("mpirun -np 8 -N 4 python", "mpirun", 8, ""),
+        ("conda run -n 5 torchrun --nproc_per_node 2", "torchrun", 2, ""),
+        ("CUDA_VISIBLE_DEVICES=0,1,2 python -m torch.distributed.run --nproc_per_node gpu --", "torchrun", 3, ""),
+        ("for R in 0 1; do RANK=$R WORLD_SIZE=2 python @ & done; wait", "python", 2, ""),
+    ],
+)
+def test_processes_are_those_that_the_script_asks_for(text: str, launcher: str, processes: int, said: str) -> None:
+    script = text.replace("@", OPEN_CLIP) if "@" in text else f"{text} {OPEN_CLIP}"
+    imported = import_foreign(f"#!/bin/bash\n{script}\n")
+    assert (imported.origin.launcher, imported.origin.processes) == (launcher, processes)
+    assert imported.values["train"]["batch"] == 64 * processes
+    told = [one for one in imported.origin.assumed if one.startswith("processes")]
+    assert bool(told) == bool(said) and said in " ".join(told)
+    if said and launcher != "python":
+        given = import_foreign(f"#!/bin/bash\n{script}\n", processes=24)
+        assert given.values["train"]["batch"] == 64 * 24 and not given.origin.assumed
+
+
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [
+        ("A='--lr 1e-4 --name x'", "$A"),
+        ("A=(--lr 1e-4 --name 'x')", '"${A[@]}"'),
+        ("A=--lr; A+=' 1e-4 '; A+='--name x'", "$A"),
+        ("A=(--lr 1e-4); A+=(--name x)", "${A[*]}"),
+        ("N=x; declare -r L=$((1))e-$((2 * 2))", "--lr $L --name ${N:-y}"),
+        ("", "--lr ${L:-1e-4} --name ${N:=x}"),
+        ("L=1e-4.bak; N=/a/x", "--lr ${L%.*} --name ${N##*/}"),
+        ("set -- 1e-4 x", '--lr "$1" --name "${2}"'),
+        ("B=yes; if [[ $B == y* ]]; then A='--lr 1e-4'; else A='--lr 1'; fi", "$A --name x"),
+        ("B=2; [ $B -gt 1 ] && L=1e-4 || L=9", "--lr $L --name x"),
+        ("case b in a) L=1;; b|c) L=1e-4;; esac", "--lr $L --name x"),
+        ("for i in 1 2 4; do L=1e-$i; done", "--lr $L --name x"),
+        ('[ -z "$L" ] && exit 1; L=1e-4', "--lr $L --name x"),
+        ("while [ $# -gt 0 ]; do case $1 in --lr) L=$2; shift;; esac; shift; done; : ${L:=1e-4}", "--lr $L --name x"),
+        ("read -r Z < f; L=1e-4", "--lr $L --name x"),
+        ("", "--lr 1e-4 \\\n  --name 'x'\t# --lr 5"),
+    ],
+)
+def test_words_are_those_of_bash(before: str, words: str) -> None:
+    imported = import_foreign(f"{before}\ntorchrun --nproc_per_node 2 {OPEN_CLIP} {words}\n")
+    assert (imported.values["train"]["optimizer"]["lr"], imported.values["name"]) == (1e-4, "x")
+
+
+@pytest.mark.parametrize(
+    ("before", "words", "said"),
+    [
+        ("", "$A", "The flags in $A (line 2)"),
+        ("A=(x y); A[3]=z", '"${A[@]}"', "The flags in $A (line 2)"),
+        ("if [ $1 = a ]; then L=1; else L=2; fi", "--lr $L", "--lr is $L (line 2), and the text does not tell"),
+        ("while read L; do :; done", "--lr $L", "--lr is $L (line 2)"),
+        ("L=$(cat rate)", "--lr $L", "--lr is $(cat…) (line 2)"),
+        ("", "--new $A", "The flags in $A (line 2) after --new are unknown"),
+        ("", "--lr 1e-4 stray", "The word 'stray' (line 2) after 1e-4 belongs to no flag"),
+        ("", "--lr 1e-4\n--beta1 0.5", "Line 3 begins with --beta1"),
+    ],
+)
+def test_a_word_that_stays_unknown_is_refused_with_its_place(before: str, words: str, said: str) -> None:
+    with pytest.raises(UserError) as error:
+        import_foreign(f"{before}\ntorchrun --nproc_per_node 2 {OPEN_CLIP} {words}\n")
+    assert said in str(error.value)
+
+
+def test_what_differs_is_said_first() -> None:
+    command = f"torchrun --nproc_per_node 2 {OPEN_CLIP} --opt lamb --cosinereg 0.1 --lr 1 --lr 1e-4 --logs $HOME/x"
+    imported = import_foreign(command)
+    assert [one.partition(":")[0] for one in imported.origin.assumed] == ["--opt = lamb", "--cosinereg = 0.1"]
+    assert {one.name: one.value for one in imported.left_out}["--lr (earlier)"] == "1"
+    assert imported.values["train"]["optimizer"]["lr"] == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("model", "activation", "size"),
+    [
+        ("ViT-B-32 --pretrained w.pt", "gelu", "ViT-B-32"),
+        ("ViT-B/32 --pretrained w.pt", "gelu", "ViT-B-32"),
+        ("ViT-B-32-quickgelu --pretrained w.pt", "quick_gelu", "ViT-B-32"),
+        ("RN50 --pretrained openai", "quick_gelu", "RN50"),
+        ("ViT-L-14 --pretrained w.pt --force-quick-gelu", "quick_gelu", "ViT-L-14"),
+        ("hf-hub:org/clip", None, None),
+    ],
+)
+def test_fine_tuning_keeps_what_the_model_s_name_says(model: str, activation: str | None, size: str | None) -> None:
+    imported = import_foreign(f"python -m open_clip_train.main --train-data a.tar --model {model}")
+    assert imported.values["model"].get("activation") == activation
+    assert imported.origin.settings.get("size") == size
+    assert imported.origin.settings["weights"] == imported.values["model"]["weights"]
+
+
+def test_factors_of_shards_are_weights_of_sources() -> None:
+    """open_clip draws shards, each by the factor of its source: ten of factor 1 and five of 3 are 10 to 15."""
+    data = "--train-data 'a{0..9}.tar::pipe:aws s3 cp s3://b/{0..4}.tar -::c.tar' --dataset-type webdataset"
+    command = f"python -m open_clip_train.main --train-num-samples 900 {data} --dataset-resampled"
+    sources = import_foreign(f"{command} --train-data-upsampling-factors 1::3::0.5").values["data"]["train"]
+    assert [(one["path"], one["weight"]) for one in sources] == [
+        ("a{0..9}.tar", 10.0),
+        ("s3://b/{0..4}.tar", 15.0),
+        ("c.tar", 0.5),
+    ]
+    with pytest.raises(UserError, match="has 3 sources and --train-data-upsampling-factors 2 numbers"):
+        import_foreign(f"{command} --train-data-upsampling-factors 1::3")
+
+
+@pytest.mark.parametrize(
+    ("setting", "init", "said"),
+    [
+        ("init_lora_weights: true", "kaiming", ""),
+        ("init_lora_weights: gaussian", "gaussian", ""),
+        ("init_lora_weights: false", "kaiming", "init_lora_weights = false: the second matrix is drawn"),
+        ("init_lora_weights: pissa_niter_4", "kaiming", "init_lora_weights = pissa_niter_4: it changes the base's"),
+        ("init_lora_weights: newest", "kaiming", "init_lora_weights = newest: it is no initialisation that is known"),
+        ("use_dora: true", "kaiming", "peft_config.use_dora = true: magnitudes are trained"),
+        ("use_dora: false", "kaiming", ""),
+        ("rank_pattern: {q_proj: 4}", "kaiming", "peft_config.rank_pattern.q_proj = 4: some layers have a rank"),
+        ("bias: all", "kaiming", "peft_config.bias = all: biases are trained"),
+        ("brand_new: 3", "kaiming", "peft_config.brand_new = 3: it is not known here"),
+        (
+            "modules_to_save: [lm_head, custom_text_proj]",
+            "kaiming",
+            "modules_to_save (lm_head) = lm_head: it is",
+        ),
+    ],
+)
+def test_each_setting_of_an_adapter_is_carried_or_told(setting: str, init: str, said: str) -> None:
+    text = (CASES / "colqwen2-v100.yaml").read_text()
+    start = text.index("  peft_config:")
+    lora = f"  peft_config:\n    (): peft.LoraConfig\n    r: 8\n    {setting}\n"
+    imported = import_foreign(text[:start] + lora, processes=2, examples=640)
+    assert imported.values["model"]["lora"]["init"] == init
+    told = [one for one in imported.origin.assumed if one.startswith("peft")]
+    assert bool(told) == bool(said) and said in " ".join(told)
+    assert imported.values["model"]["lora"]["projection"] == ("full" if "custom_text_proj" in setting else "frozen")
+
+
+@pytest.mark.parametrize(
+    ("modules", "targets"),
+    [
+        ("'(.*(model).*(down_proj|gate_proj|up_proj|k_proj|q_proj|v_proj|o_proj).*$)'", "language-model"),
+        ("'(.*(model).*(q_proj|v_proj).*$)'", "(.*(model).*(q_proj|v_proj).*$)"),
+        (
+            "'(.*(model)(?!.*visual).*(down_proj|gate_proj|up_proj|k_proj|q_proj|v_proj|o_proj).*$)'",
+            "(.*(model)(?!.*visual).*(down_proj|gate_proj|up_proj|k_proj|q_proj|v_proj|o_proj).*$)",
+        ),
+    ],
+)
+def test_a_pattern_of_some_layers_stays_a_pattern(modules: str, targets: str) -> None:
+    text = (CASES / "bipali.yaml").read_text()
+    text = re.sub(r"target_modules: .*", lambda _: f"target_modules: {modules}", text)
+    assert import_foreign(text).values["model"]["lora"]["targets"] == targets
+
+
 def test_the_gpu_is_the_one_that_the_text_names() -> None:
     command = "python -m training.main --train-data v100.tar --logs /a100/{0}"
     for text, device in (
@@ -416,12 +598,12 @@ def test_the_gpu_is_the_one_that_the_text_names() -> None:
             "python -m training.main --train-data a.tar --wandb x",
             "--wandb may be --wandb-notes or --wandb-project-name",
         ),
-        ("python -m training.main --train-data a.tar --name 'x", "has a quote (') that is not closed"),
-        ("torchrun --nproc_per_node $(nproc) -m training.main --train-data a.tar", "is '$(nproc)', which is no number"),
+        ("python -m training.main --train-data a.tar --name 'x", "Line 1 is not understood as bash ("),
+        ("torchrun --nproc_per_node 0 -m training.main --train-data a.tar", "is '0', which is no number"),
         ("python -m training.main --train-data a\npython -m training.main --train-data b", "has 2 training commands"),
         ('{"a": 1}', "not of transformers' TrainingArguments"),
         ("A=12345678901234567890;" + "A=$A$A$A$A;" * 20, "has more than 20000 characters"),
-        ("ls\n" * 6000, "has more than 5000 words"),
+        ("ls\n" * 6000, "has more than 20000 steps or words"),
     ],
 )
 def test_what_cannot_be_imported_is_said_in_a_sentence(text: str, words: str) -> None:

@@ -84,6 +84,7 @@ def test_hostile_configs_are_refused_by_name(old: str, new: str, words: str, tmp
 
 def test_paths_and_variables_are_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No path of a config is opened, and the environment of whoever imports it is not asked."""
+    import_foreign(f"python train_colbert.py {HERE}/cases/bipali.yaml")  # what reads scripts is imported
     monkeypatch.setenv("TOP_SECRET", "hunter2")
     config = tmp_path / "c.yaml"
     text = CONFIG.replace("max_length: 50\n  run", "max_length: !path /etc/passwd\n  add_suffix: ${TOP_SECRET}\n  run")
@@ -111,8 +112,15 @@ def test_imports_stay_within_the_folder_of_the_configs(tmp_path: Path) -> None:
     assert import_foreign(tmp_path / "configs" / "pali" / "c.yaml").values["train"]["batch"] == 6
     with pytest.raises(UserError, match="must be a YAML file in or below"):
         import_foreign(tmp_path / "elsewhere" / "pali" / "c.yaml")
-    with pytest.raises(UserError, match="needs a file to start from"):
-        import_foreign(text)
+    (tmp_path / "alone.yaml").write_text(text)
+    for alone in (text, tmp_path / "alone.yaml"):
+        assert "!import ../tr_args/mine.yml: the file is not there" in " ".join(import_foreign(alone).origin.assumed)
+    (tmp_path.parent / "tr_args").mkdir(exist_ok=True)
+    (tmp_path.parent / "tr_args" / "mine.yml").write_text(part)
+    with pytest.raises(UserError, match="must be a YAML file in or below"):
+        import_foreign(tmp_path / "alone.yaml")
+    with pytest.raises(UserError, match="must be a YAML file in or below"):
+        import_foreign(text.replace("../tr_args", "../../tr_args"))
 
 
 def test_the_watch_sees_what_is_forbidden(tmp_path: Path) -> None:

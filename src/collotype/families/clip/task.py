@@ -16,7 +16,8 @@ from collotype.families.clip.config import ClipConfig, sized
 from collotype.families.clip.data import open_captions
 from collotype.families.clip.data.captions import CaptionDataset, Captioned, samples_of
 from collotype.families.clip.evaluate import METRICS, evaluate, facts_of
-from collotype.families.clip.layouts import Contents, ours, read
+from collotype.families.clip.layouts import HUB, Contents, ours, read
+from collotype.families.clip.layouts.contents import at_size
 from collotype.families.clip.model import Clip
 from collotype.families.clip.tokenizer import ClipTokenizer, bpe_tokenizer, word_tokenizer
 from collotype.families.clip.transforms import Augmentation, TrainingTransform
@@ -80,6 +81,8 @@ class ClipTask:
         if model.weights is None:
             return None
         found = read(model.weights, model.activation)
+        if model.image_size is not None:
+            found = at_size(found, model.image_size)
         if self.sigmoid != (found.config.init_logit_bias is not None):
             has, name = ("no", "symmetric-infonce") if self.sigmoid else ("a", "sigmoid")
             raise UserError(
@@ -252,7 +255,9 @@ class ClipTask:
         _ = self.contents
 
     def stand_in(self) -> None:
-        raise UserError(f"{self.recipe.model.weights} is not here, and its name tells no shape")
+        weights = self.recipe.model.weights or ""
+        why = "cannot be read as it stands" if Path(weights.removeprefix(HUB)).exists() else "is not here"
+        raise UserError(f"{weights} {why}, and nothing else tells the shape")
 
     def events(self, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """What was known to be unusable before training, and captions that were longer than the context."""

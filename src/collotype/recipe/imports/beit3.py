@@ -2,7 +2,7 @@
 
 import re
 
-from collotype.recipe.imports.arguments import Takes, parse_arguments
+from collotype.recipe.imports.arguments import Takes, parse_arguments, tell_unknown
 from collotype.recipe.imports.imported import Imported
 from collotype.recipe.imports.launch import Launch, account_for_launch, device_named
 from collotype.recipe.imports.ledger import LARGEST, NOT_GIVEN, Ledger, shown, slug
@@ -76,17 +76,18 @@ def import_command(
     Raises:
         UserError: it is of another task, or a flag has no value or an impossible one.
     """
-    ledger = Ledger("beit3", dict(parse_arguments(launch.arguments, FLAGS)) | launch.flags)
+    ledger = Ledger("beit3", dict(parse_arguments(launch.arguments, FLAGS, positional=False)) | launch.flags)
     task = ledger.text("--task")
     if task != "vqav2":
         raise UserError(f"The command's --task is {shown(task or 'not given')}; of BEiT-3's tasks there is vqav2 here.")
-    count = launch.processes or processes or 1
+    count = launch.shared_by(processes)
     Command(ledger, launch, count, examples or QUESTIONS).take()
     ledger.recipe("name", slug(name))
     ledger.account("family", ("--task",))
     if device := device_named(context):
         ledger.beside("device", device)
-    account_for_launch(ledger, launch)
+    account_for_launch(ledger, launch, processes)
+    tell_unknown(ledger, FLAGS, "BEiT-3")
     ledger.leave_rest(REASONS, "the command only evaluates" if ledger.switch("--eval") else OTHERWISE)
     return ledger.close(launch.launcher, count)
 
@@ -208,7 +209,7 @@ class Command:
         name = ledger.text("--opt", "adamw") or "adamw"
         ledger.beside("optimizer", name, "--opt")
         if name != "adamw":
-            ledger.leave("--opt", "there is adamw; it is taken")
+            ledger.assume("--opt", "there is adamw; it is taken", name)
         decay = ledger.number("--layer_decay", 0.9)
         ledger.recipe("train.optimizer.layer_decay", decay, "--layer_decay")
         head = ledger.number("--task_head_lr_weight", 0.0)

@@ -4,10 +4,10 @@
 """
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from collotype.recipe.imports.colpali_lora import take_lora
 from collotype.recipe.imports.colpali_names import (
     CLASSES,
     COLUMNS,
@@ -23,6 +23,7 @@ from collotype.recipe.imports.colpali_names import (
     LOADED,
     LOADERS,
     PACKAGES,
+    PUBLISHED_FILES,
     SETTING_REASONS,
     TRAIN_SET_EXAMPLES,
     ModelClass,
@@ -32,7 +33,7 @@ from collotype.recipe.imports.colpali_names import (
 from collotype.recipe.imports.configue import CALL, load_configue
 from collotype.recipe.imports.imported import Imported
 from collotype.recipe.imports.launch import Launch, account_for_launch, device_named
-from collotype.recipe.imports.ledger import NOT_GIVEN, Ledger, shown, slug
+from collotype.recipe.imports.ledger import Ledger, shown, slug
 from collotype.recipe.imports.training_arguments import OTHERWISE, flattened, take_training_arguments
 from collotype.runtime.errors import UserError
 
@@ -57,7 +58,7 @@ def import_config(
         UserError: it is not of colpali-engine, names what is unknown, or holds an impossible value.
     """
     variables = launch.flags if launch else {}
-    data = load_configue(path, PACKAGES, variables, text)
+    data, missing = load_configue(path, PACKAGES, variables, text, PUBLISHED_FILES)
     config = data.get("config") if isinstance(data, dict) else None
     if not isinstance(config, dict) or not str(config.get(CALL)).endswith(".ColModelTrainingConfig"):
         raise UserError(
@@ -66,10 +67,21 @@ def import_config(
         )
     given = dict(flattened(config)) | (launch.flags if launch else {})
     ledger = Ledger("colpali-engine", given)
+    for name in missing:
+        known = Path(name).name in PUBLISHED_FILES
+        instead = "the published file's values are taken" if known else "what it says is left open"
+        ledger.assume(f"!import {shown(name)}", f"the file is not there; {instead}")
     settings = Config(ledger, launch, context, processes, examples)
-    settings.take()
+    try:
+        settings.take()
+    except UserError as error:
+        if not missing:
+            raise
+        raise UserError(
+            f"{str(error).rstrip('.')}; what it imports is not there ({shown(', '.join(missing))})."
+        ) from None
     ledger.recipe("name", slug(path.stem if text is None else ledger.settings["weights"].rpartition("/")[2]))
-    account_for_launch(ledger, launch)
+    account_for_launch(ledger, launch, processes)
     ledger.leave_rest(SETTING_REASONS, OTHERWISE)
     return ledger.close(settings.launcher, settings.processes)
 
@@ -83,9 +95,9 @@ class Config:
         self.ledger, self.context, self.examples = ledger, context, examples
         self.launcher = launch.launcher if launch else "python"
         self.data_parallel = self.launcher == "python"
-        named = (launch.devices if self.data_parallel else launch.processes) if launch else None
+        named = (launch.devices if self.data_parallel else launch.shared_by(processes)) if launch else None
         self.stated = (processes or named) is not None
-        self.devices = (processes or named if self.data_parallel else named or processes) or 1
+        self.devices = (processes or named if self.data_parallel else named) or 1
         self.processes = 1 if self.data_parallel else self.devices
         self.version, self.engine = engine_of(context, ledger.given)
 
@@ -93,7 +105,7 @@ class Config:
         ledger = self.ledger
         ledger.recipe("family", "retriever")
         self.take_model()
-        self.take_lora()
+        take_lora(ledger)
         explicit = self.take_data()
         self.take_loss(explicit)
         ledger.recipe("negatives", {"scope": "global"})
@@ -159,34 +171,6 @@ class Config:
             generation = "qwen" if row.interaction == "late" else "biqwen"
         return latest(GENERATIONS[generation], self.version)
 
-    def take_lora(self) -> None:
-        ledger, prefix = self.ledger, "peft_config."
-        if not any(name.startswith(prefix) for name in ledger.given):
-            return
-        if not str(ledger.given.get(f"{prefix}{CALL}")).endswith(".LoraConfig"):
-            raise UserError(
-                f"The config's peft_config is {shown(ledger.given.get(f'{prefix}{CALL}'))}; only peft.LoraConfig has a "
-                "counterpart: write one, or leave it out to train every weight."
-            )
-        ledger.recipe("model.lora.rank", ledger.count(f"{prefix}r", 8), f"{prefix}r", f"{prefix}{CALL}")
-        ledger.recipe("model.lora.alpha", ledger.number(f"{prefix}lora_alpha", 8), f"{prefix}lora_alpha")
-        ledger.recipe("model.lora.dropout", ledger.number(f"{prefix}lora_dropout", 0.0), f"{prefix}lora_dropout")
-        gaussian = ledger.given.get(f"{prefix}init_lora_weights") == "gaussian"
-        ledger.recipe("model.lora.init", "gaussian" if gaussian else "kaiming", f"{prefix}init_lora_weights")
-        targets, projection = lora_targets(ledger.given.get(f"{prefix}target_modules"))
-        kept = ledger.given.get(f"{prefix}modules_to_save")
-        ledger.recipe("model.lora.targets", targets, f"{prefix}target_modules")
-        if ledger.values["model"].get("dim"):
-            full = "custom_text_proj" in str(kept)
-            how = "full" if full else "lora" if projection else "frozen"
-            ledger.recipe("model.lora.projection", how, *([f"{prefix}modules_to_save"] if full else []))
-        if ledger.given.get(f"{prefix}use_rslora") is not None:
-            ledger.recipe("model.lora.rank_stabilised", ledger.switch(f"{prefix}use_rslora"), f"{prefix}use_rslora")
-        ledger.beside("frozen_inputs", True)
-        patterns = (dead_patterns(ledger.given, f"{prefix}{kind}_pattern.") for kind in ("rank", "alpha"))
-        if dead := [key for keys in patterns for key in keys]:
-            ledger.beside("dead_patterns", dead)
-
     def take_data(self) -> int:
         """The sources; how many explicit negatives each query has."""
         ledger, given = self.ledger, self.ledger.given
@@ -207,7 +191,7 @@ class Config:
         ledger.beside("dataset", ", ".join(functions))
         if not self.examples and functions[0] not in LOADERS:
             unknown = f"epochs are counted with {TRAIN_SET_EXAMPLES:,}; give --examples, or set train.steps"
-            ledger.leave("examples", unknown, NOT_GIVEN)
+            ledger.assume("examples", unknown)
         for name in given:
             if name == key or (name.startswith(f"{key}.") and name.rpartition(".")[2] in DATA_KEYS):
                 ledger.account("data.train", (name,))
@@ -230,7 +214,8 @@ class Config:
         inner = f"{place}.data" if function == "ColPaliEngineDataset" else place
         loads = str(ledger.given.get(f"{inner}.{CALL}", call)).startswith("datasets.")
         if not loads or not ledger.text(f"{inner}.path"):
-            ledger.leave(f"{place} (data)", "what it loads is not known here; put a table's path at data.train", call)
+            unknown = f"what {shown(call)} loads is not known here; put a table's path at data.train"
+            ledger.assume(f"{place} (data)", unknown, call)
             return {"source": "pairs", "path": function}
         found = {ours: ledger.text(f"{inner}.{theirs}") for theirs, ours in LOADED.items()}
         found |= {ours: ledger.text(f"{place}.{theirs}") for theirs, ours in COLUMNS.items()}
@@ -288,9 +273,7 @@ class Config:
         if self.stated:
             ledger.beside("devices", self.devices)
         else:
-            ledger.leave(
-                "processes", "nothing says how many GPUs share a batch; one is assumed: give --processes", NOT_GIVEN
-            )
+            ledger.assume("processes", "nothing says how many GPUs share a batch; one is assumed: give --processes")
         if self.processes > 1:
             ledger.beside("process_group", "initialised")
         if isinstance(ledger.values["data"]["train"], list):
@@ -311,37 +294,3 @@ class Config:
         pairwise = ledger.values["loss"]["name"] in ("BiPairwiseCELoss", "BiPairwiseNegativeCELoss")
         if pairwise and self.processes > 1 and self.version >= GATHERS:
             ledger.beside("misplaced_positives", True)
-
-
-def dead_patterns(given: Mapping[str, Any], prefix: str) -> list[str]:
-    """Keys of a pattern that come after one which has all their layers: peft takes the first that fits."""
-    keys = [name.removeprefix(prefix).strip('"') for name in given if name.startswith(prefix)]
-    dead = []
-    for place, key in enumerate(keys):
-        # what the key stands for, near enough: any sign for a sign of its pattern
-        layer = re.sub(r"\\(.)", r"\1", re.sub(r"\(.*?\)|\[.*?\]|\.\*|\.\+|[$^?]", "x", key))
-        if any(fits(general, layer) for general in keys[:place]):
-            dead.append(key)
-    return dead
-
-
-def fits(pattern: str, layer: str) -> bool:
-    """As peft.utils.other.get_pattern_key of 0.21 matches; what is no plain name is not tried."""
-    return re.fullmatch(r"[\w.]{1,200}", pattern) is not None and re.match(rf"(.*\.)?({pattern})$", layer) is not None
-
-
-def lora_targets(modules: Any) -> tuple[str, bool]:
-    """Which layers a target_modules of peft means here, and whether the projection is one of them."""
-    if isinstance(modules, list):
-        words = [str(one) for one in modules]
-        layers = [re.escape(one) for one in words if "text_proj" not in one]
-        return rf"(.*\.)?({'|'.join(layers)})", len(layers) < len(words)
-    text = str(modules or "all-linear")
-    projection = "custom_text_proj" in text
-    if text == "all-linear":
-        return "all", False
-    if re.search(r"vision_(model|tower)|visual|multi_modal_projector", text):
-        return "all", projection
-    if re.search(r"\((language_model|model|text_model|layers)\)", text) and "q_proj" in text:
-        return "language-model", projection
-    return text, projection

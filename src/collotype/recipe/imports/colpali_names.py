@@ -90,6 +90,19 @@ LATER = (
 )
 """Losses that only the dialect of today knows."""
 
+PUBLISHED_FILES: dict[str, Any] = {
+    "default_tr_args.yaml": {
+        CALL: "transformers.training_args.TrainingArguments",
+        "num_train_epochs": 1,
+        "per_device_train_batch_size": 4,
+        "warmup_steps": 500,
+        "learning_rate": 5e-5,
+        "save_steps": 500,
+        "save_total_limit": 1,
+    },
+}
+"""What the files say that published configs import, where only the config is here."""
+
 HUB = {
     "paligemma-3b-mix-448": "google/paligemma-3b-mix-448",
     "paligemma-3b-pt-448": "google/paligemma-3b-pt-448",
@@ -146,7 +159,6 @@ SETTING_REASONS = {
     **CONFIG_REASONS,
     **{f"model.{key}": reason for key, reason in MODEL_REASONS.items()},
     "processor.max_length": CONFIG_REASONS["max_length"],
-    "peft_config.bias": "biases are not trained, as in every published config",
     "peft_config.task_type": "peft's own classes are not used",
     **dict.fromkeys(
         (

@@ -30,19 +30,28 @@ VARIABLE = re.compile(r"\$\{(\w+)(?:-([^{}]*))?\}")
 
 
 def load_configue(
-    path: Path, packages: Collection[str], variables: Mapping[str, str] | None = None, text: str | None = None
-) -> Any:
+    path: Path,
+    packages: Collection[str],
+    variables: Mapping[str, str] | None = None,
+    text: str | None = None,
+    stand_ins: Mapping[str, Any] | None = None,
+) -> tuple[Any, list[str]]:
     """The file's data; nothing that it names is imported, called or opened but YAML files that it imports.
 
     Args:
         packages: whose functions and classes it may name.
         variables: what `${NAME}` stands for; the environment is not asked.
-        text: the file's, where there is no file; imports are then refused.
+        text: the file's, where there is no file, and so none that it imports.
+        stand_ins: data of published files by their names, for those that it imports and that are not there.
+
+    Returns:
+        the data, and the imported files that are not there.
 
     Raises:
         UserError: it cannot be read, names what is of no such package, leads out of its folder, or is beyond measure.
     """
-    return Reader(packages, variables or {}, None if text is not None else root_of(path)).read(path, text)
+    reader = Reader(packages, variables or {}, None if text is not None else root_of(path), stand_ins or {})
+    return reader.read(path, text), reader.missing
 
 
 def root_of(path: Path) -> Path:
@@ -54,9 +63,11 @@ def root_of(path: Path) -> Path:
 class Reader:
     """Reads files that import each other, with one measure for all of them."""
 
-    def __init__(self, packages: Collection[str], variables: Mapping[str, str], root: Path | None):
-        self.packages, self.variables, self.root = packages, variables, root
-        self.values = 0
+    def __init__(
+        self, packages: Collection[str], variables: Mapping[str, str], root: Path | None, stand_ins: Mapping[str, Any]
+    ):
+        self.packages, self.variables, self.root, self.stand_ins = packages, variables, root, stand_ins
+        self.values, self.missing = 0, list[str]()
 
     def read(self, path: Path, text: str | None = None, depth: int = 0) -> Any:
         node = compose(text if text is not None else read_text(path), str(path))
@@ -157,8 +168,12 @@ class File:
             return os.path.normpath(self.path.parent / text) if "\0" not in text else text
         if tag == "!cfg":
             return self.convert(self.find(self.root, text, node), depth + 1)
-        imported = self.reader.read(self.importable(text, node), depth=depth + 1)
-        return self.pick(imported, place, node)
+        target = self.importable(text, node)
+        if target is None:
+            self.reader.missing.append(text)
+            stand_in = self.reader.stand_ins.get(Path(text).name)
+            return self.pick(stand_in, place, node) if stand_in is not None else None
+        return self.pick(self.reader.read(target, depth=depth + 1), place, node)
 
     def unknown_tag(self, node: yaml.Node) -> UserError:
         return self.refuse(
@@ -199,22 +214,28 @@ class File:
             data = data[key]
         return data
 
-    def importable(self, text: str, node: yaml.Node) -> Path:
-        """The file of an import, if it is a YAML file of the config's own folder.
+    def importable(self, text: str, node: yaml.Node) -> Path | None:
+        """The file of an import, if it is a YAML file of the config's own folder; none if it is not there.
 
-        Symbolic links are followed before that is judged.
+        Symbolic links are followed before that is judged. A file beside that folder, as the published configs import
+        theirs, may be missing, and is refused if it is there.
         """
         root = self.reader.root
-        if root is None:
-            raise self.refuse(node, f"!import {shown(text)} needs a file to start from; give the config's path")
+        here = root or Path("/folder/folder")
         try:
-            target = (self.path.parent / text).resolve()
-            if target.suffix in (".yaml", ".yml") and target.is_relative_to(root) and target.is_file():
-                return target
+            target = Path(os.path.normpath((self.path.parent if root else here) / text))
+            target = target.resolve() if root else target
+            if target.suffix in (".yaml", ".yml"):
+                if root and target.is_relative_to(root) and target.is_file():
+                    return target
+                if target.is_relative_to(here.parent) and not (root and os.path.lexists(target)):
+                    return None
         except (OSError, ValueError, RuntimeError):
             pass
         raise self.refuse(
-            node, f"!import {shown(text)} is not read: it must be a YAML file in or below {root}; copy it there"
+            node,
+            f"!import {shown(text)} is not read: it must be a YAML file in or below {root or 'its folder'}; "
+            "copy it there",
         )
 
 

@@ -26,7 +26,7 @@ from collotype.recipe.imports.evaluation_names import (
 from collotype.recipe.imports.imported import Imported
 from collotype.recipe.imports.launch import device_named
 from collotype.recipe.imports.ledger import NOT_GIVEN, Ledger, shown, slug
-from collotype.recipe.imports.shell import Command, simple_commands
+from collotype.recipe.imports.shell import Command, commands_of
 from collotype.recipe.load import BUILTIN, parse_yaml
 from collotype.runtime.errors import UserError
 
@@ -99,7 +99,11 @@ def evaluations_in(path: Path | None, text: str) -> Iterator[tuple[str, dict[str
     if not re.search(r"mteb|lmms[_-]eval|evaluate-retriever", text):
         return
     pieces = [body for _, _, body in HEREDOC.findall(text)]
-    commands = list(simple_commands(HEREDOC.sub("\n", text)))
+    try:
+        commands = commands_of(HEREDOC.sub("\n", text))
+    except UserError:
+        # no bash: a program, or prose around a command
+        commands = []
     for command in commands:
         pieces += [after for word, after in zip(command.words, command.words[1:], strict=False) if word == "-c"]
         if found := of_command(command):

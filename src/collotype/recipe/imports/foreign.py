@@ -1,15 +1,16 @@
 """What another tool's file or command is, and the recipe of it."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
-from collotype.recipe.imports import beit3, colpali_engine, open_clip, open_clip_evaluation, slip
+from collotype.recipe.imports import beit3, colpali_engine, open_clip, open_clip_evaluation, slip, training_arguments
 from collotype.recipe.imports.configue import LONGEST_FILE, read_text
 from collotype.recipe.imports.evaluations import import_evaluation
 from collotype.recipe.imports.imported import Imported
 from collotype.recipe.imports.launch import Launch, launch_of
 from collotype.recipe.imports.ledger import shown
-from collotype.recipe.imports.shell import simple_commands
+from collotype.recipe.imports.shell import Command, commands_of
 from collotype.recipe.imports.training_arguments import import_training_arguments
 from collotype.recipe.load import parse_recipe
 from collotype.runtime.errors import UserError
@@ -17,10 +18,17 @@ from collotype.runtime.errors import UserError
 KNOWN = (
     "colpali-engine's configs (.yaml) and `train_colbert.py CONFIG.yaml`, open_clip's `-m open_clip_train.main …`, "
     "BEiT-3's `run_beit3_finetuning.py …`, SLIP's `main.py --model CLIP_VITB16 …`, transformers' TrainingArguments as "
-    "JSON, and evaluations: `vidore-benchmark evaluate-retriever …`, `mteb run …` and mteb's calls in Python, "
-    "`lmms_eval` on VQAv2"
+    "JSON or as flags of a program, and evaluations: `vidore-benchmark evaluate-retriever …`, `mteb run …` and mteb's "
+    "calls in Python, `lmms_eval` on VQAv2"
 )
 CONFIG = re.compile(r"^[ \t]*\\?\(\)[ \t]*:", re.MULTILINE)
+FENCED = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
+EXCERPT = re.compile(
+    r"^[ \t]*(?:\w+=\S* )*(?:torchrun|python3?|accelerate|deepspeed|mpirun|srun)\b(?:[^\n]*\\\n)*[^\n]*(?=\n|$)",
+    re.MULTILINE,
+)
+"""A command within another text, with its continued lines."""
+PROMPT = re.compile(r"^[ \t]*[$>%] +(?=\w)", re.MULTILINE)
 COMMAND_FILES = (".sh", ".bash", ".slurm", ".sbatch", ".txt", ".md", ".json", ".py")
 
 
@@ -88,15 +96,26 @@ def read(path: Path | None, text: str, processes: int | None, examples: int | No
 
 def read_command(path: Path | None, text: str, processes: int | None, examples: int | None) -> Imported:
     """The recipe of the one training command in a text."""
-    launches = [launch for command in simple_commands(text) if (launch := launch_of(command))]
+    commands = commands_in(code_of(text))
+    launches = [launch for command in commands if (launch := launch_of(command))]
     known = [launch for launch in launches if tool_of(launch)]
     if len(known) > 1:
-        names = ", ".join(shown(launch.tail) for launch in known[:4])
-        raise UserError(f"The text has {len(known)} training commands ({names}); give one of them.")
+        raise UserError(several(known))
     if not known:
-        others = f"; it starts {shown(launches[0].program)}" if launches else ""
-        raise UserError(f"{shown(str(path or text))!r} is nothing that can be imported{others}. Known are {KNOWN}.")
+        raise UserError(
+            f"{shown(str(path or text))!r} is nothing that can be imported{others(commands)}. Known are {KNOWN}."
+        )
     launch = known[0]
+    if launch.cut is not None:
+        raise UserError(
+            f"Line {launch.cut.line} begins with {shown(launch.cut)}, which bash takes for a command of its own: end "
+            "the line before it with a backslash, without a space or a comment behind."
+        )
+    if launch.filled:
+        raise UserError(
+            f"The command gets words from {shown(launch.filled)} (line {launch.line}), which only a run knows; "
+            "write them into it."
+        )
     stem = path.stem if path else tool_of(launch)
     if tool_of(launch) == "open_clip" and open_clip_evaluation.only_evaluates(launch):
         return open_clip_evaluation.import_evaluation(launch, text, stem)
@@ -106,6 +125,8 @@ def read_command(path: Path | None, text: str, processes: int | None, examples: 
         return slip.import_command(launch, text, stem, processes, examples)
     if tool_of(launch) == "beit3":
         return beit3.import_command(launch, text, stem, processes, examples)
+    if tool_of(launch) == "transformers":
+        return training_arguments.import_command(launch, text, stem, processes, examples)
     configs = [word for word in launch.arguments if word.endswith((".yaml", ".yml"))]
     if not configs:
         raise UserError(
@@ -117,6 +138,50 @@ def read_command(path: Path | None, text: str, processes: int | None, examples: 
     return colpali_engine.import_config(config, None, launch, context, processes, examples)
 
 
+def commands_in(code: str) -> list[Command]:
+    """The commands of a script; of a text around a command, which is no script, that command's.
+
+    Raises:
+        UserError: it is no bash, nor is a command in it.
+    """
+    excerpts = [found[0] for found in EXCERPT.finditer(code)]
+    try:
+        found = commands_of(code)
+        if len(excerpts) != 1 or any(launch and tool_of(launch) for launch in map(launch_of, found)):
+            return found
+    except UserError:
+        if len(excerpts) != 1 or excerpts[0].strip() == code.strip():
+            raise
+    around = "text: the text around the command is not understood as bash, and left alone"
+    return [replace(command, notes=(*command.notes, around)) for command in commands_of(excerpts[0])]
+
+
+def code_of(text: str) -> str:
+    """The code of a text in Markdown, a command's lines without the prompt before them; another text as it is."""
+    blocks = FENCED.findall(text)
+    return "\n".join(PROMPT.sub("", block) for block in blocks) if blocks else PROMPT.sub("", text)
+
+
+def several(launches: list[Launch]) -> str:
+    """That there are too many, and how they differ."""
+    common = set(launches[0].arguments).intersection(*(launch.arguments for launch in launches))
+    differ = [" ".join(shown(word) for word in launch.arguments if word not in common)[:60] for launch in launches]
+    listed = "; ".join(
+        f"line {launch.line}: {shown(launch.tail)} {own}".rstrip() for launch, own in zip(launches, differ, strict=True)
+    )
+    return f"The text has {len(launches)} training commands ({shown(listed)}); give one of them."
+
+
+def others(commands: list[Command]) -> str:
+    """What a text starts instead of a training."""
+    for command in commands:
+        if launch := launch_of(command):
+            return f"; it starts {shown(launch.program)}"
+        if started := next((word for word in command.words if word.endswith((".sh", ".slurm", ".sbatch"))), None):
+            return f"; it starts the script {shown(started)}: give that"
+    return ""
+
+
 def tool_of(launch: Launch) -> str | None:
     """Which tool's training program this starts."""
     if launch.program in open_clip.MODULES or launch.program.endswith(("open_clip_train/main.py", "training/main.py")):
@@ -125,7 +190,9 @@ def tool_of(launch: Launch) -> str | None:
         return "beit3"
     if slip.is_slip(launch):
         return "slip"
-    return "colpali-engine" if launch.tail == "train_colbert.py" else None
+    if launch.tail == "train_colbert.py":
+        return "colpali-engine"
+    return "transformers" if training_arguments.is_command(launch) else None
 
 
 def find_config(name: str, script: Path | None) -> Path:

@@ -14,6 +14,9 @@ class Origin:
     processes: int = 1
     settings: dict[str, Any] = field(default_factory=dict)
     """In this project's words; the keys are listed in `origin.py` beside what the peers call them."""
+    assumed: tuple[str, ...] = ()
+    """What the text does not tell, or what changes the result and has no counterpart, and what was taken instead: a
+    sentence each, said before everything else."""
 
 
 @dataclass(frozen=True, kw_only=True)

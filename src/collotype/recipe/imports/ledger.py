@@ -33,6 +33,9 @@ class Ledger:
         self.settings: dict[str, Any] = {}
         self.carried: dict[str, str] = {}
         self.left: list[LeftOut] = []
+        self.assumed: list[str] = []
+        self.told: set[str] = set()
+        """Settings of which it is said that a part of them is not known."""
 
     def recipe(self, key: str, value: Any, *names: str) -> None:
         """Sets the recipe's dotted key, which comes of the settings of these names."""
@@ -57,6 +60,12 @@ class Ledger:
         text = "(not shown)" if SECRET.search(name) and value else shown(value)
         self.left.append(LeftOut(name=name, value=text, reason=reason))
 
+    def assume(self, name: str, sentence: str, value: Any = NOT_GIVEN) -> None:
+        """Leaves out what the text does not tell, and says first what was taken instead."""
+        self.leave(name, sentence, value)
+        shown_value = "" if value == NOT_GIVEN else f" = {self.left[-1].value}"
+        self.assumed.append(f"{name}{shown_value}: {sentence}")
+
     def leave_rest(self, reasons: Mapping[str, str], otherwise: str) -> None:
         """Leaves out every setting that nobody took."""
         known = {one.name for one in self.left}
@@ -65,7 +74,13 @@ class Ledger:
                 self.leave(name, reasons.get(name, otherwise))
 
     def close(self, launcher: str, processes: int) -> Imported:
-        origin = Origin(tool=self.tool, launcher=launcher, processes=processes, settings=self.settings)
+        origin = Origin(
+            tool=self.tool,
+            launcher=launcher,
+            processes=processes,
+            settings=self.settings,
+            assumed=tuple(self.assumed),
+        )
         values = {key: self.values[key] for key in Recipe.model_fields if key in self.values}
         return Imported(values=values, origin=origin, left_out=tuple(self.left), carried=self.carried)
 
@@ -97,6 +112,11 @@ class Ledger:
         value = self.given.get(name)
         if value is None:
             return default
+        if unknown := getattr(value, "unknown", ()):
+            raise UserError(
+                f"{name} is {shown(value)}{place_of(value)}, and the text does not tell what {shown(unknown[0])} is; "
+                "set it above the command."
+            )
         try:
             number = kind(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
             if math.isnan(number) or abs(number) > LARGEST or (kind is int and number != float(value)):
@@ -106,16 +126,21 @@ class Ledger:
         return number
 
     def text(self, name: str, default: str | None = None) -> str | None:
-        """
+        """A line of text, as it is written where only a run knows what it is; that is said.
+
         Raises:
             UserError: it is no text of one line.
         """
         value = self.given.get(name)
         if value is None:
             return default
+        if (unknown := getattr(value, "unknown", ())) and name not in self.told:
+            self.told.add(name)
+            kept = f"the text does not tell what {', '.join(map(shown, unknown))} is; it stands as it is written"
+            self.assume(f"{name}{place_of(value)}", kept, value)
         if not isinstance(value, str) or not is_one_line(value):
             raise UserError(f"{name} is {shown(value)}; it must be a line of text.")
-        return value
+        return str(value)
 
     def switch(self, name: str, default: bool = False) -> bool:
         """
@@ -128,6 +153,12 @@ class Ledger:
         if not isinstance(value, bool):
             raise UserError(f"{name} is {shown(value)}; it must be true or false.")
         return value
+
+
+def place_of(word: Any) -> str:
+    """Where a word of a script stands."""
+    line = getattr(word, "line", 0)
+    return f" (line {line})" if line else ""
 
 
 def is_one_line(text: str) -> bool:

@@ -6,12 +6,13 @@
 import ast
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
-from collotype.recipe.imports.arguments import parse_arguments
+from collotype.recipe.imports.arguments import parse_arguments, tell_unknown
 from collotype.recipe.imports.imported import Imported
 from collotype.recipe.imports.launch import Launch, account_for_launch, device_named
-from collotype.recipe.imports.ledger import LARGEST, NOT_GIVEN, Ledger, shown, slug
+from collotype.recipe.imports.ledger import LARGEST, Ledger, shown, slug
 from collotype.recipe.imports.open_clip_flags import FLAGS, OTHERWISE, REASONS
 from collotype.runtime.errors import UserError
 from collotype.runtime.shards.names import is_shards
@@ -35,6 +36,7 @@ OF_TIMM = ("ratio", "re_prob", "re_count")
 """Ignored without use_timm=True."""
 SIZES = ("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64", "ViT-B-32", "ViT-B-16", "ViT-L-14")
 """Models that have the same name here."""
+PIPE = re.compile(r"pipe:\s*aws s3 cp (?:--[\w-]+ )*(s3://\S+) -")
 SHARD_RANGE = re.compile(r"\{(\d{1,9})\.\.(\d{1,9})\}")
 
 
@@ -50,15 +52,16 @@ def import_command(
     Raises:
         UserError: a flag has no value or an impossible one.
     """
-    ledger = Ledger("open_clip", dict(parse_arguments(launch.arguments, FLAGS)) | launch.flags)
+    ledger = Ledger("open_clip", dict(parse_arguments(launch.arguments, FLAGS, positional=False)) | launch.flags)
     count = launch.shared_by(processes)
     Command(ledger, launch, count, examples).take()
     if launch.launcher == "python" and launch.tail == "training.main" and not processes:
-        ledger.leave("processes", ONE_EACH, NOT_GIVEN)
-    ledger.recipe("name", slug(ledger.text("--name") or name), "--name")
+        ledger.assume("processes", ONE_EACH)
+    ledger.recipe("name", slug(str(ledger.given.get("--name") or name)), "--name")
     if device := device_named(context):
         ledger.beside("device", device)
-    account_for_launch(ledger, launch)
+    account_for_launch(ledger, launch, processes)
+    tell_unknown(ledger, FLAGS, "open_clip")
     ledger.leave_rest(REASONS, OTHERWISE)
     return ledger.close(launch.launcher, count)
 
@@ -97,31 +100,43 @@ class Command:
         self.take_circumstances()
 
     def take_model(self) -> None:
+        """The named model, or weights of it: of these the file tells the shape, and the name what no file tells."""
         ledger = self.ledger
-        name, schema, path = self.model.rpartition(":")[2], *self.model.partition(":")[::2]
+        schema, _, path = self.model.partition(":")
+        name = self.model if path else self.model.replace("/", "-")
         weights = ledger.text("--pretrained")
         if schema in ("hf-hub", "local-dir") and path:
             weights = weights or path
-        quick = name.lower().endswith("-quickgelu") or ledger.switch("--force-quick-gelu")
-        if quick or not weights:
-            ledger.recipe("model.activation", "quick_gelu" if quick else "gelu", "--force-quick-gelu")
+        size = re.sub(r"(?i)-quickgelu$", "", name)
+        if not path:
+            quick = size != name or ledger.switch("--force-quick-gelu") or (weights or "").lower() == "openai"
+            ledger.recipe("model.activation", "quick_gelu" if quick else "gelu", "--force-quick-gelu", "--model")
+        elif ledger.switch("--force-quick-gelu"):
+            ledger.recipe("model.activation", "quick_gelu", "--force-quick-gelu")
         if weights:
-            ledger.recipe("model.weights", weights, "--pretrained", "--model")
-            ledger.beside("weights", weights)
-            if not re.search(r"[/.]", weights):
-                ledger.leave(
-                    "--pretrained (tag)", "tags are not looked up; put a file or a repository at model.weights", weights
-                )
+            self.take_weights(weights, None if path else size)
         else:
-            size = re.sub(r"(?i)-quickgelu$", "", name)
             ledger.recipe("model.size", size, "--model")
-            if size not in SIZES:
-                ledger.leave("--model", f"there is no such model here; there are {', '.join(SIZES)}")
-        sides = ledger.given.get("--force-image-size")
-        if sides and not weights:
-            if len(set(sides)) > 1 or not re.fullmatch(r"\d{1,5}", sides[0]):
+        if size not in SIZES and not path:
+            ledger.assume("model", f"{shown(name)} is none of the models here; there are {', '.join(SIZES)}", name)
+        if sides := ledger.given.get("--force-image-size"):
+            if len(set(sides)) > 1 or not re.fullmatch(r"[1-9]\d{0,4}", sides[0]):
                 raise UserError(f"--force-image-size is {shown(' '.join(sides))}; pictures are squares.")
             ledger.recipe("model.image_size", int(sides[0]), "--force-image-size")
+        self.take_batch_norm(name)
+
+    def take_weights(self, weights: str, size: str | None) -> None:
+        ledger = self.ledger
+        ledger.recipe("model.weights", weights, "--pretrained", "--model")
+        ledger.beside("weights", weights)
+        if size:
+            ledger.beside("size", size)
+        if not re.search(r"[/.]", weights):
+            tag = f"{shown(weights)} is a tag of open_clip's, which is not looked up; put its file or repository there"
+            ledger.assume("model.weights", tag, weights)
+
+    def take_batch_norm(self, name: str) -> None:
+        ledger = self.ledger
         if name.upper().startswith("RN"):
             synchronised = ledger.switch("--use-bn-sync")
             if not synchronised:
@@ -135,9 +150,11 @@ class Command:
             raise UserError("The command has no --train-data: what it trains on; add it.")
         kind = ledger.text("--dataset-type", "auto") or "auto"
         table = kind == "csv" or (kind == "auto" and path.endswith((".csv", ".tsv")))
+        if kind == "auto" and not path.endswith((".csv", ".tsv", ".tar")) and "$" not in path:
+            ledger.assume("--dataset-type", "open_clip cannot tell it from the data's ending; shards are taken")
         if table:
             separator = ledger.text("--csv-separator", "\t") or "\t"
-            source = {
+            source: Any = {
                 "source": "captions",
                 "path": path,
                 "image_column": ledger.text("--csv-img-key", "filepath"),
@@ -146,23 +163,44 @@ class Command:
             }
             names = ("--csv-img-key", "--csv-caption-key", "--csv-separator")
         else:
-            names = ("--json-text-key", "--text-key")
-            in_json, member = (ledger.text(name) for name in names)
-            # of several alternatives, joined by semicolons, the first
-            caption = f"json:{in_json}" if in_json else member or "txt"
-            caption, *others = caption.split(";")
-            source = {"source": "shards", "path": path, **({"caption": caption} if caption != "txt" else {})}
-            if suffixes := ledger.text("--image-key"):
-                source["picture"] = suffixes
-                names = (*names, "--image-key")
-            if others:
-                ledger.leave("captions", f"one member holds them; {caption} is taken", ";".join(others))
-            if shards := shards_of(path):
-                ledger.beside("shards", shards)
+            names = ("--json-text-key", "--text-key", "--image-key", "--train-data-upsampling-factors")
+            source = self.shards(path)
         ledger.recipe("data.train", source, "--train-data", "--dataset-type", *names)
         ledger.beside("dataset", path)
         ledger.beside("seeded_shuffle", False)
         self.take_augmentation()
+
+    def shards(self, path: str) -> Any:
+        """The sources of tars; with upsampling factors, which are a shard's, one for each with its weight."""
+        ledger = self.ledger
+        in_json, member = (ledger.text(name) for name in ("--json-text-key", "--text-key"))
+        # of several alternatives, joined by semicolons, the first
+        caption, *others = (f"json:{in_json}" if in_json else member or "txt").split(";")
+        if others:
+            ledger.leave("captions", f"one member holds them; {caption} is taken", ";".join(others))
+        if shards := shards_of(path):
+            ledger.beside("shards", shards)
+        common = {"source": "shards", **({"caption": caption} if caption != "txt" else {})}
+        if suffixes := ledger.text("--image-key"):
+            common["picture"] = suffixes
+        factors = ledger.text("--train-data-upsampling-factors")
+        if not factors:
+            return {**common, "path": unpiped(path)}
+        paths = path.split("::")
+        numbers = Ledger(ledger.tool, dict(enumerate_factors(factors.split("::"))))
+        if len(numbers.given) != len(paths):
+            raise UserError(
+                f"--train-data has {len(paths)} sources and --train-data-upsampling-factors {len(numbers.given)} "
+                f"numbers ({shown(factors)}); open_clip wants one for each."
+            )
+        if not ledger.switch("--dataset-resampled"):
+            ledger.assume("--train-data-upsampling-factors", "open_clip stops without --dataset-resampled", factors)
+        weights = [
+            numbers.number(name, 1.0) * (shards_of(one, 1) or 1) for name, one in zip(numbers.given, paths, strict=True)
+        ]
+        if not all(shards_of(one, 1) for one in paths):
+            ledger.assume("weights", "factors are a shard's, and how many there are cannot be counted", factors)
+        return [{**common, "path": unpiped(one), "weight": weight} for one, weight in zip(paths, weights, strict=True)]
 
     def take_augmentation(self) -> None:
         ledger = self.ledger
@@ -184,17 +222,16 @@ class Command:
         stated = ledger.whole("--train-num-samples", 0)
         examples = self.examples or stated or CC3M_EXAMPLES
         if not (self.examples or stated):
-            ledger.leave(
-                "examples",
-                f"epochs are counted with {CC3M_EXAMPLES:,}, of CC3M; give --examples, or set train.steps",
-                NOT_GIVEN,
-            )
+            counted = f"epochs are counted with {CC3M_EXAMPLES:,}, of CC3M; give --examples, or set train.steps"
+            ledger.assume("examples", counted)
         share = examples / (self.per_process * self.processes)
-        if ledger.values["data"]["train"]["source"] == "shards":
+        sources = ledger.values["data"]["train"]
+        if (sources[0] if isinstance(sources, list) else sources)["source"] == "shards":
             workers = max(1, self.workers)
             batches = math.ceil(math.ceil(share) / workers) * workers
         else:
-            batches = math.floor(share)
+            # its sampler gives each process an equal share, rounded up
+            batches = math.ceil(examples / self.processes) // self.per_process
         self.steps_per_epoch = max(1, batches // self.accumulation)
         epochs = ledger.count("--epochs", 32)
         steps = self.steps_per_epoch * epochs
@@ -233,11 +270,12 @@ class Command:
         name = ledger.text("--opt", "adamw") or "adamw"
         ledger.beside("optimizer", name, "--opt")
         if name != "adamw":
-            ledger.leave("--opt", "there is adamw; it is taken")
+            ledger.assume("--opt", f"{shown(name)} has no counterpart; adamw is taken", name)
         schedule = ledger.text("--lr-scheduler", "cosine") or "cosine"
         constant = schedule.startswith("const") or ledger.switch("--skip-scheduler")
         if schedule not in ("cosine", "const"):
-            ledger.leave("--lr-scheduler", f"{'constant' if constant else 'cosine'} is taken")
+            taken = "constant" if constant else "cosine"
+            ledger.assume("--lr-scheduler", f"{shown(schedule)} has no counterpart; {taken} is taken", schedule)
         ledger.recipe("train.schedule.name", "constant" if constant else "cosine", "--lr-scheduler", "--skip-scheduler")
         warmup = 0 if ledger.switch("--skip-scheduler") else ledger.whole("--warmup", 10_000)
         ledger.recipe("train.schedule.warmup_steps", warmup, "--warmup")
@@ -274,15 +312,27 @@ class Command:
             ledger.beside("process_group", "initialised")
 
 
-def shards_of(path: str) -> int | None:
-    """How many tars a brace pattern means; none without one."""
+def shards_of(path: str, single: int | None = None) -> int | None:
+    """How many tars a brace pattern means; without one `single`, where it names a tar, else none."""
     total = 0
     for source in path.split("::"):
         ranges = [int(last) - int(first) + 1 for first, last in SHARD_RANGE.findall(source)]
+        if not ranges and single and source.endswith((".tar", ".tar -")):
+            ranges = [single]
         if not ranges or min(ranges) < 1:
             return None
         total += math.prod(ranges)
     return total if total <= LARGEST else None
+
+
+def unpiped(path: str) -> str:
+    """`pipe:aws s3 cp s3://… -` as the address that the pipe reads."""
+    return "::".join(PIPE.sub(r"\1", one) for one in path.split("::"))
+
+
+def enumerate_factors(factors: list[str]) -> Iterator[tuple[str, str]]:
+    for number, factor in enumerate(factors, 1):
+        yield f"--train-data-upsampling-factors ({number})", factor
 
 
 def augmentation_value(key: str, text: str) -> Any:

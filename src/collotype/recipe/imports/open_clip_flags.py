@@ -66,7 +66,7 @@ REASONS: dict[str, str] = {
             "it is counted and exact here",
         ),
         ("dataset-resampled", "here every example comes once an epoch"),
-        ("train-data-upsampling-factors", "data.train may have a weight for each source: say it there"),
+        ("train-data-upsampling-factors", "of a table there is one"),
         (
             "image-mean image-std image-interpolation image-resize-mode max-image-pixels",
             "pictures are read as CLIP's are",

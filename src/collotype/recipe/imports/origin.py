@@ -45,6 +45,7 @@ SETTINGS: dict[str, str] = {
     "shards": "how many tars the training data has, where their pattern tells",
     "dataset": "as the other tool writes it",
     "weights": "as the other tool writes them",
+    "size": "of the model that the weights are said to be of: open_clip's --model beside --pretrained",
     "optimizer": "as the other tool names it",
     "engine": "the version of colpali-engine, or those that know the config's keys",
     "max_visual_tokens": "the visual budget of a page, max_num_visual_tokens",

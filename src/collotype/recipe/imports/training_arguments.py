@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from collotype.recipe.imports.arguments import parse_arguments
 from collotype.recipe.imports.imported import Imported
-from collotype.recipe.imports.ledger import NOT_GIVEN, Ledger, shown, slug
+from collotype.recipe.imports.launch import Launch, account_for_launch, device_named
+from collotype.recipe.imports.ledger import Ledger, shown, slug
 from collotype.recipe.load import BUILTIN, parse_yaml
 from collotype.runtime.errors import UserError
 
@@ -19,6 +21,15 @@ OPTIMIZERS = {
 SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant", "constant_with_warmup": "constant"}
 RECOGNISED = {"per_device_train_batch_size", "num_train_epochs", "learning_rate", "warmup_steps", "max_steps"}
 """A JSON object with two of these is one of TrainingArguments."""
+
+NUMBERS = (
+    *RECOGNISED,
+    *(
+        "gradient_accumulation_steps warmup_ratio weight_decay adam_beta1 adam_beta2 adam_epsilon max_grad_norm seed "
+        "save_steps save_total_limit dataloader_num_workers optim lr_scheduler_type output_dir deepspeed run_name"
+    ).split(),
+)
+"""Settings that take one word on a command line."""
 
 EVALUATION = "its evaluation is a loss on local batches; here `evaluate` measures suites, also during training"
 MOST_BRACKETS = 200
@@ -85,20 +96,66 @@ def import_training_arguments(text: str, name: str, processes: int, examples: in
     Raises:
         UserError: it is no JSON of TrainingArguments, or a value is impossible.
     """
-    ledger = Ledger("transformers", read_training_arguments(text, name))
-    ledger.recipe("name", slug(Path(name).stem))
+    return recipe_of(Ledger("transformers", read_training_arguments(text, name)), Path(name).stem, processes, examples)
+
+
+def given_by(launch: Launch) -> dict[str, Any]:
+    """The settings of a command whose program reads them with HfArgumentParser, by TrainingArguments' names.
+
+    Raises:
+        UserError: a word belongs to no flag.
+    """
+    takes = {name.replace("_", sign): "one" for name in NUMBERS for sign in "_-"}
+    found = parse_arguments(launch.arguments, {f"--{name}": "one" for name in takes}, positional=False)
+    given: dict[str, Any] = {}
+    for name, value in found.items():
+        text = str(value).lower() if isinstance(value, str) else value
+        key = name.removeprefix("--").replace("-", "_") if name.startswith("--") else name
+        given[key] = text == "true" if text in ("true", "false") else value
+    return given
+
+
+def is_command(launch: Launch) -> bool:
+    """Does it give its program at least two of TrainingArguments' settings?"""
+    flags = {
+        word.partition("=")[0].removeprefix("--").replace("-", "_") for word in launch.arguments if word[:2] == "--"
+    }
+    return len(RECOGNISED & flags) >= 2
+
+
+def import_command(
+    launch: Launch, context: str, name: str, processes: int | None = None, examples: int | None = None
+) -> Imported:
+    """A recipe of a command's TrainingArguments, and of ColPali as far as they do not reach.
+
+    Raises:
+        UserError: a value is impossible, or a word belongs to no flag.
+    """
+    ledger = Ledger("transformers", given_by(launch) | launch.flags)
+    # under plain python transformers divides a batch among the GPUs it sees
+    alone = launch.launcher == "python"
+    count = (processes or launch.devices or 1) if alone else launch.shared_by(processes)
+    if alone and not (processes or launch.devices):
+        ledger.assume("processes", "nothing says how many GPUs share a batch; one is assumed: give --processes")
+    ledger.beside("devices", count)
+    if device := device_named(context):
+        ledger.beside("device", device)
+    account_for_launch(ledger, launch, processes)
+    return recipe_of(ledger, name, count, examples, launch.launcher)
+
+
+def recipe_of(ledger: Ledger, name: str, processes: int, examples: int | None, launcher: str = "python") -> Imported:
+    ledger.recipe("name", slug(name))
     ledger.recipe("family", "retriever")
     example = parse_yaml((BUILTIN / "colpali-v1.3.yaml").read_text(), "colpali-v1.3")
     for section in ("model", "data", "loss"):
         ledger.recipe(section, example[section])
-        ledger.leave(section, "TrainingArguments do not say it; here is colpali-v1.3's: put your own there", NOT_GIVEN)
+        ledger.assume(section, "TrainingArguments do not say it; here is colpali-v1.3's: put your own there")
     take_training_arguments(ledger, "", processes, examples or 118_695)
     ledger.leave_rest(REASONS, OTHERWISE)
     if examples is None and ledger.whole("max_steps", -1) < 1:
-        ledger.leave(
-            "examples", "epochs are counted with 118,695, of vidore/colpali_train_set; give --examples", NOT_GIVEN
-        )
-    return ledger.close("python", processes)
+        ledger.assume("examples", "epochs are counted with 118,695, of vidore/colpali_train_set; give --examples")
+    return ledger.close(launcher, processes)
 
 
 def take_training_arguments(ledger: Ledger, prefix: str, devices: int, examples: int, dtype: str | None = None) -> None:
@@ -168,7 +225,7 @@ def take_optimizer(ledger: Ledger, prefix: str) -> None:
     ledger.beside("optimizer", theirs, name)
     ledger.recipe("train.optimizer.name", OPTIMIZERS.get(theirs, "adamw"))
     if theirs not in OPTIMIZERS:
-        ledger.leave(name, "there is adamw, and paged_adamw_8bit on a GPU; adamw is taken")
+        ledger.assume(name, "there is adamw, and paged_adamw_8bit on a GPU; adamw is taken", theirs)
     for key, theirs, default in (
         ("lr", "learning_rate", 5e-5),
         ("beta1", "adam_beta1", 0.9),
@@ -184,7 +241,7 @@ def take_schedule(ledger: Ledger, prefix: str, steps: int) -> None:
     theirs = ledger.text(name, "linear") or "linear"
     ledger.recipe("train.schedule.name", SCHEDULES.get(theirs, "linear"), name)
     if theirs not in SCHEDULES:
-        ledger.leave(name, f"the schedules are {', '.join(SCHEDULES)}; linear is taken")
+        ledger.assume(name, f"the schedules are {', '.join(SCHEDULES)}; linear is taken", theirs)
     warmup = ledger.number(f"{prefix}warmup_steps", 0)
     # a fraction as number of steps is transformers 5's way to write warmup_ratio
     ratio = warmup if 0 < warmup < 1 else ledger.number(f"{prefix}warmup_ratio", 0) if not warmup else 0

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from collotype.families.clip.config import ClipConfig
 from collotype.families.clip.model import Clip
@@ -47,6 +48,30 @@ class Contents:
         load_strictly(model, given, self.origin, {key: key for key in model.state_dict()})
         model.events = unsound(self.tensors, self.origin)
         return model.eval()
+
+
+def at_size(contents: Contents, side: int) -> Contents:
+    """The same weights for pictures of another size: the positions of the grid are interpolated, bicubic with
+    antialiasing, as open_clip's `resize_pos_embed` does.
+
+    Raises:
+        UserError: it is a ResNet, whose positions open_clip does not interpolate.
+    """
+    vision, key = contents.config.vision_cfg, "visual.positional_embedding"
+    if side == vision.image_size:
+        return contents
+    if vision.is_resnet:
+        raise UserError(
+            f"model.image_size is {side}, and {contents.origin} is a ResNet for {vision.image_size}, whose positions "
+            "are not interpolated; leave it out."
+        )
+    positions = contents.tensors[key]
+    old, new = vision.image_size // vision.patch_size, side // vision.patch_size
+    grid = positions[1:].float().reshape(1, old, old, -1).permute(0, 3, 1, 2)
+    grid = functional.interpolate(grid, size=(new, new), mode="bicubic", antialias=True, align_corners=False)
+    grid = grid.permute(0, 2, 3, 1).reshape(new * new, -1).to(positions.dtype)
+    config = replace(contents.config, vision_cfg=replace(vision, image_size=side))
+    return replace(contents, config=config, tensors={**contents.tensors, key: torch.cat([positions[:1], grid])})
 
 
 def plain(tensors: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:

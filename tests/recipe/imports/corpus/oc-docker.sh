@@ -1,0 +1,1 @@
+docker run --rm --gpus all -v /data:/data -e NCCL_DEBUG=INFO clip:latest bash -c "cd /open_clip/src && torchrun --nproc_per_node 8 -m open_clip_train.main --train-data '/data/{000..099}.tar' --train-num-samples 2000000 --batch-size 64 --epochs 2 --lr 1e-4 --warmup 10 --model RN50"

@@ -1,0 +1,6 @@
+torchrun --nproc_per_node=4 -m training.main \
+    --train-data '/d/{000..099}.tar' \
+    --train-num-samples 2000000 \
+    --pretrained /ckpt/epoch_9.pt
+    --batch-size 160 \
+    --lr 1e-5

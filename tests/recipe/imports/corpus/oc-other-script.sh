@@ -1,0 +1,1 @@
+bash scripts/train_b32.sh 8 1e-3

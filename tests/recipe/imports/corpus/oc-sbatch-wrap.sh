@@ -1,0 +1,1 @@
+sbatch --nodes=2 --ntasks-per-node=4 --gres=gpu:4 --wrap="srun python -m open_clip_train.main --train-data '/d/{000..099}.tar' --train-num-samples 2000000 --batch-size 128 --epochs 3 --lr 2e-4 --warmup 80 --model RN50"

@@ -1,0 +1,1 @@
+torchrun -m open_clip_train.main --train-data '/d/{000..099}.tar --lr 1e-3

@@ -1,0 +1,1 @@
+torchrun --nproc_per_node 4 -m open_clip_train.main --train-data /d/{000..099}.tar --train-num-samples 2000000 --lr 1e-3
