@@ -73,7 +73,7 @@ class Worker:
         self.to_parent.send_bytes(picture.tobytes())
 
     def page(self, path: Path, page: int) -> tuple[dict[str, Any], bytes | None]:
-        words: list[tuple[str, pdf.Box]] = []
+        words: list[pdf.Word] = []
         picture: Image.Image | None = None
         if path.suffix.lower() == PDF:
             words = pdf.words(path, page, self.limits.page_characters)
@@ -85,7 +85,7 @@ class Worker:
             raise pdf.PdfError(
                 TOO_LONG, f"{path}, page {page} is more than {self.limits.aspect} times as long as wide."
             )
-        words = [(text, [round(side, 5) for side in box]) for text, box in words]
+        words = [(text, *rounded(where)) for text, *where in words]
         content = hashlib.blake2b(json.dumps([size, words]).encode(), digest_size=16)
         pixels = picture.tobytes() if picture else None
         content.update(pixels or b"")
@@ -108,6 +108,11 @@ class Worker:
             yield
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def rounded(number: Any) -> Any:
+    """Numbers in lists of any depth, to a thousandth of a pixel or so."""
+    return round(number, 5) if isinstance(number, float) else [rounded(part) for part in number]
 
 
 def picture_of(path: Path, page: int, longest_px: int) -> "Image.Image":
