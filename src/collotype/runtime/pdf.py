@@ -228,12 +228,15 @@ def _uneven(word: str, boxes: np.ndarray, box: np.ndarray, size: np.ndarray) -> 
     """The characters' boxes, if the word has parts that would not lie right without them."""
     if len(list(spans(normalised(word)))) < 2:
         return []
-    has = boxes[:, 2] > boxes[:, 0]
-    boxes = np.clip(np.where(has[:, None], boxes, box), 0, 1)
-    middles, letter = (boxes[:, :2] + boxes[:, 2:]) / 2 * size[:2], boxes[has] * size
-    even = box[:2] + (box[2:] - box[:2]) * np.stack([(np.arange(len(word)) + 0.5) / len(word), np.full(len(word), 0.5)], 1)
-    off = np.abs(middles - even * size[:2])[has].max()
-    return [tuple(own) for own in boxes.tolist()] if off > (letter[:, 2:] - letter[:, :2]).max() / 2 else []
+    boxes, has = boxes.copy(), boxes[:, 2] > boxes[:, 0]
+    for place in np.flatnonzero(~has):
+        boxes[place] = boxes[place - 1] if place else box
+    boxes = np.clip(boxes, 0, 1)
+    letter = (boxes[has, 2:] - boxes[has, :2]) * size[:2]
+    across = (np.arange(len(word)) + 0.5) / len(word)
+    even = box[:2] + (box[2:] - box[:2]) * np.stack([across, np.full(len(word), 0.5)], axis=1)
+    off = np.abs((boxes[:, :2] + boxes[:, 2:]) / 2 - even)[has] * size[:2]
+    return [tuple(own) for own in boxes.tolist()] if off.max() > letter.max() / 2 else []
 
 
 def _to_picture(leaf: "PdfPage") -> np.ndarray:

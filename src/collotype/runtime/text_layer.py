@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +27,7 @@ Places = Sequence[int]
 """Of a word's characters in the layer, in reading order."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Characters:
     """One a place, in PDFium's order."""
 
@@ -52,23 +53,32 @@ class Characters:
             return self.text[places.start : places.stop]
         return "".join(self.text[place] for place in places)
 
-    def advances(self, places: Places) -> np.ndarray:
-        """The boxes that the font gives them, from pen to pen and from descender to ascender, [places, 4]."""
-        raw, box, found = _raw(), _rectangle(), np.zeros((len(places), 4))
-        for row, place in enumerate(places):
-            if raw.FPDFText_GetLooseCharBox(self.layer, int(self.numbers[place]), box):
-                found[row] = box.left, box.bottom, box.right, box.top
-        return found
+    def pens(self, places: Places) -> tuple[np.ndarray, np.ndarray]:
+        """Where the pen is set down for each, [places, 2], and the box from there to where it goes on, from descender to
+        ascender, [places, 4]; that is the ink's where PDFium does not know the font's."""
+        raw, box, x, y = _raw(), _raw().FS_RECTF(), ctypes.c_double(), ctypes.c_double()
+        origins, boxes = np.zeros((len(places), 2)), np.zeros((len(places), 4))
+        for row, place in enumerate(self.numbers[places].tolist()):
+            if raw.FPDFText_GetCharOrigin(self.layer, place, x, y) and raw.FPDFText_GetLooseCharBox(
+                self.layer, place, box
+            ):
+                origins[row], boxes[row] = (x.value, y.value), (box.left, box.bottom, box.right, box.top)
+        return origins, boxes
+
+    def is_made_up(self, place: int) -> bool:
+        """Does PDFium put it between others that the file has? (A space, mostly.)"""
+        return _raw().FPDFText_IsGenerated(self.layer, int(self.numbers[place])) == 1
 
     def heading(self, place: int) -> np.ndarray:
-        """The direction in which its line runs: a vector of length one."""
-        angle = _raw().FPDFText_GetCharAngle(self.layer, int(self.numbers[place]))
-        return np.array([np.cos(angle), -np.sin(angle)]).round(6)
+        """The direction in which its line runs, as long as its font is large."""
+        raw, matrix, number = _raw(), _raw().FS_MATRIX(), int(self.numbers[place])
+        raw.FPDFText_GetMatrix(self.layer, number, matrix)
+        return raw.FPDFText_GetFontSize(self.layer, number) * np.array([matrix.a, matrix.b])
 
 
 def read_characters(layer: "PdfTextPage") -> Characters:
-    """The halves of a character beyond U+FFFF, which PDFium counts as two, are one again, and so are those of a word that
-    a line's end divides."""
+    """The halves of a character beyond U+FFFF, which PDFium counts as two, are one again, and so are those of a
+    word that a line's end divides."""
     number = max(0, layer.count_chars())
     code_of, box_of, page = *_fast(), ctypes.cast(layer.raw, ctypes.c_void_p).value
     codes = [code_of(page, place) for place in range(number)]
@@ -94,7 +104,7 @@ def read_characters(layer: "PdfTextPage") -> Characters:
 
 
 def _leave_shorter(codes: list[int], boxes: np.ndarray, hyphen: int) -> None:
-    """A word that goes on in the next line has the box of its longer part: one around both would be two lines' whole."""
+    """A word that goes on in the next line has the box of its longer part: one around both would be both lines."""
     first, last = hyphen, hyphen + 1
     while first and codes[first - 1] > SPACE:
         first -= 1
@@ -110,14 +120,10 @@ def _character(code: int) -> str:
     return chr(code) if sound or code == NEWLINE else " "
 
 
-def _raw():  # noqa: ANN202 - a module
+def _raw() -> ModuleType:
     from pypdfium2 import raw
 
     return raw
-
-
-def _rectangle() -> ctypes.Structure:
-    return _raw().FS_RECTF()
 
 
 @lru_cache(maxsize=1)

@@ -16,11 +16,10 @@ from typing import Literal
 import numpy as np
 
 from collotype.runtime.errors import UserError
-from collotype.runtime.pdf import Box
-from collotype.runtime.terms import RUN, normalised, spans
+from collotype.runtime.terms import normalised, origins, spans
 from collotype.runtime.threads import one_thread
 from collotype.search.encoders.minilm import BEFORE, WINDOW, MiniLm
-from collotype.search.pages import EncodedPage, EncodedQuery, Page
+from collotype.search.pages import Box, EncodedPage, EncodedQuery, Page, Word
 
 NAME = "reader: MiniLM and spelling, over the text layer or OCR"
 LAYERS = 6
@@ -28,6 +27,9 @@ SPELLING_DIM, SPELLING_PART, NEIGHBOUR = 128, 0.4, 0.5
 """Of the spelling's vector: its width, its part of a dot product, and how much each neighbour counts beside the word.
 Set on two of the slides' decks and checked on the manual of gnuplot (docs/search.md)."""
 MAX_QUERY_WORDS = 256
+FORMER_TERMS = "(?P<cjk>[\\u3040-\\u30ff\\u3400-\\u9fff\\uac00-\\ud7af\\uf900-\\ufaff]+)|[^\\W\\u3040-\\u30ff\\u3400-\\u9fff\\uac00-\\ud7af\\uf900-\\ufaff]+"  # noqa: E501
+"""What made terms of the first indexes, whose identity stands: a page that is cut into others since is another page
+(its digest says so), and is encoded again where it is indexed again."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,12 @@ class Reader:
     def __init__(self) -> None:
         self.meaning = MiniLm(LAYERS)
         self.dim = self.meaning.dim + SPELLING_DIM
-        settings = [SPELLING_DIM, SPELLING_PART, NEIGHBOUR, WINDOW, BEFORE, RUN.pattern]
+        settings = [SPELLING_DIM, SPELLING_PART, NEIGHBOUR, WINDOW, BEFORE, FORMER_TERMS]
         self.identity = hashlib.sha256(json.dumps([self.meaning.digest(), *settings]).encode()).hexdigest()
 
     def encode_pages(self, pages: Sequence[Page]) -> list[EncodedPage]:
         """A vector for each word; none for a page without."""
-        terms = [split([(word.text, word.box) for word in page.words]) for page in pages]
+        terms = [split(page.words) for page in pages]
         return [
             EncodedPage(vectors, np.array([term.box for term in of], np.float32).reshape(-1, 4))
             for of, vectors in zip(terms, self.vectors(terms), strict=True)
@@ -73,7 +75,7 @@ class Reader:
             UserError: a query has no word, or too many.
         """
         words = [tuple(query.split()) for query in queries]
-        terms = [split([(word, (0.0, 0.0, 1.0, 1.0)) for word in of]) for of in words]
+        terms = [split([Word(word, (0.0, 0.0, 1.0, 1.0)) for word in of]) for of in words]
         for query, of in zip(queries, terms, strict=True):
             if not of:
                 raise UserError(f"The query {query!r} has no word; give it at least one.")
@@ -99,17 +101,27 @@ class Reader:
         return found
 
 
-def split(words: Sequence[tuple[str, Box]]) -> list[Term]:
-    """The terms in words, each with its part of the word's box as if all characters were equally wide."""
+def split(words: Sequence[Word]) -> list[Term]:
+    """The terms in words, each with its part of the word's box."""
     found = []
-    for number, (text, (left, top, right, bottom)) in enumerate(words):
-        folded = normalised(text)
-        wide = (right - left) / max(1, len(folded))
+    for number, word in enumerate(words):
+        folded = normalised(word.text)
         places = list(spans(folded))
         for (start, end), (following, _) in pairwise([*places, (len(folded), 0)]):
-            box = (left + start * wide, top, left + end * wide, bottom)
+            box = part(word, folded, start, end)
             found.append(Term(folded[start:end], box, number, folded[start : min(end, following)]))
     return found
+
+
+def part(word: Word, folded: str, start: int, end: int) -> Box:
+    """The box of some of a word's characters; where their own are not known, as if all were equally wide."""
+    left, top, right, bottom = word.box
+    if not word.characters:
+        wide = (right - left) / max(1, len(folded))
+        return left + start * wide, top, left + end * wide, bottom
+    origin = origins(word.text, folded)
+    of = np.array(word.characters[origin[start][0] : origin[end - 1][1]])
+    return (*of[:, :2].min(axis=0).tolist(), *of[:, 2:].max(axis=0).tolist())
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -19,12 +19,15 @@ from typing import TYPE_CHECKING, Any
 from collotype.runtime import pdf
 from collotype.runtime.errors import UserError
 from collotype.runtime.pictures import decode, opaque
+from collotype.runtime.terms import are_cut_anew
 from collotype.search.ingest.limits import PAGE_PX, Limits
 from collotype.search.ingest.sources import PDF
 
 if TYPE_CHECKING:
     from PIL import Image
 
+TERMS = b"marks are a part of words"
+"""In the digest of a page whose terms are others than they were before: it is encoded again."""
 TOO_MANY_PAGES, TOO_LONG, MEMORY = "too many pages", "too long for its width", "out of memory"
 
 
@@ -89,6 +92,8 @@ class Worker:
         content = hashlib.blake2b(json.dumps([size, words]).encode(), digest_size=16)
         pixels = picture.tobytes() if picture else None
         content.update(pixels or b"")
+        if self.looks_at == "words" and any(are_cut_anew(text) for text, *_ in words):
+            content.update(TERMS)
         about = {"page": page, "size": size, "words": words, "digest": content.hexdigest(), "pixels": bool(pixels)}
         return {"event": "page", **about}, pixels
 
