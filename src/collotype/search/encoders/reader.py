@@ -7,7 +7,7 @@ products add up, so a query's word is at its best where the same words, or words
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -19,7 +19,7 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.terms import normalised, origins, spans
 from collotype.runtime.threads import one_thread
 from collotype.search.encoders.minilm import BEFORE, WINDOW, MiniLm
-from collotype.search.pages import Box, EncodedPage, EncodedQuery, Page, Word
+from collotype.search.pages import Box, EncodedPage, EncodedQuery, Page
 
 NAME = "reader: MiniLM and spelling, over the text layer or OCR"
 LAYERS = 6
@@ -62,7 +62,7 @@ class Reader:
 
     def encode_pages(self, pages: Sequence[Page]) -> list[EncodedPage]:
         """A vector for each word; none for a page without."""
-        terms = [split(page.words) for page in pages]
+        terms = [split([(word.text, word.box, word.characters) for word in page.words]) for page in pages]
         return [
             EncodedPage(vectors, np.array([term.box for term in of], np.float32).reshape(-1, 4))
             for of, vectors in zip(terms, self.vectors(terms), strict=True)
@@ -75,7 +75,7 @@ class Reader:
             UserError: a query has no word, or too many.
         """
         words = [tuple(query.split()) for query in queries]
-        terms = [split([Word(word, (0.0, 0.0, 1.0, 1.0)) for word in of]) for of in words]
+        terms = [split([(word, (0.0, 0.0, 1.0, 1.0)) for word in of]) for of in words]
         for query, of in zip(queries, terms, strict=True):
             if not of:
                 raise UserError(f"The query {query!r} has no word; give it at least one.")
@@ -101,27 +101,39 @@ class Reader:
         return found
 
 
-def split(words: Sequence[Word]) -> list[Term]:
-    """The terms in words, each with its part of the word's box."""
+def split(words: Sequence[tuple[str, Box] | tuple[str, Box, Sequence[Box]]]) -> list[Term]:
+    """The terms in words, each with its part of the word's box.
+
+    Args:
+        words: with their boxes and, where these are known, those of their characters.
+    """
     found = []
-    for number, word in enumerate(words):
-        folded = normalised(word.text)
+    for number, (text, box, *characters) in enumerate(words):
+        folded = normalised(text)
         places = list(spans(folded))
+        part = even_part(box, len(folded))
+        if characters and characters[0]:
+            part = own_part(np.array(characters[0]), origins(text, folded))
         for (start, end), (following, _) in pairwise([*places, (len(folded), 0)]):
-            box = part(word, folded, start, end)
-            found.append(Term(folded[start:end], box, number, folded[start : min(end, following)]))
+            found.append(Term(folded[start:end], part(start, end), number, folded[start : min(end, following)]))
     return found
 
 
-def part(word: Word, folded: str, start: int, end: int) -> Box:
-    """The box of some of a word's characters; where their own are not known, as if all were equally wide."""
-    left, top, right, bottom = word.box
-    if not word.characters:
-        wide = (right - left) / max(1, len(folded))
-        return left + start * wide, top, left + end * wide, bottom
-    origin = origins(word.text, folded)
-    of = np.array(word.characters[origin[start][0] : origin[end - 1][1]])
-    return (*of[:, :2].min(axis=0).tolist(), *of[:, 2:].max(axis=0).tolist())
+def even_part(box: Box, length: int) -> Callable[[int, int], Box]:
+    """The box of some characters, as if all were equally wide."""
+    left, top, right, bottom = box
+    wide = (right - left) / max(1, length)
+    return lambda start, end: (left + start * wide, top, left + end * wide, bottom)
+
+
+def own_part(boxes: np.ndarray, origin: Sequence[tuple[int, int]]) -> Callable[[int, int], Box]:
+    """The box around the characters' own, which each of the folded ones comes from."""
+
+    def part(start: int, end: int) -> Box:
+        of = boxes[origin[start][0] : origin[end - 1][1]]
+        return (*of[:, :2].min(axis=0).tolist(), *of[:, 2:].max(axis=0).tolist())
+
+    return part
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
