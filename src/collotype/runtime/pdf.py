@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from collotype.runtime.annotations import flatten
 from collotype.runtime.errors import UserError
 from collotype.runtime.reading_order import reading_order
 from collotype.runtime.terms import normalised, spans
@@ -66,6 +67,7 @@ def _document(path: Path, process: int, written: tuple[int, int] | None) -> "Pdf
     pdfium = _pdfium()
     try:
         document = pdfium.PdfDocument(path)
+        document.init_forms()
         if len(document):
             return document
     except OSError as error:
@@ -113,6 +115,9 @@ def _leaf(path: Path, page: int) -> Iterator["PdfPage"]:
         if not 1 <= page <= len(document):
             raise UserError(f"{path} has no page {page}; it has {len(document)}, counted from 1.")
         leaf = document[page - 1]
+        if flatten(leaf):
+            leaf.close()
+            leaf = document[page - 1]
         try:
             yield leaf
         finally:
