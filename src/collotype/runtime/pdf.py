@@ -15,13 +15,14 @@ import numpy as np
 
 from collotype.runtime.annotations import flatten
 from collotype.runtime.errors import UserError
+from collotype.runtime.layers import without_hidden_layers
 from collotype.runtime.reading_order import reading_order
 from collotype.runtime.terms import normalised, spans
 from collotype.runtime.text_layer import Characters, Places, read_characters
 
 if TYPE_CHECKING:
     from PIL import Image
-    from pypdfium2 import PdfDocument, PdfPage
+    from pypdfium2 import PdfBookmark, PdfDocument, PdfPage
 
 OPEN_AT_ONCE = 8
 MAX_CHARACTERS = 2**20
@@ -66,7 +67,7 @@ def _document(path: Path, process: int, written: tuple[int, int] | None) -> "Pdf
     `written` because a file may be replaced."""
     pdfium = _pdfium()
     try:
-        document = pdfium.PdfDocument(path)
+        document = pdfium.PdfDocument(without_hidden_layers(path) or path)
         document.init_forms()
         if len(document):
             return document
@@ -259,12 +260,19 @@ def _to_picture(leaf: "PdfPage") -> np.ndarray:
     return np.concatenate([inverse, -(inverse @ origin)[:, None]], axis=1)
 
 
+def _stays_here(bookmark: "PdfBookmark") -> bool:
+    """Does it lead to a page of its own document? PDFium gives those into other files a page of this one."""
+    raw = _pdfium().raw
+    action = raw.FPDFBookmark_GetAction(bookmark)
+    return not action or raw.FPDFAction_GetType(action) == raw.PDFACTION_GOTO
+
+
 def outline(path: Path) -> list[tuple[int, str, int]]:
     """(level from 0, title, page) of the bookmarks that lead to a page of this document, in their order."""
     with _opened(path) as document:
         entries = []
         for bookmark in document.get_toc():
-            target = bookmark.get_dest()
+            target = bookmark.get_dest() if _stays_here(bookmark) else None
             place = target.get_index() if target else None
             if place is not None and 0 <= place < len(document):
                 entries.append((bookmark.level, bookmark.get_title().strip(), place + 1))

@@ -27,7 +27,7 @@ LETTERS_APART, WIDER = 4, 1.8
 the gap between two words is."""
 
 WORD_GAP, BEARING = 0.13, 0.08
-"""Between words of a right-to-left line, as parts of the font's size; and beside a letter whose advance is not known."""
+"""Between words of a right-to-left line, as parts of the font's size; and after a letter of unknown advance."""
 SAME_LINE = 0.4
 """How far two parts of a line may be above each other, in the font's size: vowel points are lifted."""
 TOUCHING, SPACED, STACKED = 0.35, 1.7, 0.6

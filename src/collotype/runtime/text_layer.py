@@ -54,8 +54,8 @@ class Characters:
         return "".join(self.text[place] for place in places)
 
     def pens(self, places: Places) -> tuple[np.ndarray, np.ndarray]:
-        """Where the pen is set down for each, [places, 2], and the box from there to where it goes on, from descender to
-        ascender, [places, 4]; that is the ink's where PDFium does not know the font's."""
+        """Where the pen is set down for each, [places, 2], and the box from there to where it goes on, from descender
+        to ascender, [places, 4]; that is the ink's where PDFium does not know the font's."""
         raw, box, x, y = _raw(), _raw().FS_RECTF(), ctypes.c_double(), ctypes.c_double()
         origins, boxes = np.zeros((len(places), 2)), np.zeros((len(places), 4))
         for row, place in enumerate(self.numbers[places].tolist()):
