@@ -1,9 +1,10 @@
-"""What is typed over a PDF's page: fields, comments and stamps become a part of the page in memory, so that they are drawn
-and read as the rest of it is."""
+"""What is typed over a PDF's page: fields, comments and stamps become a part of the page in memory, so that they are
+drawn and read as the rest of it is."""
 
 import ctypes
 import re
 import textwrap
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -29,10 +30,17 @@ def flatten(leaf: "PdfPage") -> bool:
         if flags & raw.FPDF_ANNOT_FLAG_NOVIEW:
             # flattening heeds only the other flag that hides
             raw.FPDFAnnot_SetFlags(annotation, flags | raw.FPDF_ANNOT_FLAG_HIDDEN)
-        if kind == raw.FPDF_ANNOT_FREETEXT and not raw.FPDFAnnot_HasKey(annotation, b"AP"):
+        if kind == raw.FPDF_ANNOT_FREETEXT and has_no_looks(raw, annotation):
             write_out(raw, annotation)
         raw.FPDFPage_CloseAnnot(annotation)
     return found and raw.FPDFPage_Flatten(leaf, raw.FLAT_NORMALDISPLAY) == raw.FLATTEN_SUCCESS
+
+
+def has_no_looks(raw: ModuleType, annotation: ctypes.c_void_p) -> bool:
+    """None of the file's; PDFium may make some, without a font where the comment names none."""
+    normal = raw.FPDF_ANNOT_APPEARANCEMODE_NORMAL
+    looks = told(lambda *buffer: raw.FPDFAnnot_GetAP(annotation, normal, *buffer))
+    return not looks or ("Tj" in looks and "Tf" not in looks)
 
 
 def write_out(raw: ModuleType, annotation: ctypes.c_void_p) -> None:
@@ -40,8 +48,8 @@ def write_out(raw: ModuleType, annotation: ctypes.c_void_p) -> None:
     text, box = value(raw, annotation, b"Contents"), raw.FS_RECTF()
     if not raw.FPDFAnnot_GetRect(annotation, box) or text.encode("cp1252", "replace").decode("cp1252") != text:
         return
-    told = FONT_SIZE.search(value(raw, annotation, b"DA"))
-    size = (float(told[1]) if told else 0.0) or SIZE
+    font = FONT_SIZE.search(value(raw, annotation, b"DA"))
+    size = (float(font[1]) if font else 0.0) or SIZE
     columns = max(1, int((box.right - box.left) / (WIDE * size)))
     lines = [line for part in text.splitlines() for line in textwrap.wrap(part, columns) or [""]]
     shown = " T* ".join(f"({escaped(line)}) Tj" for line in lines)
@@ -51,9 +59,14 @@ def write_out(raw: ModuleType, annotation: ctypes.c_void_p) -> None:
 
 
 def value(raw: ModuleType, annotation: ctypes.c_void_p, key: bytes) -> str:
-    size = raw.FPDFAnnot_GetStringValue(annotation, key, None, 0)
+    return told(lambda *buffer: raw.FPDFAnnot_GetStringValue(annotation, key, *buffer))
+
+
+def told(ask: Callable) -> str:
+    """What one of PDFium's functions writes into a buffer that is as large as it says."""
+    size = ask(None, 0)
     buffer = ctypes.create_string_buffer(size)
-    raw.FPDFAnnot_GetStringValue(annotation, key, ctypes.cast(buffer, ctypes.POINTER(ctypes.c_ushort)), size)
+    ask(ctypes.cast(buffer, ctypes.POINTER(ctypes.c_ushort)), size)
     return buffer.raw.decode("utf-16-le", "replace").rstrip("\0")
 
 
