@@ -1,7 +1,7 @@
 """The words of a page as a reader says them, where PDFium's order is only that in which a file was written.
 
-Two kinds of text need it: right-to-left scripts, whose letters come from left to right out of most producers, and
-Chinese and Japanese whose characters stand apart: in columns, or letter-spaced.
+Three kinds of text need it: right-to-left scripts, whose letters come from left to right out of most producers; marks
+that are placed by themselves; and Chinese and Japanese whose characters stand apart: in columns, or letter-spaced.
 """
 
 import re
@@ -15,6 +15,8 @@ import numpy as np
 from collotype.runtime.text_layer import Characters, Places
 
 RIGHT_TO_LEFT = re.compile(r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
+STACKED_MARKS = re.compile(r"[\u0900-\u0dff]")
+"""The scripts of India, whose marks stand over, under and before their letters."""
 IDEOGRAPH = (
     r"[\u2014\u2015\u2025\u2026\u3001-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff\ufe30-\ufe4f\uff01-\uff9f"
     r"\U00020000-\U0003ffff]"
@@ -22,6 +24,9 @@ IDEOGRAPH = (
 """And kana, and what stands among them; no Hangul, whose words have spaces between them."""
 IDEOGRAPHS = re.compile(f"{IDEOGRAPH}+")
 APART = re.compile(rf"(?<!\S){IDEOGRAPH}(?!\S)|(?:(?<!\S)[^\W\d_]\s+){{3}}[^\W\d_](?!\S)")
+THAI_AM = "\u0e33\u0eb3"
+"""Letters by their category, marks by their looks."""
+LONE_MARK = re.compile(r"(?<!\S)[\u0300-\u036f\u0591-\u05c7\u0610-\u065f\u0900-\u109f\u1780-\u17ff\u3099\u309a]")
 LETTERS_APART, WIDER = 4, 1.8
 """Single letters of an alphabet in a row, from which on they are letter-spaced words; and how much wider than usual
 the gap between two words is."""
@@ -38,12 +43,14 @@ and above each other."""
 def reading_order(characters: Characters) -> list[list[Places]]:
     """The page's lines of words."""
     lines = characters.lines()
-    if RIGHT_TO_LEFT.search(characters.text):
-        lines = right_to_left(characters, lines)
+    if RIGHT_TO_LEFT.search(characters.text) or STACKED_MARKS.search(characters.text):
+        lines = by_place(characters, lines)
+    if LONE_MARK.search(characters.text):
+        lines = [with_marks(characters, line) for line in lines]
     return joined(characters, lines)
 
 
-# --- right to left
+# --- lines whose characters come in another order
 
 
 @dataclass
@@ -56,15 +63,21 @@ class Line:
     baseline: float
     size: float
     """Of its font, in points."""
+    way: tuple[float, float]
+    """It runs on the page, as a vector of length one."""
 
 
-def right_to_left(characters: Characters, lines: list[list[Places]]) -> list[list[Places]]:
-    """Lines that have right-to-left words are put together anew, by where their characters stand: what lies between
+def by_place(characters: Characters, lines: list[list[Places]]) -> list[list[Places]]:
+    """Lines of which PDFium's order is none are put together anew, by where their characters stand: what lies between
     words is a distance, as spaces are often not where they belong."""
     found: list[list[Places]] = []
     before: Line | None = None
-    for words in lines:
-        line = framed(characters, words) if RIGHT_TO_LEFT.search("".join(map(characters.word, words))) else None
+    for way, words in parallel(characters, lines):
+        text = "".join(map(characters.word, words))
+        backwards = RIGHT_TO_LEFT.search(text) is not None
+        line = None
+        if backwards or (STACKED_MARKS.search(text) and goes_back(characters, words)):
+            line = framed(characters, words, way, backwards)
         if line and before and (both := one_line(before, line)):
             found.pop()
             line = both
@@ -73,26 +86,41 @@ def right_to_left(characters: Characters, lines: list[list[Places]]) -> list[lis
     return [line for line in found if line]
 
 
-def framed(characters: Characters, words: Sequence[Places]) -> Line | None:
+def parallel(characters: Characters, lines: list[list[Places]]) -> Iterator[tuple[tuple[float, float], list[Places]]]:
+    """Lines, cut where words run another way."""
+    for line in lines:
+        for way, words in groupby(line, lambda places: tuple(characters.heading(places[0]).round(3).tolist())):
+            yield way, list(words)
+
+
+def goes_back(characters: Characters, words: list[Places]) -> bool:
+    """Does a character of an upright line lie before the one that it follows? (A mark that XeTeX placed by itself.)"""
+    boxes = characters.boxes[np.concatenate([np.array(word) for word in words])]
+    boxes = boxes[boxes[:, 2] > boxes[:, 0]]
+    return bool((boxes[1:, 2] <= boxes[:-1, 0]).any())
+
+
+def framed(characters: Characters, words: Sequence[Places], way: tuple[float, float], backwards: bool) -> Line | None:
     """None of characters that stand nowhere."""
     places = np.concatenate([np.array(word) for word in words])
-    along = characters.heading(int(places[0]))
-    size = float(np.hypot(*along))
+    size = float(np.hypot(*way))
     if not size:
         return None
-    turn = np.stack([along, (along[1], -along[0])], axis=1) / size
+    along = np.array(way) / size
+    turn = np.stack([along, (along[1], -along[0])], axis=1)
     origins, pens = characters.pens(places)
     origins, pens, ink = origins @ turn, characters_in(pens, turn), characters_in(characters.boxes[places], turn)
     known = (pens[:, 3] > pens[:, 1]) & (ink[:, 2] > ink[:, 0])
     if not known.any():
         return None
-    advance_known = np.abs(pens - ink).max(axis=1) > 1e-3
-    wanting = np.where(advance_known, 0, BEARING * size)
-    across = np.stack([origins[:, 0], np.maximum(pens[:, 2], origins[:, 0]) + wanting], axis=1)
+    wanting = np.where(np.abs(pens - ink).max(axis=1) > 1e-3, 0, BEARING * size)
+    start = origins[:, 0] if backwards else ink[:, 0]
+    across = np.stack([start, np.maximum(pens[:, 2], start) + wanting], axis=1)
+    is_mark = np.array([unicodedata.category(characters.text[place])[0] == "M" for place in places])
+    across[is_mark] = ink[is_mark][:, [0, 2]]
     # letters of a ligature have one origin, and their own parts of its ink
-    order = np.lexsort(((ink[:, 0] + ink[:, 2])[known], origins[known, 0].round(2)))
-    middle = float(np.median(origins[known, 1]))
-    return Line(places[known][order], across[known][order], middle, size)
+    order = np.lexsort(((ink[:, 0] + ink[:, 2])[known], start[known].round(2)))
+    return Line(places[known][order], across[known][order], float(np.median(origins[known, 1])), size, way)
 
 
 def characters_in(boxes: np.ndarray, turn: np.ndarray) -> np.ndarray:
@@ -104,11 +132,11 @@ def one_line(first: Line, second: Line) -> Line | None:
     """Both as one, if they are: PDFium ends a line at every vowel point that is placed by itself."""
     apart = max(first.across[0, 0], second.across[0, 0]) - min(first.across[:, 1].max(), second.across[:, 1].max())
     size = max(first.size, second.size)
-    if abs(first.baseline - second.baseline) > SAME_LINE * size or apart > size:
+    if first.way != second.way or abs(first.baseline - second.baseline) > SAME_LINE * size or apart > size:
         return None
     places, across = np.concatenate([first.places, second.places]), np.concatenate([first.across, second.across])
     order = np.argsort(across[:, 0], kind="stable")
-    return Line(places[order], across[order], first.baseline, size)
+    return Line(places[order], across[order], first.baseline, size, first.way)
 
 
 def in_words(characters: Characters, line: Line) -> Iterator[list[int]]:
@@ -218,6 +246,18 @@ class Run:
             return None
         step = (int(np.sign(away[0])), 0) if axis == 0 else (0, int(np.sign(away[1])))
         return step if self.step in ((0, 0), step) else None
+
+
+def with_marks(characters: Characters, words: list[Places]) -> list[Places]:
+    """No word begins with a mark: what PDFium parts from its letter is put back."""
+    found: list[Places] = []
+    for places in words:
+        first = characters.text[places[0]]
+        if found and (first in THAI_AM or unicodedata.category(first)[0] == "M"):
+            found[-1] = [*found[-1], *places]
+        else:
+            found.append(places)
+    return found
 
 
 def joined(characters: Characters, lines: list[list[Places]]) -> list[list[Places]]:
