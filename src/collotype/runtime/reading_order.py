@@ -155,7 +155,7 @@ def in_words(characters: Characters, line: Line) -> Iterator[list[int]]:
         if number and gaps[number - 1]:
             text, at = text + " ", [*at, -1]
         text, at = text + characters.text[place], [*at, place]
-    owners = marked(line, marks, rows)
+    owners = marked(characters, line, marks, rows)
     order = [at[index] for index in logical(text)]
     mirror_brackets(characters, [place for place in order if place >= 0])
     word: list[int] = []
@@ -167,11 +167,11 @@ def in_words(characters: Characters, line: Line) -> Iterator[list[int]]:
             word = []
 
 
-def marked(line: Line, marks: list[tuple[int, int]], rows: list[int]) -> dict[int, list[int]]:
-    """The marks over or under each letter."""
+def marked(characters: Characters, line: Line, marks: list[tuple[int, int]], rows: list[int]) -> dict[int, list[int]]:
+    """The marks over or under each letter, in canonical order."""
     found: dict[int, list[int]] = {}
     middles = line.across[rows].mean(axis=1)
-    for row, place in marks:
+    for row, place in sorted(marks, key=lambda mark: unicodedata.combining(characters.text[mark[1]])):
         owner = rows[int(np.abs(middles - line.across[row].mean()).argmin())]
         found.setdefault(int(line.places[owner]), []).append(place)
     return found
