@@ -1,4 +1,4 @@
-"""What real producers write, read as a person reads it: files of Chromium, cairo and pango, LuaTeX, XeTeX, reportlab."""
+"""What real producers write, read as a person reads it: files of Chromium, cairo and pango, LibreOffice, reportlab."""
 
 from pathlib import Path
 from unicodedata import normalize
