@@ -3,8 +3,6 @@
 import atexit
 import ctypes
 import os
-import re
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,14 +13,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from collotype.runtime.annotations import flatten
 from collotype.runtime.errors import UserError
+from collotype.runtime.layers import without_hidden_layers
+from collotype.runtime.reading_order import reading_order
+from collotype.runtime.terms import normalised, spans
+from collotype.runtime.text_layer import Characters, Places, read_characters
 
 if TYPE_CHECKING:
     from PIL import Image
-    from pypdfium2 import PdfDocument, PdfPage, PdfTextPage
+    from pypdfium2 import PdfBookmark, PdfDocument, PdfPage
 
 OPEN_AT_ONCE = 8
-SPACE = 0x20
 MAX_CHARACTERS = 2**20
 """Of a page's text layer."""
 
@@ -65,7 +67,8 @@ def _document(path: Path, process: int, written: tuple[int, int] | None) -> "Pdf
     `written` because a file may be replaced."""
     pdfium = _pdfium()
     try:
-        document = pdfium.PdfDocument(path)
+        document = pdfium.PdfDocument(without_hidden_layers(path) or path)
+        document.init_forms()
         if len(document):
             return document
     except OSError as error:
@@ -113,6 +116,9 @@ def _leaf(path: Path, page: int) -> Iterator["PdfPage"]:
         if not 1 <= page <= len(document):
             raise UserError(f"{path} has no page {page}; it has {len(document)}, counted from 1.")
         leaf = document[page - 1]
+        if flatten(leaf):
+            leaf.close()
+            leaf = document[page - 1]
         try:
             yield leaf
         finally:
@@ -146,20 +152,19 @@ def render(path: Path, page: int, longest_px: int) -> "Image.Image":
     return picture if picture.size == size else picture.crop((0, 0, *size))
 
 
-def text(path: Path, page: int) -> str:
-    """The page's text layer, lines ended by newlines; a scan has none."""
-    with _leaf(path, page) as leaf:
-        layer = leaf.get_textpage()
-        found = layer.get_text_bounded().replace("\r\n", "\n")
-        layer.close()
-    return found
-
-
 Box = tuple[float, float, float, float]
 """(left, top, right, bottom) as parts of the picture's width and height, from its top left corner."""
+Word = tuple[str, Box] | tuple[str, Box, list[Box]]
+"""A word and its box; and the boxes of its characters, where they are not spread over it from left to right as evenly
+as the letters of a line of print (turned text, right-to-left text, columns from top to bottom)."""
 
 
-def words(path: Path, page: int, max_characters: int = MAX_CHARACTERS) -> list[tuple[str, Box]]:
+def text(path: Path, page: int) -> str:
+    """The page's words with spaces between them, its lines ended by newlines; a scan has none."""
+    return "\n".join(" ".join(word[0] for word in line) for line in _lines(path, page, MAX_CHARACTERS))
+
+
+def words(path: Path, page: int, max_characters: int = MAX_CHARACTERS) -> list[Word]:
     """The text layer's words in reading order, each with its box on the picture that `render` makes.
 
     A word is what stands between spaces; what the page's edge cuts off is not shown, and so is no word.
@@ -167,6 +172,10 @@ def words(path: Path, page: int, max_characters: int = MAX_CHARACTERS) -> list[t
     Raises:
         UserError: the page has more than `max_characters`.
     """
+    return [word for line in _lines(path, page, max_characters) for word in line]
+
+
+def _lines(path: Path, page: int, max_characters: int) -> list[list[Word]]:
     with _leaf(path, page) as leaf:
         layer = leaf.get_textpage()
         try:
@@ -176,46 +185,64 @@ def words(path: Path, page: int, max_characters: int = MAX_CHARACTERS) -> list[t
                     f"{path}, page {page} has {layer.count_chars():,} characters, more than the {max_characters:,} a "
                     "page may have; leave it out.",
                 )
-            characters, boxes = _characters(layer)
+            characters = read_characters(layer)
+            lines = reading_order(characters)
         finally:
             layer.close()
         try:
             to_picture = _to_picture(leaf)
         except np.linalg.LinAlgError as error:
             raise PdfError(DAMAGED, f"{path}, page {page} has no area; leave it out.") from error
-    boxes = boxes @ to_picture[:, :2].T + to_picture[:, 2]
-    corners = np.concatenate([boxes.min(axis=1), boxes.max(axis=1)], axis=1)
+        return _on_picture(characters, lines, to_picture, leaf.get_size())
+
+
+def _on_picture(
+    characters: Characters, lines: list[list[Places]], to_picture: np.ndarray, size: tuple[float, float]
+) -> list[list[Word]]:
+    """Words with their boxes, where they have one and it is on the picture."""
+    corners = characters.boxes.reshape(-1, 2, 2) @ to_picture[:, :2].T + to_picture[:, 2]
+    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+    empty = (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
+    boxes[empty] = np.inf, np.inf, -np.inf, -np.inf
     found = []
-    for match in re.finditer(r"\S+", characters):
-        of = corners[match.start() : match.end()]
-        of = of[(of[:, 2] > of[:, 0]) & (of[:, 3] > of[:, 1])]
-        if not len(of):
-            continue
-        left, top, right, bottom = (*of[:, :2].min(axis=0), *of[:, 2:].max(axis=0))
-        if left < 1 and top < 1 and right > 0 and bottom > 0:
-            found.append((match[0], tuple(float(side) for side in np.clip((left, top, right, bottom), 0, 1))))
+    for line in lines:
+        around = _around(boxes, line)
+        shown = (around[:, :2] < 1).all(axis=1) & (around[:, 2:] > 0).all(axis=1) & (around[:, 2] > around[:, 0])
+        of_line = []
+        for places, box, is_shown in zip(line, np.clip(around, 0, 1).tolist(), shown.tolist(), strict=True):
+            if is_shown:
+                word, own = characters.word(places), ()
+                if not (word.isascii() and word.isalnum()):
+                    own = _uneven(word, boxes[places], np.array(box), np.array(size * 2))
+                of_line.append((word, tuple(box), own) if own else (word, tuple(box)))
+        if of_line:
+            found.append(of_line)
     return found
 
 
-def _characters(layer: "PdfTextPage") -> tuple[str, np.ndarray]:
-    """The layer's characters, one a place, and of each two corners in points, [n, 2, 2]; zeros where it has no box."""
-    raw = _pdfium().raw
-    codes, sides = [], [ctypes.c_double() for _ in range(4)]
-    number = max(0, layer.count_chars())
-    corners = np.zeros((number, 2, 2))
-    for place in range(number):
-        code = raw.FPDFText_GetUnicode(layer, place)
-        codes.append(code)
-        if code > SPACE and raw.FPDFText_GetCharBox(layer, place, *sides):
-            left, right, bottom, top = (side.value for side in sides)
-            corners[place] = (left, bottom), (right, top)
-    return "".join(map(_character, codes)), corners
+def _around(boxes: np.ndarray, line: list[Places]) -> np.ndarray:
+    """The box around each word of a line, [words, 4]."""
+    ends = np.cumsum([len(places) for places in line])
+    of = boxes[np.concatenate([np.arange(p.start, p.stop) if isinstance(p, range) else p for p in line])]
+    starts = [0, *ends[:-1]]
+    return np.concatenate(
+        [np.minimum.reduceat(of[:, :2], starts, axis=0), np.maximum.reduceat(of[:, 2:], starts, axis=0)], axis=1
+    )
 
 
-def _character(code: int) -> str:
-    """A space for what is no character: controls, halves of surrogate pairs, U+FFFE for a hyphen at a line's end."""
-    sound = code > SPACE and not 0xD800 <= code < 0xE000 and code not in (0xFFFE, 0xFFFF) and code <= sys.maxunicode
-    return chr(code) if sound else " "
+def _uneven(word: str, boxes: np.ndarray, box: np.ndarray, size: np.ndarray) -> list[Box]:
+    """The characters' boxes, if the word has parts that would not lie right without them."""
+    if len(list(spans(normalised(word)))) < 2:
+        return []
+    boxes, has = boxes.copy(), boxes[:, 2] > boxes[:, 0]
+    for place in np.flatnonzero(~has):
+        boxes[place] = boxes[place - 1] if place else box
+    boxes = np.clip(boxes, 0, 1)
+    letter = (boxes[has, 2:] - boxes[has, :2]) * size[:2]
+    across = (np.arange(len(word)) + 0.5) / len(word)
+    even = box[:2] + (box[2:] - box[:2]) * np.stack([across, np.full(len(word), 0.5)], axis=1)
+    off = np.abs((boxes[:, :2] + boxes[:, 2:]) / 2 - even)[has] * size[:2]
+    return [tuple(own) for own in boxes.tolist()] if off.max() > letter.max() / 2 else []
 
 
 def _to_picture(leaf: "PdfPage") -> np.ndarray:
@@ -233,12 +260,19 @@ def _to_picture(leaf: "PdfPage") -> np.ndarray:
     return np.concatenate([inverse, -(inverse @ origin)[:, None]], axis=1)
 
 
+def _stays_here(bookmark: "PdfBookmark") -> bool:
+    """Does it lead to a page of its own document? PDFium gives those into other files a page of this one."""
+    raw = _pdfium().raw
+    action = raw.FPDFBookmark_GetAction(bookmark)
+    return not action or raw.FPDFAction_GetType(action) == raw.PDFACTION_GOTO
+
+
 def outline(path: Path) -> list[tuple[int, str, int]]:
     """(level from 0, title, page) of the bookmarks that lead to a page of this document, in their order."""
     with _opened(path) as document:
         entries = []
         for bookmark in document.get_toc():
-            target = bookmark.get_dest()
+            target = bookmark.get_dest() if _stays_here(bookmark) else None
             place = target.get_index() if target else None
             if place is not None and 0 <= place < len(document):
                 entries.append((bookmark.level, bookmark.get_title().strip(), place + 1))

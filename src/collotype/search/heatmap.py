@@ -20,16 +20,19 @@ FRAMED = 0.6
 """The part of the best cosine from which on a word's own place is framed: below it, the word is hardly there."""
 
 
-def lit(picture: "Image.Image", query: EncodedQuery, page: EncodedPage) -> "Image.Image":
+def lit(picture: "Image.Image", query: EncodedQuery, page: EncodedPage, patches: bool = False) -> "Image.Image":
     """The picture, dark where nothing matches, with a frame around the place of each word that was found.
 
     A model of a single vector a page knows no places: its picture stays as it is.
+
+    Args:
+        patches: does the model look at the patches of a grid, not at words?
     """
-    weights = heat(query, page, picture.size)
+    weights = heat(query, page, picture.size, patches)
     return light_up(picture, weights, picture.width, framed(query, page), FLOOR) if weights.any() else picture
 
 
-def heat(query: EncodedQuery, page: EncodedPage, size: tuple[int, int]) -> np.ndarray:
+def heat(query: EncodedQuery, page: EncodedPage, size: tuple[int, int], patches: bool = False) -> np.ndarray:
     """How well the query's words match at each place of a page of that (width, height): float32 [rows, columns].
 
     Of every vector its best word counts, by its cosine; places that no vector looks at have 0.
@@ -37,7 +40,7 @@ def heat(query: EncodedQuery, page: EncodedPage, size: tuple[int, int]) -> np.nd
     somewhere = ~np.isnan(page.boxes).any(axis=1)
     of_words = np.array(query.word_of) >= 0
     boxes = page.boxes[somewhere]
-    rows, columns = _cells(boxes, size)
+    rows, columns = _cells(boxes, size, patches)
     weights = np.zeros((rows, columns), np.float32)
     if len(boxes) and of_words.any():
         best = (unit(query.vectors[of_words]) @ page.vectors[somewhere].T).max(axis=0)
@@ -49,11 +52,10 @@ def heat(query: EncodedQuery, page: EncodedPage, size: tuple[int, int]) -> np.nd
     return weights
 
 
-def _cells(boxes: np.ndarray, size: tuple[int, int]) -> tuple[int, int]:
-    """(rows, columns): those of a regular grid of boxes, else of cells small enough for words."""
-    sides = boxes[:, 2:] - boxes[:, :2]
-    if len(boxes) > 1 and np.ptp(sides, axis=0).max() < 1e-3:
-        columns, rows = np.rint(1 / sides.mean(axis=0)).astype(int)
+def _cells(boxes: np.ndarray, size: tuple[int, int], patches: bool) -> tuple[int, int]:
+    """(rows, columns): those of the grid of patches, else of cells small enough for words."""
+    if patches and len(boxes):
+        columns, rows = np.rint(1 / np.median(boxes[:, 2:] - boxes[:, :2], axis=0)).astype(int)
         return int(rows), int(columns)
     columns, rows = (max(1, round(CELLS * side / max(size))) for side in size)
     return rows, columns

@@ -129,7 +129,8 @@ class IndexLibrary(ABC):
         from collotype.search.heatmap import lit
 
         picture = self.picture(document, page, longest_px)
-        return lit(picture, self.encoded(query), self.index.page(document, page).encoded)
+        looks_at_patches = self.model.looks_at == "picture"
+        return lit(picture, self.encoded(query), self.index.page(document, page).encoded, looks_at_patches)
 
 
 class EmbeddedLibrary(IndexLibrary):

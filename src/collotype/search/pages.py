@@ -20,6 +20,8 @@ class Word:
 
     text: str
     box: Box
+    characters: Sequence[Box] = ()
+    """Their boxes, where they do not lie evenly from left to right; needed to encode a page, and not stored."""
 
 
 @dataclass(frozen=True, kw_only=True)

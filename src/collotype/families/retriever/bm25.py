@@ -16,7 +16,7 @@ from collotype.families.retriever.cache import Cache, key_of
 from collotype.runtime.errors import UserError
 from collotype.runtime.ocr import Ocr
 from collotype.runtime.process import World, over_blocks
-from collotype.runtime.terms import RUN, terms
+from collotype.runtime.terms import RUN, UNSEEN, terms
 
 K1, B, METHOD = 1.5, 0.75, "lucene"
 """bm25s' defaults."""
@@ -31,7 +31,7 @@ class Bm25:
         from importlib.metadata import version
 
         self.cache = cache or Cache()
-        self.digest = key_of([METHOD, K1, B, version("bm25s"), RUN.pattern])
+        self.digest = key_of([METHOD, K1, B, version("bm25s"), RUN, UNSEEN])
 
     def facts(self) -> dict[str, object]:
         return {"method": METHOD, "k1": K1, "b": B}

@@ -7,7 +7,7 @@ products add up, so a query's word is at its best where the same words, or words
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -16,11 +16,10 @@ from typing import Literal
 import numpy as np
 
 from collotype.runtime.errors import UserError
-from collotype.runtime.pdf import Box
-from collotype.runtime.terms import RUN, normalised, spans
+from collotype.runtime.terms import normalised, origins, spans
 from collotype.runtime.threads import one_thread
 from collotype.search.encoders.minilm import BEFORE, WINDOW, MiniLm
-from collotype.search.pages import EncodedPage, EncodedQuery, Page
+from collotype.search.pages import Box, EncodedPage, EncodedQuery, Page
 
 NAME = "reader: MiniLM and spelling, over the text layer or OCR"
 LAYERS = 6
@@ -28,6 +27,9 @@ SPELLING_DIM, SPELLING_PART, NEIGHBOUR = 128, 0.4, 0.5
 """Of the spelling's vector: its width, its part of a dot product, and how much each neighbour counts beside the word.
 Set on two of the slides' decks and checked on the manual of gnuplot (docs/search.md)."""
 MAX_QUERY_WORDS = 256
+FORMER_TERMS = "(?P<cjk>[\\u3040-\\u30ff\\u3400-\\u9fff\\uac00-\\ud7af\\uf900-\\ufaff]+)|[^\\W\\u3040-\\u30ff\\u3400-\\u9fff\\uac00-\\ud7af\\uf900-\\ufaff]+"  # noqa: E501
+"""What made terms of the first indexes, whose identity stands: a page that is cut into others since is another page
+(its digest says so), and is encoded again where it is indexed again."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,12 @@ class Reader:
     def __init__(self) -> None:
         self.meaning = MiniLm(LAYERS)
         self.dim = self.meaning.dim + SPELLING_DIM
-        settings = [SPELLING_DIM, SPELLING_PART, NEIGHBOUR, WINDOW, BEFORE, RUN.pattern]
+        settings = [SPELLING_DIM, SPELLING_PART, NEIGHBOUR, WINDOW, BEFORE, FORMER_TERMS]
         self.identity = hashlib.sha256(json.dumps([self.meaning.digest(), *settings]).encode()).hexdigest()
 
     def encode_pages(self, pages: Sequence[Page]) -> list[EncodedPage]:
         """A vector for each word; none for a page without."""
-        terms = [split([(word.text, word.box) for word in page.words]) for page in pages]
+        terms = [split([(word.text, word.box, word.characters) for word in page.words]) for page in pages]
         return [
             EncodedPage(vectors, np.array([term.box for term in of], np.float32).reshape(-1, 4))
             for of, vectors in zip(terms, self.vectors(terms), strict=True)
@@ -99,17 +101,39 @@ class Reader:
         return found
 
 
-def split(words: Sequence[tuple[str, Box]]) -> list[Term]:
-    """The terms in words, each with its part of the word's box as if all characters were equally wide."""
+def split(words: Sequence[tuple[str, Box] | tuple[str, Box, Sequence[Box]]]) -> list[Term]:
+    """The terms in words, each with its part of the word's box.
+
+    Args:
+        words: with their boxes and, where these are known, those of their characters.
+    """
     found = []
-    for number, (text, (left, top, right, bottom)) in enumerate(words):
+    for number, (text, box, *characters) in enumerate(words):
         folded = normalised(text)
-        wide = (right - left) / max(1, len(folded))
         places = list(spans(folded))
+        part = even_part(box, len(folded))
+        if characters and characters[0]:
+            part = own_part(np.array(characters[0]), origins(text, folded))
         for (start, end), (following, _) in pairwise([*places, (len(folded), 0)]):
-            box = (left + start * wide, top, left + end * wide, bottom)
-            found.append(Term(folded[start:end], box, number, folded[start : min(end, following)]))
+            found.append(Term(folded[start:end], part(start, end), number, folded[start : min(end, following)]))
     return found
+
+
+def even_part(box: Box, length: int) -> Callable[[int, int], Box]:
+    """The box of some characters, as if all were equally wide."""
+    left, top, right, bottom = box
+    wide = (right - left) / max(1, length)
+    return lambda start, end: (left + start * wide, top, left + end * wide, bottom)
+
+
+def own_part(boxes: np.ndarray, origin: Sequence[tuple[int, int]]) -> Callable[[int, int], Box]:
+    """The box around the characters' own, which each of the folded ones comes from."""
+
+    def part(start: int, end: int) -> Box:
+        of = boxes[origin[start][0] : origin[end - 1][1]]
+        return (*of[:, :2].min(axis=0).tolist(), *of[:, 2:].max(axis=0).tolist())
+
+    return part
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -277,7 +277,7 @@ def unpacked(row: Mapping[str, Any], dim: int) -> Event | Encoded:
     fields = json.loads(row["fields"])
     if "size" in fields:
         fields["size"] = tuple(fields["size"])
-        fields["words"] = [(text, tuple(box)) for text, box in fields["words"]]
+        fields["words"] = [(text, tuple(box), *own) for text, box, *own in fields["words"]]
     if row["kind"] == Encoded.__name__:
         words = [Word(*word) for word in fields.pop("words")]
         page = Page(**fields, words=words, picture=Pixels(fields["size"], None))

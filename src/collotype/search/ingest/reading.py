@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from collotype.runtime.pdf import Box
+from collotype.runtime.pdf import Word
 from collotype.search.ingest.limits import Limits
 from collotype.search.ingest.process import GONE, WorkerProcess
 from collotype.search.ingest.sources import Entry, Source, digest_of
@@ -31,7 +31,7 @@ class PageRead:
     document: str
     number: int
     size: tuple[int, int]
-    words: list[tuple[str, Box]]
+    words: list[Word]
     digest: str
     pixels: bytes | None
     """RGB, where the encoder looks at them."""
@@ -217,7 +217,7 @@ class Reader:
                     self.at = answer["page"]
                 case "page":
                     pixels = worker.picture() if answer["pixels"] else None
-                    words = [(text, tuple(box)) for text, box in answer["words"]]
+                    words = [(text, tuple(box), *own) for text, box, *own in answer["words"]]
                     size, digest = tuple(answer["size"]), answer["digest"]
                     self.room.put(PageRead(document, answer["page"], size, words, digest, pixels))
                 case "lost":

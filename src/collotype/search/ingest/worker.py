@@ -19,12 +19,15 @@ from typing import TYPE_CHECKING, Any
 from collotype.runtime import pdf
 from collotype.runtime.errors import UserError
 from collotype.runtime.pictures import decode, opaque
+from collotype.runtime.terms import are_cut_anew
 from collotype.search.ingest.limits import PAGE_PX, Limits
 from collotype.search.ingest.sources import PDF
 
 if TYPE_CHECKING:
     from PIL import Image
 
+TERMS = b"marks are a part of words"
+"""In the digest of a page whose terms are others than they were before: it is encoded again."""
 TOO_MANY_PAGES, TOO_LONG, MEMORY = "too many pages", "too long for its width", "out of memory"
 
 
@@ -73,7 +76,7 @@ class Worker:
         self.to_parent.send_bytes(picture.tobytes())
 
     def page(self, path: Path, page: int) -> tuple[dict[str, Any], bytes | None]:
-        words: list[tuple[str, pdf.Box]] = []
+        words: list[pdf.Word] = []
         picture: Image.Image | None = None
         if path.suffix.lower() == PDF:
             words = pdf.words(path, page, self.limits.page_characters)
@@ -85,10 +88,12 @@ class Worker:
             raise pdf.PdfError(
                 TOO_LONG, f"{path}, page {page} is more than {self.limits.aspect} times as long as wide."
             )
-        words = [(text, [round(side, 5) for side in box]) for text, box in words]
+        words = [(text, *rounded(where)) for text, *where in words]
         content = hashlib.blake2b(json.dumps([size, words]).encode(), digest_size=16)
         pixels = picture.tobytes() if picture else None
         content.update(pixels or b"")
+        if self.looks_at == "words" and any(are_cut_anew(text) for text, *_ in words):
+            content.update(TERMS)
         about = {"page": page, "size": size, "words": words, "digest": content.hexdigest(), "pixels": bool(pixels)}
         return {"event": "page", **about}, pixels
 
@@ -108,6 +113,11 @@ class Worker:
             yield
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def rounded(number: Any) -> Any:
+    """Numbers in lists of any depth, to a thousandth of a pixel or so."""
+    return round(number, 5) if isinstance(number, float) else [rounded(part) for part in number]
 
 
 def picture_of(path: Path, page: int, longest_px: int) -> "Image.Image":

@@ -292,10 +292,23 @@ function placeOn(found, strength) {
   return element;
 }
 
+// Of scripts that put no spaces between words, what was asked for may be a part of a run.
+const UNSPACED = /[\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\u{20000}-\u{3ffff}\p{Script=Thai}\p{Script=Lao}\p{Script=Myanmar}\p{Script=Khmer}]/u;
+const OF_WORDS = "[\\p{L}\\p{N}\\p{M}_]";
+
+function patternOf(word) {
+  const letters = [...word], edge = (letter, side) => UNSPACED.test(letter) ? "" : `(?${side}${OF_WORDS})`;
+  // vowel points of Hebrew and Arabic, which a query need not have
+  const pointed = letters.map((letter) => letter.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&") + (/[\u0590-\u08ff]/.test(letter) ? "\\p{M}*" : ""));
+  return edge(letters[0], "<!") + pointed.join("") + edge(letters.at(-1), "!");
+}
+
+// Whole words: "in" is not marked within "find".
 function marked(text, places) {
-  const words = places.map((place) => place.word).filter((word) => word.length > 1);
+  const trimmed = places.map((place) => place.word.replace(/^[^\p{L}\p{N}]+|[^\p{L}\p{N}\p{M}]+$/gu, ""));
+  const words = trimmed.filter((word) => word.length > 1 || UNSPACED.test(word));
   if (!words.length) return [text];
-  const pattern = words.sort((a, b) => b.length - a.length).map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|");
+  const pattern = words.sort((a, b) => b.length - a.length).map(patternOf).join("|");
   return text.split(new RegExp(`(${pattern})`, "giu")).map((part, place) => place % 2 ? make("mark", {}, part) : part);
 }
 

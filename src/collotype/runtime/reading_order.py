@@ -1,0 +1,305 @@
+"""The words of a page as a reader says them, where PDFium's order is only that in which a file was written.
+
+Three kinds of text need it: right-to-left scripts, whose letters come from left to right out of most producers; marks
+that are placed by themselves; and Chinese and Japanese whose characters stand apart: in columns, or letter-spaced.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+
+import numpy as np
+
+from collotype.runtime.text_layer import Characters, Places
+
+RIGHT_TO_LEFT = re.compile(r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
+STACKED_MARKS = re.compile(r"[\u0900-\u0dff]")
+"""The scripts of India, whose marks stand over, under and before their letters."""
+IDEOGRAPH = (
+    r"[\u2014\u2015\u2025\u2026\u3001-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff\ufe30-\ufe4f\uff01-\uff9f"
+    r"\U00020000-\U0003ffff]"
+)
+"""And kana, and what stands among them; no Hangul, whose words have spaces between them."""
+IDEOGRAPHS = re.compile(f"{IDEOGRAPH}+")
+APART = re.compile(rf"(?<!\S){IDEOGRAPH}(?!\S)|(?:(?<!\S)[^\W\d_]\s+){{3}}[^\W\d_](?!\S)")
+THAI_AM = "\u0e33\u0eb3"
+"""Letters by their category, marks by their looks."""
+LONE_MARK = re.compile(r"(?<!\S)[\u0300-\u036f\u0591-\u05c7\u0610-\u065f\u0900-\u109f\u1780-\u17ff\u3099\u309a]")
+LETTERS_APART, WIDER = 4, 1.8
+"""Single letters of an alphabet in a row, from which on they are letter-spaced words; and how much wider than usual
+the gap between two words is."""
+
+WORD_GAP, BEARING = 0.13, 0.08
+"""Between words of a right-to-left line, as parts of the font's size; and after a letter of unknown advance."""
+SAME_LINE = 0.4
+"""How far two parts of a line may be above each other, in the font's size: vowel points are lifted."""
+TOUCHING, SPACED, STACKED = 0.35, 1.7, 0.6
+"""Between the characters of a run, in characters: of one that is set solid, and of one that is letter-spaced, beside
+and above each other."""
+
+
+def reading_order(characters: Characters) -> list[list[Places]]:
+    """The page's lines of words."""
+    lines = characters.lines()
+    if RIGHT_TO_LEFT.search(characters.text) or STACKED_MARKS.search(characters.text):
+        lines = by_place(characters, lines)
+    if LONE_MARK.search(characters.text):
+        lines = [with_marks(characters, line) for line in lines]
+    return joined(characters, lines)
+
+
+# --- lines whose characters come in another order
+
+
+@dataclass
+class Line:
+    """A line's characters in their own frame: the way the line runs, and down."""
+
+    places: np.ndarray
+    across: np.ndarray
+    """Of each from where to where the pen goes, [n, 2]."""
+    baseline: float
+    size: float
+    """Of its font, in points."""
+    way: tuple[float, float]
+    """It runs on the page, as a vector of length one."""
+
+
+def by_place(characters: Characters, lines: list[list[Places]]) -> list[list[Places]]:
+    """Lines of which PDFium's order is none are put together anew, by where their characters stand: what lies between
+    words is a distance, as spaces are often not where they belong."""
+    found: list[list[Places]] = []
+    before: Line | None = None
+    for way, words in parallel(characters, lines):
+        text = "".join(map(characters.word, words))
+        backwards = RIGHT_TO_LEFT.search(text) is not None
+        line = None
+        if backwards or (STACKED_MARKS.search(text) and goes_back(characters, words)):
+            line = framed(characters, words, way, backwards)
+        if line and before and (both := one_line(before, line)):
+            found.pop()
+            line = both
+        found.append(list(in_words(characters, line)) if line else words)
+        before = line
+    return [line for line in found if line]
+
+
+def parallel(characters: Characters, lines: list[list[Places]]) -> Iterator[tuple[tuple[float, float], list[Places]]]:
+    """Lines, cut where words run another way."""
+    for line in lines:
+        for way, words in groupby(line, lambda places: tuple(characters.heading(places[0]).round(3).tolist())):
+            yield way, list(words)
+
+
+def goes_back(characters: Characters, words: list[Places]) -> bool:
+    """Does a character of an upright line lie before the one that it follows? (A mark that XeTeX placed by itself.)"""
+    boxes = characters.boxes[np.concatenate([np.array(word) for word in words])]
+    boxes = boxes[boxes[:, 2] > boxes[:, 0]]
+    return bool((boxes[1:, 2] <= boxes[:-1, 0]).any())
+
+
+def framed(characters: Characters, words: Sequence[Places], way: tuple[float, float], backwards: bool) -> Line | None:
+    """None of characters that stand nowhere."""
+    places = np.concatenate([np.array(word) for word in words])
+    size = float(np.hypot(*way))
+    if not size:
+        return None
+    along = np.array(way) / size
+    turn = np.stack([along, (along[1], -along[0])], axis=1)
+    origins, pens = characters.pens(places)
+    origins, pens, ink = origins @ turn, characters_in(pens, turn), characters_in(characters.boxes[places], turn)
+    known = (pens[:, 3] > pens[:, 1]) & (ink[:, 2] > ink[:, 0])
+    if not known.any():
+        return None
+    wanting = np.where(np.abs(pens - ink).max(axis=1) > 1e-3, 0, BEARING * size)
+    start = origins[:, 0] if backwards else ink[:, 0]
+    across = np.stack([start, np.maximum(pens[:, 2], start) + wanting], axis=1)
+    is_mark = np.array([unicodedata.category(characters.text[place])[0] == "M" for place in places])
+    across[is_mark] = ink[is_mark][:, [0, 2]]
+    # letters of a ligature have one origin, and their own parts of its ink
+    order = np.lexsort(((ink[:, 0] + ink[:, 2])[known], start[known].round(2)))
+    return Line(places[known][order], across[known][order], float(np.median(origins[known, 1])), size, way)
+
+
+def characters_in(boxes: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    corners = boxes.reshape(-1, 2, 2) @ turn
+    return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+
+
+def one_line(first: Line, second: Line) -> Line | None:
+    """Both as one, if they are: PDFium ends a line at every vowel point that is placed by itself."""
+    apart = max(first.across[0, 0], second.across[0, 0]) - min(first.across[:, 1].max(), second.across[:, 1].max())
+    size = max(first.size, second.size)
+    if first.way != second.way or abs(first.baseline - second.baseline) > SAME_LINE * size or apart > size:
+        return None
+    places, across = np.concatenate([first.places, second.places]), np.concatenate([first.across, second.across])
+    order = np.argsort(across[:, 0], kind="stable")
+    return Line(places[order], across[order], first.baseline, size, first.way)
+
+
+def in_words(characters: Characters, line: Line) -> Iterator[list[int]]:
+    """The words of a line whose characters lie from left to right, in reading order."""
+    letters, marks = [], []
+    for row, place in enumerate(line.places.tolist()):
+        is_mark = unicodedata.category(characters.text[place])[0] == "M"
+        (marks if is_mark else letters).append((row, place))
+    if not letters:
+        return
+    rows = [row for row, _ in letters]
+    ends = np.maximum.accumulate(line.across[rows, 1])
+    gaps = line.across[rows[1:], 0] - ends[:-1] > WORD_GAP * line.size
+    text, at = "", []
+    for number, (_, place) in enumerate(letters):
+        if number and gaps[number - 1]:
+            text, at = text + " ", [*at, -1]
+        text, at = text + characters.text[place], [*at, place]
+    owners = marked(characters, line, marks, rows)
+    order = [at[index] for index in logical(text)]
+    mirror_brackets(characters, [place for place in order if place >= 0])
+    word: list[int] = []
+    for place in [*order, -1]:
+        if place >= 0:
+            word += [place, *owners.get(place, ())]
+        elif word:
+            yield word
+            word = []
+
+
+def marked(characters: Characters, line: Line, marks: list[tuple[int, int]], rows: list[int]) -> dict[int, list[int]]:
+    """The marks over or under each letter, in canonical order."""
+    found: dict[int, list[int]] = {}
+    middles = line.across[rows].mean(axis=1)
+    for row, place in sorted(marks, key=lambda mark: unicodedata.combining(characters.text[mark[1]])):
+        owner = rows[int(np.abs(middles - line.across[row].mean()).argmin())]
+        found.setdefault(int(line.places[owner]), []).append(place)
+    return found
+
+
+OPENING, CLOSING = "([{«‹", ")]}»›"
+MIRROR = str.maketrans(OPENING + CLOSING, CLOSING + OPENING)
+
+
+def mirror_brackets(characters: Characters, order: list[int]) -> None:
+    """A file may name a bracket by its shape, which in a right-to-left line is that of the other one."""
+    brackets = [place for place in order if characters.text[place] in OPENING + CLOSING]
+    if brackets and characters.text[brackets[0]] in CLOSING:
+        letters = list(characters.text)
+        for place in brackets:
+            letters[place] = letters[place].translate(MIRROR)
+        characters.text = "".join(letters)
+
+
+LEFT_TO_RIGHT = re.compile(r"L(?:[^R]*[LD])?|D(?:S?D)*")
+A_RIGHT_TO_LEFT = re.compile(r"R(?:[^L]*[RD])?")
+KINDS = {"L": "L", "R": "R", "AL": "R", "EN": "D", "AN": "D", "CS": "S", "ES": "S"}
+
+
+def logical(text: str) -> list[int]:
+    """The indices of a line's characters, which are given from left to right, as they are read: the reverse of what
+    UAX #9 does to show them."""
+    kinds = "".join(KINDS.get(unicodedata.bidirectional(character), "N") for character in text)
+    if kinds.count("R") >= kinds.count("L"):
+        return list(reverse(kinds, 0, len(kinds)))
+    order, done = [], 0
+    for run in A_RIGHT_TO_LEFT.finditer(kinds):
+        order += [*range(done, run.start()), *reverse(kinds, *run.span())]
+        done = run.end()
+    return [*order, *range(done, len(kinds))]
+
+
+def reverse(kinds: str, start: int, end: int) -> Iterator[int]:
+    """From right to left, but for numbers and foreign words."""
+    runs = {run.end(): run.start() for run in LEFT_TO_RIGHT.finditer(kinds, start, end)}
+    place = end
+    while place > start:
+        if place in runs:
+            yield from range(runs[place], place)
+            place = runs[place]
+        else:
+            place -= 1
+            yield place
+
+
+# --- characters that stand apart
+
+
+@dataclass
+class Run:
+    """Words that may be one, as far as they go."""
+
+    places: list[int]
+    apart: bool
+    """Are its characters words by themselves?"""
+    step: tuple[int, int] = (0, 0)
+    """The way it runs, once that is known."""
+
+    def goes_on(self, boxes: np.ndarray, places: Places) -> tuple[int, int] | None:
+        """The way to the next word, if that stands where the run's next character would."""
+        last, following = boxes[self.places[-1]], boxes[places[0]]
+        size = float(max(np.max(box[2:] - box[:2]) for box in (boxes[self.places[0]], last, following)))
+        away = ((following[:2] + following[2:]) - (last[:2] + last[2:])) / 2
+        axis = int(np.abs(away).argmax())
+        room = (SPACED if axis == 0 else STACKED) if self.apart and len(places) == 1 else TOUCHING
+        if not size or abs(away[1 - axis]) > size / 2 or not size / 4 < abs(away[axis]) < size * (1 + room):
+            return None
+        step = (int(np.sign(away[0])), 0) if axis == 0 else (0, int(np.sign(away[1])))
+        return step if self.step in ((0, 0), step) else None
+
+
+def with_marks(characters: Characters, words: list[Places]) -> list[Places]:
+    """No word begins with a mark: what PDFium parts from its letter is put back."""
+    found: list[Places] = []
+    for places in words:
+        first = characters.text[places[0]]
+        if found and (first in THAI_AM or unicodedata.category(first)[0] == "M"):
+            found[-1] = [*found[-1], *places]
+        else:
+            found.append(places)
+    return found
+
+
+def joined(characters: Characters, lines: list[list[Places]]) -> list[list[Places]]:
+    """Lines whose ideographs are words as long as nothing else stands between them: PDFium ends a line after each
+    character of a column."""
+    if not APART.search(characters.text):
+        return lines
+    found: list[list[Places]] = []
+    run: Run | None = None
+    for words in lines:
+        found.append([])
+        for places in words:
+            if not IDEOGRAPHS.fullmatch(characters.word(places)):
+                run = None
+            elif run and (step := run.goes_on(characters.boxes, places)):
+                run.apart &= len(places) == 1
+                run.step = step
+                run.places += places
+                continue
+            else:
+                places = [*places]
+                run = Run(places, len(places) == 1)
+            found[-1].append(places)
+    return [spelled(characters, words) for words in found if words]
+
+
+def spelled(characters: Characters, words: list[Places]) -> list[Places]:
+    """A line in which letters that stand apart, without a space of the file's between them, are words."""
+    found: list[Places] = []
+    for is_letter, group in groupby(words, lambda places: len(places) == 1 and characters.word(places).isalpha()):
+        letters = list(group)
+        apart = is_letter and len(letters) >= LETTERS_APART
+        found += by_gaps(characters, [word[0] for word in letters]) if apart else letters
+    return found
+
+
+def by_gaps(characters: Characters, letters: list[int]) -> list[Places]:
+    """Words of letters between which there is more room than is usual in their line."""
+    between = [place for first, last in pairwise(letters) for place in range(first + 1, last)]
+    if not all(map(characters.is_made_up, between)):
+        return [[place] for place in letters]
+    boxes = characters.boxes[letters]
+    gaps = np.maximum(boxes[1:, :2] - boxes[:-1, 2:], boxes[:-1, :2] - boxes[1:, 2:]).max(axis=1)
+    cuts = np.flatnonzero(gaps > WIDER * np.median(gaps)) + 1
+    return [part.tolist() for part in np.split(np.array(letters), cuts)]

@@ -1,0 +1,111 @@
+"""What real producers write, read as a person reads it: files of Chromium, cairo and pango, LibreOffice, reportlab."""
+
+from pathlib import Path
+from unicodedata import normalize
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.small_pdf import small_pdf
+
+from collotype.runtime import pdf
+from collotype.runtime.reading_order import logical
+
+FILES = Path(__file__).parent / "pdfs"
+
+
+def lines(name: str) -> list[str]:
+    return pdf.text(FILES / name, 1).splitlines()
+
+
+ARABIC = "عقد الإيجار بين المالك والمستأجر لمدة سنة 2024 (ملحق 3.5) كِتَابٌ مُدَرِّسٌ، للمزيد COVID-19"
+HEBREW = 'שלום עולם, חוזה שכירות בין הצדדים (2024) בִּרְאשִׁית בָּרָא ב-15.3 תל-אביב צה"ל API גרסה.'
+
+
+@pytest.mark.parametrize("producer", ["chromium", "pango"])
+def test_right_to_left_lines_are_in_reading_order_whoever_wrote_them(producer: str) -> None:
+    read = normalize("NFC", " ".join(lines(f"right-to-left-{producer}.pdf")))
+    # numbers, brackets, vowel points and foreign words included
+    assert normalize("NFC", ARABIC) in read and normalize("NFC", HEBREW) in read
+    # the joiner within a word is no glyph
+    assert "کتابخانهٔ ملی میخواهم ۱۲۳۴ ایران" in read
+
+
+def test_a_right_to_left_word_in_a_line_of_another_direction() -> None:
+    assert "English with עברית inside and العربية too." in lines("right-to-left-chromium.pdf")
+
+
+def test_ligatures_and_pieces_of_words_are_words_again() -> None:
+    assert lines("cairo-arabic.pdf") == ["عقد الإيجار بين المالك والمستأجر لمدة سنة."]
+
+
+def test_lines_that_run_other_ways_are_not_mixed() -> None:
+    read = lines("apart-chromium.pdf")
+    assert read[-2:] == ["side שלום עולם", "upside שלום עולם"]
+
+
+def test_letter_spaced_headings_are_words_and_letters_in_a_row_are_not() -> None:
+    read = lines("apart-chromium.pdf")
+    assert read[0] == "ANNUAL REPORT" and read[1] == "a b c d e is a plain line of letters"
+    assert "図書館" in read
+
+
+def test_marks_stand_at_their_letters() -> None:
+    """LibreOffice's Thai has a space before a mark for PDFium."""
+    read = pdf.text(FILES / "scripts-libreoffice.pdf", 2).splitlines()
+    assert read[1:] == ["हिन्दी में दिन दान दीन नेटवर्क किताब", "ภาษาไทย ที่นี่ น้ำ"]
+
+
+def test_columns_are_runs() -> None:
+    first, *_ = pdf.words(FILES / "vert.pdf", 1)
+    text, (left, top, right, bottom), characters = first
+    assert text == "図書館の年次報告書。古い本は地下室" and bottom - top > 5 * (right - left)
+    tops = [box[1] for box in characters]
+    assert tops == sorted(tops) and max(box[3] - box[1] for box in characters) < 0.03
+
+
+def test_characters_beyond_two_bytes_are_whole() -> None:
+    words = [word for word, *_ in pdf.words(FILES / "math.pdf", 1)]
+    assert words[:3] == ["The", "𝐄𝐧𝐞𝐫𝐠𝐲", "budget"] and "𝛼" in words
+
+
+def test_a_word_has_its_characters_boxes_where_they_are_not_spread_evenly() -> None:
+    _, box, characters = pdf.words(FILES / "jp-rot90.pdf", 1)[0]
+    middles = np.array(characters)[:, [1, 3]].mean(axis=1)
+    assert len(characters) == 27 and (np.diff(middles) > 0).all() and box[3] - box[1] > 0.5
+    compound = next(word for word in pdf.words(FILES / "sideways.pdf", 1) if "/" in word[0])
+    assert len(compound) == 3 and len(compound[2]) == len(compound[0])
+    # upwards on the page, so from the bottom of its picture to the top
+    assert (np.diff([own[1] for own in compound[2]]) < 0).all()
+
+
+def test_a_line_from_left_to_right_needs_no_boxes_of_characters(tmp_path: Path) -> None:
+    file = tmp_path / "a.pdf"
+    file.write_bytes(small_pdf([["debian/rules, well-known"]]))
+    assert [len(word) for word in pdf.words(file, 1)] == [2, 2]
+
+
+def test_words_and_text_are_one_reading() -> None:
+    for name in ("rotate-90.pdf", "vert.pdf", "right-to-left-pango.pdf", "form-and-comment.pdf"):
+        assert pdf.text(FILES / name, 1).split() == [word for word, *_ in pdf.words(FILES / name, 1)]
+    assert len(lines("rotate-90.pdf")) == 24
+
+
+@given(st.lists(st.sampled_from("אבגדה12abc .,()"), max_size=40).map("".join))
+def test_every_character_of_a_line_is_read_once(line: str) -> None:
+    assert sorted(logical(line)) == list(range(len(line)))
+
+
+@pytest.mark.parametrize(
+    ("shown", "read"),
+    [
+        ("םולש", "שלום"),
+        ("3.51 םולש", "שלום 3.51"),
+        ("IPA לש הסרג", "גרסה של IPA"),
+        ("see also םלוע םולש in here", "see also שלום עולם in here"),
+        ("1984-בפ", "פב-1984"),
+    ],
+)
+def test_what_is_shown_from_left_to_right_as_it_is_read(shown: str, read: str) -> None:
+    assert "".join(shown[place] for place in logical(shown)) == read
