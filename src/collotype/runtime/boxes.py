@@ -16,3 +16,17 @@ def covered(boxes: np.ndarray, by: Sequence[Sequence[float]] | np.ndarray) -> np
         area = np.prod(box[2:] - box[:2])
         found[row] = np.prod(np.clip(high - low, 0, None), axis=1).sum() / area if area > 0 else 1.0
     return np.minimum(found, 1.0)
+
+
+def in_place_of(boxes: np.ndarray, others: Sequence[Sequence[float]] | np.ndarray, times: float = 4.0) -> np.ndarray:
+    """Which boxes lie where one of the others does, most of the smaller in the larger, which is no more than so many
+    times as large: bool [n]."""
+    others = np.asarray(others, float).reshape(-1, 4)
+    areas = np.prod(others[:, 2:] - others[:, :2], axis=1)
+    found = np.zeros(len(boxes), bool)
+    for row, box in enumerate(np.asarray(boxes, float)):
+        low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
+        area, shared = np.prod(box[2:] - box[:2]), np.prod(np.clip(high - low, 0, None), axis=1)
+        smaller, larger = np.minimum(areas, area), np.maximum(areas, area)
+        found[row] = ((shared >= smaller / 2) & (larger <= times * smaller) & (shared > 0)).any()
+    return found

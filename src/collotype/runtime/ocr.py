@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from collotype.runtime.boxes import covered
+from collotype.runtime.boxes import covered, in_place_of
 from collotype.runtime.errors import UserError
 from collotype.runtime.ocr_lines import directed, joined, reading_order, tiles
 
@@ -85,8 +85,9 @@ class Ocr:
             until: when to stop, by `time.monotonic`, with what is read by then.
         """
         words = [word for line in self.lines(image, dpi, known, until) for word in line.words]
-        there = covered(np.array([box for _, box in words]).reshape(-1, 4), known)
-        return [word for word, part in zip(words, there, strict=True) if part < SAME]
+        boxes = np.array([box for _, box in words]).reshape(-1, 4)
+        there = (covered(boxes, known) >= SAME) | in_place_of(boxes, known)
+        return [word for word, known_too in zip(words, there, strict=True) if not known_too]
 
     def lines(
         self, image: "Image.Image", dpi: float = 0, known: "Sequence[Box]" = (), until: float = math.inf
