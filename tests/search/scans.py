@@ -37,12 +37,18 @@ def stream(keys: str, content: bytes) -> bytes:
 
 
 def scan_pdf(
-    picture: Image.Image, stamp: str = "", at: tuple[int, int] = (20, 8), within_form: bool = False, dpi: int = 100
+    picture: Image.Image,
+    stamp: str = "",
+    at: tuple[int, int] = (20, 8),
+    font: str = "9 Tf",
+    within_form: bool = False,
+    dpi: int = 100,
 ) -> bytes:
     """A page that is a picture, with a line of text over it.
 
     Args:
         at: where the stamp stands, in points from the lower left corner.
+        font: its size, and how it is drawn.
         within_form: is the picture drawn by a drawing that the page shows, as some programs do it?
     """
     wide, high = (side * 72 // dpi for side in picture.size)
@@ -57,7 +63,7 @@ def scan_pdf(
         f"/Type /XObject /Subtype /Form /BBox [0 0 {wide} {high}] /Resources << /XObject << /Im 5 0 R >> >>",
         shown.encode(),
     )
-    text = f" BT /F 9 Tf {at[0]} {at[1]} Td ({stamp}) Tj ET" if stamp else ""
+    text = f" BT /F {font} {at[0]} {at[1]} Td ({stamp}) Tj ET" if stamp else ""
     return pdf_of(
         [
             b"<< /Type /Catalog /Pages 2 0 R >>",

@@ -47,7 +47,7 @@ def test_a_scan_with_a_line_of_text_over_it_is_read_as_well(index: Index, tmp_pa
     scan = text_picture()
     (tmp_path / "stamp.pdf").write_bytes(scan_pdf(scan, "ACME-000123"))
     (tmp_path / "letter.pdf").write_bytes(scan_pdf(scan, "x", within_form=True))
-    (tmp_path / "ocred.pdf").write_bytes(scan_pdf(scan, LINES[0], at=(29, 245)))
+    (tmp_path / "ocred.pdf").write_bytes(scan_pdf(scan, LINES[0], at=(29, 245), font="18.7 Tf 3 Tr"))
     (tmp_path / "text.pdf").write_bytes(small_pdf([["Only text here"]]))
     report = ingest(
         [tmp_path / name for name in ("stamp.pdf", "letter.pdf", "ocred.pdf", "text.pdf")], index, WordEncoder()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from collotype.runtime.boxes import covered, in_place_of
+from collotype.runtime.boxes import core, covered, in_place_of
 from collotype.runtime.errors import UserError
 from collotype.runtime.ocr_lines import directed, joined, reading_order, tiles
 
@@ -86,7 +86,7 @@ class Ocr:
         """
         words = [word for line in self.lines(image, dpi, known, until) for word in line.words]
         boxes = np.array([box for _, box in words]).reshape(-1, 4)
-        there = (covered(boxes, known) >= SAME) | in_place_of(boxes, known)
+        there = (covered(core(boxes), known) >= SAME) | in_place_of(boxes, known)
         return [word for word, known_too in zip(words, there, strict=True) if not known_too]
 
     def lines(
@@ -96,7 +96,7 @@ class Ocr:
         pixels = np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
         quads = self._detected(pixels, detection_scale(image.size, dpi), until)
         sides = np.concatenate([quads.min(axis=1), quads.max(axis=1)], axis=1) / np.tile(image.size, 2)
-        quads = directed(quads[covered(sides, known) < SAME], lambda quads: self._upside_down(pixels, quads))
+        quads = directed(quads[covered(core(sides), known) < SAME], lambda quads: self._upside_down(pixels, quads))
         found: dict[int, Line] = {}
         # those of a size together, which costs the least padding
         order = np.argsort([wide / max(high, 1) for wide, high in map(extent, quads)])
