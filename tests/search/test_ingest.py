@@ -105,14 +105,16 @@ def test_words_are_read_off_pictures_that_have_no_text(index: Index, tmp_path: P
 
 
 def test_without_ocr_a_scan_is_skipped(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "rapidocr", None)
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "rapidocr.py").write_text("raise ImportError('gone', name='rapidocr')")
+    monkeypatch.syspath_prepend(tmp_path / "site")
     Image.linear_gradient("L").save(tmp_path / "scan.png")
     (tmp_path / "a.pdf").write_bytes(small_pdf([["One"], []]))
     report = ingest([tmp_path / "scan.png", tmp_path / "a.pdf"], index, WordEncoder())
     assert [(one.document, one.cause) for one in report.skipped] == [("scan.png", "no text")]
     assert "pip install 'collotype[ocr]'" in report.skipped[0].detail
     assert pages_of(index) == {"a.pdf": [1, 2]}
-    monkeypatch.delitem(sys.modules, "rapidocr")
+    (tmp_path / "site" / "rapidocr.py").unlink()
     again = ingest([tmp_path / "scan.png", tmp_path / "a.pdf"], index, WordEncoder())
     assert (again.added, again.unchanged, again.skipped) == (1, 2, []), "it is tried again"
 

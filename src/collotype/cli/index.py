@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from collotype.cli.index_check import check
-from collotype.cli.options import Base, Json, Preset
+from collotype.cli.options import Base, Json, PasswordFile, Preset, documents_named, read_passwords
 from collotype.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -66,6 +66,10 @@ def add(
     engine: Annotated[
         Literal["local", "ray"], typer.Option(help="What reads and encodes: this process, or the cluster RAY_ADDRESS.")
     ] = "local",
+    attachments: Annotated[
+        bool, typer.Option("--attachments", help="Index the files attached to PDFs as documents of their own.")
+    ] = False,
+    password_file: PasswordFile = None,
     as_json: Json = False,
 ) -> None:
     """Index PDFs and pictures: what is new or changed is encoded, what is gone is deleted; stopped, it goes on."""
@@ -75,10 +79,12 @@ def add(
 
     # before a model is loaded or a folder made
     find_files(sources)
+    passwords = read_passwords(password_file)
     asked = asked_for(to, model, preset, base)
     with on_engine(engine, asked, workers) as ray, Stages(quiet=as_json) as told:
         index, encoder = open_or_create(to, asked, precision, pool_factor)
-        report = ingest(sources, index, encoder, prune=not keep_gone, workers=workers, ray=ray, told=told)
+        options = {"workers": workers, "passwords": passwords, "attachments": attachments}
+        report = ingest(sources, index, encoder, prune=not keep_gone, ray=ray, told=told, **options)
     if report.added or report.removed:
         index.optimize()
     if as_json:
@@ -134,8 +140,17 @@ def absolute(place: str | None) -> str | None:
 
 
 def show(report: "Report", index: "Index", found_by: str) -> None:
+    from collotype.search.ingest.sources import told
+
     new = f"{report.added:,} pages indexed, {report.unchanged:,} unchanged, {report.removed:,} removed"
     print(f"{index.folder}: {new}; {len(index):,} pages by {found_by}.")
+    if report.without_words or report.read_by_ocr:
+        print(f"{report.read_by_ocr:,} pages read by OCR, {report.without_words:,} without a word.")
+    if report.left_out:
+        print(f"left out by kind: {told(report.left_out)}")
+    for document, names in report.attachments.items():
+        more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+        print(f"attached to {document}, not indexed (--attachments does it): {', '.join(names[:SHOWN])}{more}")
     for cause, count in report.causes().items():
         print(f"skipped, {cause}: {count:,}")
         for one in [one for one in report.skipped if one.cause == cause][:SHOWN]:
@@ -151,15 +166,15 @@ def remove(
     """Delete documents from an index; their files stay."""
     from collotype.search.index import Index
     from collotype.search.ingest import Ledger
+    from collotype.search.ingest.attachments import with_attached
 
     opened = Index.open(index)
-    known = {document.name for document in opened.documents()}
-    for document in documents:
-        if document not in known:
-            raise UserError(f"{index} has no document {document!r}; it has {', '.join(sorted(known)[:5]) or 'none'}.")
-    for document in documents:
+    ledger = Ledger(index)
+    named = documents_named(index, documents, [document.name for document in opened.documents()])
+    named = with_attached(named, ledger.read())
+    for document in named:
         print(f"{document}: {opened.delete(document):,} pages deleted.")
-    Ledger(index).update(dict.fromkeys(documents))
+    ledger.update(dict.fromkeys(named))
 
 
 def push(

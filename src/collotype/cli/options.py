@@ -1,9 +1,13 @@
 """Options that several commands share."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from collotype.runtime.errors import UserError
+from collotype.runtime.texts import nfc
 
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A built-in recipe's name, a file, or a run directory.")
@@ -57,3 +61,35 @@ IndexPlace = Annotated[
     str, typer.Argument(metavar="INDEX", help="An index's folder, or qdrant://HOST:PORT/COLLECTION.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON and nothing else.")]
+PasswordFile = Annotated[
+    Path | None, typer.Option("--password-file", metavar="FILE", help="Passwords to try on encrypted PDFs, one a line.")
+]
+
+
+def read_passwords(file: Path | None) -> tuple[str, ...]:
+    """
+    Raises:
+        UserError: the file cannot be read.
+    """
+    if file is None:
+        return ()
+    try:
+        lines = file.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"--password-file {file} cannot be read ({error}); give a text file, a password a line."
+        ) from error
+    return tuple(dict.fromkeys(line for line in lines if line))
+
+
+def documents_named(index: object, given: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Documents by names whose accents may be written otherwise.
+
+    Raises:
+        UserError: there is no such document.
+    """
+    by_name = {nfc(name): name for name in known}
+    for name in given:
+        if nfc(name) not in by_name:
+            raise UserError(f"{index} has no document {name!r}; it has {', '.join(sorted(by_name)[:5]) or 'none'}.")
+    return [by_name[nfc(name)] for name in given]

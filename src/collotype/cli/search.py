@@ -1,13 +1,15 @@
 """`collotype search`."""
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 import typer
 
-from collotype.cli.options import IndexPlace, Json
+from collotype.cli.options import IndexPlace, Json, PasswordFile, documents_named, read_passwords
 from collotype.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,20 +30,19 @@ def search(
         Path | None, typer.Option("--heatmap", metavar="FILE", help="A picture of the best page, its places lit.")
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say how the pages were found.")] = False,
+    password_file: PasswordFile = None,
     as_json: Json = False,
 ) -> None:
     """The pages that answer a query best, and where on the page each of its words was found."""
+    from collotype.search.ingest import Settings
     from collotype.search.ingest.drawing import Drawer
     from collotype.search.library import open_library
 
     if not query.strip():
         raise UserError("The query is empty; give it at least one word.")
-    drawer = Drawer()
+    drawer = Drawer(Settings(passwords=read_passwords(password_file)))
     library = open_library(index, drawer.draw)
-    known = {document.name for document in library.documents()}
-    for document in documents:
-        if document not in known:
-            raise UserError(f"{index} has no document {document!r}; it has {', '.join(sorted(known)[:5]) or 'none'}.")
+    documents = documents_named(index, documents, [document.name for document in library.documents()])
     hits, how = library.index.explained(library.encoded(query), top_k, documents=documents or None)
     if heatmap and hits:
         draw(library, hits[0], query, heatmap)
@@ -77,13 +78,14 @@ def draw(library: "IndexLibrary", hit: "Hit", query: str, file: Path) -> None:
 def link(library: "IndexLibrary", hit: "Hit") -> str:
     """The page in its file, as browsers and PDF viewers open it; by its document's name where the file is gone."""
     try:
-        return f"{library.file(hit.document)}#page={hit.page}"
+        return f"{quote(os.fsencode(library.file(hit.document)))}#page={hit.page}"
     except UserError:
         return hit.link
 
 
 def as_dict(library: "IndexLibrary", hit: "Hit") -> dict[str, object]:
-    return {**asdict(hit), "link": link(library, hit)}
+    known = {"label": hit.label or None, "words_from": hit.words_from or None}
+    return {**asdict(hit), **known, "link": link(library, hit)}
 
 
 def show(library: "IndexLibrary", hits: "list[Hit]", query: str) -> None:
@@ -91,7 +93,7 @@ def show(library: "IndexLibrary", hits: "list[Hit]", query: str) -> None:
     if not hits:
         print("no page was found")
     for place, hit in enumerate(hits, start=1):
-        print(f"{place}. {hit.document}, page {hit.page} · {hit.score:.2f}")
+        print(f"{place}. {hit.document}, page {hit.page_named} · {hit.score:.2f}")
         if hit.text:
             print(f"   {hit.text}")
         print(f"   {link(library, hit)}")

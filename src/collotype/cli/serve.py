@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from collotype.cli.options import IndexPlace
+from collotype.cli.options import IndexPlace, PasswordFile, read_passwords
 from collotype.runtime.errors import UserError
 
 
@@ -25,11 +25,13 @@ def serve(
         list[str], typer.Option(metavar="NAME", help="A name that clients know this server by; repeatable.")
     ] = [],  # noqa: B006
     rate: Annotated[float, typer.Option(min=0.1, help="Requests a second that one client may make.")] = 100.0,
+    password_file: PasswordFile = None,
     upload_mib: Annotated[int, typer.Option(min=1, help="How large an uploaded file may be.")] = 200,
 ) -> None:
     """Search in the browser and over HTTP; documents dropped on the page are indexed."""
     needs_server()
     from collotype.search.addresses import is_address
+    from collotype.search.ingest import Settings as ForWorkers
     from collotype.search.ingest.drawing import Drawer
     from collotype.search.library import open_library
     from collotype.search.server.app import create_app
@@ -51,9 +53,11 @@ def serve(
         burst=max(1, round(3 * rate)),
         upload_bytes=upload_mib * MIB,
     )
+    passwords = read_passwords(password_file)
+    draw = Drawer(ForWorkers(passwords=passwords)).draw
     with listen(host, port) as listening:
         folder = None if is_address(index) else Path(index)
-        app = create_app(open_library(index, Drawer().draw), folder, settings)
+        app = create_app(open_library(index, draw, passwords), folder, settings)
         run(app, listening, lambda address: typer.echo(f"{index} is searched at {address} (Ctrl-C stops)"))
 
 

@@ -99,7 +99,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    # names of files that are not UTF-8 have halves of characters, which stay as JSON writes them
+    write_text(path, text.encode(errors="backslashreplace").decode())
 
 
 def remove(path: Path) -> None:

@@ -17,14 +17,14 @@ HIDDEN = 2
 """The flag of an annotation."""
 
 
-def without_hidden_layers(path: Path) -> bytes | None:
+def without_hidden_layers(path: Path, password: str = "") -> bytes | None:
     """The file without the text of layers that are switched off; None where nothing is, or nothing can be done."""
     if not _may_have_layers(path):
         return None
     import pikepdf
 
     try:
-        with pikepdf.open(path) as document:
+        with pikepdf.open(path, password=password) as document:
             layers = Layers(document)
             if not layers.off:
                 return None

@@ -1,26 +1,54 @@
-"""Text off pictures: rapidocr with the models that come in its package."""
+"""Text off pictures: rapidocr with the models that come in its package.
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+Lines are looked for in tiles of a smaller picture, read in the picture itself, and put in the order of the direction
+that most of them run in, so that a large drawing and a page scanned sideways are read as any other.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from collotype.runtime.boxes import core, covered, in_place_of
 from collotype.runtime.errors import UserError
+from collotype.runtime.ocr_lines import directed, joined, reading_order, tiles
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from collotype.runtime.pdf import Box
 
+DPI, LONGEST_PX, SHORTEST_PX = 100, 1024, 2000
+"""Lines are looked for at this resolution, and no smaller than this; where the resolution is not known, in the picture
+as it is, its shorter side no longer than this."""
+FAINT = 24
+"""A tile whose numbers differ by no more shows nothing."""
+BATCH = 24
+"""Lines read between two looks at the clock."""
+SURE_ENOUGH, SAME = 0.5, 0.5
+"""Of a line's words; the part of a word or line that words which are known must cover for it to be one of them."""
+
+
+@dataclass(frozen=True)
+class Line:
+    text: str
+    words: "list[tuple[str, Box]]"
+
 
 class Ocr:
     """Made at once, its models are read with the first picture.
+
+    Args:
+        threads: as many as there are cores if it is 0.
 
     Raises:
         UserError: it is not installed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = 0) -> None:
         try:
             import rapidocr  # isort: skip
             import onnxruntime
@@ -32,35 +60,123 @@ class Ocr:
         from importlib.metadata import version
 
         self.version = f"rapidocr {version('rapidocr')}, onnxruntime {onnxruntime.__version__}"
-        self._make, self._engine = rapidocr.RapidOCR, None
+        self._make, self._threads, self._made = rapidocr.RapidOCR, threads or -1, None
 
-    def _found(self, image: "Image.Image", **options: bool) -> object:
-        if self._engine is None:
+    @property
+    def _engine(self) -> Any:
+        if self._made is None:
             # its default writes a line for every picture
-            self._engine = self._make(params={"Global.log_level": "error"})
-        return self._engine(np.asarray(image.convert("RGB"))[:, :, ::-1], **options)
+            threads = {"EngineConfig.onnxruntime.intra_op_num_threads": self._threads}
+            self._made = self._make(params={"Global.log_level": "error", "Global.return_word_box": True, **threads})
+        return self._made
 
     def read(self, image: "Image.Image") -> str:
-        """The lines on a picture, top to bottom as they were found."""
-        return "\n".join(self._found(image).txts or ())
+        """The lines on a picture, in reading order."""
+        return "\n".join(line.text for line in self.lines(image))
 
-    def words(self, image: "Image.Image") -> "list[tuple[str, Box]]":
-        """What stands between spaces, with its box as parts of the picture's width and height."""
-        found = self._found(image, return_word_box=True)
-        if not found.txts:
-            # its word results then are one of nothing
-            return []
-        return [
-            (word, _around(corners, image.size))
-            for line, pieces in zip(found.txts, found.word_results, strict=True)
-            for word, corners in _joined(line, pieces)
-        ]
+    def words(
+        self, image: "Image.Image", dpi: float = 0, known: "Sequence[Box]" = (), until: float = math.inf
+    ) -> "list[tuple[str, Box]]":
+        """What stands between spaces, with its box as parts of the picture's width and height.
+
+        Args:
+            dpi: the picture's resolution, if it is known.
+            known: boxes of words that need not be read.
+            until: when to stop, by `time.monotonic`, with what is read by then.
+        """
+        words = [word for line in self.lines(image, dpi, known, until) for word in line.words]
+        boxes = np.array([box for _, box in words]).reshape(-1, 4)
+        there = (covered(core(boxes), known) >= SAME) | in_place_of(boxes, known)
+        return [word for word, known_too in zip(words, there, strict=True) if not known_too]
+
+    def lines(
+        self, image: "Image.Image", dpi: float = 0, known: "Sequence[Box]" = (), until: float = math.inf
+    ) -> list[Line]:
+        """As `words`, by lines; a line that is only in part known is read whole."""
+        pixels = np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
+        quads = self._detected(pixels, detection_scale(image.size, dpi), until)
+        sides = np.concatenate([quads.min(axis=1), quads.max(axis=1)], axis=1) / np.tile(image.size, 2)
+        quads = directed(quads[covered(core(sides), known) < SAME], lambda quads: self._upside_down(pixels, quads))
+        found: dict[int, Line] = {}
+        # those of a size together, which costs the least padding
+        order = np.argsort([wide / max(high, 1) for wide, high in map(extent, quads)])
+        for start in range(0, len(quads), BATCH):
+            if time.monotonic() > until:
+                break
+            rows = order[start : start + BATCH].tolist()
+            found |= {row: line for row, line in self._read(pixels, quads, rows) if line}
+        return [found[row] for row in reading_order(quads) if row in found]
+
+    def _detected(self, pixels: np.ndarray, scale: float, until: float) -> np.ndarray:
+        """The corners of lines, float32 [n, 4, 2], from the top left one clockwise."""
+        import cv2
+
+        shown = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else pixels
+        found = []
+        for left, top, tile in tiles(shown):
+            if time.monotonic() > until:
+                break
+            if np.ptp(tile) <= FAINT:
+                continue
+            boxes = self._engine(tile, use_det=True, use_cls=False, use_rec=False).boxes
+            if boxes is not None and len(boxes):
+                found.append(np.asarray(boxes, np.float32) + np.array([left, top], np.float32))
+        size = np.array(pixels.shape[1::-1], np.float32)
+        return joined(found) * (size / shown.shape[1::-1]).astype(np.float32)
+
+    def _upside_down(self, pixels: np.ndarray, quads: np.ndarray) -> np.ndarray:
+        """How surely each line is upside down, from 1 to -1."""
+        _, told = self._engine.cls_and_rotate([crop(pixels, quad) for quad in quads])
+        return np.array([score if "180" in label else -score for label, score in told.cls_res])
+
+    def _read(self, pixels: np.ndarray, quads: np.ndarray, rows: list[int]) -> Iterator[tuple[int, Line | None]]:
+        crops = [crop(pixels, quads[row]) for row in rows]
+        read = self._engine.recognize_txt(crops)
+        size = pixels.shape[1::-1]
+        for row, cut, text, score, pieces in zip(rows, crops, read.txts, read.scores, read.word_results, strict=True):
+            sure = text.strip() and score >= SURE_ENOUGH
+            yield row, Line(text, list(self._placed(cut, quads[row], text, pieces, size))) if sure else None
+
+    def _placed(
+        self, cut: np.ndarray, quad: np.ndarray, text: str, pieces: Any, size: tuple[int, int]
+    ) -> "Iterator[tuple[str, Box]]":
+        from rapidocr.ch_ppocr_rec import TextRecOutput
+
+        one = TextRecOutput(txts=(text,), word_results=(pieces,))
+        placed = self._engine.cal_rec_boxes([cut], quad[None].copy(), one).word_results[0]
+        for word, corners in _joined(text, [(part, box) for part, _, box in placed if box is not None]):
+            yield word, _around(corners, size)
 
 
-def _joined(line: str, pieces: tuple[tuple[str, float, list[list[float]]], ...]) -> Iterator[tuple[str, np.ndarray]]:
+def detection_scale(size: tuple[int, int], dpi: float) -> float:
+    """What a picture is made smaller by, before lines are looked for."""
+    if dpi:
+        return min(1.0, max(DPI / dpi, LONGEST_PX / max(size)))
+    return min(1.0, SHORTEST_PX / min(size))
+
+
+def extent(quad: np.ndarray) -> tuple[float, float]:
+    """A line's length and height."""
+    return float(np.linalg.norm(quad[1] - quad[0])), float(np.linalg.norm(quad[3] - quad[0]))
+
+
+def crop(pixels: np.ndarray, quad: np.ndarray) -> np.ndarray:
+    """The line alone, in the direction of its first edge."""
+    import cv2
+
+    wide, high = (max(1, round(side)) for side in extent(quad))
+    # warped from its own surroundings: the library takes no picture longer than 32,767
+    low = np.maximum(np.floor(quad.min(axis=0)).astype(int) - 2, 0)
+    around = pixels[low[1] : math.ceil(quad[:, 1].max()) + 3, low[0] : math.ceil(quad[:, 0].max()) + 3]
+    flat = np.array([[0, 0], [wide, 0], [wide, high], [0, high]], np.float32)
+    turn = cv2.getPerspectiveTransform((quad - low).astype(np.float32), flat)
+    return cv2.warpPerspective(around, turn, (wide, high), borderMode=cv2.BORDER_REPLICATE, flags=cv2.INTER_CUBIC)
+
+
+def _joined(line: str, pieces: Sequence[tuple[str, list[list[float]]]]) -> Iterator[tuple[str, np.ndarray]]:
     """A line's words, and the corners of the pieces they were read in: what has no space within (Japanese) comes in
     characters."""
-    left = [(text, corners) for text, _, corners in pieces]
+    left = list(pieces)
     words = line.split()
     if "".join(words) != "".join(text for text, _ in left).replace(" ", ""):
         words = [text for text, _ in left]

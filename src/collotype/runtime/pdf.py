@@ -5,7 +5,7 @@ import ctypes
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -43,6 +43,9 @@ class PdfError(UserError):
         self.cause = cause
 
 
+passwords: list[str] = []
+"""Tried in turn on every PDF that has one, for as long as the process runs."""
+
 _one_at_a_time = threading.RLock()
 """PDFium may be called by one thread of a process at a time."""
 
@@ -67,7 +70,7 @@ def _document(path: Path, process: int, written: tuple[int, int] | None) -> "Pdf
     `written` because a file may be replaced."""
     pdfium = _pdfium()
     try:
-        document = pdfium.PdfDocument(without_hidden_layers(path) or path)
+        document = _unlocked(path)
         document.init_forms()
         if len(document):
             return document
@@ -77,9 +80,21 @@ def _document(path: Path, process: int, written: tuple[int, int] | None) -> "Pdf
         # the library's reason is that of the last file for which it had one
         if b"/Encrypt" in path.read_bytes():
             raise PdfError(
-                ENCRYPTED, f"{path} is encrypted; save it without its password (`qpdf --decrypt`), or leave it out."
+                ENCRYPTED, f"{path} is encrypted; give its password with --password-file, or leave it out."
             ) from error
     raise PdfError(DAMAGED, f"{path} is no whole PDF with pages; replace it or leave it out.")
+
+
+def _unlocked(path: Path) -> "PdfDocument":
+    """Opened without a password, or with the first that fits."""
+    pdfium = _pdfium()
+    try:
+        return pdfium.PdfDocument(without_hidden_layers(path) or path)
+    except pdfium.PdfiumError:
+        for password in passwords:
+            with suppress(pdfium.PdfiumError):
+                return pdfium.PdfDocument(without_hidden_layers(path, password) or path, password=password)
+        raise
 
 
 def _written(path: Path) -> tuple[int, int] | None:

@@ -15,9 +15,11 @@ MAX_PIXELS = 2**28
 """A picture with more (a 40 MB file can hold them) is refused before it is decoded."""
 ORIENTATION = 0x0112
 """EXIF's tag of how a camera was held."""
+SUBFILE, SMALLER, MASK = 254, 1, 4
+"""TIFF's tag of what a frame is, and two of its bits."""
 CAMERAS = ("JPEG", "MPO")
 """Formats that say so in their header; another's would have to be read whole."""
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError)
 """What Pillow raises on damaged files."""
 TOO_LARGE, UNDECODABLE = "too many pixels", "picture cannot be decoded"
 
@@ -93,14 +95,43 @@ def opened(content: bytes | Path, origin: str) -> Image.Image:
     return image
 
 
-def decode(content: bytes | Path, origin: str) -> Image.Image:
+def page_frames(path: Path) -> list[int]:
+    """Which frames of a picture file are pages: a TIFF's, without its previews and masks; of what else has several, an
+    animation, the first.
+
+    Raises:
+        UserError: it is no picture, or has more than MAX_PIXELS.
+    """
+    image = opened(path, str(path))
+    if image.format != "TIFF":
+        return [0]
+    try:
+        frames = range(image.n_frames)
+        return [frame for frame in frames if not _of_another(image, frame)] or [0]
+    except UNREADABLE as error:
+        raise UserError(f"{path}: its pages cannot be found ({error}); replace it or leave it out.") from error
+
+
+def _of_another(image: Image.Image, frame: int) -> bool:
+    """Is it a smaller picture, or a mask, of another frame?"""
+    image.seek(frame)
+    return bool(int(image.tag_v2.get(SUBFILE, 0)) & (SMALLER | MASK))
+
+
+def decode(content: bytes | Path, origin: str, frame: int = 0) -> Image.Image:
     """The whole picture, upright as its EXIF data say (as `datasets` does it).
+
+    Args:
+        frame: of a picture that has several.
 
     Raises:
         UserError: it cannot be decoded, or has more than MAX_PIXELS.
     """
     image = opened(content, origin)
     try:
+        if frame:
+            image.seek(frame)
+            require_size(image, origin)
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
     except UNREADABLE as error:

@@ -1,11 +1,23 @@
-"""Many texts in little memory."""
+"""Texts that are compared, and many in little memory."""
 
+import re
+import unicodedata
 from array import array
 from collections.abc import Iterable
 from hashlib import sha256
 from itertools import pairwise
 
 import numpy as np
+
+
+def nfc(text: str) -> str:
+    """As names are compared: macOS writes accents apart from their letters, others do not."""
+    return unicodedata.normalize("NFC", text)
+
+
+def sound(text: str) -> str:
+    """Text that any file and terminal takes: U+FFFD for halves of characters, which names have that are not UTF-8."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 class Texts:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from collotype.runtime.errors import UserError
+from collotype.runtime.texts import nfc
 from collotype.search.store import Catalogue, Version
 
 DOCUMENT = "document"
@@ -32,9 +33,10 @@ def allowed(version: Version, where: Mapping[str, Any] | None, documents: Sequen
         else:
             wanted[name] = several(value)
     if documents is not None:
-        mask &= by_name(catalogue, lambda name, kept=frozenset(documents): name in kept)
+        kept = {nfc(name) for name in documents}
+        mask &= by_name(catalogue, lambda name: nfc(name) in kept)
     if patterns:
-        mask &= by_name(catalogue, lambda name: any(fnmatchcase(name, pattern) for pattern in patterns))
+        mask &= by_name(catalogue, lambda name: matches(name, patterns))
     if wanted and mask.any():
         mask &= by_metadata(version, wanted)
     return mask
@@ -43,6 +45,11 @@ def allowed(version: Version, where: Mapping[str, Any] | None, documents: Sequen
 def by_name(catalogue: Catalogue, keep: Any) -> np.ndarray:
     kept = np.array([keep(name) for name in catalogue.names], bool)
     return kept[catalogue.documents] if len(kept) else np.zeros(len(catalogue), bool)
+
+
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Is a document's name of one of the patterns, however its accents are written?"""
+    return any(fnmatchcase(nfc(name), nfc(pattern)) for pattern in patterns)
 
 
 def by_metadata(version: Version, wanted: Mapping[str, Sequence[Any]]) -> np.ndarray:

@@ -89,7 +89,7 @@ def read_vectors(version: Version, places: np.ndarray) -> list[Stored]:
 
 
 def read_details(version: Version, places: np.ndarray) -> list[Details]:
-    light = ["document", "page", "digest", "width", "height", "metadata", "words"]
+    light = ["document", "page", "digest", "width", "height", "metadata", "label", "words_from", "words"]
     rows = version.take(places, [*light, "word_boxes", "boxes"])
     (boxes, starts), (word_boxes, words) = (from_lists(rows[name]) for name in ("boxes", "word_boxes"))
     found = []
@@ -101,6 +101,8 @@ def read_details(version: Version, places: np.ndarray) -> list[Details]:
             digest=row["digest"],
             size=(row["width"], row["height"]),
             metadata=json.loads(row["metadata"]),
+            label=row["label"] or "",
+            words_from=row["words_from"] or "",
             words=tuple(Word(text, tuple(box)) for text, box in zip(row["words"], there, strict=True)),
         )
         found.append((facts, unpack_boxes(boxes[starts[place] : starts[place + 1]])))

@@ -310,7 +310,8 @@ def hit(query: EncodedQuery, page: StoredPage, score: float) -> Hit:
     found = places(query, page.encoded.vectors, page.encoded.boxes)
     boxes = np.array([word.box for word in page.words], np.float32).reshape(-1, 4)
     text = text_around(found, [word.text for word in page.words], boxes)
-    return Hit(document=page.document, page=page.number, score=score, places=found, text=text, metadata=page.metadata)
+    about = {"label": page.label, "words_from": page.words_from, "metadata": page.metadata}
+    return Hit(document=page.document, page=page.number, score=score, places=found, text=text, **about)
 
 
 @one_thread()

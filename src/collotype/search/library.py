@@ -141,6 +141,7 @@ class EmbeddedLibrary(IndexLibrary):
 
         super().__init__(index, encoder, draw)
         self.ledger = Ledger(index.folder)
+        self.passwords: Sequence[str] = ()
 
     @classmethod
     def open(cls, folder: Path, draw: Draw) -> "EmbeddedLibrary":
@@ -177,15 +178,25 @@ class EmbeddedLibrary(IndexLibrary):
         from collotype.search.ingest import ingest
 
         report = ingest(
-            [file], self.index, self.model, names=[name], prune=False, told=lambda _, done, total: told(done, total)
+            [file],
+            self.index,
+            self.model,
+            names=[name],
+            prune=False,
+            told=lambda _, done, total: told(done, total),
+            passwords=self.passwords,
         )
         if not report.documents:
             raise UserError(f"{name} was not indexed: {report.skipped[0].detail}")
         return report.added
 
     def delete(self, document: str) -> None:
-        self.index.delete(document)
-        self.ledger.update({document: None})
+        from collotype.search.ingest.attachments import with_attached
+
+        documents = with_attached([document], self.ledger.read())
+        for one in documents:
+            self.index.delete(one)
+        self.ledger.update(dict.fromkeys(documents))
 
 
 class QdrantLibrary(IndexLibrary):
@@ -235,10 +246,17 @@ class QdrantLibrary(IndexLibrary):
         raise UserError(f"{self.index.place} is only searched; delete {document} from the index it was pushed from.")
 
 
-def open_library(place: str, draw: Draw) -> EmbeddedLibrary | QdrantLibrary:
+def open_library(place: str, draw: Draw, passwords: Sequence[str] = ()) -> EmbeddedLibrary | QdrantLibrary:
     """An index by its folder, or by its address on Qdrant.
+
+    Args:
+        passwords: to be tried on PDFs that are added.
 
     Raises:
         UserError: as the libraries' `open`.
     """
-    return QdrantLibrary.open(place, draw) if is_address(place) else EmbeddedLibrary.open(Path(place), draw)
+    if is_address(place):
+        return QdrantLibrary.open(place, draw)
+    library = EmbeddedLibrary.open(Path(place), draw)
+    library.passwords = passwords
+    return library

@@ -6,12 +6,15 @@ Boxes are (left, top, right, bottom) as parts of the page's width and height, fr
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
 Box = tuple[float, float, float, float]
+WordsFrom = Literal["text layer", "ocr", "both", ""]
+"""Where a page's words come from; nothing where it has none, or the index is older than this."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,10 @@ class PageFacts:
     size: tuple[int, int]
     """Of its picture, in pixels."""
     words: Sequence[Word] = ()
-    """Of the text layer, in reading order; a scan has none."""
+    """In reading order: those of the text layer, then those of OCR."""
+    words_from: WordsFrom = ""
+    label: str = ""
+    """What the document itself calls the page ("iv", "A-3"), if that is not its number."""
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -108,7 +114,16 @@ class Hit:
     text: str
     """What stands around the best place, if the page has text."""
     metadata: dict[str, Any]
+    label: str = ""
+    """As in PageFacts."""
+    words_from: WordsFrom = ""
+    """As in PageFacts."""
 
     @property
     def link(self) -> str:
-        return f"{self.document}#page={self.page}"
+        return f"{quote(self.document)}#page={self.page}"
+
+    @property
+    def page_named(self) -> str:
+        """The page's number, and its own label if it has one: "7 (iv)"."""
+        return f"{self.page} ({self.label})" if self.label else str(self.page)

@@ -6,7 +6,7 @@ import numpy as np
 
 from collotype.search.pages import EncodedQuery, Place
 
-WORDS_AROUND = 12
+WORDS_AROUND = 15
 """Words of a hit's text before and after the best place."""
 
 

@@ -8,19 +8,20 @@ centroids names candidates, the exact MaxSim of `pages` decides.
 import base64
 import os
 import re
+import unicodedata
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from collotype.runtime.errors import UserError
+from collotype.runtime.texts import sound
 from collotype.search.about import FORMAT, About
 from collotype.search.addresses import parse
-from collotype.search.filters import DOCUMENT, check, several
+from collotype.search.filters import DOCUMENT, check, matches, several
 from collotype.search.index import Document, Index, StoredPage, hit, stored_pages
 from collotype.search.ingest.sources import Ledger
 from collotype.search.packing import pack_boxes, unpack_boxes
@@ -189,10 +190,13 @@ def point(identity: str, key: int, page: StoredPage, file: str | None) -> "model
         "digest": page.digest,
         "size": list(page.size),
         "metadata": page.metadata,
+        "label": page.label,
+        "words_from": page.words_from,
         "words": [word.text for word in page.words],
         "word_boxes": packed(np.array([word.box for word in page.words], np.float32).reshape(-1, 4)),
         "boxes": packed(page.encoded.boxes),
-        "file": file,
+        # a name that is not UTF-8 cannot be sent
+        "file": file if file and file == sound(file) else None,
     }
     return models.PointStruct(id=identity, vector=sent, payload=payload)
 
@@ -316,13 +320,14 @@ class QdrantIndex:
         for name, value in (where or {}).items():
             check(name, value)
             if name == DOCUMENT:
-                known = [one for one in self.listing() if any(fnmatchcase(one, pattern) for pattern in several(value))]
+                known = [one for one in self.listing() if matches(one, several(value))]
                 must.append(models.FieldCondition(key=DOCUMENT, match=models.MatchAny(any=known)))
             else:
                 alike = [condition(models, f"metadata.{name}", one) for one in several(value)]
                 must.append(models.Filter(should=[each for some in alike for each in some]))
         if documents is not None:
-            must.append(models.FieldCondition(key=DOCUMENT, match=models.MatchAny(any=list(documents))))
+            wanted = [unicodedata.normalize(form, name) for name in documents for form in ("NFC", "NFD")]
+            must.append(models.FieldCondition(key=DOCUMENT, match=models.MatchAny(any=[*documents, *wanted])))
         return models.Filter(must=must) if must else None
 
 
@@ -353,6 +358,8 @@ def as_stored(point: "models.Record | models.ScoredPoint") -> StoredPage:
         digest=payload["digest"],
         size=tuple(payload["size"]),
         metadata=payload["metadata"],
+        label=payload.get("label", ""),
+        words_from=payload.get("words_from", ""),
         words=tuple(Word(text, tuple(box)) for text, box in zip(payload["words"], boxes, strict=True)),
         encoded=EncodedPage(vectors, unpacked(payload["boxes"])),
     )

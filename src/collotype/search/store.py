@@ -31,6 +31,8 @@ TABLE, WRITING = "pages", ".writing"
 """The table, and the empty file that a writer holds."""
 ALL = 2**31 - 1
 """A limit that is none: without one, Lance gives ten rows."""
+NEWER = ("label", "words_from")
+"""Columns that an older table does not have before it is written to again."""
 LIGHT = ["key", "document", "page", "digest", "count"]
 OLD_VERSIONS_KEPT = timedelta(hours=1)
 """How long a reader may stay on a version that writers have left behind."""
@@ -51,6 +53,8 @@ def schema(dim: int, precision: Precision) -> pa.Schema:
             "width": pa.int32(),
             "height": pa.int32(),
             "metadata": pa.string(),
+            "label": pa.string(),
+            "words_from": pa.string(),
             "words": pa.list_(pa.string()),
             "word_boxes": pa.list_(pa.list_(pa.uint16(), 4)),
             "count": pa.int32(),
@@ -140,7 +144,13 @@ class Version:
         """Columns of the pages at these places of the catalogue, in their order."""
         keys = self.catalogue.keys[places]
         row_ids = self.catalogue.rows[places].tolist()
-        found = self._table.take_row_ids(row_ids).select(["key", *columns]).to_arrow()
+        there = set(self._table.schema.names)
+        found = (
+            self._table.take_row_ids(row_ids).select(["key", *(name for name in columns if name in there)]).to_arrow()
+        )
+        for name in columns:
+            if name not in there:
+                found = found.append_column(name, pa.nulls(len(found), pa.string()))
         have = found["key"].to_numpy()
         if np.array_equal(have, keys):
             return found
@@ -171,7 +181,10 @@ class Store:
             ) from error
         have, want = self._head.schema, schema(dim, precision)
         if missing := [
-            name for name in want.names if name not in have.names or have.field(name).type != want.field(name).type
+            name
+            for name in want.names
+            if (name not in have.names and name not in NEWER)
+            or (name in have.names and have.field(name).type != want.field(name).type)
         ]:
             raise UserError(
                 f"The table in {folder} has no column {missing[0]} as this version of collotype writes it; "
@@ -207,6 +220,8 @@ class Store:
                 catalogue = self.snapshot().catalogue
                 old = catalogue.keys[gone(catalogue)]
             table = self._database.open_table(TABLE)
+            if missing := [name for name in NEWER if name not in table.schema.names]:
+                table.add_columns({name: "cast(NULL as string)" for name in missing})
             if pages:
                 merge = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
                 if len(old):
@@ -232,6 +247,8 @@ class Store:
             "width": [page.size[0] for page, _ in pages],
             "height": [page.size[1] for page, _ in pages],
             "metadata": [json.dumps(page.metadata, ensure_ascii=False, sort_keys=True) for page, _ in pages],
+            "label": [page.label or None for page, _ in pages],
+            "words_from": [page.words_from or None for page, _ in pages],
             # text layers have halves of characters, which no table takes
             "words": [[word.text.encode(errors="replace").decode() for word in each] for each in words],
             "word_boxes": lists(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from collotype.runtime.errors import UserError
-from collotype.search.ingest.limits import Limits
+from collotype.search.ingest.limits import Settings
 from collotype.search.ingest.process import GONE, WorkerProcess
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Drawer:
     """One process, started with the first picture; threads take turns."""
 
-    def __init__(self, limits: Limits = Limits()):  # noqa: B008 - frozen
-        self.limits, self.turn = limits, threading.Lock()
+    def __init__(self, settings: Settings = Settings()):  # noqa: B008 - frozen
+        self.settings, self.turn = settings, threading.Lock()
         self.worker: WorkerProcess | None = None
 
     def draw(self, path: Path, page: int, longest_px: int) -> "Image.Image":
@@ -29,7 +29,7 @@ class Drawer:
 
         with self.turn:
             if self.worker is None:
-                self.worker = WorkerProcess(self.limits)
+                self.worker = WorkerProcess(self.settings)
                 self.worker.wait_until_ready()
             try:
                 self.worker.tell(file=str(path), draw=page, longest_px=longest_px)

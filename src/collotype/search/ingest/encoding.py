@@ -11,11 +11,9 @@ from collotype.search.pages import EncodedPage, Encoder, Page, Word
 if TYPE_CHECKING:
     from PIL import Image
 
-    from collotype.runtime.ocr import Ocr
-
 BATCH = 16
 """Pages encoded together."""
-UNFIT, NO_TEXT = "the model cannot take it", "no text"
+UNFIT = "the model cannot take it"
 
 
 @dataclass(frozen=True)
@@ -37,44 +35,25 @@ class Encoded:
     encoded: EncodedPage
 
 
+def as_page(read: PageRead) -> Page:
+    """The page as an encoder takes it."""
+    return Page(
+        document=read.document,
+        number=read.number,
+        digest=read.digest,
+        size=read.size,
+        picture=Pixels(read.size, read.pixels),
+        words=[Word(*word) for word in read.words],
+        words_from=read.words_from,
+        label=read.label,
+    )
+
+
 class Encoding:
-    """An encoder, and OCR where it needs words that a page has not."""
+    """An encoder, which may refuse a page."""
 
     def __init__(self, encoder: Encoder):
         self.encoder = encoder
-        self.ocr: Ocr | None = None
-
-    def page(self, read: PageRead) -> Page | Lost:
-        """The page as the encoder takes it; its picture is read off if there is no text."""
-        picture = Pixels(read.size, read.pixels)
-        words = [Word(*word) for word in read.words]
-        if not words and self.encoder.looks_at == "words":
-            try:
-                words = self.read_off(picture())
-            except UserError as error:
-                return Lost(read.document, read.number, NO_TEXT, str(error))
-        return Page(
-            document=read.document,
-            number=read.number,
-            digest=read.digest,
-            size=read.size,
-            picture=picture,
-            words=words,
-        )
-
-    def read_off(self, picture: "Image.Image") -> list[Word]:
-        """The words on a picture; none on one that has a single colour, which OCR need not look for.
-
-        Raises:
-            UserError: OCR is not installed.
-        """
-        if all(low == high for low, high in picture.getextrema()):
-            return []
-        if self.ocr is None:
-            from collotype.runtime.ocr import Ocr
-
-            self.ocr = Ocr()
-        return [Word(*word) for word in self.ocr.words(picture)]
 
     def encode(self, pages: Sequence[Page]) -> list[Encoded | Lost]:
         """Each page, in their order; one that the encoder refuses costs no other."""

@@ -4,14 +4,15 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collotype.search.ingest.encoding import BATCH, Encoded, Encoding
-from collotype.search.ingest.limits import Limits
+from collotype.search.ingest.attachments import names_of, taken_out
+from collotype.search.ingest.encoding import BATCH, Encoded, Encoding, as_page
+from collotype.search.ingest.limits import Limits, Settings
 from collotype.search.ingest.reading import Closed, Event, Lost, Opened, PageRead, Unchanged, read_all
-from collotype.search.ingest.sources import Entry, Ledger, Source, find_files, gone, named
+from collotype.search.ingest.sources import READING, Entry, Ledger, Source, find_files, gone, named
 from collotype.search.pages import EncodedPage, Encoder, Page
 
 if TYPE_CHECKING:
@@ -37,7 +38,15 @@ class Report:
     """Pages that the index had."""
     removed: int = 0
     """Pages that are gone: of deleted files, and of documents that became shorter."""
+    without_words: int = 0
+    """Of those that were added, where the model looks at words."""
+    read_by_ocr: int = 0
+    """Of those that were added: some or all of their words."""
     skipped: list[Lost] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
+    """How many files in the folders are none that can be indexed, by their ending."""
+    attachments: dict[str, list[str]] = field(default_factory=dict)
+    """Names of the files attached to documents, by document, that are not indexed."""
 
     def causes(self) -> dict[str, int]:
         """How often what was skipped was for what, the most common first."""
@@ -55,6 +64,8 @@ def ingest(
     workers: int | None = None,
     ray: "OnRay | None" = None,
     told: Told = lambda what, done, total: None,
+    passwords: Sequence[str] = (),
+    attachments: bool = False,
 ) -> Report:
     """Brings the index up to what lies in the sources; stopped at any moment, the next call goes on.
 
@@ -64,33 +75,47 @@ def ingest(
         prune: delete documents whose file lay in one of the folders and is gone.
         workers: processes that read files; one less than there are cores, if nothing else is said.
         ray: reads and encodes in place of this process, which then only writes.
+        passwords: to be tried on PDFs that have one.
+        attachments: index the files attached to PDFs, as documents of their own.
 
     Raises:
         UserError: a source is not there, or has nothing that could be indexed; the index is another encoder's.
     """
     index.about.belongs_to(encoder, index.folder)
-    files = find_files(sources)
+    found = find_files(sources)
     ledger = Ledger(index.folder)
     known = ledger.read()
-    if names is None:
-        documents = named(files, known)
-    else:
-        documents = dict(zip(names, files, strict=True))
-    work = Ingestion(index, encoder, ledger, known, documents, told)
-    complete = work.complete()
-    if ray:
-        events = ray.events(index, encoder, documents, complete, limits)
-    else:
-        workers = workers or max(1, (os.cpu_count() or 2) - 1)
-        events = read_all(documents, complete, encoder.looks_at, limits, workers)
-    try:
-        for event in events:
-            work.take(event)
-        work.commit()
-    finally:
-        events.close()
+    documents = named(found.files, known) if names is None else dict(zip(names, found.files, strict=True))
+    workers = workers or max(1, (os.cpu_count() or 2) - 1)
+    settings = Settings(
+        limits=limits,
+        looks_at=encoder.looks_at,
+        passwords=tuple(passwords),
+        threads=1 if ray else max(1, (os.cpu_count() or 1) // workers),
+    )
+    work = Ingestion(index, encoder, ledger, known, told, Report(left_out=found.left_out))
+
+    def read(documents: dict[str, Source], attached_to: dict[str, str]) -> None:
+        complete = work.begin(documents, attached_to)
+        if ray:
+            events = ray.events(index, encoder, documents, complete, settings)
+        else:
+            events = read_all(documents, complete, index.pages_of, settings, workers)
+        try:
+            for event in events:
+                work.take(event)
+            work.commit()
+        finally:
+            events.close()
+
+    read(documents, {})
     if prune:
         work.delete(gone(sources, known, documents))
+    parents = work.with_attachments(attachments)
+    files, attached_to = taken_out(parents, index.folder, settings, work.lose)
+    if files:
+        read(files, attached_to)
+    work.delete(names_of(ledger.read(), gone_from=parents, now=files))
     return work.report
 
 
@@ -108,13 +133,14 @@ class Reading:
     """Has it pages that were skipped? Then it is read again the next time, when OCR may be there, or more memory."""
     digest: str | None = None
     """Of its file, when all of it was read."""
+    attached: list[str] = field(default_factory=list)
+    """Names of the files attached to it."""
 
 
 class Ingestion:
     """
     Args:
         known: the ledger's entries.
-        documents: the files by name.
     """
 
     def __init__(
@@ -123,26 +149,33 @@ class Ingestion:
         encoder: Encoder,
         ledger: Ledger,
         known: dict[str, Entry],
-        documents: dict[str, Source],
         told: Told,
+        report: Report,
     ):
         self.index, self.encoding, self.ledger = index, Encoding(encoder), ledger
-        self.known, self.documents, self.told = known, documents, told
-        self.report, self.reading = Report(), dict[str, Reading]()
+        self.known, self.told, self.report = known, told, report
+        self.documents, self.attached_to = dict[str, Source](), dict[str, str]()
+        self.reading = dict[str, Reading]()
         self.to_encode: list[Page] = []
         self.to_write: list[tuple[Page, EncodedPage]] = []
         self.written_at = time.monotonic()
         self.done = self.read = self.seen = 0
 
-    def complete(self) -> dict[str, Entry]:
-        """Those entries whose pages the index has all."""
+    def begin(self, documents: dict[str, Source], attached_to: dict[str, str]) -> dict[str, Entry]:
+        """Makes ready for these files by name; those entries whose pages the index has all.
+
+        Args:
+            attached_to: which other document a document is attached to.
+        """
+        self.documents |= documents
+        self.attached_to |= attached_to
         have = {document.name: document.pages for document in self.index.documents()}
         return {name: entry for name, entry in self.known.items() if have.get(name, 0) == entry.pages}
 
     def take(self, event: Event | Encoded) -> None:
         match event:
             case Opened():
-                self.reading[event.document] = Reading(self.index.pages_of(event.document))
+                self.reading[event.document] = Reading(self.index.pages_of(event.document), attached=event.attached)
                 self.seen += event.pages
             case PageRead():
                 self.page(event)
@@ -168,15 +201,8 @@ class Ingestion:
     def page(self, read: PageRead) -> None:
         reading = self.reading[read.document]
         reading.numbers.add(read.number)
-        if reading.before.get(read.number) == read.digest:
-            self.unchanged()
-            return
-        page = self.encoding.page(read)
-        if isinstance(page, Lost):
-            self.lose(page)
-            return
         reading.waiting += 1
-        self.to_encode.append(page)
+        self.to_encode.append(as_page(read))
 
     def unchanged(self) -> None:
         self.report.unchanged += 1
@@ -190,7 +216,7 @@ class Ingestion:
             self.seen += entry.pages
             self.step(entry.pages)
             if entry.file != (path := str(self.documents[event.document].path)):
-                self.ledger.update({event.document: Entry(path, entry.digest, entry.pages)})
+                self.ledger.update({event.document: replace(entry, file=path)})
         elif event.digest and (reading := self.reading.get(event.document)):
             reading.digest = event.digest
             if not reading.waiting:
@@ -206,8 +232,18 @@ class Ingestion:
             self.report.removed += len(stale)
         self.report.documents += bool(reading.numbers)
         digest = "" if reading.lost else reading.digest
-        entry = Entry(str(self.documents[document].path), digest, len(reading.numbers))
-        self.ledger.update({document: entry})
+        self.ledger.update(
+            {
+                document: Entry(
+                    str(self.documents[document].path),
+                    digest,
+                    len(reading.numbers),
+                    READING,
+                    reading.attached,
+                    self.attached_to.get(document, ""),
+                )
+            }
+        )
         del self.reading[document]
 
     def encode(self) -> None:
@@ -221,22 +257,35 @@ class Ingestion:
                 self.step(1)
 
     def lose(self, lost: Lost) -> None:
-        if reading := self.reading.get(lost.document):
-            reading.numbers.discard(lost.page)
-            reading.lost = True
         self.report.skipped.append(lost)
-        self.step(1 if lost.page else 0)
+        if reading := self.reading.get(lost.document):
+            reading.lost = True
+            if not lost.kept:
+                reading.numbers.discard(lost.page)
+        self.step(1 if lost.page and not lost.kept else 0)
 
     def commit(self) -> None:
         self.encode()
         self.index.add(self.to_write)
         for page, _ in self.to_write:
             self.reading[page.document].waiting -= 1
+            self.report.read_by_ocr += page.words_from in ("ocr", "both")
+            self.report.without_words += not page.words and self.encoding.encoder.looks_at == "words"
         self.report.added += len(self.to_write)
         self.to_write, self.written_at = [], time.monotonic()
         for document, reading in list(self.reading.items()):
             if reading.digest and not reading.waiting:
                 self.finish(document, reading)
+
+    def with_attachments(self, wanted: bool) -> dict[str, Entry]:
+        """Entries of the documents just read whose attached files are to be indexed: of all, if it is wanted, else of
+        those whose are; the names of the others are reported."""
+        entries = self.ledger.read()
+        have = {entry.attached_to for entry in entries.values()}
+        with_some = {name: entries[name] for name in self.documents if name in entries and entries[name].attached}
+        parents = {name: entry for name, entry in with_some.items() if wanted or name in have}
+        self.report.attachments = {name: entry.attached for name, entry in with_some.items() if name not in parents}
+        return parents
 
     def delete(self, documents: Sequence[str]) -> None:
         for document in documents:

@@ -1,6 +1,7 @@
-"""What a file may cost before it is left out."""
+"""What a file may cost before it is left out, and what else a worker is told."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,12 +15,29 @@ class Limits:
     """Of a page's text layer; a dense page of a newspaper has 30,000."""
     page_s: float = 30.0
     """To read and draw a page, on the clock."""
+    ocr_s: float = 300.0
+    """To read a page's picture; what is read by then is kept."""
     memory_bytes: int = 2 * 2**30
     """That reading may take beside what a worker takes by itself."""
     lost_pages: int = 3
     """Of one document that a worker may die of, or run out of time at; then the rest of it is left."""
     aspect: int = 200
     """How many times as long as wide a page may be."""
+    attachments: int = 1000
+    """Of a document."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a worker is told once."""
+
+    limits: Limits = Limits()
+    looks_at: Literal["picture", "words"] = "words"
+    """"picture" sends every page's picture; the words of one without a text layer are read off for "words" alone."""
+    passwords: tuple[str, ...] = ()
+    """To be tried on every PDF that has one."""
+    threads: int = 1
+    """For OCR."""
 
 
 PAGE_PX = 1024

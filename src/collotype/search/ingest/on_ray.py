@@ -15,15 +15,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from collotype.runtime.errors import UserError
 from collotype.search.encoders import open_encoder
-from collotype.search.ingest.encoding import BATCH, Encoded, Encoding, Pixels
-from collotype.search.ingest.limits import Limits
+from collotype.search.ingest.encoding import BATCH, Encoded, Encoding, Pixels, as_page
+from collotype.search.ingest.limits import Limits, Settings
 from collotype.search.ingest.reading import Closed, Event, Lost, Opened, PageRead, Unchanged, read_all
 from collotype.search.ingest.sources import Entry, Source
 from collotype.search.pages import EncodedPage, Encoder, Page, Word
@@ -147,7 +147,7 @@ class OnRay:
         encoder: Encoder,
         files: Mapping[str, Source],
         known: Mapping[str, Entry],
-        limits: Limits,
+        settings: Settings,
     ) -> Iterator[Event | Encoded]:
         """The events of every document; what is new or changed is encoded.
 
@@ -159,7 +159,7 @@ class OnRay:
         context.execution_options.preserve_order = True
         context.enable_progress_bars = context.print_on_execution_start = False
         with self.ray.data.DataContext.current(context):
-            rows = self.encoded(tasks, encoder, limits)
+            rows = self.encoded(tasks, encoder, settings)
         try:
             for table in rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
                 for row in table.to_pylist():
@@ -169,7 +169,7 @@ class OnRay:
                 f"Ray stopped with: {last_line(error)}; what was indexed stays, and the same command goes on."
             ) from error
 
-    def encoded(self, tasks: list[Task], encoder: Encoder, limits: Limits) -> "ray.data.Dataset":
+    def encoded(self, tasks: list[Task], encoder: Encoder, settings: Settings) -> "ray.data.Dataset":
         """Rows of events; nothing runs before they are asked for.
 
         Raises:
@@ -186,7 +186,7 @@ class OnRay:
             read,
             batch_size=None,
             batch_format="pyarrow",
-            fn_kwargs={"looks_at": encoder.looks_at, "limits": limits},
+            fn_kwargs={"settings": asdict(settings)},
             num_cpus=CPUS,
         )
         # so that several actors share a large document
@@ -207,14 +207,13 @@ class OnRay:
             )
 
 
-def read(tasks: pa.Table, looks_at: Literal["picture", "words"], limits: Limits) -> Iterator[pa.Table]:
+def read(tasks: pa.Table, settings: Mapping[str, Any]) -> Iterator[pa.Table]:
     """The events of a few documents, in a task."""
     asked = {task.document: task for task in map(task_of, tasks["task"].to_pylist())}
     files = {name: task.source for name, task in asked.items()}
     known = {name: task.known for name, task in asked.items() if task.known}
-    for event in read_all(files, known, looks_at, limits, workers=1):
-        if isinstance(event, PageRead) and asked[event.document].digests.get(event.number) == event.digest:
-            event = Unchanged(event.document, event.number)
+    told = Settings(**{**settings, "limits": Limits(**settings["limits"])})
+    for event in read_all(files, known, lambda document: asked[document].digests, told, workers=1):
         yield packed([event])
 
 
@@ -247,7 +246,7 @@ class Encode:
     def __call__(self, rows: pa.Table) -> pa.Table:
         """Each page encoded or lost, all else as it is; in their order."""
         events = [unpacked(row, self.encoding.encoder.dim) for row in rows.to_pylist()]
-        events = [self.encoding.page(event) if isinstance(event, PageRead) else event for event in events]
+        events = [as_page(event) if isinstance(event, PageRead) else event for event in events]
         encoded = iter(self.encoding.encode([event for event in events if isinstance(event, Page)]))
         return packed([next(encoded) if isinstance(event, Page) else event for event in events])
 
@@ -261,7 +260,8 @@ def row_of(event: Event | Encoded) -> dict[str, Any]:
     if isinstance(event, Encoded):
         page = event.page
         words = [(word.text, word.box) for word in page.words]
-        fields = {"document": page.document, "number": page.number, "digest": page.digest, "size": page.size}
+        kept = ("document", "number", "digest", "size", "words_from", "label")
+        fields = {name: getattr(page, name) for name in kept}
         numbers = {"vectors": event.encoded.vectors, "boxes": event.encoded.boxes}
         return {
             "kind": kind,

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from multiprocessing.connection import Connection
 from typing import Any
 
-from collotype.search.ingest.limits import Limits
+from collotype.search.ingest.limits import Settings
 
 OUT_OF_TIME, CRASHED = "out of time", "crashed the reader"
 GONE = (EOFError, ConnectionResetError, BrokenPipeError)
@@ -23,16 +23,15 @@ class WorkerProcess:
     Not `multiprocessing`: that runs the caller's main module again, and answers in pickles.
     """
 
-    def __init__(self, limits: Limits, looks_at: str = "words"):
-        self.limits = limits
+    def __init__(self, settings: Settings):
+        self.limits = settings.limits
         ours, theirs = socket.socketpair()
-        settings = json.dumps({"limits": asdict(limits), "looks_at": looks_at})
         # one thread: what numerical libraries set aside for more would count against the limit on memory
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "collotype.search.ingest.worker", str(theirs.fileno()), settings],
+                [sys.executable, "-m", "collotype.search.ingest.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -40,6 +39,8 @@ class WorkerProcess:
                 env=environment,
             )
         self.connection = Connection(ours.detach())
+        # not as an argument, which all users of the machine see: passwords are among them
+        self.tell(**asdict(settings))
 
     def wait_until_ready(self) -> None:
         try:

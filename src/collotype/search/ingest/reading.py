@@ -5,15 +5,15 @@ A worker that dies, or runs out of time, costs the page it was at; another one g
 
 import queue
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from collotype.runtime.pdf import Word
-from collotype.search.ingest.limits import Limits
+from collotype.search.ingest.limits import Settings
 from collotype.search.ingest.process import GONE, WorkerProcess
-from collotype.search.ingest.sources import Entry, Source, digest_of
+from collotype.search.ingest.sources import READING, Entry, Source, digest_of
+from collotype.search.pages import WordsFrom
 
 TOO_LARGE, UNREADABLE, GIVEN_UP = "too large", "cannot be read", "given up"
 WAITING_PAGES = 32
@@ -24,6 +24,8 @@ WAITING_PAGES = 32
 class Opened:
     document: str
     pages: int
+    attached: list[str]
+    """Names of the files attached to it."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class PageRead:
     digest: str
     pixels: bytes | None
     """RGB, where the encoder looks at them."""
+    words_from: WordsFrom
+    label: str
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class Lost:
     page: int
     cause: str
     detail: str
+    kept: bool = False
+    """The page is indexed all the same, with less than is on it."""
 
 
 @dataclass(frozen=True)
@@ -70,18 +76,21 @@ Event = Opened | PageRead | Unchanged | Lost | Closed
 def read_all(
     files: Mapping[str, Source],
     known: Mapping[str, Entry],
-    looks_at: Literal["picture", "words"],
-    limits: Limits,
+    digests: Callable[[str], Mapping[int, str]],
+    settings: Settings,
     workers: int,
 ) -> Iterator[Event]:
     """The events of every document; those of a file with the digest that is known are not read.
 
     What is left to read when the iterator is closed is not read.
+
+    Args:
+        digests: of a document, those of its pages that the index has; called by several threads.
     """
     tasks: queue.SimpleQueue[tuple[str, Source]] = queue.SimpleQueue()
     for task in files.items():
         tasks.put(task)
-    room = Room(tasks, known, looks_at, limits)
+    room = Room(tasks, known, digests, settings)
     threads = [threading.Thread(target=room.work, daemon=True) for _ in range(max(1, min(workers, len(files))))]
     for thread in threads:
         thread.start()
@@ -106,8 +115,15 @@ class Stopped(Exception):  # noqa: N818 - no error
 class Room:
     """Threads that each mind one worker process; what they hear comes together in `events`."""
 
-    def __init__(self, tasks: "queue.SimpleQueue", known: Mapping[str, Entry], looks_at: str, limits: Limits):
-        self.tasks, self.known, self.looks_at, self.limits = tasks, known, looks_at, limits
+    def __init__(
+        self,
+        tasks: "queue.SimpleQueue",
+        known: Mapping[str, Entry],
+        digests: Callable[[str], Mapping[int, str]],
+        settings: Settings,
+    ):
+        self.tasks, self.known, self.digests = tasks, known, digests
+        self.settings, self.limits = settings, settings.limits
         self.events: queue.Queue[Event | BaseException] = queue.Queue(WAITING_PAGES)
         self.stopping = threading.Event()
         self.workers: set[WorkerProcess] = set()
@@ -154,7 +170,7 @@ class Room:
             self.put(Lost(document, 0, UNREADABLE, error.strerror or str(error)))
             return None, False
         known = self.known.get(document)
-        if known and known.digest == digest:
+        if known and known.digest == digest and known.reading == READING:
             return digest, True
         return digest if reader.read(document, path) else None, False
 
@@ -167,7 +183,7 @@ class Reader:
         self.worker: WorkerProcess | None = None
 
     def start(self) -> WorkerProcess:
-        self.worker = worker = WorkerProcess(self.room.limits, self.room.looks_at)
+        self.worker = worker = WorkerProcess(self.room.settings)
         self.room.workers.add(worker)
         if self.room.stopping.is_set():
             raise Stopped
@@ -188,10 +204,11 @@ class Reader:
     def read(self, document: str, path: Path) -> bool:
         """Whether the document could be opened."""
         self.opened, self.at, first, lost = False, 0, 1, 0
+        digests = self.room.digests(document)
         while True:
             worker = self.worker or self.start()
             try:
-                worker.tell(file=str(path), first=first)
+                worker.tell(file=str(path), first=first, digests=digests)
                 return self.pages(worker, document)
             except GONE:
                 why = worker.why(self.end())
@@ -212,17 +229,21 @@ class Reader:
             match answer["event"]:
                 case "opened" if not self.opened:
                     self.opened = True
-                    self.room.put(Opened(document, answer["pages"]))
+                    self.room.put(Opened(document, answer["pages"], answer["attached"]))
                 case "reading":
                     self.at = answer["page"]
                 case "page":
                     pixels = worker.picture() if answer["pixels"] else None
                     words = [(text, tuple(box), *own) for text, box, *own in answer["words"]]
-                    size, digest = tuple(answer["size"]), answer["digest"]
-                    self.room.put(PageRead(document, answer["page"], size, words, digest, pixels))
+                    about = {name: answer[name] for name in ("digest", "words_from", "label")}
+                    self.room.put(
+                        PageRead(document, answer["page"], tuple(answer["size"]), words, pixels=pixels, **about)
+                    )
+                case "unchanged":
+                    self.room.put(Unchanged(document, answer["page"]))
                 case "lost":
                     page = answer.get("page", 0)
-                    self.room.put(Lost(document, page, answer["cause"], answer["detail"]))
+                    self.room.put(Lost(document, page, answer["cause"], answer["detail"], answer.get("kept", False)))
                     if not page:
                         return False
         return True

@@ -1,19 +1,24 @@
 """Which files are indexed, what their documents are called, and what is known of them since the last time."""
 
 import hashlib
+import itertools
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import in_turn, write_json
+from collotype.runtime.texts import nfc
+from collotype.search.ingest.kinds import ending, named_kinds, readable, to_install
 
-PDF = ".pdf"
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif")
 LEDGER = "sources.json"
+READING = 2
+"""How files are read: raised when it changes, so that all are read again, and encoded what comes out otherwise."""
+NO_ENDING, HIDDEN, NO_ENTRY, LINKED = "without an ending", "hidden", "folder that cannot be opened", "link to a folder"
 
 
 @dataclass(frozen=True)
@@ -25,45 +30,73 @@ class Source:
     """The folder it was named by, or that of the file itself."""
 
 
-def find_files(places: Iterable[str | Path]) -> list[Source]:
+@dataclass(frozen=True)
+class Found:
+    """What lies in the places that were named."""
+
+    files: list[Source]
+    left_out: dict[str, int]
+    """How many files of folders are none that can be indexed, by their ending, or by what else they are."""
+
+
+def find_files(places: Iterable[str | Path]) -> Found:
     """PDFs and pictures, those of folders and below them by name; hidden ones only where they are named themselves.
 
     Raises:
         UserError: a place is not there, is a file of another kind, or a folder without such files.
     """
     found: dict[Path, Source] = {}
+    left_out = Counter[str]()
     for place in map(Path, places):
         path = Path(os.path.abspath(place.expanduser()))
         if path.is_dir():
-            files = [Source(file, path) for file in _below(path)]
+            others = Counter[str]()
+            files = [Source(file, path) for file in _below(path, others)]
             if not files:
-                raise UserError(f"There is no PDF and no picture in {place}; name a folder with some ({kinds()}).")
+                raise UserError(
+                    f"There is no PDF and no picture in {place}{told(others, ', but ')}; name a folder with some "
+                    f"({named_kinds()})."
+                )
+            left_out.update(others)
         elif path.is_file():
             if not readable(path):
-                raise UserError(f"{place} is no PDF and no picture ({kinds()}); leave it out.")
+                raise UserError(
+                    f"{place} is no PDF and no picture ({named_kinds()}); leave it out{to_install([ending(path)])}."
+                )
             files = [Source(path, path.parent)]
         else:
             raise UserError(f"There is no file or folder {place}; check the path.")
         for file in files:
             found.setdefault(file.path, file)
-    return list(found.values())
+    return Found(list(found.values()), dict(left_out.most_common()))
 
 
-def kinds() -> str:
-    return " ".join((PDF, *PICTURES))
+def told(left_out: Mapping[str, int], before: str = "") -> str:
+    """Nothing where nothing was left out."""
+    said = ", ".join(f"{count:,} {kind}" for kind, count in left_out.items())
+    return f"{before}{said}{to_install(left_out)}" if said else ""
 
 
-def readable(path: Path) -> bool:
-    return path.suffix.lower() in (PDF, *PICTURES)
+def _below(folder: Path, others: Counter[str]) -> Iterator[Path]:
+    """The files that can be indexed; what else there is is counted."""
 
+    def closed(error: OSError) -> None:
+        others[NO_ENTRY] += 1
 
-def _below(folder: Path) -> Iterator[Path]:
-    for place, folders, files in os.walk(folder):
+    for place, folders, files in os.walk(folder, onerror=closed):
+        others[LINKED] += sum(os.path.islink(os.path.join(place, name)) for name in folders)
+        others[HIDDEN] += sum(name.startswith(".") for name in (*folders, *files))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(place, name)
-            if not name.startswith(".") and readable(path) and path.is_file():
+            if name.startswith("."):
+                continue
+            if readable(path) and path.is_file():
                 yield path
+            else:
+                others[ending(path) or NO_ENDING] += 1
+    for kind in [kind for kind, count in others.items() if not count]:
+        del others[kind]
 
 
 def digest_of(path: Path) -> str:
@@ -82,6 +115,12 @@ class Entry:
     """Of its content; nothing where not all of it could be indexed."""
     pages: int
     """How many of its pages the index holds."""
+    reading: int = 1
+    """How it was read, see READING; files of an index that does not say are read again."""
+    attached: list[str] = field(default_factory=list)
+    """Names of the files attached to it."""
+    attached_to: str = ""
+    """The document that it is attached to, which it goes with."""
 
 
 class Ledger:
@@ -134,7 +173,7 @@ def named(files: Iterable[Source], known: Mapping[str, Entry]) -> dict[str, Sour
     own names before it as no other document needs. A file that is known keeps its name."""
     names = {entry.file: document for document, entry in known.items()}
     # a name whose file is gone is free: a folder that was moved keeps its documents
-    taken = {document for document, entry in known.items() if Path(entry.file).is_file()}
+    taken = {nfc(document) for document, entry in known.items() if Path(entry.file).is_file()}
     found: dict[str, Source] = {}
     for source in files:
         name = names.get(str(source.path))
@@ -146,10 +185,18 @@ def named(files: Iterable[Source], known: Mapping[str, Entry]) -> dict[str, Sour
 
 def _candidates(source: Source) -> Iterator[str]:
     below = source.path.relative_to(source.root)
-    yield below.as_posix()
+    yield written(below)
     for place in source.root.parents:
-        yield source.path.relative_to(place).as_posix()
-    yield source.path.as_posix()
+        yield written(source.path.relative_to(place))
+    yield written(source.path)
+    # names that differ in bytes alone
+    for number in itertools.count(2):
+        yield f"{written(below)} ({number})"
+
+
+def written(path: Path) -> str:
+    """A path as it is shown and compared: in NFC, U+FFFD for what is not UTF-8."""
+    return nfc(os.fsencode(path.as_posix()).decode(errors="replace"))
 
 
 def gone(places: Iterable[str | Path], known: Mapping[str, Entry], found: Mapping[str, Source]) -> list[str]:
@@ -158,5 +205,7 @@ def gone(places: Iterable[str | Path], known: Mapping[str, Entry], found: Mappin
     return [
         document
         for document, entry in known.items()
-        if document not in found and any(Path(entry.file).is_relative_to(root) for root in roots)
+        if document not in found
+        and not entry.attached_to
+        and any(Path(entry.file).is_relative_to(root) for root in roots)
     ]

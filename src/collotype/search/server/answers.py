@@ -20,6 +20,8 @@ class Place(BaseModel):
 class Hit(BaseModel):
     document: str
     page: int = Field(description="Counted from 1.")
+    label: str = Field("", description="What the document itself calls the page, as iv, if that is not its number.")
+    words_from: Literal["text layer", "ocr", "both", ""] = Field("", description="Where the page's words come from.")
     score: float = Field(description="Exact MaxSim.")
     places: list[Place] = Field(description="Where each word of the query was found best.")
     text: str = Field(description="What stands around the best place; empty where a page has no text.")

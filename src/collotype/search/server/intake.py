@@ -20,6 +20,7 @@ from starlette.concurrency import run_in_threadpool
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import PARTIAL, room_to_write, sweep_partial, sync
+from collotype.search.ingest.kinds import FIRST_BYTES, KINDS, named_kinds, readable
 from collotype.search.library import Library, Told
 from collotype.search.server.guard import RefusedError
 from collotype.search.server.metrics import Metrics
@@ -28,22 +29,8 @@ LOG = logging.getLogger(__name__)
 STAMP_DIGITS = 20
 """Of the nanoseconds before a name in `incoming/`, which keep the order and let a newer file of the same name wait."""
 NAME_BYTES = 200
-FIRST_BYTES = 1024
 UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 """Unicode's categories of what prints nothing."""
-TIFF = ((b"II*\0", 4), (b"MM\0*", 4))
-JPEG = ((b"\xff\xd8\xff", 3),)
-KINDS = {
-    # a PDF may have other bytes before it, as readers allow
-    ".pdf": ((b"%PDF-", FIRST_BYTES),),
-    ".png": ((b"\x89PNG\r\n\x1a\n", 8),),
-    ".jpg": JPEG,
-    ".jpeg": JPEG,
-    ".webp": ((b"WEBP", 12),),
-    ".tif": TIFF,
-    ".tiff": TIFF,
-}
-"""What can be uploaded: a name's ending, and which bytes are found among the first how many."""
 REMEMBERED = 100
 """Failures shown; the oldest is forgotten first."""
 
@@ -234,8 +221,8 @@ def safe_name(given: str) -> str:
     if name.startswith((".", " ")) or len(name.encode()) > NAME_BYTES:
         sentence = f"A document's name may not begin with a dot or space, nor exceed {NAME_BYTES} bytes; rename it."
         raise RefusedError(400, "name", sentence)
-    if Path(name).suffix.lower() not in KINDS:
-        raise RefusedError(415, "kind", f"{name!r} is no PDF or picture by its name ({', '.join(KINDS)}); convert it.")
+    if not readable(Path(name)):
+        raise RefusedError(415, "kind", f"{name!r} is no PDF or picture by its name ({named_kinds()}); convert it.")
     return name
 
 

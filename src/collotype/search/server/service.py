@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from urllib.parse import quote, urlencode
 
 from collotype.runtime.errors import UserError
+from collotype.runtime.texts import nfc
 from collotype.search import pages
+from collotype.search.ingest.kinds import readable_endings
 from collotype.search.library import Indexed, Library, QueryError
 from collotype.search.server import answers
 from collotype.search.server.guard import RefusedError
-from collotype.search.server.intake import KINDS, Intake
+from collotype.search.server.intake import Intake
 from collotype.search.server.metrics import Metrics
 from collotype.search.server.settings import Settings
 
@@ -53,14 +55,15 @@ class Service:
             pool.shutdown(cancel_futures=True)
 
     def indexed(self) -> dict[str, Indexed]:
-        return {document.name: document for document in self.library.documents()}
+        """By name in NFC."""
+        return {nfc(document.name): document for document in self.library.documents()}
 
     def find(self, name: str) -> Indexed:
         """
         Raises:
             RefusedError: the index has no such document.
         """
-        if found := self.indexed().get(name):
+        if found := self.indexed().get(nfc(name)):
             return found
         raise missing("The index has no such document; GET /api/documents lists them.")
 
@@ -77,9 +80,9 @@ class Service:
 
     def search(self, query: str, k: int, documents: list[str]) -> list[answers.Hit]:
         known = self.indexed() if documents else {}
-        if unknown := [name for name in documents if name not in known]:
+        if unknown := [name for name in documents if nfc(name) not in known]:
             raise missing(f"The index has no document {unknown[0][:200]!r}; GET /api/documents lists them.")
-        hits = self.library.search(query, k, documents)
+        hits = self.library.search(query, k, [known[nfc(name)].name for name in documents])
         versions = {name: self.version(name) for name in {hit.document for hit in hits}}
         return [as_answer(hit, query, versions[hit.document]) for hit in hits]
 
@@ -106,21 +109,21 @@ class Service:
             encoder=self.library.encoder,
             read_only=self.settings.read_only,
             upload_bytes=self.settings.upload_bytes,
-            kinds=list(KINDS),
+            kinds=list(readable_endings()),
             pages=sum(document.pages for document in known.values()),
             documents=sorted(rows.values(), key=lambda row: row.name.casefold()),
         )
 
     def picture(self, name: str, page: int, longest_px: int) -> bytes:
-        return self.drawn(name, lambda: self.library.picture(name, page, longest_px))
+        return self.drawn(name, lambda known: self.library.picture(known, page, longest_px))
 
     def heatmap(self, name: str, page: int, query: str, longest_px: int) -> bytes:
-        return self.drawn(name, lambda: self.library.heatmap(name, page, query, longest_px))
+        return self.drawn(name, lambda known: self.library.heatmap(known, page, query, longest_px))
 
-    def drawn(self, name: str, draw: Callable[[], "Image.Image"]) -> bytes:
+    def drawn(self, name: str, draw: Callable[[str], "Image.Image"]) -> bytes:
         file = self.file(name)
         try:
-            return jpeg(draw())
+            return jpeg(draw(self.find(name).name))
         except QueryError:
             raise
         except UserError as error:
@@ -128,11 +131,11 @@ class Service:
             raise missing(str(error).replace(str(file), name)) from error
 
     def delete(self, name: str) -> None:
-        known = self.indexed().get(name)
-        if not self.intake.forget(name) and known is None:
+        known = self.indexed().get(nfc(name))
+        if not self.intake.forget(nfc(name)) and known is None:
             raise missing("There is no such document; GET /api/documents lists them.")
         if known:
-            self.intake.delete(name, known.file)
+            self.intake.delete(known.name, known.file)
 
 
 def missing(sentence: str) -> RefusedError:
@@ -144,6 +147,8 @@ def as_answer(hit: pages.Hit, query: str, version: str) -> answers.Hit:
     return answers.Hit(
         document=hit.document,
         page=hit.page,
+        label=hit.label,
+        words_from=hit.words_from,
         score=hit.score,
         places=[answers.Place(word=place.word, box=place.box, score=place.score) for place in hit.places],
         text=hit.text,

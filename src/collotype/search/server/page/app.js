@@ -17,6 +17,9 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+// What a document itself calls its page stands behind the number, if it is another: "page 7 (iv)".
+const numbered = (hit) => hit.label ? `${hit.page} (${hit.label})` : `${hit.page}`;
+
 const plural = (count, one) => `${count.toLocaleString()} ${one}${count === 1 ? "" : "s"}`;
 
 async function ask(address, options = {}) {
@@ -266,12 +269,12 @@ function card(hit, place) {
   return make("li", {}, make("button", { class: "card", "data-place": String(place), onclick: () => view(place) },
     sheet(hit, hit.picture, 640),
     make("span", { class: "caption" },
-      make("span", { class: "top" }, make("span", { class: "name", title: hit.document }, hit.document), make("span", { class: "pages" }, `page ${hit.page}`)),
+      make("span", { class: "top" }, make("span", { class: "name", title: hit.document }, hit.document), make("span", { class: "pages" }, `page ${numbered(hit)}`)),
       make("span", { class: "text" }, ...marked(text, hit.places)))));
 }
 
 function sheet(hit, address, longest) {
-  const picture = make("img", { alt: `Page ${hit.page} of ${hit.document}`, src: sized(address, longest), loading: "lazy", decoding: "async" });
+  const picture = make("img", { alt: `Page ${numbered(hit)} of ${hit.document}`, src: sized(address, longest), loading: "lazy", decoding: "async" });
   const best = Math.max(...hit.places.map((place) => place.score), 1e-6);
   const whole = make("span", { class: "sheet loading" }, picture, ...hit.places.map((place) => placeOn(place, place.score / best)));
   picture.addEventListener("load", () => whole.classList.remove("loading", "gone"));
@@ -336,7 +339,7 @@ function view(place) {
   if (!hit) return;
   state.shown = place;
   find("view-title").textContent = hit.document;
-  find("view-page").textContent = `Page ${hit.page} · score ${hit.score.toFixed(2)} · hit ${place + 1} of ${state.hits.length}`;
+  find("view-page").textContent = `Page ${numbered(hit)} · score ${hit.score.toFixed(2)} · hit ${place + 1} of ${state.hits.length}`;
   find("view-text").replaceChildren(...marked(hit.text || "", hit.places));
   find("view-words-title").hidden = !hit.places.length;
   find("view-words").replaceChildren(...hit.places.map((found) => make("li", {}, make("button", {
@@ -345,7 +348,7 @@ function view(place) {
   }, make("span", { class: "name" }, found.word), make("meter", { min: "0", max: "1", value: String(Math.max(0, found.score)), "aria-label": `Match of ${found.word}` }),
   make("span", { class: "number" }, found.score.toFixed(2))))));
   find("open").href = hit.link.replace(/^\//, "");
-  find("open").textContent = /\.pdf$/i.test(hit.document) ? `Open the PDF at page ${hit.page}` : "Open the picture";
+  find("open").textContent = /\.pdf$/i.test(hit.document) ? `Open the PDF at page ${numbered(hit)}` : "Open the picture";
   find("previous").disabled = place === 0;
   find("next").disabled = place === state.hits.length - 1;
   document.querySelector(".view-encoder").textContent = `Found by ${state.about?.encoder ?? "…"}`;
