@@ -50,6 +50,23 @@ def test_of_two_processor_files_transformers_priority_wins_and_is_told(saved, ne
     assert not nested or "50 by processor_config.json and 20 by preprocessor_config.json" in told[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "problem"),
+    [
+        ("colqwen2", {"patch_size": 16}, "the patch_size 16, and config.json the patch_size 14"),
+        ("colqwen2", {"merge_size": 4}, "the merge_size 4, and config.json the spatial_merge_size 2"),
+        ("colpali", {"size": {"height": 448, "width": 448}}, "the height 448, and config.json the image_size"),
+    ],
+)
+def test_a_processor_of_another_model_is_refused(name: str, change: dict, problem: str, tmp_path: Path) -> None:
+    model = make(name)
+    export(model, "engine", tmp_path / "model", "card")
+    file = tmp_path / "model" / "preprocessor_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    with pytest.raises(UserError, match=problem):
+        collotype.load(tmp_path / "model", preset=model.config.preset.name)
+
+
 def zeroed(folder: Path, part: str) -> Path:
     tensors = load_file(folder / "model.safetensors")
     zeros = {name: torch.zeros_like(tensor) for name, tensor in tensors.items() if part in name}
