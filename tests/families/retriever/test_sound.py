@@ -1,5 +1,4 @@
-"""Folders whose files disagree, and weights that cannot be right, are told; a model that sees nothing is not
-measured."""
+"""Files that disagree and weights that cannot be right are told; a model that sees nothing is not measured."""
 
 import json
 import shutil
@@ -51,15 +50,36 @@ def test_of_two_processor_files_transformers_priority_wins_and_is_told(saved, ne
     assert not nested or "50 by processor_config.json and 20 by preprocessor_config.json" in told[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "problem"),
+    [
+        ("colqwen2", {"patch_size": 16}, "the patch_size 16, and config.json the patch_size 14"),
+        ("colqwen2", {"merge_size": 4}, "the merge_size 4, and config.json the spatial_merge_size 2"),
+        ("colpali", {"size": {"height": 448, "width": 448}}, "the height 448, and config.json the image_size"),
+    ],
+)
+def test_a_processor_of_another_model_is_refused(name: str, change: dict, problem: str, tmp_path: Path) -> None:
+    model = make(name)
+    export(model, "engine", tmp_path / "model", "card")
+    file = tmp_path / "model" / "preprocessor_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    with pytest.raises(UserError, match=problem):
+        collotype.load(tmp_path / "model", preset=model.config.preset.name)
+
+
+def zeroed(folder: Path, part: str) -> Path:
+    tensors = load_file(folder / "model.safetensors")
+    zeros = {name: torch.zeros_like(tensor) for name, tensor in tensors.items() if part in name}
+    save_file({**tensors, **zeros}, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
 def test_zeros_in_a_norm_are_named_and_biases_are_not(saved: Path, tmp_path: Path) -> None:
-    """As `vidore/colqwen2.5-base` was published (colpali issue 384)."""
     folder = copied(saved, tmp_path)
     assert not collotype.load(folder, preset=PRESET).events
-    tensors = load_file(folder / "model.safetensors")
-    name = next(name for name in tensors if name.endswith("visual.merger.ln_q.weight"))
-    save_file({**tensors, name: torch.zeros_like(tensors[name])}, folder / "model.safetensors", {"format": "pt"})
+    zeroed(folder, "visual.blocks.0.norm2.")
     (found,) = collotype.load(folder, preset=PRESET).events
-    assert "visual.merger.ln_q.weight is 0 throughout" in found["note"]
+    assert "visual.blocks.0.norm2.weight is 0 throughout" in found["note"] and "bias" not in found["note"]
     options = load_evaluation("retriever", suite="qa", path=str(sheets_as_qa(tmp_path / "qa", 3)))
     (measured,) = families.evaluate([folder], options, preset=PRESET)[str(folder)]
     assert "constant weights" in {event["kind"] for event in measured.facts["events"]}
@@ -72,10 +92,9 @@ def test_random_weights_are_no_cause_for_alarm(name: str, tmp_path: Path) -> Non
 
 
 def test_a_model_that_sees_no_difference_between_pages_is_not_measured(saved: Path, tmp_path: Path) -> None:
+    """As `vidore/colqwen2.5-base` was published (colpali issue 384)."""
     folder = copied(saved, tmp_path)
-    tensors = load_file(folder / "model.safetensors")
-    blind = {name: torch.zeros_like(tensor) for name, tensor in tensors.items() if "visual.merger" in name}
-    save_file({**tensors, **blind}, folder / "model.safetensors", {"format": "pt"})
+    zeroed(folder, "visual.merger.ln_q.")
     sheets = load_evaluation("retriever", suite="qa", path=str(sheets_as_qa(tmp_path / "qa", 4)))
     with pytest.raises(UserError, match="4 pages have 1 different embeddings: 0 and 1 are other pictures"):
         families.evaluate([folder], sheets, preset=PRESET)

@@ -14,7 +14,7 @@ from typing import Any
 from collotype.families.retriever.layouts.contents import Contents
 from collotype.families.retriever.layouts.engine import PROJECTION, name_in_engine
 from collotype.families.retriever.layouts.merging import merged, parts_of
-from collotype.families.retriever.layouts.processors import differing_budgets, visual_budget
+from collotype.families.retriever.layouts.processors import differences, visual_budget
 from collotype.families.retriever.layouts.weights import name_in_file
 from collotype.families.retriever.lora import PROJECTION as PROJECTION_MODULE
 from collotype.families.retriever.model import Retriever
@@ -90,7 +90,7 @@ def read(folder: Path, base: Contents) -> Contents:
     if PROJECTION in whole:
         config = replace(config, dim=len(whole[PROJECTION]))
     tokenizer = read_tokenizer(folder) if (folder / "tokenizer.json").is_file() else base.tokenizer
-    told = (*base.events, *differing_budgets(folder))
+    told = (*base.events, *differences(folder, base.config.backbone_config))
     base = Contents(config, tokenizer, {**base.tensors, **whole}, base.origin, told)
     return merged(base, values, parts, origin)
 

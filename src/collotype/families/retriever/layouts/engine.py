@@ -9,7 +9,7 @@ from collotype.families.retriever.backbones.row import Backbone
 from collotype.families.retriever.layouts.contents import Contents, read_backbone
 from collotype.families.retriever.layouts.processors import (
     describe_tokenizer,
-    differing_budgets,
+    differences,
     image_processor,
     visual_budget,
 )
@@ -67,7 +67,7 @@ def read(folder: Path, preset: Preset | None = None, name: str = "", to_train: b
         replace(preset, max_visual_tokens=visual_budget(folder) or preset.max_visual_tokens),
         "mean" if row.name in MEAN_POOLED else "last",
     )
-    return Contents(config, read_tokenizer(folder), tensors, str(folder), differing_budgets(folder))
+    return Contents(config, read_tokenizer(folder), tensors, str(folder), differences(folder, backbone_config))
 
 
 def name_in_engine(row: Backbone, name: str) -> str:

@@ -1,12 +1,16 @@
 """transformers' tokenizers and image processors that do what ours do, and what their files tell."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from collotype.families.retriever.model import Retriever
+from collotype.runtime.errors import UserError
 from collotype.runtime.model_folder import read_json
+
+ALIKE = (("height", "image_size"), ("patch_size", "patch_size"), ("merge_size", "spatial_merge_size"))
+"""What an image processor's file and a vision tower's configuration call the same."""
 
 
 @contextmanager
@@ -46,28 +50,52 @@ def describe_tokenizer(model: Retriever) -> Any:
     )
 
 
-def budgets(folder: Path) -> dict[str, int]:
-    """The visual tokens a page may have, by each file that says it; transformers takes the first."""
+def settings_of(folder: Path) -> dict[str, dict[str, Any]]:
+    """What each file says of the image processor; transformers takes the first."""
     found = {}
     for name, member in (("processor_config.json", "image_processor"), ("preprocessor_config.json", None)):
         values = read_json(folder / name) if (folder / name).is_file() else {}
-        values = (values.get(member) or {}) if member else values
-        most = values.get("max_pixels") or (values.get("size") or {}).get("longest_edge")
-        if most and "merge_size" in values and "patch_size" in values:
-            found[name] = most // (values["patch_size"] * values["merge_size"]) ** 2
+        if values := (values.get(member) or {}) if member else values:
+            found[name] = values
     return found
 
 
-def differing_budgets(folder: Path) -> tuple[dict[str, Any], ...]:
-    """An event where the files of a folder do not say the same budget."""
-    said = budgets(folder)
-    if len(set(said.values())) < 2:
+def budget_of(values: Mapping[str, Any]) -> int | None:
+    """The visual tokens that a page may have."""
+    most = values.get("max_pixels") or (values.get("size") or {}).get("longest_edge")
+    if most and "merge_size" in values and "patch_size" in values:
+        return most // (values["patch_size"] * values["merge_size"]) ** 2
+    return None
+
+
+def differences(folder: Path, backbone_config: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """An event where the files of a folder do not say the same budget.
+
+    Raises:
+        UserError: the image processor makes pictures of another size, or patches, than the model was made for.
+    """
+    said, vision = settings_of(folder), backbone_config.get("vision_config") or {}
+    for name, values in [*said.items()][:1]:
+        size = values.get("size")
+        sides = {**values, "height": size.get("height") if isinstance(size, Mapping) else size}
+        for key, wanted in (
+            ("height", "image_size"),
+            ("patch_size", "patch_size"),
+            ("merge_size", "spatial_merge_size"),
+        ):
+            if None not in (sides.get(key), vision.get(wanted)) and sides[key] != vision[wanted]:
+                raise UserError(
+                    f"{folder / name} has the {key} {sides[key]}, and config.json the {wanted} {vision[wanted]}; one "
+                    "of the files is of another model: copy both from where it was trained."
+                )
+    found = {name: budget for name, values in said.items() if (budget := budget_of(values))}
+    if len(set(found.values())) < 2:
         return ()
-    told = " and ".join(f"{tokens} by {name}" for name, tokens in said.items())
+    told = " and ".join(f"{tokens} by {name}" for name, tokens in found.items())
     note = f"{folder}: the visual tokens of a page are {told}; the first is taken, as transformers does"
-    return ({"kind": "files differ", "count": len(said), "note": note},)
+    return ({"kind": "files differ", "count": len(found), "note": note},)
 
 
 def visual_budget(folder: Path) -> int | None:
     """The visual tokens a page may have by the image processor's files; none where they do not say."""
-    return next(iter(budgets(folder).values()), None)
+    return next((budget for values in settings_of(folder).values() if (budget := budget_of(values))), None)

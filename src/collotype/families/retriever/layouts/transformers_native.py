@@ -9,7 +9,7 @@ from collotype.families.retriever.backbones.row import Backbone
 from collotype.families.retriever.layouts.contents import Contents, read_backbone
 from collotype.families.retriever.layouts.processors import (
     describe_tokenizer,
-    differing_budgets,
+    differences,
     image_processor,
     visual_budget,
 )
@@ -41,7 +41,7 @@ def read(folder: Path) -> Contents:
         row.name, backbone_config, "late", values.get("embedding_dim", 128), read_preset(folder, row)
     )
     tensors = canonical(row, read_tensors(folder), str(folder))
-    return Contents(config, read_tokenizer(folder), tensors, str(folder), differing_budgets(folder))
+    return Contents(config, read_tokenizer(folder), tensors, str(folder), differences(folder, backbone_config))
 
 
 def read_preset(folder: Path, row: Backbone) -> Preset:
