@@ -70,9 +70,7 @@ def check(
         made = parse_recipe(overridden(imported.values, overrides, smoke), "The recipe that was made of it")
         settings = {"origin": imported.origin}
     elif processes or examples:
-        raise UserError(
-            f"{recipe} is a recipe, which says it all; leave out --processes and --examples."
-        )
+        raise UserError(f"{recipe} is a recipe, which says it all; leave out --processes and --examples.")
     else:
         made, settings = pipeline.resolve(recipe, overrides, smoke), {}
     resolved, plan = pipeline.check(made, against=against, card=device, measure=measure, **settings)
