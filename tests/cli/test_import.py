@@ -22,6 +22,10 @@ def test_a_command_becomes_a_recipe_that_says_what_is_missing(cli, tmp_path: Pat
     assert done.stdout.endswith(f"recipe: {tmp_path / 'rn50.yaml'}\n")
     assert load_recipe(tmp_path / "rn50.yaml").train.batch == 1024
     assert "# started with torchrun on 8 processes\n" in (tmp_path / "rn50.yaml").read_text()
+    command = "mpirun python -m open_clip_train.main --train-data a.tar --train-num-samples 900"
+    assert cli("import", command).stdout.splitlines()[2].startswith("# mind: processes: mpirun's number of processes")
+    first, second, *_ = cli("check", command).stdout.splitlines()
+    assert "imported from open_clip" in first and second.startswith("mind: processes: mpirun's number of processes")
 
 
 @pytest.mark.parametrize("file", WHOLE, ids=lambda file: file.name)
@@ -37,7 +41,13 @@ def test_json_has_all_of_it_and_errors_are_a_sentence(cli) -> None:
     assert found["recipe"]["train"]["batch"] == 32
     assert found["origin"]["settings"]["negatives_per_query"] == 3
     assert found["carried"]["tr_args.learning_rate"] == "train.optimizer.lr"
-    assert {"name": "run_eval", "value": "true"}.items() <= found["left_out"][5].items()
+    assert ("run_eval", "true") in {(one["name"], one["value"]) for one in found["left_out"]}
+    told = json.loads(
+        cli(
+            "import", "mpirun python -m open_clip_train.main --train-data a.tar --train-num-samples 900", "--json"
+        ).stdout
+    )
+    assert told["origin"]["assumed"][0].startswith("processes: mpirun's number of processes stands nowhere")
     wrong = cli("import", "ls -l")
     assert wrong.returncode == 2 and wrong.stdout == "" and wrong.stderr.count("\n") == 1
 

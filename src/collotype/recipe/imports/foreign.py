@@ -28,7 +28,7 @@ EXCERPT = re.compile(
     re.MULTILINE,
 )
 """A command within another text, with its continued lines."""
-PROMPT = re.compile(r"^[ \t]*[$>%] +(?=\w)", re.MULTILINE)
+PROMPT = re.compile(r"^[ \t]*\$ +(?=\S)", re.MULTILINE)
 COMMAND_FILES = (".sh", ".bash", ".slurm", ".sbatch", ".txt", ".md", ".json", ".py")
 
 

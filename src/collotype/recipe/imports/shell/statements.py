@@ -163,7 +163,7 @@ class Statements:
         if not clauses:
             return
         conditions, body = clauses[0]
-        self.run_all(one for one in conditions if one.type not in ("test_command", "negated_command"))
+        self.run_all(one for one in conditions if one.type != "test_command")
         said = True if not conditions else self.said(conditions[0]) if len(conditions) == 1 else None
         if said is None and len(conditions) == 1 and self.asks_for_unset(conditions[0]):
             held = self.scope.copy()
@@ -258,7 +258,7 @@ class Statements:
                 word for one in value.named_children if one.type != "comment" for word in self.expansion.words(one)
             ]
         else:
-            made = self.expansion.text(value)
+            made = without_itself(self.expansion.text(value), key)
         self.words += len(made) if isinstance(made, list) else 1
         self.measure()
         if name.type == "subscript":
@@ -319,6 +319,14 @@ def statements(item: "Node") -> list["Node"]:
     """What a case's item runs."""
     values = {one.id for one in item.children_by_field_name("value")}
     return [one for one in item.named_children if one.id not in values]
+
+
+def without_itself(value: Word, name: str) -> Word:
+    """`X="$X --lr 1"` of an X that nothing has set: it counts as empty, as with `+=`."""
+    own = [one for one in (f"${name}", f"${{{name}}}") if one in value.unknown and one != value]
+    for one in own:
+        value = Word(value.replace(one, ""), value.line, [other for other in value.unknown if other != one])
+    return value
 
 
 def merged(scopes: list[Scope]) -> Scope:
