@@ -5,6 +5,7 @@
 
 import ast
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -57,7 +58,7 @@ REASONS = {
     **dict.fromkeys(("--dataset-format", "--log", "-v", "--verbosity"), "recognised, or of no effect here"),
 }
 OTHERWISE = "nothing here corresponds to it"
-HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1[^\n]*\n(.*?)\n\s*\2\b", re.DOTALL)
+HEREDOC = re.compile(r"<<-?[ \t]*(['\"]?)(\w{1,40})\1")
 PROGRAMS = {
     "evaluate-retriever": VIDORE,
     "vidore-benchmark": VIDORE,
@@ -101,8 +102,8 @@ def evaluations_in(path: Path | None, text: str) -> Iterator[Found]:
         return
     if not re.search(r"mteb|lmms[_-]eval|evaluate-retriever", text):
         return
-    pieces = [body for _, _, body in HEREDOC.findall(text)]
-    commands = list(simple_commands(HEREDOC.sub("\n", text)))
+    script, pieces = without_heredocs(text)
+    commands = list(simple_commands(script))
     for command in commands:
         pieces += [after for word, after in zip(command.words, command.words[1:], strict=False) if word == "-c"]
         if found := of_command(command):
@@ -111,6 +112,26 @@ def evaluations_in(path: Path | None, text: str) -> Iterator[Found]:
         yield from pythons(piece)
     if not commands or text.lstrip().startswith(("import ", "from ")):
         yield from pythons(text)
+
+
+def without_heredocs(text: str) -> tuple[str, list[str]]:
+    """A script without the here-documents that are fed to its commands, and these."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    ends: dict[str, list[int]] = {}
+    for number, line in enumerate(lines):
+        ends.setdefault(line.strip(), []).append(number)
+    script, bodies, at = [], [], 0
+    while at < len(lines):
+        script.append(lines[at])
+        opened = HEREDOC.search(lines[at])
+        known = ends.get(opened[2], []) if opened else []
+        place = bisect_right(known, at)
+        if place < len(known):
+            bodies.append("\n".join(lines[at + 1 : known[place]]))
+            script[-1] = HEREDOC.sub("", lines[at])
+            at = known[place]
+        at += 1
+    return "\n".join(script), bodies
 
 
 def of_command(command: Command) -> Found | None:
