@@ -121,7 +121,7 @@ def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task[An
     data, model = data_facts(task, recipe.evaluate), task.describe()
     precision = resolve_precision(recipe.train.precision, device).name
     plan = plan_of(recipe, task, world, present(device), precision, model, data, data["train"]["examples"], data)
-    plan["overlap"] = overlaps(task, recipe.evaluate)
+    plan |= overlaps(task, recipe.evaluate)
     return task, with_findings(recipe, plan, reference_of(recipe)), data
 
 
@@ -203,14 +203,14 @@ def check(
         facts = {"train": train} if train else {}
         for number, choice in enumerate(() if evaluates_only else recipe.evaluate):
             facts |= known.ask(f"evaluate.{number}", functools.partial(task.facts_of, choice)) or {}
+        here = [one for number, one in enumerate(recipe.evaluate) if f"evaluate.{number}" not in known.unknown]
+        shared = overlaps(task, here) if train else {}
     whole = not known.unknown and not evaluates_only
     assumed = published_examples(recipe.data.train) or settings.get("examples")
     assumed = assumed or (reference and reference.circumstances.get(OF_TRAINING))
     examples = train.get("examples") or assumed
     plan = plan_of(recipe, task, world, where, precision, model, facts, examples, facts if whole else None)
-    plan |= {"folder": folder_facts(Path("runs") / recipe.name), "unknown": known.unknown}
-    if train and whole:
-        plan["overlap"] = overlaps(task, recipe.evaluate)
+    plan |= {"folder": folder_facts(Path("runs") / recipe.name), "unknown": known.unknown, **shared}
     if examples and not train:
         plan["assumed"] = {"examples": "as published"}
     if measure and whole and not card:

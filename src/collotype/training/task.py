@@ -164,14 +164,16 @@ def data_facts(task: Task[Any, Any], choices: Sequence[Evaluate]) -> dict[str, A
     return facts
 
 
-def overlaps(task: Task, choices: Sequence[Evaluate]) -> dict[str, dict[str, int]]:
-    """Which datasets hold samples that are trained on, and how many of how many."""
+def overlaps(task: Task, choices: Sequence[Evaluate]) -> dict[str, dict[str, dict[str, int]]]:
+    """The plan's `overlap`: which datasets hold samples that are trained on, and how many of how many; nothing if none
+    does."""
     trained = [*task.samples().values()]
     measured = (
         {name: samples for choice in choices for name, samples in task.samples(choice).items()} if trained else {}
     )
     found = {name: overlap(trained, samples) for name, samples in measured.items()}
-    return {name: counts for name, counts in found.items() if counts["shared"]}
+    shared = {name: counts for name, counts in found.items() if counts["shared"]}
+    return {"overlap": shared} if shared else {}
 
 
 def facts_of_sources(sources: Sequence[Source], data: Sequence[MapDataset]) -> dict[str, Any]:

@@ -220,6 +220,14 @@ def test_validation_on_shards_is_carried() -> None:
     assert import_foreign(text).values["evaluate"] == [{"suite": "captions", "path": "all.tar"}]
 
 
+def test_here_documents_that_are_never_closed_cost_no_time() -> None:
+    from collotype.recipe.imports.evaluations import without_heredocs
+
+    text = "mteb run\n" + "<<a\n" * 16_000
+    assert without_heredocs(text) == (text, [])
+    assert without_heredocs("python - <<'E' > x\nimport mteb\nE\nls") == ("python -  > x\nls", ["import mteb"])
+
+
 def test_slip_is_a_clip_whose_pages_were_gathered_without_gradient() -> None:
     """LaCLIP issue 6."""
     text = "torchrun --nproc_per_node=8 main.py --root /d --dataset cc3m --metadata cc3m.npy --model CLIP_VITB16 "

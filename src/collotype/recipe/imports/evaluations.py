@@ -5,6 +5,7 @@
 
 import ast
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,7 +25,7 @@ from collotype.recipe.imports.evaluation_names import (
     retriever_named,
 )
 from collotype.recipe.imports.imported import Imported
-from collotype.recipe.imports.launch import device_named
+from collotype.recipe.imports.launch import Launch, account_for_launch, device_named, launch_of
 from collotype.recipe.imports.ledger import NOT_GIVEN, Ledger, shown, slug
 from collotype.recipe.imports.shell import Command, commands_of
 from collotype.recipe.load import BUILTIN, parse_yaml
@@ -57,7 +58,7 @@ REASONS = {
     **dict.fromkeys(("--dataset-format", "--log", "-v", "--verbosity"), "recognised, or of no effect here"),
 }
 OTHERWISE = "nothing here corresponds to it"
-HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1[^\n]*\n(.*?)\n\s*\2\b", re.DOTALL)
+HEREDOC = re.compile(r"<<-?[ \t]*(['\"]?)(\w{1,40})\1")
 PROGRAMS = {
     "evaluate-retriever": VIDORE,
     "vidore-benchmark": VIDORE,
@@ -76,31 +77,34 @@ def import_evaluation(path: Path | None, text: str) -> Imported | None:
     found = list(evaluations_in(path, text))
     if not found:
         return None
-    tool, given = found[0]
-    if len(found) > 1 and any(one != found[0] for one in found):
-        raise UserError(
-            f"The text has {len(found)} evaluations ({', '.join(tool for tool, _ in found[:4])}); give one."
-        )
-    ledger = Ledger(tool, given)
+    tool, given, launch = found[0]
+    if any(one[:2] != found[0][:2] for one in found):
+        raise UserError(f"The text has {len(found)} evaluations ({', '.join(one[0] for one in found[:4])}); give one.")
+    ledger = Ledger(tool, given | (launch.flags if launch else {}))
     TAKE[tool](ledger, text)
     ledger.beside("evaluates_only", True)
     if device := device_named(text):
         ledger.beside("device", device)
     ledger.recipe("name", slug(path.stem if path else str(ledger.settings["weights"]).rpartition("/")[2]))
+    account_for_launch(ledger, launch)
     ledger.leave_rest(REASONS, OTHERWISE)
-    return ledger.close("python", 1)
+    return ledger.close(launch.launcher, launch.shared_by(None)) if launch else ledger.close("python", 1)
 
 
-def evaluations_in(path: Path | None, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(tool, what it is given) of every command and every piece of Python that evaluates."""
+Found = tuple[str, dict[str, Any], Launch | None]
+"""A tool, what it is given, and how it is started, where that is known."""
+
+
+def evaluations_in(path: Path | None, text: str) -> Iterator[Found]:
+    """Those of every command and every piece of Python that evaluates."""
     if path and path.suffix == ".py":
         yield from pythons(text)
         return
     if not re.search(r"mteb|lmms[_-]eval|evaluate-retriever", text):
         return
-    pieces = [body for _, _, body in HEREDOC.findall(text)]
+    script, pieces = without_heredocs(text)
     try:
-        commands = commands_of(HEREDOC.sub("\n", text))
+        commands = commands_of(script)
     except UserError:
         # no bash: a program, or prose around a command
         commands = []
@@ -114,7 +118,27 @@ def evaluations_in(path: Path | None, text: str) -> Iterator[tuple[str, dict[str
         yield from pythons(text)
 
 
-def of_command(command: Command) -> tuple[str, dict[str, Any]] | None:
+def without_heredocs(text: str) -> tuple[str, list[str]]:
+    """A script without the here-documents that are fed to its commands, and these."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    ends: dict[str, list[int]] = {}
+    for number, line in enumerate(lines):
+        ends.setdefault(line.strip(), []).append(number)
+    script, bodies, at = [], [], 0
+    while at < len(lines):
+        script.append(lines[at])
+        opened = HEREDOC.search(lines[at])
+        known = ends.get(opened[2], []) if opened else []
+        place = bisect_right(known, at)
+        if place < len(known):
+            bodies.append("\n".join(lines[at + 1 : known[place]]))
+            script[-1] = HEREDOC.sub("", lines[at])
+            at = known[place]
+        at += 1
+    return "\n".join(script), bodies
+
+
+def of_command(command: Command) -> Found | None:
     words = command.words
     for place, word in enumerate(words):
         tool, after = PROGRAMS.get(PurePosixPath(word).name), words[place + 1 :]
@@ -125,11 +149,13 @@ def of_command(command: Command) -> tuple[str, dict[str, Any]] | None:
         if tool == VIDORE and "evaluate-retriever" not in words:
             continue
         rest = after[1:] if after[0] in ("run", "evaluate-retriever") else after
-        return tool, dict(parse_arguments([SHORT.get(one, one) for one in rest], FLAGS))
+        given: dict[str, Any] = dict(parse_arguments([SHORT.get(one, one) for one in rest], FLAGS))
+        launch = launch_of(command)
+        return tool, given if launch else given | command.environment, launch
     return None
 
 
-def pythons(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def pythons(text: str) -> Iterator[Found]:
     """What a Python program asks mteb for, as its command would."""
     try:
         tree = ast.parse(text)
@@ -153,7 +179,7 @@ def pythons(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
         given |= {"--benchmarks": benchmarks} if benchmarks else {}
         given |= {"--tasks": tasks} if tasks else {}
         given |= {"--batch-size": named["batch"][0]} if named.get("batch") else {}
-        yield MTEB, given
+        yield MTEB, given, None
 
 
 def constants(tree: ast.Module) -> dict[str, list[str]]:
