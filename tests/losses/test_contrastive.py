@@ -86,3 +86,8 @@ def test_what_is_damped_is_beyond_the_threshold() -> None:
     scores = torch.tensor([[2.0, 1.0, 1.25], [0.0, 2.0, 0.0], [2.5, 0.0, 2.0]])
     damped = damp_likely_positives(scores, threshold=0.5, factor=0.5)
     assert damped.tolist() == [[2.0, 1.0, 0.625], [0.0, 2.0, 0.0], [1.25, 0.0, 2.0]]
+
+
+def test_scores_are_divided_by_the_temperature() -> None:
+    scores = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    assert make_loss("infonce", temperature=0.5).in_batch(scores).item() == pytest.approx(math.log1p(math.exp(-2)))
