@@ -131,3 +131,8 @@ def test_classes_of_the_engine_keep_its_formula_and_ours_have_ours() -> None:
     assert {loss.filter_formula for losses in NAMED.values() for loss in losses.values()} == {"multiply"}
     assert {make_loss(name).filter_formula for name in OBJECTIVES} == {"lower"}
     assert make_loss("ColbertLoss", filter_formula="lower").filter_formula == "lower"
+
+
+def test_scores_are_divided_by_the_temperature() -> None:
+    scores = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    assert make_loss("infonce", temperature=0.5).in_batch(scores).item() == pytest.approx(math.log1p(math.exp(-2)))
