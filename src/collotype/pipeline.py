@@ -1,6 +1,7 @@
 """A recipe goes in, a run directory comes out: check, train, evaluate, report."""
 
 import functools
+import json
 import shutil
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -40,8 +41,10 @@ from collotype.runtime.files import (
     remove,
     room_to_write,
     sweep_partial,
+    write_json,
     write_text,
 )
+from collotype.runtime.hub import commits, used
 from collotype.runtime.process import World, gather_objects, on_main, process_group
 from collotype.training.engine import EMA, Hooks, Training, train, where_whole
 from collotype.training.measure import measure_step
@@ -175,7 +178,7 @@ def check(
     precision = named_precision(recipe.train.precision, where[1]["kind"], bf16)
     evaluates_only, reference = settings.get("evaluates_only", False), reference_of(recipe, against)
     task, known = task_for(recipe), Known()
-    with dry():
+    with dry(), commits():
         known.ask("weights", task.require_weights)
         if "weights" in known.unknown:
             known.ask("model", task.stand_in)
@@ -263,10 +266,11 @@ def run(
     recipe, device = resolve(recipe, overrides, smoke), pick_device(world)
     if recipe.study:
         raise UserError(f"{recipe.name} is a study of many runs; `collotype run` or collotype.run_study runs it.")
-    folder = folder or Path("runs") / recipe.name
-    task, plan, data = prepare(recipe, world, device)
-    tracking = Tracking(track)
-    with process_group(world, device), ExitStack() as hold:
+    folder, tracking = folder or Path("runs") / recipe.name, Tracking(track)
+    with ExitStack() as hold:
+        hold.enter_context(commits(kept_commits(folder) if resume else None))
+        task, plan, data = prepare(recipe, world, device)
+        hold.enter_context(process_group(world, device))
         busy = (
             f"Another process is writing the run in {folder}: was the launcher started twice? Wait for it, stop it, or "
             "choose another folder with --out."
@@ -289,6 +293,7 @@ def run(
             "recipe": recipe.model_dump(),
             "plan": plan | ({} if recipe.train.micro_batch_tokens else {"micro_batch": training.micro_batch}),
             "environment": environment(plan["device"], torch.get_num_threads(), {"processes": world.size}),
+            "hub": used(),
             "data": data,
             "model": {**task.describe(), "initial_sha256": training.initial_sha256},
             "timing": {
@@ -322,6 +327,9 @@ NOT_SCIENCE = {"name", *CUTS_THE_WORK}
 MARK = "# the resolved recipe of a collotype run\n"
 """The first line of a run directory's recipe.yaml: by it a run directory is known."""
 
+COMMITS = "hub.json"
+"""What names of the hub meant when the run began, and mean when it is resumed."""
+
 PARTS = (
     "checkpoints",
     "model",
@@ -331,11 +339,25 @@ PARTS = (
     "wandb",
     "tracked-as",
     "metrics.jsonl",
+    COMMITS,
     "record.json",
     "report.html",
     "recipe.yaml",
 )
 """What a run writes, in the order in which it is deleted: the mark last, so that a kill in between leaves a run."""
+
+
+def kept_commits(folder: Path) -> dict[str, str]:
+    """What a run that is to go on has had from the hub.
+
+    Raises:
+        UserError: its file is damaged.
+    """
+    file = folder / COMMITS
+    try:
+        return dict(json.loads(file.read_text())) if file.is_file() else {}
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{file} is damaged ({error}); start the run anew with --overwrite.") from error
 
 
 def open_folder(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> None:
@@ -362,6 +384,8 @@ def open_folder(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> 
                 remove(folder / part)
         if folder.exists():
             sweep_partial(folder)
+        if used():
+            write_json(folder / COMMITS, used())
         write_text(saved, MARK + recipe_text(recipe))
 
 
@@ -419,6 +443,8 @@ def measure(
     for choice in choices:
         examples_to = examples_below / choice.folder / "examples" if examples_below and world.is_main else None
         measured += task.evaluate(model, choice, examples_to, world)
+    for one in measured:
+        one.facts["hub"] = used()
     return [replace(one, dataset=f"{one.dataset}@{version}") for one in measured] if version else measured
 
 

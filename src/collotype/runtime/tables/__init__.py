@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from collotype.runtime.tables.files import find_table, find_tables
+from collotype.runtime.tables.files import fetch_tables, find_table, find_tables
 from collotype.runtime.tables.pictures import PictureColumn
 from collotype.runtime.tables.table import CsvTable, JsonLinesTable, ParquetTable, Table, find_column, need_column
 
@@ -33,6 +33,7 @@ __all__ = [
     "ParquetTable",
     "PictureColumn",
     "Table",
+    "fetch_tables",
     "find_column",
     "find_tables",
     "need_column",

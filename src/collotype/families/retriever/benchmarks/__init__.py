@@ -10,17 +10,22 @@ from collotype.families.retriever.benchmarks.sheets import sheet_benchmarks
 from collotype.families.retriever.benchmarks.slides import slide_benchmarks
 from collotype.families.retriever.benchmarks.vidore import vidore_benchmarks, vidore_names
 from collotype.recipe.retriever import RetrieverEvaluate
+from collotype.runtime import hub
 from collotype.runtime.errors import UserError
+from collotype.runtime.tables import fetch_tables
 
 
 def own_data(choice: RetrieverEvaluate) -> list[Benchmark]:
-    """A dataset in a folder (or, in the qa layout, a file) of the user's."""
-    place = Path(choice.path or "")
-    if choice.path is None or not place.exists():
+    """A dataset in a folder (or, in the qa layout, a file) of the user's, or on the hub."""
+    place, source = Path(choice.path or ""), hub.parse(choice.path, "dataset") if choice.path else None
+    if choice.path is None or not (place.exists() or source):
         raise UserError(
             f"The suite {choice.suite} reads a folder of parquet files, and "
             + (f"there is no {choice.path}; check the path." if choice.path else "none is given; name it with --path.")
         )
+    if not place.exists():
+        instead = "put its parquet files into a folder and give that as --path (in a recipe evaluate.path)"
+        place = fetch_tables(hub.snapshot(source, instead), choice.split)
     where = (f"{choice.suite}/{choice.own_name}", place, choice.split, choice.counting)
     return [read_qa(*where)] if choice.suite == "qa" else read_beir(*where)
 
