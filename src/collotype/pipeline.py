@@ -16,7 +16,7 @@ from collotype.check.case import Case
 from collotype.check.effects import CUTS_THE_WORK, EFFECTS
 from collotype.check.findings import find
 from collotype.check.hardware import Hardware, named, present
-from collotype.check.plan import Plan, make_plan
+from collotype.check.plan import Plan, cut, make_plan
 from collotype.check.published_data import beside_published, published_examples
 from collotype.check.reference import nearest, reference_of
 from collotype.evaluation.results import Measured, Results, headline, results_of, write_results
@@ -44,10 +44,12 @@ from collotype.runtime.files import (
     write_json,
     write_text,
 )
-from collotype.runtime.hub import commits, used
+from collotype.runtime.hub import NotFetchedError, commits, require_all, used
+from collotype.runtime.hub.needs import facts_of as fetch_facts
 from collotype.runtime.process import World, gather_objects, on_main, process_group
 from collotype.training.engine import EMA, Hooks, Training, train, where_whole
 from collotype.training.measure import measure_step
+from collotype.training.optim import require_optimizer
 from collotype.training.precision import named_precision, resolve_precision
 from collotype.training.task import Task, data_facts
 
@@ -101,12 +103,19 @@ class Run:
 def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task, Plan, dict[str, Any]]:
     """The recipe's task, its plan on this hardware, and the facts of its data; nothing is written.
 
+    The cheap comes first: what the recipe alone forbids, then what the hub refuses, then weights, then data.
+
     Raises:
         UserError: whatever makes the run impossible and can be known before it.
     """
     task = task_for(recipe)
-    data, model = data_facts(task, recipe.evaluate), task.describe()
     precision = resolve_precision(recipe.train.precision, device).name
+    require_optimizer(recipe.train.optimizer.name, device)
+    cut(recipe, world.size)
+    task.require_possible()
+    require_all(task.needs())
+    task.require_weights()
+    data, model = data_facts(task, recipe.evaluate), task.describe()
     plan = plan_of(recipe, task, world, present(device), precision, model, data, data["train"]["examples"], data)
     return task, with_findings(recipe, plan, reference_of(recipe)), data
 
@@ -155,6 +164,7 @@ def check(
     against: str | None = None,
     card: str | None = None,
     measure: bool = False,
+    online: bool = False,
 ) -> tuple[Recipe, Plan]:
     """The resolved recipe and its plan; nothing is trained or written, no network is asked, and weights are not read.
 
@@ -167,6 +177,7 @@ def check(
             the nearest.
         card: plan for this GPU (V100, T4, A100-40GB, …) instead of the device that is here.
         measure: calibrate time and memory by a measured micro-batch, for which data and weights are read.
+        online: ask the hub what a run will fetch, and whether it will be given; small files that tell it are fetched.
 
     Raises:
         UserError: the recipe is impossible whatever the machine has; no such card or published result.
@@ -192,7 +203,11 @@ def check(
     assumed = assumed or (reference and reference.circumstances.get(OF_TRAINING))
     examples = train.get("examples") or assumed
     plan = plan_of(recipe, task, world, where, precision, model, facts, examples, facts if whole else None)
-    plan |= {"folder": folder_facts(Path("runs") / recipe.name), "unknown": known.unknown}
+    plan |= {"folder": folder_facts(Path("runs") / recipe.name), "unknown": known.unknown, "fetched": known.fetched}
+    if online:
+        needs = task_for(recipe).needs()
+        require_all(needs)
+        plan["fetch"] = fetch_facts(needs)
     if examples and not train:
         plan["assumed"] = {"examples": "as published"}
     if measure and whole and not card:
@@ -208,12 +223,16 @@ class Known:
 
     def __init__(self) -> None:
         self.unknown: dict[str, str] = {}
+        self.fetched: list[str] = []
+        """Those of them that a run fetches by itself."""
 
     def ask(self, name: str, fact: Callable[[], T]) -> T | None:
         try:
             return fact()
         except UserError as error:
             self.unknown[name] = str(error)
+            if isinstance(error, NotFetchedError):
+                self.fetched.append(name)
             return None
 
 

@@ -44,6 +44,9 @@ def check(
     measure: Annotated[
         bool, typer.Option("--measure", help="Measure one micro-batch for time and memory; reads data and weights.")
     ] = False,
+    online: Annotated[
+        bool, typer.Option("--online", help="Ask the hub how much a run will fetch, and whether it will be given.")
+    ] = False,
     show_recipe: Annotated[bool, typer.Option("--recipe", help="Print the resolved recipe, too.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -63,7 +66,7 @@ def check(
         settings = {"origin": imported.origin}
     else:
         made, settings = pipeline.resolve(recipe, overrides, smoke), {}
-    resolved, plan = pipeline.check(made, against=against, card=device, measure=measure, **settings)
+    resolved, plan = pipeline.check(made, against=against, card=device, measure=measure, online=online, **settings)
     if as_json:
         found = {"origin": asdict(imported.origin), "left_out": [*map(asdict, imported.left_out)]} if imported else {}
         print(json.dumps({"recipe": resolved.model_dump(), "plan": plan, **found}))

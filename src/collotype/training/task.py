@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from collotype.evaluation.results import Measured
 from collotype.recipe.schema import Evaluate, Source
+from collotype.runtime.hub import Need
 from collotype.runtime.process import ALONE, World
 
 Outputs = dict[str, Tensor]
@@ -116,6 +117,15 @@ class Task(Protocol):
 
     def facts_of(self, choice: Evaluate) -> dict[str, Any]:
         """Those of a suite's datasets, by "SUITE/DATASET"."""
+
+    def needs(self) -> list[Need]:
+        """What will be fetched of the hub: listed, and refused where it is, before any of it is fetched."""
+
+    def require_possible(self) -> None:
+        """
+        Raises:
+            UserError: the recipe cannot be run here whatever its data and weights are.
+        """
 
     def require_weights(self) -> None:
         """

@@ -7,6 +7,7 @@ from collotype.check.case import Case
 from collotype.check.rules.rule import REPAIRED, Seen, rule, theirs
 from collotype.recipe.retriever import RENAMED
 from collotype.recipe.schema import Evaluate, Source
+from collotype.runtime.hub import plain
 
 FEW, MANY = 100_000, 5_000_000
 """Between them a CLIP from scratch learns its pictures by heart."""
@@ -36,12 +37,12 @@ def rows_differ(case: Case) -> Iterator[Seen]:
 def stale_name(case: Case) -> Iterator[Seen]:
     paths = [getattr(source, "path", "") for source in case.recipe.data.train]
     for number, path in enumerate(paths):
-        if path in RENAMED:
+        if (name := plain(path)) in RENAMED:
             yield Seen(
                 seen=path,
-                reference=RENAMED[path],
+                reference=RENAMED[name],
                 why="Configurations of earlier versions name data sets that were moved or withdrawn.",
-                fix=f"--set data.train.{f'{number}.' * (len(paths) > 1)}path={RENAMED[path].split(' ')[0]}",
+                fix=f"--set data.train.{f'{number}.' * (len(paths) > 1)}path={RENAMED[name].split(' ')[0]}",
             )
 
 

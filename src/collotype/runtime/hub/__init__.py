@@ -10,11 +10,13 @@ The client, huggingface_hub, is imported where it is asked.
 from collotype.runtime.hub.commits import commits, used
 from collotype.runtime.hub.models import Place, place_of
 from collotype.runtime.hub.names import HubSource, parse, plain
+from collotype.runtime.hub.needs import Need, require_all
 from collotype.runtime.hub.refusals import NotFetchedError, in_bytes
 from collotype.runtime.hub.snapshot import Snapshot, snapshot
 
 __all__ = [
     "HubSource",
+    "Need",
     "NotFetchedError",
     "Place",
     "Snapshot",
@@ -23,6 +25,7 @@ __all__ = [
     "parse",
     "place_of",
     "plain",
+    "require_all",
     "snapshot",
     "used",
 ]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.hub.names import parse
+from collotype.runtime.hub.needs import Need
 from collotype.runtime.hub.snapshot import Snapshot, snapshot
 
 
@@ -21,6 +22,10 @@ class Place:
 
     def has(self, name: str) -> bool:
         return name in self.found.files if self.found else (self.folder / name).is_file()
+
+    def needs(self, names: Iterable[str]) -> list[Need]:
+        """What `fetch` will fetch, if it will."""
+        return [Need(self.found, [*names])] if self.found else []
 
     def names(self) -> list[str]:
         """Of the files at the top."""

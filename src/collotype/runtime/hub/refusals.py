@@ -132,6 +132,9 @@ def in_cache(source: HubSource) -> str:
 
 def require_room(source: HubSource, wanted: int) -> None:
     """
+    Args:
+        source: of the wanted bytes, or of most of them.
+
     Raises:
         UserError: the disk of the cache has no room for so many bytes.
     """

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from collotype.runtime.errors import UserError
-from collotype.runtime.hub import Snapshot, parse, snapshot
+from collotype.runtime.hub import Need, Snapshot, parse, snapshot
 
 SPLITS = ("train", "test", "validation", "valid", "val", "dev")
 LINES = (".jsonl", ".csv", ".tsv")
@@ -45,6 +45,14 @@ def find_table(path: str, split: str = "train", subset: str | None = None) -> li
     names = table_in(found, split, subset)
     folder = found.fetch(wanted_with(names, found.files))
     return [folder / name for name in names]
+
+
+def needs_of(path: str, split: str, subset: str | None = None) -> list[Need]:
+    """What `find_table` will fetch, if it will."""
+    if Path(path).expanduser().exists():
+        return []
+    found = on_hub(path)
+    return [Need(found, wanted_with(table_in(found, split, subset), found.files))]
 
 
 def on_hub(path: str) -> Snapshot:
@@ -124,8 +132,12 @@ def find_tables(place: Path, split: str) -> dict[str, list[Path]]:
 
 def fetch_tables(found: Snapshot, split: str) -> Path:
     """The folder of a dataset of the hub, with the files that `find_tables` finds there."""
+    return found.fetch(need_of_tables(found, split).names)
+
+
+def need_of_tables(found: Snapshot, split: str) -> Need:
     tables = tables_among(sorted(found.files), split, found.source.repository)
-    return found.fetch(name for names in tables.values() for name in names)
+    return Need(found, [name for names in tables.values() for name in names])
 
 
 def tables_among(names: Sequence[str], split: str, where: object) -> dict[str, list[str]]:

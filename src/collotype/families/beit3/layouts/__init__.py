@@ -10,7 +10,7 @@ from collotype.families.beit3.model import Beit3
 from collotype.families.beit3.tokenizer import SENTENCE_PIECES, WORDS
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_folder, write_text
-from collotype.runtime.hub import place_of
+from collotype.runtime.hub import Need, Place, place_of
 from collotype.runtime.model_folder import DESCRIPTION
 
 
@@ -67,11 +67,29 @@ def local(source: str | Path) -> Path:
     """
     if Path(source).is_file():
         return Path(source)
+    place = place_in(source)
+    return place.fetch(files_of(place))
+
+
+def place_in(source: str | Path) -> Place:
     place = place_of(source, (DESCRIPTION,), ("the .pth file", SENTENCE_PIECES))
     if place is None:
         raise UserError(f"There is no folder or file {source}; give a model's folder or a checkpoint's .pth file.")
+    return place
+
+
+def files_of(place: Place) -> list[str]:
+    """Exactly what is read of a repository."""
     weights = place.weights("model") if place.has(DESCRIPTION) else [n for n in place.names() if n.endswith(".pth")]
-    return place.fetch([*weights, SENTENCE_PIECES, WORDS, ANSWERS])
+    return [*weights, SENTENCE_PIECES, WORDS, ANSWERS]
+
+
+def needs_of(source: str | Path) -> list[Need]:
+    """What `read` will fetch, if it will."""
+    if Path(source).is_file():
+        return []
+    place = place_in(source)
+    return place.needs(files_of(place))
 
 
 LAYOUTS = {"beit3": published.write}

@@ -8,7 +8,7 @@ from collotype.families.clip.layouts.contents import Contents
 from collotype.families.clip.model import Clip
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_folder, write_text
-from collotype.runtime.hub import Place, place_of
+from collotype.runtime.hub import Need, Place, place_of
 
 SMALL = (ours.DESCRIPTION, open_clip.DESCRIPTION)
 """What is read before weights."""
@@ -29,12 +29,7 @@ def read(source: str | Path, activation: Activation | None = None) -> Contents:
     path = Path(source)
     if path.is_file():
         return checkpoint.read(path, activation)
-    place = place_of(source, SMALL, (open_clip.DESCRIPTION, open_clip.SAFETENSORS))
-    if place is None:
-        raise UserError(
-            f"There is no folder or file {source}; give a model's folder, a checkpoint's file, or a hub repository "
-            "(org/name)."
-        )
+    place = place_in(source)
     folder = place.fetch(files_of(place))
     if ours.recognises(folder):
         found = ours.read(folder)
@@ -50,6 +45,28 @@ def read(source: str | Path, activation: Activation | None = None) -> Contents:
     if activation not in (None, said):
         raise UserError(f"{source} says that its activation is {said}, not {activation}; leave the activation out.")
     return found
+
+
+def place_in(source: str | Path) -> Place:
+    """
+    Raises:
+        UserError: it is no folder and no repository of the hub, or the hub cannot be reached or refuses.
+    """
+    place = place_of(source, SMALL, (open_clip.DESCRIPTION, open_clip.SAFETENSORS))
+    if place is None:
+        raise UserError(
+            f"There is no folder or file {source}; give a model's folder, a checkpoint's file, or a hub repository "
+            "(org/name)."
+        )
+    return place
+
+
+def needs_of(source: str | Path) -> list[Need]:
+    """What `read` will fetch, if it will."""
+    if Path(source).is_file():
+        return []
+    place = place_in(source)
+    return place.needs(files_of(place))
 
 
 def files_of(place: Place) -> list[str]:

@@ -14,7 +14,7 @@ from collotype.families.retriever.benchmarks.qa import read_qa
 from collotype.recipe.retriever import RetrieverEvaluate
 from collotype.runtime import hub
 from collotype.runtime.errors import UserError
-from collotype.runtime.tables import fetch_tables
+from collotype.runtime.tables import fetch_tables, need_of_tables
 
 TABLE = Path(__file__).parents[3] / "assets" / "vidore.yaml"
 
@@ -37,9 +37,7 @@ def vidore_benchmarks(choice: RetrieverEvaluate) -> list[Benchmark]:
         UserError: no such dataset, no copy of one in `choice.data_dir`, or the hub cannot be reached.
     """
     suite = published()[choice.suite]
-    for name in choice.only:
-        if name not in suite["datasets"]:
-            raise UserError(f"{choice.suite} has no dataset {name!r}; it has {', '.join(suite['datasets'])}.")
+    require_known(choice)
     found: list[Benchmark] = []
     for dataset in choice.only or suite["datasets"]:
         facts = suite["datasets"][dataset]
@@ -57,6 +55,13 @@ def vidore_benchmarks(choice: RetrieverEvaluate) -> list[Benchmark]:
         }
         found += [read_qa(**common)] if layout == "qa" else read_beir(**common)
     return found
+
+
+def require_known(choice: RetrieverEvaluate) -> None:
+    datasets = published()[choice.suite]["datasets"]
+    for name in choice.only:
+        if name not in datasets:
+            raise UserError(f"{choice.suite} has no dataset {name!r}; it has {', '.join(datasets)}.")
 
 
 def place_of(facts: Mapping[str, Any], choice: RetrieverEvaluate) -> tuple[str, Path]:
@@ -83,6 +88,16 @@ def on_hub(facts: Mapping[str, Any], layout: str) -> hub.Snapshot:
     instead = f"put its parquet files into {below} and give --data-dir DIR (in a recipe evaluate.data_dir)"
     source = hub.HubSource("dataset", repository, facts["revision"] if layout == "beir" else None)
     return hub.snapshot(source, instead)
+
+
+def vidore_needs(choice: RetrieverEvaluate) -> list[hub.Need]:
+    """What the hub will be asked for, if it will."""
+    require_known(choice)
+    if choice.data_dir is not None:
+        return []
+    datasets = published()[choice.suite]["datasets"]
+    found = [on_hub(datasets[name], preferred(datasets[name], choice.counting)[0]) for name in choice.only or datasets]
+    return [need_of_tables(one, choice.split) for one in found]
 
 
 def preferred(facts: Mapping[str, Any], counting: Counting) -> list[str]:

@@ -13,6 +13,7 @@ from collotype.families.retriever.preset import PRESETS, TRAINED_WITH, Preset, f
 from collotype.runtime import hub
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_folder, write_text
+from collotype.runtime.hub import Need
 from collotype.runtime.hub.models import Place, below, place_of
 from collotype.runtime.model_folder import read_json
 
@@ -72,6 +73,11 @@ def places(source: str | Path, base: str | None = None) -> list[Place]:
             "config.json, modules.json or adapter_config.json, for example runs/desk-colpali/model."
         )
     return [place]
+
+
+def needs_of(source: str | Path, base: str | None = None) -> list[Need]:
+    """What `read` will fetch, if it will."""
+    return [need for place in places(source, base) for need in place.needs(files_of(place))]
 
 
 def files_of(place: Place) -> list[str]:
