@@ -1,6 +1,8 @@
 """The imitation of the hub, and this process's client turned towards it."""
 
 import json
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -53,20 +55,29 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Hub], P
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
         monkeypatch.setenv("HF_HOME", str(home))
+        template = "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.endpoint)
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", hub.endpoint + template)
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
         monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(home / "token"))
         monkeypatch.setattr("huggingface_hub.constants.HF_STORED_TOKENS_PATH", str(home / "stored"))
         monkeypatch.setattr(snapshot_module(), "WAITS_S", (0.0, 0.0, 0.0))
+        monkeypatch.setattr("huggingface_hub.utils._http.time", Hasty())
+        monkeypatch.setattr("huggingface_hub.file_download.time", Hasty())
         return home
 
     return turn
 
 
-def snapshot_module() -> object:
-    import sys
+class Hasty:
+    """The module `time`, whose sleep is none: what the client waits between its tries is not what is tested."""
 
+    def __getattr__(self, name: str) -> object:
+        return (lambda seconds: None) if name == "sleep" else getattr(time, name)
+
+
+def snapshot_module() -> object:
     return sys.modules[snapshot.__module__]
 
 

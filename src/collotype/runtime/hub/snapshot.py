@@ -4,7 +4,7 @@ import glob
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -109,7 +109,8 @@ class Snapshot:
         settings = {"repo_type": self.source.kind, "revision": self.source.commit, "cache_dir": cache.home()}
         settings |= {"endpoint": endpoint(), "tqdm_class": bars(), "allow_patterns": [glob.escape(n) for n in names]}
         with quiet():
-            asked(lambda: snapshot_download(self.source.repository, **settings), self.source, self.instead)
+            # of what fails, the client tries again all but the files' own requests
+            asked(lambda: snapshot_download(self.source.repository, **settings), self.source, self.instead, WAITS_S[:2])
 
 
 def snapshot(source: HubSource, instead: str) -> Snapshot:
@@ -150,20 +151,20 @@ def commit_of(source: HubSource, instead: str) -> str:
     return info.sha
 
 
-def asked(request: Callable[[], T], source: HubSource, instead: str) -> T:
+def asked(request: Callable[[], T], source: HubSource, instead: str, waits: Sequence[float] | None = None) -> T:
     """
     Raises:
         UserError: whatever went wrong.
     """
     try:
-        return patiently(request)
+        return patiently(request, waits=waits)
     except Exception as error:  # the hub's client raises its own, httpx', hf_xet's and the system's errors
         raise refusal(error, source, instead) from error
 
 
-def patiently(request: Callable[[], T], is_cached: bool = False) -> T:
+def patiently(request: Callable[[], T], is_cached: bool = False, waits: Sequence[float] | None = None) -> T:
     """Tries again what the hub was too busy for or a network lost; without a network at all, a cache is enough."""
-    for wait in WAITS_S:
+    for wait in WAITS_S if waits is None else waits:
         try:
             return request()
         except Exception as error:  # see `asked`
