@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 
 from collotype.runtime.errors import UserError
@@ -129,6 +130,7 @@ def test_a_hub_that_is_down_is_told_and_what_is_here_goes_on(two: tuple, hub: Hu
 def test_no_server_and_no_network_are_told_the_same_way(two: tuple, hub: Hub, home: Path, offline: Callable) -> None:
     content("org/two")
     hub.stop()
+    huggingface_hub.close_session()
     assert "new" in content("org/two")
     with pytest.raises(UserError, match=r"org/other is not all here and cannot be fetched \(http\S+ cannot be reached"):
         content("org/other")
