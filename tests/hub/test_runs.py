@@ -31,7 +31,7 @@ RECIPE = {
     },
     "data": {"train": {"source": "pairs", "path": "org/train"}},
     "train": {"batch": 2, "steps": 2, "checkpoint_every": 1, "optimizer": {"name": "adamw", "lr": 1e-4}},
-    "evaluate": [{"suite": "sheets"}],
+    "evaluate": [{"suite": "qa", "path": "org/train", "split": "train"}],
     "expect": [],
 }
 
@@ -62,7 +62,7 @@ def test_a_run_goes_on_with_the_commits_it_had(recipe: Path, root, hub: Hub, hom
         folder / "hub.json",
         folder / "record.json",
         folder / "checkpoints/step-000002/state.json",
-        folder / "evaluation/sheets/held-out.json",
+        folder / "evaluation/qa/train.json",
     ]
     kept, *others = (json.loads(file.read_text()) for file in written)
     assert kept == record["hub"] and all(other["hub"] == kept for other in others)

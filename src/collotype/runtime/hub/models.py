@@ -11,6 +11,10 @@ from collotype.runtime.hub.needs import Need
 from collotype.runtime.hub.snapshot import Snapshot, snapshot
 
 
+FILES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".json", ".spm", ".npz")
+"""How no repository's name ends that is meant as one."""
+
+
 @dataclass(frozen=True)
 class Place:
     """A model's folder; of a repository, the folder of its commit, to which what is asked for comes."""
@@ -81,7 +85,7 @@ def place_of(source: str | Path, first: Sequence[str], files: Sequence[str]) -> 
     """
     if Path(source).is_dir():
         return Place(Path(source), str(source))
-    named = parse(source, "model")
+    named = None if Path(source).suffix in FILES else parse(source, "model")
     if named is None:
         return None
     found = snapshot(named, f"copy {', '.join(files)} of it into a folder and give that folder's path")
