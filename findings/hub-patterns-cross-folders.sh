@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # huggingface_hub: an allow pattern without a slash also matches files in subfolders.
-# `snapshot_download(repo, allow_patterns="*.safetensors")` reads like "the safetensors at the top", as a shell or
-# .gitignore-less glob would; it also fetches checkpoint-500/, original/ and onnx/ copies, and no pattern says "top only".
+# `snapshot_download(repo, allow_patterns="*.safetensors")` reads like "the safetensors at the top", as a glob
+# means it; it also fetches the copies in checkpoint-500/ and original/, and no pattern says "at the top only".
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

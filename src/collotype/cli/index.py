@@ -50,7 +50,9 @@ def add(
     to: Annotated[Path, typer.Option("--to", help="The index's folder; made if it is not there.")],
     model: Annotated[
         str | None,
-        typer.Option(help="A retriever's folder, or reader (words only, no GPU) [default: the index's, or reader]."),
+        typer.Option(
+            help="A retriever's folder or hub name, or reader (words only, no GPU) [default: the index's, or reader]."
+        ),
     ] = None,
     preset: Preset = None,
     base: Base = None,

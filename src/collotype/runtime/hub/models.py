@@ -10,7 +10,6 @@ from collotype.runtime.hub.names import parse
 from collotype.runtime.hub.needs import Need
 from collotype.runtime.hub.snapshot import Snapshot, snapshot
 
-
 FILES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".json", ".spm", ".npz")
 """How no repository's name ends that is meant as one."""
 
