@@ -37,7 +37,7 @@ def test_a_run_directory_holds_what_the_contract_names(trained: Path) -> None:
     }
     record = json.loads((trained / "record.json").read_text())
     assert list(record) == [
-        "recipe", "plan", "environment", "data", "model", "timing", "results", "verdict", "events",
+        "recipe", "plan", "environment", "hub", "data", "model", "timing", "results", "verdict", "events",
     ]  # fmt: skip
     plan = {"batch": 8, "micro_batch": 8, "processes": 1, "negatives_per_query": 7, "steps": 6, "precision": "fp32"}
     assert plan.items() <= record["plan"].items()

@@ -1,6 +1,7 @@
 """A recipe goes in, a run directory comes out: check, train, evaluate, report."""
 
 import functools
+import json
 import shutil
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,7 +16,7 @@ from collotype.check.case import Case
 from collotype.check.effects import CUTS_THE_WORK, EFFECTS
 from collotype.check.findings import find
 from collotype.check.hardware import Hardware, named, present
-from collotype.check.plan import Plan, make_plan
+from collotype.check.plan import Plan, cut, make_plan
 from collotype.check.published_data import beside_published, published_examples
 from collotype.check.reference import nearest, reference_of
 from collotype.evaluation.results import Measured, Results, headline, results_of, write_results
@@ -40,11 +41,15 @@ from collotype.runtime.files import (
     remove,
     room_to_write,
     sweep_partial,
+    write_json,
     write_text,
 )
+from collotype.runtime.hub import NotFetchedError, commits, require_all, used
+from collotype.runtime.hub.needs import facts_of as fetch_facts
 from collotype.runtime.process import World, gather_objects, on_main, process_group
 from collotype.training.engine import EMA, Hooks, Training, train, where_whole
 from collotype.training.measure import measure_step
+from collotype.training.optim import require_optimizer
 from collotype.training.precision import named_precision, resolve_precision
 from collotype.training.task import Task, data_facts, overlaps
 
@@ -114,12 +119,19 @@ class Run:
 def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task[Any, Any], Plan, dict[str, Any]]:
     """The recipe's task, its plan on this hardware, and the facts of its data; nothing is written.
 
+    The cheap comes first: what the recipe alone forbids, then what the hub refuses, then weights, then data.
+
     Raises:
         UserError: whatever makes the run impossible and can be known before it.
     """
     task = task_for(recipe)
-    data, model = data_facts(task, recipe.evaluate), task.describe()
     precision = resolve_precision(recipe.train.precision, device).name
+    require_optimizer(recipe.train.optimizer.name, device)
+    cut(recipe, world.size)
+    task.require_possible()
+    require_all(task.needs())
+    task.require_weights()
+    data, model = data_facts(task, recipe.evaluate), task.describe()
     plan = plan_of(recipe, task, world, present(device), precision, model, data, data["train"]["examples"], data)
     plan |= overlaps(task, recipe.evaluate)
     return task, with_findings(recipe, plan, reference_of(recipe)), data
@@ -169,6 +181,7 @@ def check(
     against: str | None = None,
     card: str | None = None,
     measure: bool = False,
+    online: bool = False,
 ) -> tuple[Recipe, Plan]:
     """The resolved recipe and its plan; nothing is trained or written, no network is asked, and weights are not read.
 
@@ -181,6 +194,7 @@ def check(
             the nearest.
         card: plan for this GPU (V100, T4, A100-40GB, …) instead of the device that is here.
         measure: calibrate time and memory by a measured micro-batch, for which data and weights are read.
+        online: ask the hub what a run will fetch, and whether it will be given; small files that tell it are fetched.
 
     Raises:
         UserError: the recipe is impossible whatever the machine has; no such card or published result.
@@ -192,7 +206,7 @@ def check(
     precision = named_precision(recipe.train.precision, where[1]["kind"], bf16)
     evaluates_only, reference = settings.get("evaluates_only", False), reference_of(recipe, against)
     task, known = task_for(recipe), Known()
-    with dry():
+    with dry(), commits():
         if "unknown_model" not in settings:
             known.ask("weights", task.require_weights)
         if "weights" in known.unknown:
@@ -210,7 +224,16 @@ def check(
     assumed = assumed or (reference and reference.circumstances.get(OF_TRAINING))
     examples = train.get("examples") or assumed
     plan = plan_of(recipe, task, world, where, precision, model, facts, examples, facts if whole else None)
-    plan |= {"folder": folder_facts(Path("runs") / recipe.name), "unknown": known.unknown, **shared}
+    plan |= {
+        "folder": folder_facts(Path("runs") / recipe.name),
+        "unknown": known.unknown,
+        "fetched": known.fetched,
+        **shared,
+    }
+    if online:
+        needs = task_for(recipe).needs()
+        require_all(needs)
+        plan["fetch"] = fetch_facts(needs)
     if examples and not train:
         plan["assumed"] = {"examples": "as published"}
     if measure and whole and not card:
@@ -229,6 +252,8 @@ class Known:
 
     def __init__(self) -> None:
         self.unknown: dict[str, str] = {}
+        self.fetched: list[str] = []
+        """Those of them that a run fetches by itself."""
 
     def ask(self, name: str, fact: Callable[[], T]) -> T | None:
         try:
@@ -237,6 +262,8 @@ class Known:
             # data that waits for weights has no cause of its own
             if str(error) not in self.unknown.values():
                 self.unknown[name] = str(error)
+                if isinstance(error, NotFetchedError):
+                    self.fetched.append(name)
             return None
 
 
@@ -303,10 +330,11 @@ def run(
     recipe, device = resolve(recipe, overrides, smoke), pick_device(world)
     if recipe.study:
         raise UserError(f"{recipe.name} is a study of many runs; `collotype run` or collotype.run_study runs it.")
-    folder = folder or Path("runs") / recipe.name
-    task, plan, data = prepare(recipe, world, device)
-    tracking = Tracking(track)
-    with process_group(world, device), ExitStack() as hold:
+    folder, tracking = folder or Path("runs") / recipe.name, Tracking(track)
+    with ExitStack() as hold:
+        hold.enter_context(commits(kept_commits(folder) if resume else None))
+        task, plan, data = prepare(recipe, world, device)
+        hold.enter_context(process_group(world, device))
         busy = (
             f"Another process is writing the run in {folder}: was the launcher started twice? Wait for it, stop it, or "
             "choose another folder with --out."
@@ -329,6 +357,7 @@ def run(
             "recipe": recipe.model_dump(),
             "plan": plan | ({} if recipe.train.micro_batch_tokens else {"micro_batch": training.micro_batch}),
             "environment": environment(plan["device"], torch.get_num_threads(), {"processes": world.size}),
+            "hub": used(),
             "data": data,
             "model": {**task.describe(), "initial_sha256": training.initial_sha256},
             "timing": {
@@ -362,6 +391,9 @@ NOT_SCIENCE = {"name", *CUTS_THE_WORK}
 MARK = "# the resolved recipe of a collotype run\n"
 """The first line of a run directory's recipe.yaml: by it a run directory is known."""
 
+COMMITS = "hub.json"
+"""What names of the hub meant when the run began, and mean when it is resumed."""
+
 PARTS = (
     "checkpoints",
     "model",
@@ -371,11 +403,25 @@ PARTS = (
     "wandb",
     "tracked-as",
     "metrics.jsonl",
+    COMMITS,
     "record.json",
     "report.html",
     "recipe.yaml",
 )
 """What a run writes, in the order in which it is deleted: the mark last, so that a kill in between leaves a run."""
+
+
+def kept_commits(folder: Path) -> dict[str, str]:
+    """What a run that is to go on has had from the hub.
+
+    Raises:
+        UserError: its file is damaged.
+    """
+    file = folder / COMMITS
+    try:
+        return dict(json.loads(file.read_text())) if file.is_file() else {}
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{file} is damaged ({error}); start the run anew with --overwrite.") from error
 
 
 def open_folder(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> None:
@@ -402,6 +448,8 @@ def open_folder(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> 
                 remove(folder / part)
         if folder.exists():
             sweep_partial(folder)
+        if used():
+            write_json(folder / COMMITS, used())
         write_text(saved, MARK + recipe_text(recipe))
 
 
@@ -459,6 +507,8 @@ def measure(
     for choice in choices:
         examples_to = examples_below / choice.folder / "examples" if examples_below and world.is_main else None
         measured += task.evaluate(model, choice, examples_to, world)
+    for one in measured:
+        one.facts["hub"] = used()
     return [replace(one, dataset=f"{one.dataset}@{version}") for one in measured] if version else measured
 
 

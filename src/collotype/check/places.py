@@ -6,6 +6,7 @@ from pathlib import Path
 
 from collotype.recipe.schema import Evaluate, Source
 from collotype.runtime.errors import UserError
+from collotype.runtime.hub import plain
 from collotype.runtime.shards.names import is_remote, is_shards, matching
 from collotype.runtime.tables.files import LINES, find_table, find_tables
 
@@ -51,7 +52,11 @@ def places_of(section: Source | Evaluate, split: str) -> Places:
 
 
 def resolved(path: str) -> str:
-    return path if is_remote(path) or path.startswith("pipe:") else str(Path(path).expanduser().resolve())
+    if is_remote(path) or path.startswith("pipe:"):
+        return path
+    place = Path(path).expanduser()
+    # a repository of the hub is the same data at any revision
+    return str(place.resolve()) if place.exists() or (name := plain(path)) == path else str(name)
 
 
 def shards_at(path: str) -> list[str]:

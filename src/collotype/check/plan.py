@@ -46,10 +46,7 @@ def make_plan(
             expectation names a dataset or metric that is not measured.
     """
     train = recipe.train
-    share = divide("train.batch", train.batch, "processes", processes)
-    micro_batch = train.micro_batch or share
-    if micro_batch != "auto":
-        divide("the batch of one process", share, "train.micro_batch", micro_batch)
+    share, micro_batch = cut(recipe, processes)
     if examples is not None and examples < train.batch:
         raise UserError(f"train.batch is {train.batch}, but data.train has only {examples} examples; lower the batch.")
     if group := model.get("batch_norm_group"):
@@ -120,6 +117,19 @@ def require(kind: str, name: str, known: Collection[str]) -> None:
             f"The recipe expects a value of the {kind} {name!r}, which is not measured{hint}; measured are "
             f"{', '.join(known) or 'none'}."
         )
+
+
+def cut(recipe: Recipe, processes: int) -> tuple[int, int | str]:
+    """A process's share of the batch, and its micro-batch.
+
+    Raises:
+        UserError: they do not divide each other.
+    """
+    share = divide("train.batch", recipe.train.batch, "processes", processes)
+    micro_batch = recipe.train.micro_batch or share
+    if micro_batch != "auto":
+        divide("the batch of one process", share, "train.micro_batch", micro_batch)
+    return share, micro_batch
 
 
 def divide(name: str, number: int, by_name: str, by: int) -> int:

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from collotype.recipe.schema import Source
+from collotype.runtime.hub import plain
 from collotype.runtime.shards.names import expand
 
 TRAINED_ON = {
@@ -51,7 +52,7 @@ def examples_of(source: Source) -> int | None:
         return next(
             (n for (start, count), n in SHARDS.items() if len(names) == count and names[0].startswith(start)), None
         )
-    return TRAINED_ON.get(PurePosixPath(path).name)
+    return TRAINED_ON.get(PurePosixPath(plain(path)).name)
 
 
 def beside_published(facts: dict[str, Any], sources: list[Source]) -> dict[str, dict[str, Any]]:

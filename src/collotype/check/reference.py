@@ -8,6 +8,7 @@ from collotype.recipe import Recipe
 from collotype.recipe.schema import Section
 from collotype.report import published
 from collotype.report.published import Published
+from collotype.runtime.hub import plain
 
 IDENTITY = ("model.backbone", "model.interaction", "model.size", "model.dim")
 """What makes two models the same; another value is another model."""
@@ -71,5 +72,6 @@ def equal(here: Any, there: Any, within: float) -> bool:
         return math.isclose(here, there, rel_tol=within)
     if isinstance(here, str) and isinstance(there, str):
         # a local copy of a repository has its name
+        here, there = plain(here), plain(there)
         return here.rstrip("/").split("/")[-1] == there.split("/")[-1]
     return here == there

@@ -29,6 +29,7 @@ from collotype.cli import (
     train,
 )
 from collotype.runtime.errors import PeerError, UserError
+from collotype.runtime.hub import commits
 from collotype.runtime.leave import leave
 
 app = typer.Typer(
@@ -60,7 +61,8 @@ def in_a_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def call(*arguments: Any, **options: Any) -> Any:
         try:
-            return command(*arguments, **options)
+            with commits():
+                return command(*arguments, **options)
         except PeerError:
             problem = None
         except UserError as error:

@@ -51,6 +51,9 @@ def check(
     measure: Annotated[
         bool, typer.Option("--measure", help="Measure one micro-batch for time and memory; reads data and weights.")
     ] = False,
+    online: Annotated[
+        bool, typer.Option("--online", help="Ask the hub how much a run will fetch, and whether it will be given.")
+    ] = False,
     show_recipe: Annotated[bool, typer.Option("--recipe", help="Print the resolved recipe, too.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -73,7 +76,7 @@ def check(
         raise UserError(f"{recipe} is a recipe, which says it all; leave out --processes and --examples.")
     else:
         made, settings = pipeline.resolve(recipe, overrides, smoke), {}
-    resolved, plan = pipeline.check(made, against=against, card=device, measure=measure, **settings)
+    resolved, plan = pipeline.check(made, against=against, card=device, measure=measure, online=online, **settings)
     if as_json:
         found = {"origin": asdict(imported.origin), "left_out": [*map(asdict, imported.left_out)]} if imported else {}
         print(json.dumps({"recipe": resolved.model_dump(), "plan": plan, **found}))

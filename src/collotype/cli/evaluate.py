@@ -23,7 +23,7 @@ from collotype.cli.options import (
 
 def evaluate(
     models: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="Model folders, e.g. runs/desk-colpali/model; bm25, reader.")
+        list[str], typer.Argument(metavar="MODEL...", help="Model folders, or hub names, NAME@REVISION; bm25, reader.")
     ],
     suite: Suite = None,
     path: DataPath = None,

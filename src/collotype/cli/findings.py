@@ -86,9 +86,11 @@ def print_findings(console: Console, findings: list[dict[str, Any]], imported: I
         for one in found:
             print_finding(console, one)
     if missing:
-        console.print(Text("\nWhat has to be here first" if imported else "What has to be here first", "underline"))
+        blocks = any(one["severity"] == "blocks" for one in missing)
+        heading = "What has to be here first" if blocks else "What a run fetches"
+        console.print(Text(f"\n{heading}" if imported else heading, "underline"))
     for one in missing:
-        title = Text(f"blocks: {one['name']}", style=COLOURS["blocks"])
+        title = Text(f"{one['severity']}: {one['name']}", style=COLOURS[one["severity"]])
         say(console, title.append(f"  {one['seen'].split('. ')[0].rstrip('.')}", "not bold default"), indent=0)
 
 

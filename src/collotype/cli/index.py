@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from collotype.cli.index_check import check
 from collotype.cli.options import Base, Json, PasswordFile, Preset, documents_named, read_passwords
 from collotype.runtime.errors import UserError
+from collotype.runtime.hub import commits
 
 if TYPE_CHECKING:
     import click
@@ -49,7 +50,9 @@ def add(
     to: Annotated[Path, typer.Option("--to", help="The index's folder; made if it is not there.")],
     model: Annotated[
         str | None,
-        typer.Option(help="A retriever's folder, or reader (words only, no GPU) [default: the index's, or reader]."),
+        typer.Option(
+            help="A retriever's folder or hub name, or reader (words only, no GPU) [default: the index's, or reader]."
+        ),
     ] = None,
     preset: Preset = None,
     base: Base = None,
@@ -99,8 +102,11 @@ def asked_for(to: Path, model: str | None, preset: str | None, base: str | None)
     from collotype.search.encoders import READER
     from collotype.search.ingest import Ledger
 
-    made_with = Ledger(to).model() if about.is_index(to) and not model else None
-    return made_with or {"model": model or READER, "preset": preset, "base": base}
+    made_with = (Ledger(to).model() if about.is_index(to) else None) or {}
+    if made_with and not model:
+        return made_with
+    kept = {"commits": made_with["commits"]} if made_with.get("model") == model and "commits" in made_with else {}
+    return {"model": model or READER, "preset": preset, "base": base, **kept}
 
 
 def on_engine(engine: str, asked: dict[str, Any], encoders: int | None) -> "AbstractContextManager[OnRay | None]":
@@ -127,16 +133,18 @@ def open_or_create(
             raise UserError(f"There is an index in {to} already, which keeps its {next(iter(settings))}; leave it out.")
         encoder = open_encoder(**asked)
         return Index.open(to, encoder), encoder
-    encoder = open_encoder(**asked)
+    with commits() as used:
+        encoder = open_encoder(**asked)
     made_by = {"encoder_name": encoder.name, "identity": encoder.identity}
     index = Index.create(to, **made_by, dim=encoder.dim, interaction=encoder.interaction, **settings)
-    Ledger(to).update({}, {name: absolute(value) for name, value in asked.items()})
+    kept = {name: absolute(value) for name, value in asked.items()} | ({"commits": used} if used else {})
+    Ledger(to).update({}, kept)
     return index, encoder
 
 
-def absolute(place: str | None) -> str | None:
-    """A folder by a path that holds wherever the next command runs; other names as they are."""
-    return str(Path(place).absolute()) if place and Path(place).is_dir() else place
+def absolute(place: Any) -> Any:
+    """A folder by a path that holds wherever the next command runs; what is none, as it is."""
+    return str(Path(place).absolute()) if isinstance(place, str) and Path(place).is_dir() else place
 
 
 def show(report: "Report", index: "Index", found_by: str) -> None:

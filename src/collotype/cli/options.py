@@ -15,7 +15,7 @@ RecipeName = Annotated[
 ModelSource = Annotated[
     str,
     typer.Argument(
-        metavar="MODEL", help="A model's folder or file, e.g. runs/desk-colpali/model, or a hub repository."
+        metavar="MODEL", help="A model's folder or file, e.g. runs/desk-colpali/model, or a hub name, NAME@REVISION."
     ),
 ]
 Preset = Annotated[
@@ -31,7 +31,9 @@ Tokenizer = Annotated[
 Answers = Annotated[
     Path | None, typer.Option("--answers", help="BEiT-3: the answers' names, if answer2label.txt is not beside it.")
 ]
-Base = Annotated[str | None, typer.Option("--base", help="Where an adapter's base lies, if not where it says.")]
+Base = Annotated[
+    str | None, typer.Option("--base", help="An adapter's base, a folder or NAME@REVISION, if not what it says.")
+]
 Out = Annotated[Path | None, typer.Option("--out", help="Run directory [default: runs/NAME].")]
 Set = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. train.steps=8; repeatable.")

@@ -7,6 +7,7 @@ from typing import Any
 
 from collotype.evaluation.results import Measured, write_results
 from collotype.runtime.files import write_json
+from collotype.runtime.hub import parse
 
 DECIMALS = 5
 """As both tools round."""
@@ -14,9 +15,11 @@ DECIMALS = 5
 
 def write_all(folder: Path, model: str, version: str, measured: Sequence[Measured]) -> None:
     """Everything below `folder`: our own SUITE/DATASET.json, and of retrieval mteb/ and vidore-benchmark/."""
-    name = model.strip("./").replace("\\", "/")
+    source, facts = parse(model, "model"), measured[0].facts
+    name = source.repository if source else model.strip("./").replace("\\", "/")
+    commit = facts.get("hub", {}).get(source.key) if source else None
     write_results(folder, measured)
-    write_for_mteb(folder / "mteb", name, measured[0].facts["model"]["sha256"][:12], measured)
+    write_for_mteb(folder / "mteb", name, commit or facts["model"]["sha256"][:12], measured)
     if any("ndcg_at_5" in one.metrics for one in measured):
         write_for_vidore_benchmark(folder / "vidore-benchmark", name, version, measured)
 

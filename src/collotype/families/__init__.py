@@ -14,7 +14,8 @@ from collotype.recipe.load import FAMILIES
 from collotype.recipe.schema import Evaluate
 from collotype.runtime.device import pick_device
 from collotype.runtime.errors import UserError
-from collotype.runtime.model_folder import require_there
+from collotype.runtime.hub import commits, place_of
+from collotype.runtime.model_folder import DESCRIPTION, require_there
 from collotype.runtime.process import World, process_group
 from collotype.training.precision import resolve_precision
 from collotype.training.task import Task
@@ -33,14 +34,21 @@ def task_for(recipe: Recipe) -> Task[Any, Any]:
 def family_of(source: str | Path) -> str:
     """Of the model in a folder, a file or a repository of the hub: the retriever's, if nothing says another."""
     require_there(str(source).removeprefix("hf-hub:"))
+    place = place_of(source, (DESCRIPTION,), ("its files",)) if not Path(source).is_file() else None
     try:
-        said = json.loads((Path(source) / "collotype.json").read_text()).get("family")
+        said = json.loads((place.folder / DESCRIPTION).read_text()).get("family")
     except (OSError, ValueError, AttributeError):
         said = None
     if said in FAMILIES:
         return said
+
+    def recognises(name: str) -> bool:
+        if place and place.found:
+            return any(place.has(sign) for sign in family(name).SIGNS)
+        return family(name).recognises(str(source))
+
     # the newest first: the signs of the older ones are more general
-    return next((name for name in reversed(FAMILIES) if family(name).recognises(str(source))), "retriever")
+    return next(filter(recognises, reversed(FAMILIES)), "retriever")
 
 
 def options_for(source: str | Path, options: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +93,8 @@ def load(source: str | Path, **options: Any) -> Any:
         >>> model.score(queries, pages).shape  # [num_queries, num_pages]
         torch.Size([2, 3])
     """
-    return family(family_of(source)).load(source, **options_for(source, options))
+    with commits():
+        return family(family_of(source)).load(source, **options_for(source, options))
 
 
 def export(source: str | Path, layout: str, out: str | Path, **options: Any) -> None:
@@ -100,7 +109,8 @@ def export(source: str | Path, layout: str, out: str | Path, **options: Any) -> 
     """
     if Path(out).exists():
         raise UserError(f"{out} is there already; choose another folder with --out.")
-    family(family_of(source)).export(source, layout, Path(out), **options_for(source, options))
+    with commits():
+        family(family_of(source)).export(source, layout, Path(out), **options_for(source, options))
 
 
 def evaluate(
@@ -133,12 +143,14 @@ def evaluate(
     device = pick_device(world)
     computed = resolve_precision(precision, device)
     with process_group(world, device), computed.context(device):
-        found = {
-            model: family(family_of(model)).evaluate(
-                model, choice, world, cache, batch_tokens, out_of(out, model, models), **options_for(model, options)
-            )
-            for model in map(str, models)
-        }
+        found = {}
+        for model in map(str, models):
+            with commits() as used:
+                found[model] = family(family_of(model)).evaluate(
+                    model, choice, world, cache, batch_tokens, out_of(out, model, models), **options_for(model, options)
+                )
+            for one in found[model]:
+                one.facts["hub"] = used
     for one in chain.from_iterable(found.values()):
         if "timing" in one.facts:
             one.facts["precision"] = computed.name

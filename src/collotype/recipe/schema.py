@@ -13,6 +13,8 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from collotype.runtime.hub import plain
+
 PositiveInt = Annotated[int, Field(gt=0)]
 NotNegativeInt = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -237,7 +239,7 @@ class Evaluate(Section):
     @property
     def own_name(self) -> str:
         """Of the user's own dataset in results: the end of its path, of which a pattern (`*.tar`) may leave nothing."""
-        place = Path(self.path or "").resolve()
+        place = Path(plain(self.path) or "").resolve()
         names = (re.sub(r"-*[^\w.-]+-*", "-", part).strip("-.") for part in (place.stem, place.parent.name))
         return self.name or next(filter(None, names), self.suite)
 

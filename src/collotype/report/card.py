@@ -7,6 +7,7 @@ from typing import Any
 
 from collotype.evaluation.results import cells, columns, display_name
 from collotype.runtime.errors import UserError
+from collotype.runtime.hub import used
 
 
 def find_record(model_folder: Path) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def card(
         facts: a table of what whoever uses the model must know.
         record: as `find_record` gives it.
     """
-    name = record.get("recipe", {}).get("name", source.name)
+    name, facts = record.get("recipe", {}).get("name", source.name), {**facts, **from_hub(used())}
     lines = ["---", *(f"{key}: {value}" for key, value in metadata.items()), "---", f"# {name}", "", what, ""]
     lines += table(facts)
     if record:
@@ -52,12 +53,18 @@ def training(record: Mapping[str, Any]) -> dict[str, str]:
     return {
         "recipe": recipe["name"],
         "started from": recipe["model"]["weights"] or "random weights",
+        **from_hub(record.get("hub", {})),
         "data": f"{data['examples']} examples",
         "loss": f"{recipe['loss']['name']}, {plan['negatives_per_query']} negatives per query",
         "steps × batch": f"{train['steps']} × {train['batch']}",
         "optimiser": f"{train['optimizer']['name']}, learning rate {train['optimizer']['lr']}",
         "precision, seed": f"{plan['precision']}, {train['seed']}",
     }
+
+
+def from_hub(commits: Mapping[str, str]) -> dict[str, str]:
+    """A table's row of what came from the hub, if anything did."""
+    return {"from the hub": ", ".join(f"{name} at {commit}" for name, commit in commits.items())} if commits else {}
 
 
 def results(found: Mapping[str, Mapping[str, float]]) -> list[str]:

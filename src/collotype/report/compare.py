@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from collotype.report.sides import Side, flatten, read_side
+from collotype.runtime.hub import plain
 
 SEVERITIES = ("blocks", "will differ", "may differ", "unknown", "note")
 
@@ -143,6 +144,9 @@ def same(one: Any, other: Any) -> bool:
     """Are they equal, but for the rounding of a number that was published in decimals?"""
     if isinstance(one, float) and isinstance(other, int | float):
         return math.isclose(one, other, rel_tol=1e-4)
+    if isinstance(one, str) and isinstance(other, str) and "@" not in (one if "@" in other else other):
+        # a name without a revision does not say which
+        return plain(one) == plain(other)
     return bool(one == other)
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from collotype.runtime.hub import needs
+
 UNKNOWN = "unknown"
 Values = dict[str, Any]
 
@@ -37,6 +39,8 @@ def in_words(recipe: Values, plan: Values) -> dict[str, str]:
         lines["faults"] = plan["faults_of_data"]
     if "estimate" in plan:
         lines["needs"] = needs_line(recipe, plan)
+    if "fetch" in plan:
+        lines["a run fetches"] = needs.in_words(plan["fetch"])
     return lines
 
 

@@ -21,7 +21,9 @@ PACKAGES = (
     "pyarrow",
     "pypdfium2",
 )
-KEYS = ("recipe", "plan", "environment", "data", "model", "timing", "results", "verdict", "events")
+KEYS = ("recipe", "plan", "environment", "hub", "data", "model", "timing", "results", "verdict", "events")
+SINCE = {"hub": {}}
+"""What records of earlier versions lack."""
 
 
 def environment(device: str, threads: int, launch: dict[str, Any]) -> dict[str, Any]:
@@ -59,7 +61,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         UserError: the folder is no run, or the run has not ended.
     """
     try:
-        record = json.loads((folder / "record.json").read_text())
+        record = SINCE | json.loads((folder / "record.json").read_text())
         return {key: record[key] for key in KEYS}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(

@@ -97,6 +97,7 @@ def facts_of(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         "recipe": dotted(recipe),
         "plan": flatten({key: value for key, value in record["plan"].items() if key not in repeated}),
         "environment": flatten(environment),
+        "hub": flatten(record["hub"], "hub"),
         "data": dotted(record["data"], "data"),
         "weights": flatten(record["model"]),
     }

@@ -7,6 +7,7 @@ whatever W and m are (docs/design.md, "The training step").
 
 import functools
 import hashlib
+import json
 import math
 import signal
 import threading
@@ -26,6 +27,7 @@ from collotype.runtime.device import room_on
 from collotype.runtime.digest import state_digest
 from collotype.runtime.errors import InterruptedRunError, UserError
 from collotype.runtime.files import JsonLines
+from collotype.runtime.hub import used
 from collotype.runtime.process import ALONE, World, agree, gather_objects, on_main
 from collotype.runtime.seeds import seed_torch
 from collotype.training.batch_norm import forget_statistics, keeps_groups_whole, move_running_statistics
@@ -126,7 +128,7 @@ def train(
         on_main(world, metrics.sync)
         state = {"loss_scale": vars(engine.scale), "micro_batch": micro_batch, "best": best}
         facts = {"data": fingerprint, "initial_sha256": engine.initial_sha256, "events": events, **state}
-        facts["faults"] = faults.saved()
+        facts |= {"faults": faults.saved(), "hub": used()}
         checkpoints.save(
             step,
             engine.model,
@@ -194,6 +196,7 @@ def require_agreement(recipe: Recipe, fingerprint: str) -> None:
         UserError: another process runs another recipe or sees other data than the main one.
     """
     mine = {"recipe": hashlib.sha256(recipe_text(recipe).encode()).hexdigest(), "training data": fingerprint}
+    mine["commits of the hub"] = hashlib.sha256(json.dumps(used()).encode()).hexdigest()
     main, *others = gather_objects(mine)
     for rank, other in enumerate(others, start=1):
         for name, value in other.items():

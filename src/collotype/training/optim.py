@@ -40,20 +40,31 @@ def make_optimizer(
 
 def paged_adamw_8bit(groups: list[dict[str, Any]], common: dict[str, Any]) -> torch.optim.Optimizer:
     """AdamW with 8-bit states that move to the host when the GPU is full (arXiv 2110.02861, 2305.14314)."""
-    device = groups[0]["params"][0].device
+    require_optimizer("paged_adamw_8bit", groups[0]["params"][0].device)
+    from bitsandbytes.optim import PagedAdamW8bit
+
+    return PagedAdamW8bit(groups, **common)
+
+
+def require_optimizer(name: str, device: torch.device) -> None:
+    """
+    Raises:
+        UserError: the optimiser is not installed or does not run on the device.
+    """
+    if name != "paged_adamw_8bit":
+        return
     if device.type != "cuda":
         raise UserError(
             f"train.optimizer.name is paged_adamw_8bit, which runs on GPUs only, and this run is on the {device.type}; "
             "take --set train.optimizer.name=adamw."
         )
     try:
-        from bitsandbytes.optim import PagedAdamW8bit
+        import bitsandbytes.optim  # noqa: F401 - whether it can be
     except ImportError as error:
         raise UserError(
             f"train.optimizer.name is paged_adamw_8bit, and bitsandbytes cannot be imported ({error}); install it with "
             "`pip install 'collotype[bitsandbytes]'`, or take --set train.optimizer.name=adamw."
         ) from error
-    return PagedAdamW8bit(groups, **common)
 
 
 def parameter_groups(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from collotype.evaluation.results import Measured
 from collotype.recipe.schema import Evaluate, Source
+from collotype.runtime.hub import Need
 from collotype.runtime.process import ALONE, World
 from collotype.training.overlap import Samples, overlap
 
@@ -127,6 +128,15 @@ class Task(Protocol[M, E]):
     def samples(self, choice: Evaluate | None = None) -> dict[str, Samples]:
         """Of the training data, or of a suite's datasets by "SUITE/DATASET", what can be compared to find what is in
         both; none of data that is drawn on demand."""
+
+    def needs(self) -> list[Need]:
+        """What will be fetched of the hub: listed, and refused where it is, before any of it is fetched."""
+
+    def require_possible(self) -> None:
+        """
+        Raises:
+            UserError: the recipe cannot be run here whatever its data and weights are.
+        """
 
     def require_weights(self) -> None:
         """

@@ -267,7 +267,7 @@ def test_lines_that_are_wrong_are_named(line: str, words: str, tmp_path: Path) -
     ],
 )
 def test_names_that_lead_nowhere_say_where_to_go(path: str, words: str, monkeypatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(UserError, match=words):
         pairs(Path(path)) if "/such" in path else open_source(PairSource(source="pairs", path=path))
 
@@ -280,7 +280,7 @@ def test_a_dataset_in_the_hubs_cache_needs_no_network(shards: Path, tmp_path: Pa
     (cache / "refs/main").write_text(commit)
     (cache / "snapshots").mkdir()
     shards.rename(cache / "snapshots" / commit)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     found = open_source(PairSource(source="pairs", path="vidore/colpali_train_set"))
     assert len(found) == 12 and found.example(9, 0).page.width == 29

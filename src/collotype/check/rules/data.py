@@ -8,6 +8,7 @@ from collotype.check.findings import Severity
 from collotype.check.places import measured_and_trained
 from collotype.check.rules.rule import REPAIRED, Seen, rule, theirs
 from collotype.recipe.retriever import RENAMED
+from collotype.runtime.hub import plain
 from collotype.runtime.shards.names import some
 
 FEW, MANY = 100_000, 5_000_000
@@ -40,12 +41,12 @@ def rows_differ(case: Case) -> Iterator[Seen]:
 def stale_name(case: Case) -> Iterator[Seen]:
     paths = [getattr(source, "path", "") for source in case.recipe.data.train]
     for number, path in enumerate(paths):
-        if path in RENAMED:
+        if (name := plain(path)) in RENAMED:
             yield Seen(
                 seen=path,
-                reference=RENAMED[path],
+                reference=RENAMED[name],
                 why="Configurations of earlier versions name data sets that were moved or withdrawn.",
-                fix=f"--set data.train.{f'{number}.' * (len(paths) > 1)}path={RENAMED[path].split(' ')[0]}",
+                fix=f"--set data.train.{f'{number}.' * (len(paths) > 1)}path={RENAMED[name].split(' ')[0]}",
             )
 
 

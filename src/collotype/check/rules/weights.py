@@ -1,9 +1,11 @@
 """What training, or an evaluation, starts from."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from collotype.check.case import Case
 from collotype.check.rules.rule import REPAIRED, Seen, rule, theirs
+from collotype.runtime.hub import parse
 
 
 @rule("projection drawn at random", "note", "colpali issues 11 and 17")
@@ -22,6 +24,19 @@ def random_projection(case: Case) -> Iterator[Seen]:
         why="The frozen projection is half of what scores are made of, and an adapter means nothing on another one: it "
         "is saved with the model here, which colpali-engine's adapters leave out.",
         fix="none needed to run it again (model.init_seed fixes it); for a published base --set model.weights=…-base",
+    )
+
+
+@rule("revision of the base not named", "note", "docs/hub.md", "a base that moved took an adapter from 0.24 to 0.17")
+def unpinned_base(case: Case) -> Iterator[Seen]:
+    named = parse(case.recipe.model.weights, "model") if case.recipe.model.weights else None
+    if case.reference is None or named is None or named.revision or Path(case.recipe.model.weights).exists():
+        return
+    yield Seen(
+        seen=f"{named.repository}, whatever its main branch is on the day of the run",
+        reference="the commit that the published run began with, which nobody published",
+        why="Who may write to a repository may change it under its name, and the number with it.",
+        fix=f"the run keeps the commit it has had; to run it again --set model.weights={named.repository}@COMMIT",
     )
 
 

@@ -16,7 +16,8 @@ from collotype.families.beit3.data.tables import read_table
 from collotype.families.beit3.data.vqav2 import read_vqav2
 from collotype.recipe.beit3 import Beit3Evaluate
 from collotype.runtime.errors import UserError
-from collotype.runtime.tables import open_table
+from collotype.runtime.hub import Need
+from collotype.runtime.tables import needs_of, open_table
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,21 @@ def find_suite(choice: Beit3Evaluate) -> Benchmark:
     Raises:
         UserError: no such suite, or its data is not there, or not all pictures that are asked about.
     """
-    if choice.suite not in SUITES:
-        raise UserError(f"No suite {choice.suite!r}; a BEiT-3 can be evaluated on {', '.join(SUITES)}.")
+    require_suite(choice)
     questions = SUITES[choice.suite](choice)
     if choice.limit:
         questions = questions.take(np.arange(min(choice.limit, len(questions))))
     if not choice.blank_pictures:
         questions.pictures.require(np.unique(questions.picture).tolist())
     return Benchmark(f"{choice.suite}/{choice.own_name}", questions, choice.blank_pictures)
+
+
+def require_suite(choice: Beit3Evaluate) -> None:
+    if choice.suite not in SUITES:
+        raise UserError(f"No suite {choice.suite!r}; a BEiT-3 can be evaluated on {', '.join(SUITES)}.")
+
+
+def suite_needs(choice: Beit3Evaluate) -> list[Need]:
+    """What `find_suite` will fetch of the hub, if it will."""
+    require_suite(choice)
+    return needs_of(need_path(choice), choice.of_split) if choice.suite == "vqa" else []

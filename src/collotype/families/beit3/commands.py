@@ -18,6 +18,7 @@ from collotype.families.beit3.layouts import recognises as recognises_layout
 from collotype.families.beit3.model import Beit3
 from collotype.families.beit3.submission import read_submission
 from collotype.families.beit3.task import Beit3Task
+from collotype.families.beit3.tokenizer import SENTENCE_PIECES
 from collotype.recipe.beit3 import Beit3Evaluate
 from collotype.report.card import card, find_record
 from collotype.runtime.device import pick_device
@@ -25,6 +26,8 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.process import World
 
 DEFAULT_SUITE = "easy-vqa"
+SIGNS = (SENTENCE_PIECES,)
+"""One of these is in any published folder that holds a BEiT-3."""
 KNOWN = {"models": SIZES, "suites": SUITES, "layouts": LAYOUTS}
 SEEN = {
     "kind": "questions that released weights have seen",

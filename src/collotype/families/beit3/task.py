@@ -13,18 +13,20 @@ from torch.nn import functional
 
 from collotype.evaluation.results import Measured
 from collotype.families.beit3.answers import ANSWERS, read_answers
-from collotype.families.beit3.benchmarks import Benchmark, find_suite
+from collotype.families.beit3.benchmarks import Benchmark, find_suite, suite_needs
 from collotype.families.beit3.config import VQAV2_ANSWERS, Beit3Config, sized
 from collotype.families.beit3.data import open_source
 from collotype.families.beit3.data.answers import common_answers
 from collotype.families.beit3.data.questions import Asked, QuestionDataset, Source
 from collotype.families.beit3.evaluate import METRICS, evaluate
-from collotype.families.beit3.layouts import Contents, ours, read
+from collotype.families.beit3.layouts import Contents, needs_of, ours, read
 from collotype.families.beit3.model import Beit3, draw_at_unit_scale
 from collotype.families.beit3.tokenizer import WORDS, Beit3Tokenizer, Ids, pad, word_tokenizer
 from collotype.families.beit3.transforms import TrainingTransform
-from collotype.recipe.beit3 import Beit3Evaluate, Beit3Recipe, VqaIndexSource
+from collotype.recipe.beit3 import Beit3Evaluate, Beit3Recipe, VqaIndexSource, VqaTableSource
+from collotype.runtime import tables as table_files
 from collotype.runtime.errors import UserError
+from collotype.runtime.hub import Need
 from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
 from collotype.runtime.shapes import shapes_only
@@ -256,6 +258,15 @@ class Beit3Task:
             return {str(place): one.questions.samples() for place, one in enumerate(self.sources)}
         benchmark = self.benchmark(choice)
         return {} if benchmark.blank else {benchmark.name: benchmark.questions.samples()}
+
+    def needs(self) -> list[Need]:
+        model, tables = self.recipe.model, [one for one in self.recipe.data.train if isinstance(one, VqaTableSource)]
+        found = [] if model.weights is None else needs_of(model.weights)
+        found += [need for choice in self.recipe.evaluate for need in suite_needs(choice)]
+        return found + [need for source in tables for need in table_files.needs_of(source.path, source.split)]
+
+    def require_possible(self) -> None:
+        """Nothing beside what any recipe asks for."""
 
     def require_weights(self) -> None:
         weights = self.recipe.model.weights

@@ -8,15 +8,17 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from collotype.families.clip.data import open_captions, open_labelled
+from collotype.families.clip.data import is_on_hub, open_captions, open_labelled
 from collotype.families.clip.data.captions import CaptionSource, decode
 from collotype.families.clip.data.classes import IMAGENET, named_templates
 from collotype.families.clip.data.labelled import LabelledPictures
 from collotype.recipe.clip import CaptionTableSource, ClipEvaluate, ShardSource
 from collotype.runtime.errors import UserError
+from collotype.runtime.hub import Need
 from collotype.runtime.shards.names import is_shards
 from collotype.runtime.shards.reader import Shards
 from collotype.runtime.shards.samples import Fault, Layout
+from collotype.runtime.tables import needs_of
 
 
 class Pictures(Protocol):
@@ -177,6 +179,18 @@ def find_suite(choice: ClipEvaluate) -> list[Benchmark]:
     Raises:
         UserError: no such suite, or its data is not there.
     """
+    require_suite(choice)
+    return SUITES[choice.suite](choice)
+
+
+def require_suite(choice: ClipEvaluate) -> None:
     if choice.suite not in SUITES:
         raise UserError(f"No suite {choice.suite!r}; a CLIP can be evaluated on {', '.join(SUITES)}.")
-    return SUITES[choice.suite](choice)
+
+
+def suite_needs(choice: ClipEvaluate) -> list[Need]:
+    """What `find_suite` will fetch of the hub, if it will."""
+    require_suite(choice)
+    if choice.suite not in ("labelled", "captions") or not is_on_hub(need_path(choice)):
+        return []
+    return needs_of(choice.path, choice.split or ("validation" if choice.suite == "captions" else "test"))

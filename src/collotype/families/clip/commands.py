@@ -7,7 +7,7 @@ from collotype.evaluation.results import Measured
 from collotype.families.clip.benchmarks import SUITES, find_suite
 from collotype.families.clip.config import SIZES
 from collotype.families.clip.evaluate import evaluate as evaluate_model
-from collotype.families.clip.layouts import HUB, LAYOUTS, open_clip, read
+from collotype.families.clip.layouts import LAYOUTS, open_clip, read
 from collotype.families.clip.layouts import export as write_layout
 from collotype.families.clip.model import Clip
 from collotype.families.clip.task import ClipTask
@@ -17,15 +17,16 @@ from collotype.runtime.device import pick_device
 from collotype.runtime.process import World
 
 DEFAULT_SUITE = "pictures"
+SIGNS = (open_clip.DESCRIPTION,)
+"""One of these is in any folder of other libraries that holds a CLIP."""
 KNOWN = {"models": SIZES, "suites": SUITES, "layouts": LAYOUTS}
 
 task = ClipTask
 
 
 def recognises(source: str) -> bool:
-    """Is this a CLIP in a layout of other libraries: a folder or hub name (`hf-hub:`) of open_clip's, or a file of
-    weights?"""
-    return source.startswith(HUB) or (Path(source) / open_clip.DESCRIPTION).is_file() or Path(source).is_file()
+    """Is this a CLIP in a layout of other libraries: a folder of open_clip's, or a file of weights?"""
+    return (Path(source) / open_clip.DESCRIPTION).is_file() or Path(source).is_file()
 
 
 def load(source: str | Path, activation: str | None = None) -> Clip:

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from collotype.evaluation.results import Measured
-from collotype.families.clip.benchmarks import Benchmark, CaptionedPictures, Classification, find_suite
+from collotype.families.clip.benchmarks import Benchmark, CaptionedPictures, Classification, find_suite, suite_needs
 from collotype.families.clip.config import ClipConfig, sized
-from collotype.families.clip.data import open_captions
+from collotype.families.clip.data import open_captions, source_needs
 from collotype.families.clip.data.captions import CaptionDataset, Captioned, samples_of
 from collotype.families.clip.evaluate import METRICS, evaluate, facts_of
-from collotype.families.clip.layouts import HUB, Contents, ours, read
+from collotype.families.clip.layouts import HUB, Contents, needs_of, ours, read
 from collotype.families.clip.layouts.contents import at_size
 from collotype.families.clip.model import Clip
 from collotype.families.clip.tokenizer import ClipTokenizer, bpe_tokenizer, word_tokenizer
@@ -24,6 +24,7 @@ from collotype.families.clip.transforms import Augmentation, TrainingTransform
 from collotype.losses.contrastive import ContrastiveLoss
 from collotype.recipe.clip import ClipEvaluate, ClipRecipe
 from collotype.runtime.errors import UserError
+from collotype.runtime.hub import Need
 from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
 from collotype.runtime.shapes import shapes_only
@@ -250,6 +251,14 @@ class ClipTask:
             return {str(place): samples_of(source, len(source)) for place, source in enumerate(self.sources)}
         captioned = [one for one in self.benchmarks(choice) if isinstance(one, CaptionedPictures)]
         return {one.name: samples_of(one.source, one.rows) for one in captioned}
+
+    def needs(self) -> list[Need]:
+        found = [] if self.recipe.model.weights is None else needs_of(self.recipe.model.weights)
+        found += [need for choice in self.recipe.evaluate for need in suite_needs(choice)]
+        return found + [need for source in self.recipe.data.train for need in source_needs(source)]
+
+    def require_possible(self) -> None:
+        """Nothing beside what any recipe asks for."""
 
     def require_weights(self) -> None:
         _ = self.contents

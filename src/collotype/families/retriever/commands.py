@@ -34,6 +34,8 @@ from collotype.runtime.process import World
 BM25 = "bm25"
 """The name by which the baseline is evaluated in a model's place."""
 DEFAULT_SUITE = "sheets"
+SIGNS = ("config.json", "modules.json", "adapter_config.json")
+"""One of these is in any folder of other libraries that holds a retriever."""
 KNOWN = {"models": BACKBONES, "presets": PRESETS, "suites": SUITES, "layouts": [*LAYOUTS, "engine-adapter"]}
 
 task = RetrieverTask
@@ -41,8 +43,7 @@ task = RetrieverTask
 
 def recognises(source: str) -> bool:
     """Is this a retriever in a layout of other libraries, or the baseline?"""
-    names = ("config.json", "modules.json", "adapter_config.json")
-    return source == BM25 or any((Path(source) / name).is_file() for name in names)
+    return source == BM25 or any((Path(source) / name).is_file() for name in SIGNS)
 
 
 def load(source: str | Path, preset: str | None = None, base: str | None = None) -> Retriever:

@@ -16,13 +16,9 @@ def quantize(model: "Retriever") -> "Retriever":
     Raises:
         UserError: bitsandbytes cannot be imported.
     """
-    try:
-        from bitsandbytes.nn import Linear4bit, Params4bit
-    except ImportError as error:
-        raise UserError(
-            f"model.quantize is nf4, and bitsandbytes cannot be imported ({error}); install it with "
-            "`pip install 'collotype[bitsandbytes]'`, or take --set model.quantize=none."
-        ) from error
+    require_bitsandbytes()
+    from bitsandbytes.nn import Linear4bit, Params4bit
+
     for name, layer in list(model.backbone.named_modules()):
         if type(layer) is nn.Linear:
             small = Linear4bit(layer.in_features, layer.out_features, layer.bias is not None, quant_type="nf4")
@@ -30,3 +26,17 @@ def quantize(model: "Retriever") -> "Retriever":
             small.bias = layer.bias
             model.backbone.set_submodule(name, small.to(layer.weight.device))
     return model
+
+
+def require_bitsandbytes() -> None:
+    """
+    Raises:
+        UserError: bitsandbytes cannot be imported.
+    """
+    try:
+        import bitsandbytes.nn  # noqa: F401 - whether it can be
+    except ImportError as error:
+        raise UserError(
+            f"model.quantize is nf4, and bitsandbytes cannot be imported ({error}); install it with "
+            "`pip install 'collotype[bitsandbytes]'`, or take --set model.quantize=none."
+        ) from error

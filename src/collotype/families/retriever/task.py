@@ -16,24 +16,25 @@ from collotype.evaluation.ranking import METRICS
 from collotype.evaluation.results import Measured
 from collotype.families.retriever.backbones import find_backbone
 from collotype.families.retriever.backbones.shapes import Shape, measure, shapes
-from collotype.families.retriever.benchmarks import DRAWN, Benchmark, averaged_names, find_suite
+from collotype.families.retriever.benchmarks import DRAWN, Benchmark, averaged_names, find_suite, suite_needs
 from collotype.families.retriever.collate import PairCollate
-from collotype.families.retriever.data import Pair, PairDataset, open_source
+from collotype.families.retriever.data import Pair, PairDataset, open_source, source_needs
 from collotype.families.retriever.data.pairs import RefPairs
 from collotype.families.retriever.evaluate import VectorSearch, evaluate, sizes_of
-from collotype.families.retriever.layouts import ours, read
+from collotype.families.retriever.layouts import needs_of, ours, read
 from collotype.families.retriever.layouts.contents import Contents, make_processor
 from collotype.families.retriever.layouts.weights import canonical
 from collotype.families.retriever.lora import PROJECTION, Lora, add_lora, find_targets, linear_layers, merge_lora
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import TRAINED_WITH, find_preset
 from collotype.families.retriever.processor import Processor, spelling_tokenizer, word_tokenizer
-from collotype.families.retriever.quantize import quantize
+from collotype.families.retriever.quantize import quantize, require_bitsandbytes
 from collotype.losses.contrastive import ContrastiveLoss, Vectors
 from collotype.losses.named import OBJECTIVES, make_loss
 from collotype.recipe.retriever import RetrieverEvaluate, RetrieverLoss, RetrieverRecipe
 from collotype.runtime.digest import state_digest
 from collotype.runtime.errors import UserError
+from collotype.runtime.hub import Need, plain
 from collotype.runtime.model_folder import require_there
 from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
@@ -283,11 +284,21 @@ class RetrieverTask:
             return {name: source.samples() for name, source in tables.items()}
         return {one.name: one.samples() for one in self.benchmarks(choice) if choice.suite not in DRAWN}
 
+    def needs(self) -> list[Need]:
+        weights, data = self.recipe.model.weights, self.recipe.data.train
+        found = [] if weights is None else needs_of(weights, self.recipe.model.base)
+        found += [need for choice in self.recipe.evaluate for need in suite_needs(choice)]
+        return found + [need for source in data for need in source_needs(source)]
+
+    def require_possible(self) -> None:
+        if self.recipe.model.quantize == "nf4":
+            require_bitsandbytes()
+
     def require_weights(self) -> None:
         _ = self.contents
 
     def stand_in(self) -> None:
-        name = self.recipe.model.weights
+        name = plain(self.recipe.model.weights)
         if name not in self.row.published:
             raise UserError(f"{name} is not here, and its name tells no shape")
         size = self.row.sizes[self.row.published[name]]
@@ -313,7 +324,7 @@ class RetrieverTask:
             "preset": self.preset.name,
             "query_attention": self.preset.query_attention,
             **({"max_visual_tokens": self.preset.max_visual_tokens} if self.preset.max_visual_tokens else {}),
-            **({"preset_of_weights": said} if (said := TRAINED_WITH.get(self.recipe.model.weights)) else {}),
+            **({"preset_of_weights": said} if (said := TRAINED_WITH.get(plain(self.recipe.model.weights))) else {}),
         }
 
     def describe(self) -> dict[str, Any]:
@@ -332,7 +343,7 @@ class RetrieverTask:
     def shape(self) -> Shape:
         """Of the backbone; named sizes are not built for it."""
         model = self.recipe.model
-        known = shapes().get(f"{self.row.name}/{model.size or self.row.published.get(model.weights)}")
+        known = shapes().get(f"{self.row.name}/{model.size or self.row.published.get(plain(model.weights))}")
         return known or measure(self.row, self.config.backbone_config)
 
     def forward_flops(self) -> float:

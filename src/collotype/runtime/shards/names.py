@@ -4,12 +4,15 @@ import re
 from collections.abc import Iterable, Sequence
 from glob import glob
 from pathlib import Path
+from urllib.parse import unquote
 
 from collotype.runtime.errors import UserError
+from collotype.runtime.hub import HubSource, snapshot
 
 ASSETS = Path(__file__).parents[2] / "assets"
 PACKAGED = "collotype:"
 """How the name of a shard begins that comes with the package."""
+HUB = "hf://"
 BRACES = re.compile(r"\{([^{}]*)\}")
 RANGE = re.compile(r"(\d+)\.\.(\d+)")
 WILD = re.compile(r"[*?\[]")
@@ -55,11 +58,25 @@ def matching(pattern: str) -> list[str]:
         return [str(ASSETS / name) for name in expand(pattern.removeprefix(PACKAGED))]
     if pattern.startswith("pipe:"):
         raise UserError(f"{pattern!r} is a command, whose output cannot be read at random; give the shards' addresses.")
+    if pattern.startswith(HUB):
+        pattern = at_commit(pattern)
     if not is_remote(pattern) and Path(pattern).is_dir():
         pattern = f"{pattern}/*.tar"
     elif is_remote(pattern) and pattern.endswith("/"):
         pattern += "*.tar"
     return [name for each in expand(pattern) for name in (found(each) if WILD.search(each) else [each])]
+
+
+def at_commit(address: str) -> str:
+    """`hf://datasets/org/name[@revision]/path` with the commit that the revision is now, or was when it was kept."""
+    path = address.removeprefix(HUB)
+    kind, rest = ("dataset", path.removeprefix("datasets/")) if path.startswith("datasets/") else ("model", path)
+    found = re.fullmatch(r"([^/@]+/[^/@]+)(?:@(refs/pr/\d+|[^/]+))?/(.*)", rest)
+    if found is None:
+        raise UserError(f"{address} names no file of a repository; give hf://datasets/organisation/name/path.tar.")
+    source = HubSource(kind, found[1], unquote(found[2]) if found[2] else None)
+    commit = snapshot(source, "copy the shards into a folder and give that").source.commit
+    return f"{HUB}{'datasets/' if kind == 'dataset' else ''}{found[1]}@{commit}/{found[3]}"
 
 
 def expand(pattern: str) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from collotype.runtime.tables.files import find_table, find_tables
+from collotype.runtime.tables.files import fetch_tables, find_table, find_tables, need_of_tables, needs_of
 from collotype.runtime.tables.pictures import PictureColumn
 from collotype.runtime.tables.table import (
     CsvTable,
@@ -45,9 +45,12 @@ __all__ = [
     "ParquetTable",
     "PictureColumn",
     "Table",
+    "fetch_tables",
     "find_column",
     "find_tables",
     "need_column",
+    "need_of_tables",
+    "needs_of",
     "open_files",
     "open_table",
 ]

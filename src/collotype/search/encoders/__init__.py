@@ -1,16 +1,25 @@
 """Retrievers as search sees them."""
 
+from collections.abc import Mapping
+
+from collotype.runtime import hub
 from collotype.runtime.errors import UserError
 from collotype.search.pages import Encoder
 
 READER = "reader"
 
 
-def open_encoder(model: str = READER, preset: str | None = None, base: str | None = None) -> Encoder:
-    """The encoder of that name: "reader", or a model folder of the retriever family.
+def open_encoder(
+    model: str = READER,
+    preset: str | None = None,
+    base: str | None = None,
+    commits: Mapping[str, str] | None = None,
+) -> Encoder:
+    """The encoder of that name: "reader", or a model of the retriever family, in a folder or on the hub.
 
     Args:
         preset, base: as of `collotype.load`, where the model's folder does not say.
+        commits: what names of the hub mean, where that was decided before.
 
     Raises:
         UserError: there is none, or what it needs is not installed.
@@ -23,4 +32,5 @@ def open_encoder(model: str = READER, preset: str | None = None, base: str | Non
         return Reader()
     from collotype.search.encoders.retriever import RetrieverEncoder
 
-    return RetrieverEncoder.load(model, preset, base)
+    with hub.commits(commits):
+        return RetrieverEncoder.load(model, preset, base)

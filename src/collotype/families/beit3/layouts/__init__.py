@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from collotype.families.beit3.answers import ANSWERS
 from collotype.families.beit3.layouts import ours, published
 from collotype.families.beit3.layouts.contents import Contents
 from collotype.families.beit3.model import Beit3
+from collotype.families.beit3.tokenizer import SENTENCE_PIECES, WORDS
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_folder, write_text
+from collotype.runtime.hub import Need, Place, place_of
+from collotype.runtime.model_folder import DESCRIPTION
 
 
 def recognises(source: str | Path) -> bool:
@@ -24,7 +28,7 @@ def read(
     image_size: int | None = None,
     new_head: bool = False,
 ) -> Contents:
-    """What a folder or a published `.pth` file holds.
+    """What a folder, a published `.pth` file or a repository of the hub holds.
 
     Args:
         tokenizer: path of `beit3.spm`, if it is not beside a published file.
@@ -38,9 +42,7 @@ def read(
     """
     if new_head and not answers:
         raise UserError("A new head needs the answers it is to choose from; give their list.")
-    path = Path(source)
-    if not path.exists():
-        raise UserError(f"There is no folder or file {source}; give a model's folder or a checkpoint's .pth file.")
+    path = local(source)
     if path.is_dir() and ours.recognises(path):
         if tokenizer is not None:
             raise UserError(f"{source} has its own vocabulary; leave the tokenizer out.")
@@ -55,6 +57,39 @@ def read(
             "beit3.spm beside it."
         )
     return found if image_size is None else found.at(image_size)
+
+
+def local(source: str | Path) -> Path:
+    """The file or folder; of a repository of the hub, its folder with exactly what is read of it.
+
+    Raises:
+        UserError: there is none, or the hub cannot be reached or refuses.
+    """
+    if Path(source).is_file():
+        return Path(source)
+    place = place_in(source)
+    return place.fetch(files_of(place))
+
+
+def place_in(source: str | Path) -> Place:
+    place = place_of(source, (DESCRIPTION,), ("the .pth file", SENTENCE_PIECES))
+    if place is None:
+        raise UserError(f"There is no folder or file {source}; give a model's folder or a checkpoint's .pth file.")
+    return place
+
+
+def files_of(place: Place) -> list[str]:
+    """Exactly what is read of a repository."""
+    weights = place.weights("model") if place.has(DESCRIPTION) else [n for n in place.names() if n.endswith(".pth")]
+    return [*weights, SENTENCE_PIECES, WORDS, ANSWERS]
+
+
+def needs_of(source: str | Path) -> list[Need]:
+    """What `read` will fetch, if it will."""
+    if Path(source).is_file():
+        return []
+    place = place_in(source)
+    return place.needs(files_of(place))
 
 
 LAYOUTS = {"beit3": published.write}

@@ -3,13 +3,15 @@
 from pathlib import Path
 
 from collotype.families.clip.data.captions import CaptionSource
+from collotype.families.clip.data.classes import IMAGENET
 from collotype.families.clip.data.labelled import FolderPictures, LabelledPictures, ShardPictures, TablePictures
 from collotype.families.clip.data.tables import TableCaptions
 from collotype.recipe.clip import CaptionTableSource, ShardSource
+from collotype.runtime.hub import Need, parse
 from collotype.runtime.shards.names import is_shards
 from collotype.runtime.shards.reader import Shards
 from collotype.runtime.shards.samples import Layout
-from collotype.runtime.tables import open_table
+from collotype.runtime.tables import needs_of, open_table
 
 TABLES = (".parquet", ".csv", ".tsv", ".jsonl")
 
@@ -26,6 +28,11 @@ def open_captions(source: ShardSource | CaptionTableSource) -> CaptionSource:
     return TableCaptions(table, source.image_column, source.caption_column, source.limit)
 
 
+def source_needs(source: ShardSource | CaptionTableSource) -> list[Need]:
+    """What `open_captions` will fetch of the hub whole, if it will; shards come one at a time."""
+    return [] if isinstance(source, ShardSource) else needs_of(source.path, source.split)
+
+
 def open_labelled(path: str, names: str | None = None, split: str | None = None) -> LabelledPictures:
     """Pictures of classes: a folder of class folders, tar shards with `.cls`, a table.
 
@@ -39,6 +46,17 @@ def open_labelled(path: str, names: str | None = None, split: str | None = None)
     place = Path(path)
     if is_shards(path):
         return ShardPictures.open(path, names)
-    if place.suffix in TABLES or (place.is_dir() and any(file.suffix in TABLES for file in place.iterdir())):
+    if is_table(path) or (names != IMAGENET and is_on_hub(path)):
         return TablePictures(open_table(path, split or "test"), names=names)
     return FolderPictures(place, names)
+
+
+def is_table(path: str) -> bool:
+    """Is this a table, or a folder with one?"""
+    place = Path(path)
+    return place.suffix in TABLES or (place.is_dir() and any(file.suffix in TABLES for file in place.iterdir()))
+
+
+def is_on_hub(path: str) -> bool:
+    """Is this the name of a dataset, and of nothing here?"""
+    return not is_shards(path) and not Path(path).exists() and parse(path, "dataset") is not None

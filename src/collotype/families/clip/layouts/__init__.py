@@ -8,10 +8,10 @@ from collotype.families.clip.layouts.contents import Contents
 from collotype.families.clip.model import Clip
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_folder, write_text
-from collotype.runtime.hub import REPOSITORY, fetch
+from collotype.runtime.hub import Need, Place, place_of
 
-HUB = "hf-hub:"
-"""How open_clip writes that a name is one of the hub's."""
+SMALL = (ours.DESCRIPTION, open_clip.DESCRIPTION)
+"""What is read before weights."""
 
 
 def read(source: str | Path, activation: Activation | None = None) -> Contents:
@@ -26,17 +26,17 @@ def read(source: str | Path, activation: Activation | None = None) -> Contents:
     """
     if activation is not None and activation not in ACTIVATIONS:
         raise UserError(f"No activation {activation!r}; known are {', '.join(ACTIVATIONS)}.")
-    source = str(source).removeprefix(HUB)
     path = Path(source)
     if path.is_file():
         return checkpoint.read(path, activation)
-    folder = path if path.is_dir() else fetched(str(source))
+    place = place_in(source)
+    folder = place.fetch(files_of(place))
     if ours.recognises(folder):
         found = ours.read(folder)
     elif open_clip.recognises(folder):
         found = open_clip.read(folder)
     else:
-        there = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
+        there = ", ".join(place.names()[:5]) or "nothing"
         raise UserError(
             f"{folder} holds no CLIP in a layout we know (it holds {there}); give a folder with collotype.json or "
             f"{open_clip.DESCRIPTION}, or a training checkpoint's .pt file."
@@ -47,21 +47,35 @@ def read(source: str | Path, activation: Activation | None = None) -> Contents:
     return found
 
 
-def fetched(repository: str) -> Path:
-    """The folder of a repository of the hub: its safetensors, or its pickle of tensors where it has none."""
-    if not REPOSITORY.fullmatch(repository):
+def place_in(source: str | Path) -> Place:
+    """
+    Raises:
+        UserError: it is no folder and no repository of the hub, or the hub cannot be reached or refuses.
+    """
+    place = place_of(source, SMALL, (open_clip.DESCRIPTION, open_clip.SAFETENSORS))
+    if place is None:
         raise UserError(
-            f"There is no folder or file {repository}; give a model's folder, a checkpoint's file, or a hub repository "
+            f"There is no folder or file {source}; give a model's folder, a checkpoint's file, or a hub repository "
             "(org/name)."
         )
-    wanted = ("*.json", open_clip.SAFETENSORS)
-    instead = (
-        f"copy {open_clip.DESCRIPTION} and {open_clip.SAFETENSORS} of it into a folder and give that folder's path"
-    )
-    folder = fetch(repository, wanted, "model", instead)
-    if not (folder / open_clip.SAFETENSORS).is_file():
-        folder = fetch(repository, (*wanted, open_clip.PICKLE), "model", instead)
-    return folder
+    return place
+
+
+def needs_of(source: str | Path) -> list[Need]:
+    """What `read` will fetch, if it will."""
+    if Path(source).is_file():
+        return []
+    place = place_in(source)
+    return place.needs(files_of(place))
+
+
+def files_of(place: Place) -> list[str]:
+    """Exactly what is read of a repository: safetensors, or the pickle of tensors where it has none."""
+    if place.found is None:
+        return []
+    if ours.recognises(place.folder):
+        return [*place.weights("model"), "tokenizer.json"]
+    return [open_clip.SAFETENSORS if place.has(open_clip.SAFETENSORS) else open_clip.PICKLE]
 
 
 LAYOUTS = {"open_clip": open_clip.write}

@@ -8,21 +8,36 @@ from collotype.families.retriever.benchmarks.benchmark import Benchmark
 from collotype.families.retriever.benchmarks.qa import read_qa
 from collotype.families.retriever.benchmarks.sheets import sheet_benchmarks
 from collotype.families.retriever.benchmarks.slides import slide_benchmarks
-from collotype.families.retriever.benchmarks.vidore import vidore_benchmarks, vidore_names
+from collotype.families.retriever.benchmarks.vidore import vidore_benchmarks, vidore_names, vidore_needs
 from collotype.recipe.retriever import RetrieverEvaluate
+from collotype.runtime import hub
 from collotype.runtime.errors import UserError
+from collotype.runtime.tables import fetch_tables, need_of_tables
 
 
 def own_data(choice: RetrieverEvaluate) -> list[Benchmark]:
-    """A dataset in a folder (or, in the qa layout, a file) of the user's."""
+    """A dataset in a folder (or, in the qa layout, a file) of the user's, or on the hub."""
     place = Path(choice.path or "")
-    if choice.path is None or not place.exists():
+    if not place.exists() or choice.path is None:
+        place = fetch_tables(on_hub(choice), choice.split)
+    where = (f"{choice.suite}/{choice.own_name}", place, choice.split, choice.counting)
+    return [read_qa(*where)] if choice.suite == "qa" else read_beir(*where)
+
+
+def on_hub(choice: RetrieverEvaluate) -> hub.Snapshot:
+    """
+    Raises:
+        UserError: no path is named, or there is nothing there and it is no name of the hub's.
+    """
+    source = hub.parse(choice.path, "dataset") if choice.path else None
+    if source is None:
         raise UserError(
             f"The suite {choice.suite} reads a folder of parquet files, and "
             + (f"there is no {choice.path}; check the path." if choice.path else "none is given; name it with --path.")
         )
-    where = (f"{choice.suite}/{choice.own_name}", place, choice.split, choice.counting)
-    return [read_qa(*where)] if choice.suite == "qa" else read_beir(*where)
+    return hub.snapshot(
+        source, "put its parquet files into a folder and give that as --path (in a recipe evaluate.path)"
+    )
 
 
 SUITES: dict[str, Callable[[RetrieverEvaluate], list[Benchmark]]] = {
@@ -45,9 +60,23 @@ def find_suite(choice: RetrieverEvaluate) -> list[Benchmark]:
     Raises:
         UserError: no such suite, or its data is not there.
     """
+    require_suite(choice)
+    return SUITES[choice.suite](choice)
+
+
+def require_suite(choice: RetrieverEvaluate) -> None:
     if choice.suite not in SUITES:
         raise UserError(f"No suite {choice.suite!r}; a retriever can be evaluated on {', '.join(SUITES)}.")
-    return SUITES[choice.suite](choice)
+
+
+def suite_needs(choice: RetrieverEvaluate) -> list[hub.Need]:
+    """What `find_suite` will fetch, if it will."""
+    require_suite(choice)
+    if choice.suite.startswith("vidore-"):
+        return vidore_needs(choice)
+    if choice.suite not in choice.OF_PATHS or (choice.path and Path(choice.path).exists()):
+        return []
+    return [need_of_tables(on_hub(choice), choice.split)]
 
 
 def averaged_names(suite: str) -> list[str]:
@@ -55,4 +84,4 @@ def averaged_names(suite: str) -> list[str]:
     return vidore_names(suite) if suite.startswith("vidore-") else []
 
 
-__all__ = ["DRAWN", "SUITES", "Benchmark", "averaged_names", "find_suite"]
+__all__ = ["DRAWN", "SUITES", "Benchmark", "averaged_names", "find_suite", "suite_needs"]

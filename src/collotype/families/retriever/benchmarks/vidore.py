@@ -12,8 +12,9 @@ from collotype.families.retriever.benchmarks.beir import read_beir
 from collotype.families.retriever.benchmarks.benchmark import Benchmark, Counting
 from collotype.families.retriever.benchmarks.qa import read_qa
 from collotype.recipe.retriever import RetrieverEvaluate
+from collotype.runtime import hub
 from collotype.runtime.errors import UserError
-from collotype.runtime.hub import fetch
+from collotype.runtime.tables import fetch_tables, need_of_tables
 
 TABLE = Path(__file__).parents[3] / "assets" / "vidore.yaml"
 
@@ -36,9 +37,7 @@ def vidore_benchmarks(choice: RetrieverEvaluate) -> list[Benchmark]:
         UserError: no such dataset, no copy of one in `choice.data_dir`, or the hub cannot be reached.
     """
     suite = published()[choice.suite]
-    for name in choice.only:
-        if name not in suite["datasets"]:
-            raise UserError(f"{choice.suite} has no dataset {name!r}; it has {', '.join(suite['datasets'])}.")
+    require_known(choice)
     found: list[Benchmark] = []
     for dataset in choice.only or suite["datasets"]:
         facts = suite["datasets"][dataset]
@@ -58,14 +57,18 @@ def vidore_benchmarks(choice: RetrieverEvaluate) -> list[Benchmark]:
     return found
 
 
+def require_known(choice: RetrieverEvaluate) -> None:
+    datasets = published()[choice.suite]["datasets"]
+    for name in choice.only:
+        if name not in datasets:
+            raise UserError(f"{choice.suite} has no dataset {name!r}; it has {', '.join(datasets)}.")
+
+
 def place_of(facts: Mapping[str, Any], choice: RetrieverEvaluate) -> tuple[str, Path]:
     """The layout and the folder of a dataset: below `choice.data_dir` if there is one, else fetched from the hub."""
     layouts = preferred(facts, choice.counting)
     if choice.data_dir is None:
-        repository, revision = facts[layouts[0]], facts["revision"] if layouts[0] == "beir" else None
-        below = f"DIR/{repository.split('/')[1]}"
-        instead = f"put its parquet files into {below} and give --data-dir DIR (in a recipe evaluate.data_dir)"
-        return layouts[0], fetch(repository, ["*.parquet"], "dataset", instead, revision)
+        return layouts[0], fetch_tables(on_hub(facts, layouts[0]), choice.split)
     for layout in layouts:
         repository = facts[layout]
         for folder in (Path(choice.data_dir) / repository, Path(choice.data_dir) / repository.split("/")[1]):
@@ -76,6 +79,25 @@ def place_of(facts: Mapping[str, Any], choice: RetrieverEvaluate) -> tuple[str, 
         f"{choice.data_dir} has no folder {wanted}; put a copy of the parquet files of https://huggingface.co/datasets/"
         f"{facts[layouts[0]]} there, or leave sets out with --only."
     )
+
+
+def on_hub(facts: Mapping[str, Any], layout: str) -> hub.Snapshot:
+    """The dataset at the revision that mteb pins, which is of its own copies."""
+    repository = facts[layout]
+    below = f"DIR/{repository.split('/')[1]}"
+    instead = f"put its parquet files into {below} and give --data-dir DIR (in a recipe evaluate.data_dir)"
+    source = hub.HubSource("dataset", repository, facts["revision"] if layout == "beir" else None)
+    return hub.snapshot(source, instead)
+
+
+def vidore_needs(choice: RetrieverEvaluate) -> list[hub.Need]:
+    """What the hub will be asked for, if it will."""
+    require_known(choice)
+    if choice.data_dir is not None:
+        return []
+    datasets = published()[choice.suite]["datasets"]
+    found = [on_hub(datasets[name], preferred(datasets[name], choice.counting)[0]) for name in choice.only or datasets]
+    return [need_of_tables(one, choice.split) for one in found]
 
 
 def preferred(facts: Mapping[str, Any], counting: Counting) -> list[str]:

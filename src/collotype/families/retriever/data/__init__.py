@@ -6,8 +6,9 @@ from collotype.families.retriever.data.outline import OutlinePairs
 from collotype.families.retriever.data.pairs import Pair
 from collotype.families.retriever.data.sheets import Pictures, SheetPairs
 from collotype.families.retriever.data.slides import SlidePairs
-from collotype.families.retriever.data.table_pairs import TablePairs
+from collotype.families.retriever.data.table_pairs import TablePairs, pair_needs
 from collotype.recipe.retriever import PairSource, PdfOutlineSource, SheetSource, SlideSource
+from collotype.runtime.hub import Need
 from collotype.training.task import MapDataset
 
 
@@ -45,4 +46,9 @@ def open_source(source: SheetSource | SlideSource | PairSource | PdfOutlineSourc
             return OutlinePairs(source)
 
 
-__all__ = ["Pair", "PairDataset", "open_source"]
+def source_needs(source: SheetSource | SlideSource | PairSource | PdfOutlineSource) -> list[Need]:
+    """What `open_source` will fetch of the hub, if it will."""
+    return pair_needs(source) if isinstance(source, PairSource) else []
+
+
+__all__ = ["Pair", "PairDataset", "open_source", "source_needs"]

@@ -10,7 +10,8 @@ from collotype.families.retriever.data.pages import PageRef, document_in, refs_i
 from collotype.families.retriever.data.pairs import RefPairs
 from collotype.recipe.retriever import RENAMED, PairSource
 from collotype.runtime.errors import UserError
-from collotype.runtime.tables import Table, need_column, open_table
+from collotype.runtime.hub import Need, plain
+from collotype.runtime.tables import Table, need_column, needs_of, open_table
 
 
 def open_pairs(path: str, split: str, subset: str | None) -> Table:
@@ -19,12 +20,29 @@ def open_pairs(path: str, split: str, subset: str | None) -> Table:
     Raises:
         UserError: there is none, or its files are damaged or of different columns.
     """
-    if path in RENAMED:
-        raise UserError(f"The dataset {path} is now {RENAMED[path]}; set `path` to that name.")
-    place = Path(path).expanduser()
-    if place.name == "colpali_train_set" and path != "vidore/colpali_train_set" and not place.exists():
-        raise UserError(f"There is no table {path}; on the hub it is vidore/colpali_train_set: set `path` to that.")
+    require_current(path)
     return open_table(path, split, subset)
+
+
+def pair_needs(source: PairSource) -> list[Need]:
+    """What `open_pairs` will fetch of the hub, if it will."""
+    found = []
+    for path in filter(None, (source.path, source.corpus)):
+        require_current(path)
+        found += needs_of(path, source.split, source.subset)
+    return found
+
+
+def require_current(path: str) -> None:
+    """
+    Raises:
+        UserError: the path is the old name of a dataset, or a copy of one that is not here.
+    """
+    place, name = Path(path).expanduser(), plain(path)
+    if name in RENAMED:
+        raise UserError(f"The dataset {path} is now {RENAMED[name]}; set `path` to that name.")
+    if place.name == "colpali_train_set" and name != "vidore/colpali_train_set" and not place.exists():
+        raise UserError(f"There is no table {path}; on the hub it is vidore/colpali_train_set: set `path` to that.")
 
 
 class TablePairs(RefPairs):

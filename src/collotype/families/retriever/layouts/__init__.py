@@ -1,19 +1,32 @@
 """Retrievers in folders, in every layout they are published in; read strictly, whichever it is."""
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 
 from collotype.families.retriever.layouts import adapter, engine, ours, sentence_transformers, transformers_native
-from collotype.families.retriever.layouts.contents import Contents
+from collotype.families.retriever.layouts.contents import Contents, read_backbone
 from collotype.families.retriever.layouts.processors import quiet
 from collotype.families.retriever.lora import merge_lora, unload_lora
 from collotype.families.retriever.model import Retriever
-from collotype.families.retriever.preset import PRESETS, TRAINED_WITH, find_preset
+from collotype.families.retriever.preset import PRESETS, TRAINED_WITH, Preset, find_preset
+from collotype.runtime import hub
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_folder, write_text
-from collotype.runtime.hub import REPOSITORY, fetch
+from collotype.runtime.hub import Need
+from collotype.runtime.hub.models import Place, below, place_of
+from collotype.runtime.model_folder import read_json
 
-FILES = ("*.json", "*.jinja", "*.safetensors")
+SMALL = (
+    ours.DESCRIPTION,
+    adapter.DESCRIPTION,
+    sentence_transformers.MODULES,
+    sentence_transformers.PRESET,
+    "config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+)
+"""What is read before weights: by these a layout is known, and whether it is one of a retriever."""
 
 
 def read(source: str | Path, preset: str | None = None, base: str | None = None, to_train: bool = False) -> Contents:
@@ -28,36 +41,92 @@ def read(source: str | Path, preset: str | None = None, base: str | None = None,
         UserError: no layout we know, another kind of model, weights missing or left over, an adapter without its base,
             a preset that is not known, or another than the folder says.
     """
-    named, folder = find_preset(preset) if preset else None, Path(source)
-    if not folder.is_dir():
-        if not REPOSITORY.fullmatch(str(source)):
-            raise UserError(f"There is no folder {source}; give a model's folder, or a hub repository (org/name).")
-        instead = f"copy {', '.join(FILES)} of it into a folder and give that folder's path"
-        folder = fetch(str(source), FILES, "model", instead)
-    if adapter.recognises(folder):
-        trained_with = named or PRESETS.get(TRAINED_WITH.get(str(source), ""))
-        where = base or adapter.base_of(folder)
-        if not Path(where).is_dir() and not REPOSITORY.fullmatch(where):
-            raise UserError(f"The adapter in {folder} names the base {where}, which is not here; give it with --base.")
-        found = adapter.read(folder, read(where, trained_with and trained_with.name, to_train=True))
-    elif ours.recognises(folder):
-        found = ours.read(folder)
-    elif sentence_transformers.recognises(folder):
-        found = sentence_transformers.read(folder, named)
-    elif transformers_native.recognises(folder):
-        found = transformers_native.read(folder)
-    elif engine.recognises(folder):
-        found = engine.read(folder, named, str(source), to_train)
-    else:
-        there = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
-        raise UserError(
-            f"{folder} holds no retriever in a layout we know (it holds {there}); give a folder with collotype.json, "
-            "config.json, modules.json or adapter_config.json, for example runs/desk-colpali/model."
-        )
+    named, found_in = find_preset(preset) if preset else None, places(source, base)
+    for place in found_in:
+        place.fetch(files_of(place))
+    found = read_places(found_in, named, to_train)
     said = found.config.preset.name
     if named and not to_train and said != named.name:
         raise UserError(f"{source} says it was trained with the preset {said}, not {named.name}; leave the preset out.")
     return found
+
+
+def places(source: str | Path, base: str | None = None) -> list[Place]:
+    """Where the model lies, and, of an adapter, its base: what tells what they are is there, and no weights yet.
+
+    Raises:
+        UserError: there is none, or it is in no layout we know.
+    """
+    place = place_of(source, SMALL, ("the *.json", "the *.safetensors"))
+    if place is None:
+        raise UserError(f"There is no folder {source}; give a model's folder, or a hub repository (org/name).")
+    folder = place.folder
+    if adapter.recognises(folder):
+        where = base or adapter.base_of(folder)
+        if not Path(where).is_dir() and not hub.parse(where, "model"):
+            raise UserError(f"The adapter in {folder} names the base {where}, which is not here; give it with --base.")
+        return [place, *places(where)]
+    if not any(layout.recognises(folder) for layout in (ours, sentence_transformers, engine)):
+        there = ", ".join(place.names()[:5]) or "nothing"
+        raise UserError(
+            f"{folder} holds no retriever in a layout we know (it holds {there}); give a folder with collotype.json, "
+            "config.json, modules.json or adapter_config.json, for example runs/desk-colpali/model."
+        )
+    return [place]
+
+
+def needs_of(source: str | Path, base: str | None = None) -> list[Need]:
+    """What `read` will fetch, if it will."""
+    return [need for place in places(source, base) for need in place.needs(files_of(place))]
+
+
+def files_of(place: Place) -> list[str]:
+    """Exactly what is read of a repository; nothing of a folder, which is as it is.
+
+    Raises:
+        UserError: it has no weights, or is a model of another kind.
+    """
+    if place.found is None:
+        return []
+    folder, tokenizer = place.folder, "tokenizer.json"
+    if adapter.recognises(folder):
+        return [*place.weights(adapter.STEM), tokenizer]
+    if ours.recognises(folder):
+        return [*place.weights("model"), tokenizer]
+    read_kind(folder)
+    modules = sentence_transformers.modules_of(folder) if sentence_transformers.recognises(folder) else {}
+    inside = {path.relative_to(folder).as_posix() for path in modules.values()} - {"."}
+    beside = [name for part in inside for name in below(place.found.files, part) if name.endswith(MODULE_FILES)]
+    return [*place.weights("model"), tokenizer, *beside]
+
+
+MODULE_FILES = ("config.json", "model.safetensors")
+"""Of a module of sentence-transformers in a folder of its own."""
+
+
+def read_kind(folder: Path) -> None:
+    """
+    Raises:
+        UserError: `config.json` is of no backbone that we know.
+    """
+    values = read_json(folder / "config.json")
+    read_backbone(values.get("vlm_config", values), folder / "config.json")
+
+
+def read_places(found_in: Sequence[Place], named: Preset | None, to_train: bool) -> Contents:
+    """What lies in the first of them, on what lies in the others, if it is an adapter."""
+    place, *bases = found_in
+    folder = place.folder
+    if bases:
+        trained_with = named or PRESETS.get(TRAINED_WITH.get(place.name, ""))
+        return adapter.read(folder, read_places(bases, trained_with, to_train=True))
+    if ours.recognises(folder):
+        return ours.read(folder)
+    if sentence_transformers.recognises(folder):
+        return sentence_transformers.read(folder, named)
+    if transformers_native.recognises(folder):
+        return transformers_native.read(folder)
+    return engine.read(folder, named, place.name, to_train)
 
 
 LAYOUTS = {

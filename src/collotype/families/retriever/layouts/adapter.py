@@ -49,15 +49,19 @@ def recognises(folder: Path) -> bool:
 
 
 def base_of(folder: Path) -> str:
-    """The base an adapter names: a path, taken from the adapter's folder if it is relative, or a hub's repository.
+    """The base an adapter names: a path, taken from the adapter's folder if it is relative, or a hub's repository
+    at the revision that peft notes beside it, if it does.
 
     Raises:
         UserError: it names none.
     """
-    base = read_json(folder / DESCRIPTION).get("base_model_name_or_path")
+    values = read_json(folder / DESCRIPTION)
+    base, revision = values.get("base_model_name_or_path"), values.get("revision")
     if not base:
         raise UserError(f"{folder / DESCRIPTION} names no base model; give it with --base.")
-    return str(folder / base) if (folder / base).is_dir() else base
+    if (folder / base).is_dir():
+        return str(folder / base)
+    return f"{base}@{revision}" if revision and "@" not in base else base
 
 
 def read(folder: Path, base: Contents) -> Contents:

@@ -1,0 +1,50 @@
+"""What a run will have to fetch, known before it fetches any of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from collotype.runtime.hub.refusals import in_bytes, require_room
+from collotype.runtime.hub.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class Need:
+    """Files of a repository; those that are here are not needed any more."""
+
+    found: Snapshot
+    names: Sequence[str]
+
+    @property
+    def size(self) -> int:
+        """Bytes that are not here."""
+        return self.found.size(self.names)
+
+
+def require_all(needs: Sequence[Need]) -> None:
+    """Asks for each whether it would be given, and whether there is room for all, before any is fetched.
+
+    Raises:
+        UserError: the hub refuses one of them, or cannot be reached; there is no room.
+    """
+    for need in needs:
+        need.found.require_access(need.names)
+    if wanting := [need for need in needs if need.size]:
+        largest = max(wanting, key=lambda need: need.size)
+        require_room(largest.found.source, sum(need.size for need in wanting))
+
+
+def facts_of(needs: Sequence[Need]) -> dict[str, object]:
+    """For a plan: bytes that a run fetches, in all and by repository."""
+    sizes: dict[str, int] = {}
+    for need in needs:
+        sizes[need.found.source.key] = sizes.get(need.found.source.key, 0) + need.size
+    wanted = {key: size for key, size in sizes.items() if size}
+    return {"bytes": sum(wanted.values()), "repositories": wanted}
+
+
+def in_words(facts: dict[str, object]) -> str:
+    """8.3 GB of 3 repositories."""
+    count = len(facts["repositories"])
+    if not count:
+        return "nothing: all that comes from the hub is here"
+    return f"{in_bytes(facts['bytes'])} of {count} repositor{'ies' if count > 1 else 'y'} of the hub"

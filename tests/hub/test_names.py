@@ -1,0 +1,67 @@
+"""What people write for a repository of the hub."""
+
+import pytest
+
+from collotype.runtime.errors import UserError
+from collotype.runtime.hub import parse, plain
+
+COMMIT = "1b5c8929330df1a66de441a9b5409a878f0de5b0"
+
+
+@pytest.mark.parametrize(
+    ("text", "repository", "revision"),
+    [
+        ("vidore/colpali-v1.3", "vidore/colpali-v1.3", None),
+        ("vidore/colpali-v1.3/", "vidore/colpali-v1.3", None),
+        ("vidore/colpali-v1.3@v1.0", "vidore/colpali-v1.3", "v1.0"),
+        (f"vidore/colpali-v1.3@{COMMIT}", "vidore/colpali-v1.3", COMMIT),
+        ("vidore/colpali-v1.3@refs/pr/5", "vidore/colpali-v1.3", "refs/pr/5"),
+        ("hf-hub:laion/CLIP-ViT-B-32@main", "laion/CLIP-ViT-B-32", "main"),
+        ("hf://vidore/colpali-v1.3@v1.0", "vidore/colpali-v1.3", "v1.0"),
+        ("https://huggingface.co/vidore/colpali-v1.3", "vidore/colpali-v1.3", None),
+        ("https://huggingface.co/vidore/colpali-v1.3/", "vidore/colpali-v1.3", None),
+        ("http://www.huggingface.co/vidore/colpali-v1.3?library=colpali#usage", "vidore/colpali-v1.3", None),
+        ("huggingface.co/vidore/colpali-v1.3/tree/v1.0", "vidore/colpali-v1.3", "v1.0"),
+        ("https://hf.co/vidore/colpali-v1.3/blob/main/config.json", "vidore/colpali-v1.3", "main"),
+        ("https://huggingface.co/a/b/tree/refs%2Fpr%2F5", "a/b", "refs/pr/5"),
+        ("https://huggingface.co/a/b/blob/refs/pr/5/config.json", "a/b", "refs/pr/5"),
+        (f"https://huggingface.co/a/b/commit/{COMMIT}", "a/b", COMMIT),
+        ("https://huggingface.co/a/b.git", "a/b", None),
+        ("https://mirror.example/a/b/tree/v1", "a/b", "v1"),
+    ],
+)
+def test_a_name_or_an_address_is_a_repository_at_a_revision(text, repository, revision, monkeypatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example")
+    found = parse(text, "model")
+    assert (found.repository, found.revision, found.commit) == (repository, revision, None)
+    assert plain(text) == repository
+
+
+@pytest.mark.parametrize(
+    "text", ["vidore/set@v2", "datasets/vidore/set@v2", "https://huggingface.co/datasets/vidore/set/viewer/en/train"]
+)
+def test_a_dataset_may_say_that_it_is_one(text: str) -> None:
+    found = parse(text, "dataset")
+    assert (found.kind, found.repository) == ("dataset", "vidore/set")
+    assert found.key == "datasets/vidore/set" + ("@v2" if "@" in text else "")
+
+
+@pytest.mark.parametrize("text", ["model", "a/b/c", "/a/b", "./a/b", "../a", "a b/c", "a/b@", "@a/b", "C:\\a\\b", ""])
+def test_what_can_be_no_repository_is_none(text: str) -> None:
+    assert parse(text, "model") is None and plain(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "words"),
+    [
+        ("https://huggingface.co/datasets/vidore/set", "model", "is a dataset of the hub, and a model is wanted"),
+        ("datasets/vidore/set", "model", "is a dataset of the hub, and a model is wanted"),
+        ("https://huggingface.co/vidore/colpali", "dataset", "is a model of the hub, and a dataset is wanted"),
+        ("https://huggingface.co/spaces/vidore/demo", "model", "is no address of a model on the hub"),
+        ("https://huggingface.co/collections/vidore/demo-1", "model", "is no address of a model on the hub"),
+        ("https://huggingface.co/vidore", "model", "is no address of a model on the hub"),
+    ],
+)
+def test_an_address_of_something_else_is_refused(text: str, kind: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        parse(text, kind)
