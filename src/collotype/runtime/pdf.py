@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from collotype.runtime.actual_text import whole_spans
 from collotype.runtime.annotations import flatten
 from collotype.runtime.errors import UserError
 from collotype.runtime.layers import without_hidden_layers
 from collotype.runtime.reading_order import reading_order
 from collotype.runtime.terms import normalised, spans
-from collotype.runtime.text_layer import Characters, Places, read_characters
+from collotype.runtime.text_layer import CLUSTERS, Characters, Places, read_characters
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -201,6 +202,8 @@ def _lines(path: Path, page: int, max_characters: int) -> list[list[Word]]:
                     "page may have; leave it out.",
                 )
             characters = read_characters(layer)
+            if CLUSTERS.search(characters.text):
+                characters = whole_spans(characters)
             lines = reading_order(characters)
         finally:
             layer.close()

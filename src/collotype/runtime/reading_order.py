@@ -12,7 +12,7 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
-from collotype.runtime.text_layer import Characters, Places
+from collotype.runtime.text_layer import CLUSTERS, Characters, Places
 
 RIGHT_TO_LEFT = re.compile(r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
 STACKED_MARKS = re.compile(r"[\u0900-\u0dff]")
@@ -45,6 +45,8 @@ def reading_order(characters: Characters) -> list[list[Places]]:
     lines = characters.lines()
     if RIGHT_TO_LEFT.search(characters.text) or STACKED_MARKS.search(characters.text):
         lines = by_place(characters, lines)
+    if CLUSTERS.search(characters.text):
+        lines = [without_false_gaps(characters, line) for line in lines]
     if LONE_MARK.search(characters.text):
         lines = [with_marks(characters, line) for line in lines]
     return joined(characters, lines)
@@ -118,8 +120,8 @@ def framed(characters: Characters, words: Sequence[Places], way: tuple[float, fl
     across = np.stack([start, np.maximum(pens[:, 2], start) + wanting], axis=1)
     is_mark = np.array([unicodedata.category(characters.text[place])[0] == "M" for place in places])
     across[is_mark] = ink[is_mark][:, [0, 2]]
-    # letters of a ligature have one origin, and their own parts of its ink
-    order = np.lexsort(((ink[:, 0] + ink[:, 2])[known], start[known].round(2)))
+    # letters of a ligature have one origin, and their own parts of its ink; or all of it, and stand as they are read
+    order = np.lexsort((-places[known], (ink[:, 0] + ink[:, 2])[known].round(2), start[known].round(2)))
     return Line(places[known][order], across[known][order], float(np.median(origins[known, 1])), size, way)
 
 
@@ -246,6 +248,32 @@ class Run:
             return None
         step = (int(np.sign(away[0])), 0) if axis == 0 else (0, int(np.sign(away[1])))
         return step if self.step in ((0, 0), step) else None
+
+
+def without_false_gaps(characters: Characters, words: list[Places]) -> list[Places]:
+    """Words that lie side by side, and of which no space of the file's is between them, are one."""
+    found: list[Places] = []
+    for places in words:
+        if found and CLUSTERS.match(characters.text[places[0]]) and touches(characters, found[-1], places):
+            found[-1] = [*found[-1], *places]
+        else:
+            found.append(places)
+    return found
+
+
+def touches(characters: Characters, first: Places, second: Places) -> bool:
+    """Does the second begin where the first ends?"""
+    if not all(map(characters.is_made_up, range(first[-1] + 1, second[0]))):
+        return False
+    way = characters.heading(first[-1])
+    size = float(np.hypot(*way))
+    boxes = characters.boxes[[*first, *second]]
+    if not size or (boxes[:, 2] <= boxes[:, 0]).any() or not (way == characters.heading(second[0])).all():
+        return False
+    ink = characters_in(boxes, np.stack([way, (-way[1], way[0])], axis=1) / size)
+    gap = ink[len(first) :, 0].min() - ink[: len(first), 2].max()
+    level = min(ink[0, 3], ink[len(first), 3]) > max(ink[0, 1], ink[len(first), 1])
+    return bool(level and -size < gap < WORD_GAP * size)
 
 
 def with_marks(characters: Characters, words: list[Places]) -> list[Places]:

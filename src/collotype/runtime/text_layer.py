@@ -23,6 +23,9 @@ HYPHEN = 0x02
 WORD_OR_END = re.compile(r"\S+|\n")
 HIGH, LOW = range(0xD800, 0xDC00), range(0xDC00, 0xE000)
 
+CLUSTERS = re.compile(r"[\u0900-\u109f\u1780-\u17ff]")
+"""Scripts in which several characters are one glyph, or one character several, more often than not."""
+
 Places = Sequence[int]
 """Of a word's characters in the layer, in reading order."""
 
@@ -56,7 +59,7 @@ class Characters:
     def pens(self, places: Places) -> tuple[np.ndarray, np.ndarray]:
         """Where the pen is set down for each, [places, 2], and the box from there to where it goes on, from descender
         to ascender, [places, 4]; that is the ink's where PDFium does not know the font's."""
-        raw, box, x, y = _raw(), _raw().FS_RECTF(), ctypes.c_double(), ctypes.c_double()
+        raw, box, x, y = raw_pdfium(), raw_pdfium().FS_RECTF(), ctypes.c_double(), ctypes.c_double()
         origins, boxes = np.zeros((len(places), 2)), np.zeros((len(places), 4))
         for row, place in enumerate(self.numbers[places].tolist()):
             if raw.FPDFText_GetCharOrigin(self.layer, place, x, y) and raw.FPDFText_GetLooseCharBox(
@@ -67,11 +70,11 @@ class Characters:
 
     def is_made_up(self, place: int) -> bool:
         """Does PDFium put it between others that the file has? (A space, mostly.)"""
-        return _raw().FPDFText_IsGenerated(self.layer, int(self.numbers[place])) == 1
+        return raw_pdfium().FPDFText_IsGenerated(self.layer, int(self.numbers[place])) == 1
 
     def heading(self, place: int) -> np.ndarray:
         """The direction in which its line runs, as long as its font is large."""
-        raw, matrix, number = _raw(), _raw().FS_MATRIX(), int(self.numbers[place])
+        raw, matrix, number = raw_pdfium(), raw_pdfium().FS_MATRIX(), int(self.numbers[place])
         raw.FPDFText_GetMatrix(self.layer, number, matrix)
         return raw.FPDFText_GetFontSize(self.layer, number) * np.array([matrix.a, matrix.b])
 
@@ -93,7 +96,7 @@ def read_characters(layer: "PdfTextPage") -> Characters:
         if code in LOW and place and codes[place - 1] in HIGH:
             codes[place - 1] = 0x10000 + ((codes[place - 1] - HIGH.start) << 10) + code - LOW.start
             joints.add(place)
-        elif code == HYPHEN and _raw().FPDFText_IsHyphen(layer, place) == 1:
+        elif code == HYPHEN and raw_pdfium().FPDFText_IsHyphen(layer, place) == 1:
             _leave_shorter(codes, boxes, place)
             joints.add(place)
     numbers = np.arange(number)
@@ -120,7 +123,7 @@ def _character(code: int) -> str:
     return chr(code) if sound or code == NEWLINE else " "
 
 
-def _raw() -> ModuleType:
+def raw_pdfium() -> ModuleType:
     from pypdfium2 import raw
 
     return raw
@@ -130,7 +133,7 @@ def _raw() -> ModuleType:
 def _fast() -> tuple[Callable, Callable]:
     """PDFium's functions for a character's code and box, which take addresses as numbers: called for every character of
     a page, and half of the time would go into wrapping pointers."""
-    raw, pointer = _raw(), ctypes.c_void_p
+    raw, pointer = raw_pdfium(), ctypes.c_void_p
 
     def taking(function: Callable, kinds: list) -> Callable:
         return ctypes.CFUNCTYPE(function.restype, *kinds)(ctypes.cast(function, pointer).value)
