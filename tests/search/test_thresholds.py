@@ -28,9 +28,9 @@ def test_a_word_is_framed_from_three_fifths_of_the_best_cosine_on() -> None:
 
 @pytest.mark.parametrize(
     ("at", "expected"),
-    [(20, ["…", *range(8, 33), "…"]), (0, [*range(13), "…"]), (39, ["…", *range(27, 40)])],
+    [(20, ["…", *range(5, 36), "…"]), (0, [*range(16), "…"]), (39, ["…", *range(24, 40)])],
 )
-def test_a_hits_text_is_twelve_words_on_either_side(at: int, expected: list) -> None:
+def test_a_hits_text_is_fifteen_words_on_either_side(at: int, expected: list) -> None:
     edges = np.arange(41) / 40
     boxes = np.stack([edges[:-1], edges[:-1] * 0, edges[1:], edges[1:] * 0 + 1], axis=1).astype(np.float32)
     place = Place(word="any", box=tuple(map(float, boxes[at])), score=1.0)
