@@ -22,7 +22,7 @@ PACKAGES = (
     "pypdfium2",
 )
 KEYS = ("recipe", "plan", "environment", "hub", "data", "model", "timing", "results", "verdict", "events")
-SINCE = {"hub": {}}
+SINCE: dict[str, Any] = {"hub": {}}
 """What records of earlier versions lack."""
 
 

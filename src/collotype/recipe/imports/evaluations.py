@@ -104,7 +104,7 @@ def evaluations_in(path: Path | None, text: str) -> Iterator[Found]:
         return
     script, pieces = without_heredocs(text)
     try:
-        commands = commands_of(script)
+        commands = commands_of(script, path.parent if path else None)
     except UserError:
         # no bash: a program, or prose around a command
         commands = []

@@ -96,7 +96,7 @@ def read(path: Path | None, text: str, processes: int | None, examples: int | No
 
 def read_command(path: Path | None, text: str, processes: int | None, examples: int | None) -> Imported:
     """The recipe of the one training command in a text."""
-    commands = commands_in(code_of(text))
+    commands = commands_in(code_of(text), path.parent if path else None)
     launches = [launch for command in commands if (launch := launch_of(command))]
     known = [launch for launch in launches if tool_of(launch)]
     if len(known) > 1:
@@ -138,7 +138,7 @@ def read_command(path: Path | None, text: str, processes: int | None, examples: 
     return colpali_engine.import_config(config, None, launch, context, processes, examples)
 
 
-def commands_in(code: str) -> list[Command]:
+def commands_in(code: str, folder: Path | None) -> list[Command]:
     """The commands of a script; of a text around a command, which is no script, that command's.
 
     Raises:
@@ -146,14 +146,14 @@ def commands_in(code: str) -> list[Command]:
     """
     excerpts = [found[0] for found in EXCERPT.finditer(code)]
     try:
-        found = commands_of(code)
+        found = commands_of(code, folder)
         if len(excerpts) != 1 or any(launch and tool_of(launch) for launch in map(launch_of, found)):
             return found
     except UserError:
         if len(excerpts) != 1 or excerpts[0].strip() == code.strip():
             raise
     around = "text: the text around the command is not understood as bash, and left alone"
-    return [replace(command, notes=(*command.notes, around)) for command in commands_of(excerpts[0])]
+    return [replace(command, notes=(*command.notes, around)) for command in commands_of(excerpts[0], folder)]
 
 
 def code_of(text: str) -> str:

@@ -147,7 +147,15 @@ class Command:
         ledger = self.ledger
         path = ledger.text("--train-data")
         if path is None:
-            raise UserError("The command has no --train-data: what it trains on; add it.")
+            other = [word for word in self.launch.arguments if word.startswith("--train-data-list")]
+            raise UserError(
+                "The command has no --train-data: what it trains on; "
+                + (
+                    f"{other[0].split('=')[0]} is a fork's flag that is not read: write its data as --train-data."
+                    if other
+                    else "add it."
+                )
+            )
         kind = ledger.text("--dataset-type", "auto") or "auto"
         table = kind == "csv" or (kind == "auto" and path.endswith((".csv", ".tsv")))
         if kind == "auto" and not path.endswith((".csv", ".tsv", ".tar")) and "$" not in path:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 Value = Word | list[Word]
 ESCAPES = {"n": "\n", "t": "\t", "\\": "\\", "'": "'", '"': '"'}
+KEYED = re.compile(r"\[(.+?)\]=(.*)", re.DOTALL)
+"""An entry of an array with its key."""
 COUNTS_NODES = re.compile(
     r"^\$\(\s*scontrol\s+show\s+host(names?|list)[^|]*\|\s*wc\s+-l\s*\)$|^`.*scontrol.*wc -l\s*`$"
 )
@@ -142,7 +144,7 @@ class Expansion:
             return as_written if number is None else Word(str(number))
         if node.type == "command_substitution":
             nodes = self.scope.variables.get("SLURM_NNODES") if COUNTS_NODES.match(text_of(node)) else None
-            return nodes or as_written
+            return nodes or counted(text_of(node)) or as_written
         found = self.parameter(node, quoted)
         return as_written if found is None else found
 
@@ -190,6 +192,10 @@ class Expansion:
         if name is None or index is None:
             return None
         held = self.scope.variables.get(text_of(name))
+        if isinstance(held, list) and held and (keyed := [KEYED.fullmatch(one) for one in held]) and all(keyed):
+            return self.keyed(
+                {found[1]: held[place].of_it(found[2]) for place, found in enumerate(keyed) if found}, index
+            )
         if held is None or text_of(index) in ("@", "*"):
             return held
         place = arithmetic.value_of(index, self.number)
@@ -197,6 +203,11 @@ class Expansion:
         if place is None or any(one.loose for one in values):
             return None
         return values[place] if -len(values) <= place < len(values) else Word("")
+
+    def keyed(self, held: dict[str, Word], index: "Node") -> Word | None:
+        """`${LR[large]}` of `LR=([small]=1e-3 [large]=5e-4)`; all of them have no order that the text tells."""
+        key = self.text(index)
+        return None if key.unknown or key in ("@", "*") else held.get(key, Word(""))
 
     def operated(self, value: Value | None, tail: str, node: "Node", name: "Node") -> Value | None:
         """`${X:-y}` and its sisters; what is cut or replaced in what is known."""
@@ -265,6 +276,12 @@ def unescaped(text: str) -> Iterator[tuple[str, Word]]:
 def dequoted(raw: bytes, body: bool) -> Word:
     text = raw.decode("utf-8", "replace")
     return Word(re.sub(r"\\([$`\\\n])" if body else r"\\([$`\"\\\n])", lambda found: found[1].strip("\n"), text))
+
+
+def counted(text: str) -> Word | None:
+    """`$(seq 1 3)`, with its numbers written out."""
+    found = re.fullmatch(r"(?:\$\(|`)\s*seq\s+(?:(\d{1,4})\s+)?(\d{1,4})\s*(?:\)|`)", text)
+    return Word(" ".join(str(number) for number in range(int(found[1] or 1), int(found[2]) + 1))) if found else None
 
 
 def length(value: Value | None, of_array: bool) -> Word | None:

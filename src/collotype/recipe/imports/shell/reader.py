@@ -3,19 +3,23 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from collotype.recipe.imports.shell import slurm
+from collotype.recipe.imports.shell import slurm, sourced
 from collotype.recipe.imports.shell.expansion import Value, joined, text_of
 from collotype.recipe.imports.shell.statements import DEEPEST, Statements
-from collotype.recipe.imports.shell.words import Word, unknown
+from collotype.recipe.imports.shell.words import LONGEST_WORD, Word, unknown
 from collotype.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
 
 ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+DECIMAL = re.compile(r"(?<=[\s(*/+-])10#(?=[$\w])")
+"""`10#08` is 8 and no octal; the grammar does not know the form, and a number that begins with 0 stays unknown."""
+SUM = re.compile(r"([A-Za-z_]\w*)\s*=\s*([\w\s+*/%()-]{1,80})")
+"""What `let` takes: `N=4*2`."""
 SHELLS = ("bash", "sh", "zsh", "dash", "ksh")
 IN_A_TEXT = ("ssh", "tmux", "screen", "su", "watch", "flock", "script")
 """Their last word may be a command line."""
@@ -49,13 +53,16 @@ class Command:
         return (*self.words, *sorted(told.items()), *sorted(self.job.items()))
 
 
-def commands_of(text: str) -> list[Command]:
+def commands_of(text: str, folder: Path | None = None) -> list[Command]:
     """The commands that a script would start, in order, the same one once.
+
+    Args:
+        folder: where the script lies, and with it the files that it reads as a part of itself.
 
     Raises:
         UserError: it is no bash, or beyond all measure.
     """
-    reader = Reader()
+    reader = Reader(folder)
     reader.script(text, {})
     return list({command.key: command for command in reversed(reader.found)}.values())[::-1]
 
@@ -70,8 +77,9 @@ def parser() -> "Parser":
 class Reader(Statements):
     """Notes the commands that a script would start."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
         super().__init__()
+        self.folder = folder
         self.found: list[Command] = []
         self.files: dict[str, str] = {}
         """Files that the script itself writes, by their names as it writes them."""
@@ -81,7 +89,7 @@ class Reader(Statements):
 
     def script(self, text: str, job: dict[str, str]) -> None:
         """Reads a text as a script of its own."""
-        text = text.replace("\r\n", "\n")
+        text = DECIMAL.sub("", text.replace("\r\n", "\n"))
         job = slurm.directives(text) | job
         if job:
             self.job = self.job | job
@@ -135,7 +143,7 @@ class Reader(Statements):
             words = words[1:]
         if not words:
             return
-        name = PurePosixPath(words[0]).name
+        name = PurePosixPath(words[0]).name or words[0]
         if words[0] in self.scope.functions:
             self.call(self.scope.functions[words[0]], words[1:], variables)
         elif name in ("exit", "return"):
@@ -179,7 +187,7 @@ class Reader(Statements):
 
     def text_within(self, words: list[Word], stdin: str | None) -> tuple[int, str, list[Word]] | None:
         """Where in a command another shell starts, what it reads, and with which arguments."""
-        name = PurePosixPath(words[0]).name
+        name = PurePosixPath(words[0]).name or words[0]
         if name in IN_A_TEXT and " " in words[-1].strip():
             return 0, words[-1], []
         for place, word in enumerate(words):
@@ -256,6 +264,26 @@ class Reader(Statements):
         if len(words) > 1 and words[0] == "-v":
             self.take_read(words[1:2])
 
+    def take_let(self, words: list[Word]) -> None:
+        for word in words:
+            found = SUM.fullmatch(word)
+            if found and not word.unknown:
+                self.script(f"{found[1]}=$(({found[2]}))", {})
+            else:
+                self.take_read([Word(name) for name in re.findall(r"[A-Za-z_]\w*", word)])
+
+    def take_source(self, words: list[Word]) -> None:
+        """Another file's statements, as a part of this one; what it sets is not known if it is not there."""
+        if not words or sourced.prepares(words[0]):
+            return
+        text = sourced.text_beside(words[0], self.folder)
+        if text is None:
+            self.notes.append(
+                f"sourced: {words[0]} (line {words[0].line}) is not beside the script: what it sets is unknown"
+            )
+        else:
+            self.take_eval([Word(text, words[0].line)] if len(text) < LONGEST_WORD else [])
+
     def take_eval(self, words: list[Word]) -> None:
         held, self.line = self.line, self.line or (words[0].line if words else 0)
         self.deeper()
@@ -269,7 +297,9 @@ BUILTINS = {
     "shift": Reader.take_shift,
     "eval": Reader.take_eval,
     "printf": Reader.take_printf,
-    **dict.fromkeys(("read", "mapfile", "readarray", "getopts", "let"), Reader.take_read),
+    **dict.fromkeys(("read", "mapfile", "readarray", "getopts"), Reader.take_read),
+    **dict.fromkeys(("source", "."), Reader.take_source),
+    "let": Reader.take_let,
 }
 
 
