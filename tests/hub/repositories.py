@@ -26,6 +26,7 @@ BESIDE = {
     "training_config.yml": b"a: 1",
 }
 ADAPTER, BASE = "vidore/colpali-v1.3", "vidore/colpaligemma-3b-pt-448-base"
+LITTERED = "someone/colpali-littered"
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 
@@ -93,7 +94,7 @@ def publish_littered(root: Path, work: Path) -> None:
         "checkpoint-500/trainer_state.json": b"[0]" * 10_000,
         "checkpoint-1000/model.safetensors": other[5],
     }
-    publish(root, "models", "someone/colpali-littered", {**BESIDE, **folder_files(work / "native"), **litter})
+    publish(root, "models", LITTERED, {**BESIDE, **folder_files(work / "native"), **litter})
 
 
 def publish_clip(root: Path, work: Path) -> None:

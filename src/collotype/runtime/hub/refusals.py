@@ -92,8 +92,8 @@ def not_found(source: HubSource) -> str:
 
     login = "the account that is logged in may not read it" if get_token() else f"nobody is logged in here ({LOG_IN})"
     return (
-        f"The hub has no {source.kind} {source.repository}, or it is private and {login}; check the name at "
-        f"{source.page}."
+        f"There is no folder {source.repository} here, and the hub has no {source.kind} of that name, or it is private "
+        f"and {login}; check the path, or the name at {source.page}."
     )
 
 
