@@ -18,7 +18,7 @@ import sys, peft, transformers
 name = sys.argv[1]
 if name == "{ADAPTER}":
     base = peft.PeftConfig.from_pretrained(name).base_model_name_or_path
-    model = transformers.PaliGemmaForConditionalGeneration.from_pretrained(base)
+    model = transformers.PaliGemmaModel.from_pretrained(base)
     peft.PeftModel.from_pretrained(model, name)
     transformers.AutoTokenizer.from_pretrained(name)
     transformers.AutoImageProcessor.from_pretrained(name)
