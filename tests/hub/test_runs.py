@@ -98,6 +98,6 @@ def test_processes_of_a_launcher_fetch_a_file_once_and_have_one_commit(recipe, h
     assert done.returncode == 0, done.stderr[-3000:]
     shards = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
     tokenizers = ["tokenizer.json"] * 2
-    assert fetched(hub.requests()) == ["adapter_model.safetensors", "data/train-0.parquet", *shards, *tokenizers]
+    assert fetched(hub.requests()) == ["adapter_model.safetensors", "data%2Ftrain-0.parquet", *shards, *tokenizers]
     record = read_json(tmp_path / "run/record.json")
     assert record["plan"]["processes"] == 2 and set(record["hub"]) == {ADAPTER, BASE, "datasets/org/train"}
