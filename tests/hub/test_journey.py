@@ -54,9 +54,10 @@ def test_check_says_how_much_a_run_fetches_and_what_it_will_be_refused(recipe, r
     (root / "models" / BASE / "settings.json").write_text('{"gated": true}')
     (root / "datasets/org/train/settings.json").write_text('{"gated": true}')
     refused = command("check", recipe, "--online", "--json")
-    findings = [one for one in json.loads(refused.stdout)["findings"] if one["severity"] == "blocks"]
-    assert {one["name"] for one in findings} == {"weights not here", "training data not here"}
-    assert all("is gated, and nobody is logged in" in one["seen"] for one in findings)
+    findings = json.loads(refused.stdout)["plan"]["findings"]
+    blocking = {one["name"]: one["seen"] for one in findings if one["severity"] == "blocks"}
+    for name, refusing in (("weights not here", BASE), ("evaluation data not here", "org/train")):
+        assert f"{refusing} is gated, and nobody is logged in here" in blocking[name]
     run = command("run", recipe, "--out", home / "run")
     assert run.exit_code == 2 and "accept its licence at" in run.stderr
     requests = hub.requests()
