@@ -44,8 +44,9 @@ from collotype.runtime.files import (
     write_json,
     write_text,
 )
-from collotype.runtime.hub import NotFetchedError, commits, require_all, used
+from collotype.runtime.hub import Need, NotFetchedError, commits, require_all, used
 from collotype.runtime.hub.needs import facts_of as fetch_facts
+from collotype.runtime.hub.needs import require_room_for
 from collotype.runtime.process import World, gather_objects, on_main, process_group
 from collotype.training.engine import EMA, Hooks, Training, train, where_whole
 from collotype.training.measure import measure_step
@@ -129,7 +130,7 @@ def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task[An
     require_optimizer(recipe.train.optimizer.name, device)
     cut(recipe, world.size)
     task.require_possible()
-    require_all(task.needs())
+    require_all([need for needs_of in task.needs().values() for need in needs_of()])
     task.require_weights()
     data, model = data_facts(task, recipe.evaluate), task.describe()
     plan = plan_of(recipe, task, world, present(device), precision, model, data, data["train"]["examples"], data)
@@ -219,6 +220,9 @@ def check(
             facts |= known.ask(f"evaluate.{number}", functools.partial(task.facts_of, choice)) or {}
         here = [one for number, one in enumerate(recipe.evaluate) if f"evaluate.{number}" not in known.unknown]
         shared = overlaps(task, here) if train else {}
+    with commits():
+        needs = {name: of for name, of in task_for(recipe).needs().items() if name == "weights" or not evaluates_only}
+        fetch = asked_of_hub(needs, known) if online and "unknown_model" not in settings else None
     whole = not known.unknown and not evaluates_only
     assumed = published_examples(recipe.data.train) or settings.get("examples")
     assumed = assumed or (reference and reference.circumstances.get(OF_TRAINING))
@@ -227,13 +231,10 @@ def check(
     plan |= {
         "folder": folder_facts(Path("runs") / recipe.name),
         "unknown": known.unknown,
-        "fetched": known.fetched,
+        "fetched": sorted(known.fetched),
+        **({"fetch": fetch} if fetch else {}),
         **shared,
     }
-    if online:
-        needs = task_for(recipe).needs()
-        require_all(needs)
-        plan["fetch"] = fetch_facts(needs)
     if examples and not train:
         plan["assumed"] = {"examples": "as published"}
     if measure and whole and not card:
@@ -252,7 +253,7 @@ class Known:
 
     def __init__(self) -> None:
         self.unknown: dict[str, str] = {}
-        self.fetched: list[str] = []
+        self.fetched: set[str] = set()
         """Those of them that a run fetches by itself."""
 
     def ask(self, name: str, fact: Callable[[], T]) -> T | None:
@@ -262,9 +263,27 @@ class Known:
             # data that waits for weights has no cause of its own
             if str(error) not in self.unknown.values():
                 self.unknown[name] = str(error)
-                if isinstance(error, NotFetchedError):
-                    self.fetched.append(name)
+                self.fetched = self.fetched - {name} | ({name} if isinstance(error, NotFetchedError) else set())
             return None
+
+
+def granted(needs_of: Callable[[], list[Need]]) -> list[Need]:
+    """
+    Raises:
+        UserError: the hub would not give them.
+    """
+    needs = needs_of()
+    for need in needs:
+        need.require_access()
+    return needs
+
+
+def asked_of_hub(wanted: Mapping[str, Callable[[], list[Need]]], known: Known) -> dict[str, Any]:
+    """For a plan: what a run fetches; what the hub refuses joins what is not here."""
+    parts = [known.ask(name, functools.partial(granted, needs_of)) or [] for name, needs_of in wanted.items()]
+    needs = [need for part in parts for need in part]
+    known.ask("room", functools.partial(require_room_for, needs))
+    return fetch_facts(needs)
 
 
 def folder_facts(folder: Path) -> dict[str, Any]:

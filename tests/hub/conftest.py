@@ -8,7 +8,9 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
+from typer.testing import CliRunner, Result
 
+from collotype.cli import app
 from collotype.runtime.hub import snapshot
 from tests.hub.imitation import FakeHub
 
@@ -97,3 +99,16 @@ def offline(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 def read_json(path: Path) -> dict:
     return json.loads(path.read_text())
+
+
+@pytest.fixture
+def recipe(root: Path, tmp_path: Path) -> Path:
+    """A recipe by names, all of which are published."""
+    from tests.hub.repositories import write_recipe
+
+    return write_recipe(root, tmp_path)
+
+
+def command(*words: object) -> Result:
+    """`collotype WORDS`, in this process, whose client the fixture `home` has turned."""
+    return CliRunner().invoke(app, [str(word) for word in words])

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import peft
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from collotype.families.clip import layouts as clip_layouts
+from collotype.families.retriever.data.sheets import Pictures, training_sheet
 from collotype.families.retriever.layouts import export
 from tests.families.clip.test_layouts import make as make_clip
+from tests.families.retriever.benchmarks.parquet_sets import as_png, write_table
 from tests.families.retriever.test_layouts import TARGETS, Engine, in_old_names, make
 from tests.hub.imitation import folder_files, publish
 
@@ -26,6 +29,23 @@ BESIDE = {
     "training_config.yml": b"a: 1",
 }
 ADAPTER, BASE = "vidore/colpali-v1.3", "vidore/colpaligemma-3b-pt-448-base"
+LITTERED = "someone/colpali-littered"
+RECIPE = {
+    "base": "desk-colpali",
+    "name": "by-name",
+    "model": {
+        "backbone": "paligemma",
+        "weights": ADAPTER,
+        "interaction": "late",
+        "dim": 128,
+        "preset": "colpali-engine-0.2",
+        "lora": {"rank": 2, "alpha": 2},
+    },
+    "data": {"train": {"source": "pairs", "path": "org/train"}},
+    "train": {"batch": 2, "steps": 2, "checkpoint_every": 1, "optimizer": {"name": "adamw", "lr": 1e-4}},
+    "evaluate": [{"suite": "qa", "path": "org/train", "split": "train"}],
+    "expect": [],
+}
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 
@@ -93,7 +113,7 @@ def publish_littered(root: Path, work: Path) -> None:
         "checkpoint-500/trainer_state.json": b"[0]" * 10_000,
         "checkpoint-1000/model.safetensors": other[5],
     }
-    publish(root, "models", "someone/colpali-littered", {**BESIDE, **folder_files(work / "native"), **litter})
+    publish(root, "models", LITTERED, {**BESIDE, **folder_files(work / "native"), **litter})
 
 
 def publish_clip(root: Path, work: Path) -> None:
@@ -104,3 +124,21 @@ def publish_clip(root: Path, work: Path) -> None:
     pickles = {"pytorch_model.bin": b"k" * 1000, "open_clip_pytorch_model.bin": b"k" * 1000, "tokenizer.json": b"{}"}
     others = {"config.json": config, "model.safetensors": b"s" * 1000, **pickles}
     publish(root, "models", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K", {**BESIDE, **files, **others})
+
+
+def publish_rows(root: Path, work: Path, start: int = 0) -> None:
+    """A training set of four sheets, to evaluate on, too."""
+    pictures = Pictures()
+    sheets = [training_sheet(pictures, start + row, 3) for row in range(4)]
+    images = [as_png(pictures.draw(sheet, "a test")) for sheet in sheets]
+    write_table(work / "data/train-0.parquet", {"query": [sheet.query for sheet in sheets], "image": images})
+    publish(root, "datasets", "org/train", folder_files(work))
+
+
+def write_recipe(root: Path, work: Path) -> Path:
+    """A recipe of what it publishes: an adapter, its base, and data."""
+    publish_adapter(root, work / "work")
+    publish_rows(root, work / "rows")
+    file = work / "recipe.yaml"
+    file.write_text(yaml.safe_dump(RECIPE))
+    return file

@@ -1,9 +1,14 @@
 """What people write for a repository of the hub."""
 
+from pathlib import Path
+
 import pytest
 
+import collotype
 from collotype.runtime.errors import UserError
 from collotype.runtime.hub import parse, plain
+from collotype.runtime.tables.files import find_table
+from tests.hub.conftest import Hub
 
 COMMIT = "1b5c8929330df1a66de441a9b5409a878f0de5b0"
 
@@ -65,3 +70,16 @@ def test_what_can_be_no_repository_is_none(text: str) -> None:
 def test_an_address_of_something_else_is_refused(text: str, kind: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
         parse(text, kind)
+
+
+def test_a_path_that_is_not_there_is_said_to_be_none_before_the_hub_is_asked(hub: Hub, home: Path) -> None:
+    for path in ("runs/foo", "checkpoints/epoch_3", "./x", "../a/b", "~/models/x", "/nowhere/x", "a/b/c", "org/x.pt"):
+        with pytest.raises(UserError, match=r"There is no f(older or file|ile) .*check the path"):
+            collotype.load(path)
+    with pytest.raises(UserError, match="There is no table data/pages"):
+        find_table("data/pages", "train")
+    assert hub.requests() == []
+    for name in ("nowhere/x", "hf-hub:runs/foo", f"{hub.endpoint}/a/b/blob/main/model.safetensors"):
+        with pytest.raises(UserError, match=r"There is no folder .* here, and the hub has no model of that name"):
+            collotype.load(name)
+    assert hub.requests()

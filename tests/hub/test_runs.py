@@ -7,50 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 import collotype
-from collotype.families.retriever.data.sheets import Pictures, training_sheet
 from collotype.runtime.errors import UserError
-from tests.families.retriever.benchmarks.parquet_sets import as_png, write_table
-from tests.hub.conftest import Hub, fetched
-from tests.hub.imitation import folder_files, publish
-from tests.hub.repositories import ADAPTER, BASE, move_base, publish_adapter
+from collotype.runtime.hub import commits
+from collotype.search.ingest.on_ray import OnRay
+from tests.hub.conftest import Hub, command, fetched, read_json
+from tests.hub.repositories import ADAPTER, BASE, move_base, publish_rows
 from tests.small_pdf import small_pdf
-
-RECIPE = {
-    "base": "desk-colpali",
-    "name": "by-name",
-    "model": {
-        "backbone": "paligemma",
-        "weights": ADAPTER,
-        "interaction": "late",
-        "dim": 128,
-        "preset": "colpali-engine-0.2",
-        "lora": {"rank": 2, "alpha": 2},
-    },
-    "data": {"train": {"source": "pairs", "path": "org/train"}},
-    "train": {"batch": 2, "steps": 2, "checkpoint_every": 1, "optimizer": {"name": "adamw", "lr": 1e-4}},
-    "evaluate": [{"suite": "qa", "path": "org/train", "split": "train"}],
-    "expect": [],
-}
-
-
-def publish_rows(root: Path, work: Path, start: int = 0) -> None:
-    pictures = Pictures()
-    sheets = [training_sheet(pictures, start + row, 3) for row in range(4)]
-    images = [as_png(pictures.draw(sheet, "a test")) for sheet in sheets]
-    write_table(work / "data/train-0.parquet", {"query": [sheet.query for sheet in sheets], "image": images})
-    publish(root, "datasets", "org/train", folder_files(work))
-
-
-@pytest.fixture
-def recipe(root: Path, tmp_path: Path) -> Path:
-    publish_adapter(root, tmp_path / "work")
-    publish_rows(root, tmp_path / "rows")
-    file = tmp_path / "recipe.yaml"
-    file.write_text(yaml.safe_dump(RECIPE))
-    return file
 
 
 def test_a_run_goes_on_with_the_commits_it_had(recipe: Path, root, hub: Hub, home, tmp_path, offline) -> None:
@@ -98,35 +62,42 @@ def test_what_cannot_be_is_told_before_anything_is_fetched(recipe: Path, root, h
     assert not (tmp_path / "run").exists()
 
 
-def command(hub: Hub, home: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, **hub.environment(home), **more}
-    words = [sys.executable, "-m", "collotype", *arguments]
-    return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300)
-
-
-def test_an_index_is_searched_with_the_commit_that_made_it(recipe, root, hub: Hub, home, tmp_path: Path) -> None:
+def test_an_index_is_searched_with_the_commit_that_made_it(recipe, root, hub: Hub, home, tmp_path, offline) -> None:
     pytest.importorskip("lancedb")
     (tmp_path / "a.pdf").write_bytes(small_pdf([["a plain page"]]))
-    index = str(tmp_path / "index")
-    made = command(hub, home, "index", str(tmp_path / "a.pdf"), "--to", index, "--model", ADAPTER)
-    assert made.returncode == 0, made.stderr
-    model = json.loads((tmp_path / "index/sources.json").read_text())["model"]
+    add = ("index", tmp_path / "a.pdf", "--to", tmp_path / "index", "--model")
+    made = command(*add, ADAPTER)
+    assert made.exit_code == 0, made.output
+    model = read_json(tmp_path / "index/sources.json")["model"]
     assert model["model"] == ADAPTER and set(model["commits"]) == {ADAPTER, BASE}
     move_base(root, tmp_path)
+    again = command(*add, ADAPTER)
+    assert again.exit_code == 0 and "1 unchanged" in again.stdout, again.output
+    told = command(*add, f"{ADAPTER}@main")
+    assert told.exit_code == 2 and "other weights or settings" in told.stderr
     hub.requests()
-    found = command(hub, home, "search", index, "plain", "--json", HF_HUB_OFFLINE="1")
-    assert found.returncode == 0, found.stderr
+    offline()
+    found = command("search", tmp_path / "index", "plain", "--json")
+    assert found.exit_code == 0, found.output
     assert [hit["document"] for hit in json.loads(found.stdout)["hits"]] == ["a.pdf"] and hub.requests() == []
-    again = command(hub, home, "index", str(tmp_path / "a.pdf"), "--to", index, "--model", ADAPTER)
-    assert again.returncode == 0 and "1 unchanged" in again.stdout
-    told = command(hub, home, "index", str(tmp_path / "a.pdf"), "--to", index, "--model", f"{ADAPTER}@main")
-    assert told.returncode == 2 and "other weights or settings" in told.stderr
 
 
-def test_check_says_how_much_a_run_fetches(recipe: Path, hub: Hub, home: Path) -> None:
-    said = command(hub, home, "check", str(recipe))
-    assert said.returncode == 0 and "blocks" not in said.stdout and "What a run fetches" in said.stdout
-    assert hub.requests() == []
-    asked = command(hub, home, "check", str(recipe), "--online")
-    assert asked.returncode == 0 and "of 3 repositories of the hub" in asked.stdout, asked.stdout + asked.stderr
-    assert fetched(hub.requests()) == []
+def test_actors_open_the_commits_that_this_process_has() -> None:
+    ray = OnRay(None, {"model": "org/name", "preset": None}, None, 0)
+    assert ray.pinned() == ray.model
+    with commits() as used:
+        used["org/name"] = "c" * 40
+        assert ray.pinned() == {"model": "org/name", "preset": None, "commits": {"org/name": "c" * 40}}
+
+
+def test_processes_of_a_launcher_fetch_a_file_once_and_have_one_commit(recipe, hub: Hub, home, tmp_path: Path) -> None:
+    module = ["-m", "collotype", "run", str(recipe), "--out", str(tmp_path / "run")]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = {**os.environ, **hub.environment(home), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*launcher, *module], env=environment, capture_output=True, text=True, timeout=550)
+    assert done.returncode == 0, done.stderr[-3000:]
+    shards = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    tokenizers = ["tokenizer.json"] * 2
+    assert fetched(hub.requests()) == ["adapter_model.safetensors", "data%2Ftrain-0.parquet", *shards, *tokenizers]
+    record = read_json(tmp_path / "run/record.json")
+    assert record["plan"]["processes"] == 2 and set(record["hub"]) == {ADAPTER, BASE, "datasets/org/train"}

@@ -7,7 +7,7 @@ from typing import Any
 
 from collotype.evaluation.results import cells, columns, display_name
 from collotype.runtime.errors import UserError
-from collotype.runtime.hub import used
+from collotype.runtime.hub.commits import in_words, used
 
 
 def find_record(model_folder: Path) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def training(record: Mapping[str, Any]) -> dict[str, str]:
 
 def from_hub(commits: Mapping[str, str]) -> dict[str, str]:
     """A table's row of what came from the hub, if anything did."""
-    return {"from the hub": ", ".join(f"{name} at {commit}" for name, commit in commits.items())} if commits else {}
+    return {"from the hub": in_words(commits)} if commits else {}
 
 
 def results(found: Mapping[str, Mapping[str, float]]) -> list[str]:

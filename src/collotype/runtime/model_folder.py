@@ -19,6 +19,7 @@ from collotype.runtime.device import first_line
 from collotype.runtime.dry import is_dry
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_file
+from collotype.runtime.hub.names import address_parts, parse
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -52,8 +53,10 @@ def require_there(source: str | Path) -> None:
         UserError: it can only be a path, and nothing is there.
     """
     path, text = Path(source), str(source)
-    looks_like_path = text.startswith((".", "~", "/")) or path.suffix in WEIGHTS or len(path.parts) > 2
-    if looks_like_path and not path.exists():
+    if path.exists() or address_parts(text):
+        return
+    looks_like_path = text.startswith((".", "~", "/")) or len(path.parts) > 1
+    if path.suffix in WEIGHTS or (looks_like_path and parse(text, "model") is None):
         home = "; ~ is only known to a shell, write the folder's whole path" if text.startswith("~") else ""
         what = "file" if path.suffix in WEIGHTS else "folder or file"
         above = next(above for above in path.absolute().parents if above.exists())

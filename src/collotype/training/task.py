@@ -1,6 +1,7 @@
 """The seam between the engine and the families: the engine knows of tasks only."""
 
-from collections.abc import Collection, Hashable, Sequence
+import functools
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -8,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 from torch import Tensor, nn
 
 from collotype.evaluation.results import Measured
+from collotype.recipe import Recipe
 from collotype.recipe.schema import Evaluate, Source
 from collotype.runtime.hub import Need
 from collotype.runtime.process import ALONE, World
@@ -129,8 +131,9 @@ class Task(Protocol[M, E]):
         """Of the training data, or of a suite's datasets by "SUITE/DATASET", what can be compared to find what is in
         both; none of data that is drawn on demand."""
 
-    def needs(self) -> list[Need]:
-        """What will be fetched of the hub: listed, and refused where it is, before any of it is fetched."""
+    def needs(self) -> dict[str, Callable[[], list[Need]]]:
+        """What will be fetched of the hub, by what it is for (`weights`, `evaluate.0`, …, `data.train`): listed, and
+        refused where it is, before any of it is fetched."""
 
     def require_possible(self) -> None:
         """
@@ -164,6 +167,18 @@ class Task(Protocol[M, E]):
 
     def describe(self) -> dict[str, Any]:
         """Facts of the model for the plan and the record; no weights are made."""
+
+
+def needs_by_use(
+    recipe: Recipe,
+    weights: Callable[[], list[Need]] | None,
+    of_suite: Callable[[Any], list[Need]],
+    of_source: Callable[[Any], list[Need]],
+) -> dict[str, Callable[[], list[Need]]]:
+    """A task's `needs`, of what its family knows about weights, a suite and a source."""
+    found = {"weights": weights} if weights else {}
+    found |= {f"evaluate.{number}": functools.partial(of_suite, one) for number, one in enumerate(recipe.evaluate)}
+    return found | {"data.train": lambda: [need for source in recipe.data.train for need in of_source(source)]}
 
 
 def data_facts(task: Task[Any, Any], choices: Sequence[Evaluate]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ WHAT = {
     "weights": ("weights not here", "the weights that training starts from"),
     "model": ("shape of the model unknown", "a model whose shape can be read"),
     "data.train": ("training data not here", "data that can be read"),
+    "room": ("no room for what a run fetches", "a disk with room for it"),
     "evaluate": ("evaluation data not here", "data that can be read"),
 }
 
@@ -18,7 +19,8 @@ def not_here(case: Case) -> Iterator[Seen]:
     for name, reason in case.plan.get("unknown", {}).items():
         kind = "evaluate" if name.startswith("evaluate") else name
         what, wanted = WHAT.get(kind, (f"{name} unknown", "a value"))
-        if name in case.plan.get("fetched", ()):
+        # the shape comes with the weights
+        if {"model": "weights"}.get(name, name) in case.plan.get("fetched", ()):
             yield Seen(
                 severity="note",
                 name=what,

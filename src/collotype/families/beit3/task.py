@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,12 @@ from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
 from collotype.runtime.shapes import shapes_only
 from collotype.training.overlap import Samples
-from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
+from collotype.training.task import Batch, Loss, Outputs, facts_of_sources, needs_by_use
+
+
+def source_needs(source: VqaTableSource | VqaIndexSource) -> list[Need]:
+    """What will be fetched of the hub for a source of training data."""
+    return table_files.needs_of(source.path, source.split) if isinstance(source, VqaTableSource) else []
 
 
 @dataclass
@@ -259,11 +264,9 @@ class Beit3Task:
         benchmark = self.benchmark(choice)
         return {} if benchmark.blank else {benchmark.name: benchmark.questions.samples()}
 
-    def needs(self) -> list[Need]:
-        model, tables = self.recipe.model, [one for one in self.recipe.data.train if isinstance(one, VqaTableSource)]
-        found = [] if model.weights is None else needs_of(model.weights)
-        found += [need for choice in self.recipe.evaluate for need in suite_needs(choice)]
-        return found + [need for source in tables for need in table_files.needs_of(source.path, source.split)]
+    def needs(self) -> dict[str, Callable[[], list[Need]]]:
+        name = self.recipe.model.weights
+        return needs_by_use(self.recipe, partial(needs_of, name) if name else None, suite_needs, source_needs)
 
     def require_possible(self) -> None:
         """Nothing beside what any recipe asks for."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from collotype.runtime.shards.samples import counts
 from collotype.training.batch_norm import group_batch_norm
 from collotype.training.faults import allowed_bad
 from collotype.training.overlap import Samples
-from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
+from collotype.training.task import Batch, Loss, Outputs, facts_of_sources, needs_by_use
 
 MOST_LOGIT_SCALE = math.log(100)
 """arXiv 2103.00020, section 2.5."""
@@ -252,10 +252,9 @@ class ClipTask:
         captioned = [one for one in self.benchmarks(choice) if isinstance(one, CaptionedPictures)]
         return {one.name: samples_of(one.source, one.rows) for one in captioned}
 
-    def needs(self) -> list[Need]:
-        found = [] if self.recipe.model.weights is None else needs_of(self.recipe.model.weights)
-        found += [need for choice in self.recipe.evaluate for need in suite_needs(choice)]
-        return found + [need for source in self.recipe.data.train for need in source_needs(source)]
+    def needs(self) -> dict[str, Callable[[], list[Need]]]:
+        name = self.recipe.model.weights
+        return needs_by_use(self.recipe, partial(needs_of, name) if name else None, suite_needs, source_needs)
 
     def require_possible(self) -> None:
         """Nothing beside what any recipe asks for."""

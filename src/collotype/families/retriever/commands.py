@@ -29,6 +29,7 @@ from collotype.recipe.retriever import RetrieverEvaluate
 from collotype.report.card import find_record
 from collotype.runtime.device import pick_device
 from collotype.runtime.errors import UserError
+from collotype.runtime.hub import commits
 from collotype.runtime.process import World
 
 BM25 = "bm25"
@@ -102,11 +103,12 @@ def mine(
     Raises:
         UserError: the model or the data cannot be read; `out` is there already.
     """
-    pairs = open_source(parse_source(data))
-    if not isinstance(pairs, RefPairs):
-        raise UserError("Pages that are drawn on demand (sheets) cannot be named in a file of negatives; give a table.")
-    model = load(source, preset, base).to(pick_device(World()))
-    return mining.mine(model, pairs, Path(out), mining.Rules(**rules or {}), batch_tokens or BATCH_TOKENS, progress)
+    with commits():
+        pairs = open_source(parse_source(data))
+        if not isinstance(pairs, RefPairs):
+            raise UserError("Pages drawn on demand (sheets) cannot be named in a file of negatives; give a table.")
+        model = load(source, preset, base).to(pick_device(World()))
+        return mining.mine(model, pairs, Path(out), mining.Rules(**rules or {}), batch_tokens or BATCH_TOKENS, progress)
 
 
 def compress(

@@ -24,6 +24,7 @@ from collotype.families.retriever.data.pairs import RefPairs
 from collotype.families.retriever.model import Retriever
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import held, remove, sweep_partial, write_bytes, write_json, write_text
+from collotype.runtime.hub.commits import in_words, used
 from collotype.runtime.pictures import digest
 
 PAGES_PER_CHUNK, READ_AT_ONCE = 128, 32
@@ -173,7 +174,7 @@ def mine_into(
         own.setdefault(query, set()).update(same[numbers[ref]] for ref in refs)
     found = dict(zip(own, search(model, list(own.items()), same, cache, rules, progress), strict=True))
     refs = list(numbers)
-    lists = any(len(row) > 1 for row in rows)
+    lists, origin = any(len(row) > 1 for row in rows), {"hub": in_words(used())} if used() else {}
     lines = []
     for query, row in zip(pairs.queries, rows, strict=True):
         images = [ref.written(out.parent) for ref in row]
@@ -182,7 +183,7 @@ def mine_into(
             {**refs[page].written(out.parent), "rank": rank, "score": round(score, 5), **note}
             for page, rank, score in found[query].negatives
         ]
-        lines.append({"query": query, "image": images if lists else images[0], "negatives": negatives})
+        lines.append({"query": query, "image": images if lists else images[0], "negatives": negatives, **origin})
     write_rows(out, lines)
     remove(cache.folder)
     return {
@@ -194,6 +195,7 @@ def mine_into(
         "likely_right": sum(found[query].likely_right for query in pairs.queries),
         "rules": asdict(rules),
         "model": model_digest,
+        **({"hub": used()} if used() else {}),
     }
 
 

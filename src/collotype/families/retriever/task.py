@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from collotype.runtime.model_folder import require_there
 from collotype.runtime.process import ALONE, World
 from collotype.runtime.seeds import seed_torch
 from collotype.training.overlap import Samples
-from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
+from collotype.training.task import Batch, Loss, Outputs, facts_of_sources, needs_by_use
 
 A4 = (1654, 2339)
 """A page's (width, height) in pixels, at 200 dpi."""
@@ -284,11 +284,10 @@ class RetrieverTask:
             return {name: source.samples() for name, source in tables.items()}
         return {one.name: one.samples() for one in self.benchmarks(choice) if choice.suite not in DRAWN}
 
-    def needs(self) -> list[Need]:
-        weights, data = self.recipe.model.weights, self.recipe.data.train
-        found = [] if weights is None else needs_of(weights, self.recipe.model.base)
-        found += [need for choice in self.recipe.evaluate for need in suite_needs(choice)]
-        return found + [need for source in data for need in source_needs(source)]
+    def needs(self) -> dict[str, Callable[[], list[Need]]]:
+        model = self.recipe.model
+        weights = partial(needs_of, model.weights, model.base) if model.weights else None
+        return needs_by_use(self.recipe, weights, suite_needs, source_needs)
 
     def require_possible(self) -> None:
         if self.recipe.model.quantize == "nf4":

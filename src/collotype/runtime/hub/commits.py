@@ -48,3 +48,8 @@ def use(source: HubSource) -> None:
 def used() -> dict[str, str]:
     """What the innermost `commits` has seen used: name -> commit, sorted by name."""
     return dict(sorted(_OPEN.get()[-1].used.items())) if _OPEN.get() else {}
+
+
+def in_words(commits: Mapping[str, str]) -> str:
+    """NAME at COMMIT, …"""
+    return ", ".join(f"{name} at {commit}" for name, commit in commits.items())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collotype.runtime.errors import UserError
-from collotype.runtime.hub.names import parse
+from collotype.runtime.hub.names import address_parts, parse
 from collotype.runtime.hub.needs import Need
 from collotype.runtime.hub.snapshot import Snapshot, snapshot
 
@@ -84,7 +84,8 @@ def place_of(source: str | Path, first: Sequence[str], files: Sequence[str]) -> 
     """
     if Path(source).is_dir():
         return Place(Path(source), str(source))
-    named = None if Path(source).suffix in FILES else parse(source, "model")
+    is_file = Path(source).suffix in FILES and address_parts(str(source)) is None
+    named = None if is_file else parse(source, "model")
     if named is None:
         return None
     found = snapshot(named, f"copy {', '.join(files)} of it into a folder and give that folder's path")

@@ -16,6 +16,9 @@ PREFIXES = ("hf-hub:", "hf://")
 """How open_clip and fsspec write that a name is the hub's."""
 HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
 OF_DATASETS = "datasets/"
+OF_OTHERS = ("spaces/", "collections/", "models/", OF_DATASETS)
+FOLDERS = ("runs/", "checkpoints/", "data/", "outputs/", "results/", "weights/")
+"""What people call folders of their own: a missing one of them is not asked for at the hub, unless a prefix says so."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,9 @@ def parse(text: object, kind: Kind) -> HubSource | None:
         name = name.removeprefix(prefix)
     said: Kind | None = "dataset" if name.startswith(OF_DATASETS) else None
     found = NAME.fullmatch(name.removeprefix(OF_DATASETS).rstrip("/"))
-    if found is None or found[1].startswith(("spaces/", "collections/", "models/", "datasets/")):
+    if name == written and name.startswith(FOLDERS):
+        return None
+    if found is None or found[1].startswith(OF_OTHERS):
         if name != written:
             raise UserError(f"{written} is no address of a {kind} on the hub; give its name, organisation/name.")
         return None
@@ -77,7 +82,7 @@ def parse(text: object, kind: Kind) -> HubSource | None:
 
 def address_parts(text: str) -> str | None:
     """`[datasets/]org/name[@revision]` of a page's address on the hub; none for what is no such address."""
-    bare = re.sub(r"^https?://", "", text.strip())
+    bare = re.sub(r"^https?:/+", "", text.strip())
     hosts = (*HOSTS, re.sub(r"^https?://", "", endpoint()))
     host = next((host for host in hosts if bare.startswith(f"{host}/")), None)
     if host is None:

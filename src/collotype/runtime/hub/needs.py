@@ -19,6 +19,13 @@ class Need:
         """Bytes that are not here."""
         return self.found.size(self.names)
 
+    def require_access(self) -> None:
+        """
+        Raises:
+            UserError: the hub would not give them.
+        """
+        self.found.require_access(self.names)
+
 
 def require_all(needs: Sequence[Need]) -> None:
     """Asks for each whether it would be given, and whether there is room for all, before any is fetched.
@@ -27,7 +34,15 @@ def require_all(needs: Sequence[Need]) -> None:
         UserError: the hub refuses one of them, or cannot be reached; there is no room.
     """
     for need in needs:
-        need.found.require_access(need.names)
+        need.require_access()
+    require_room_for(needs)
+
+
+def require_room_for(needs: Sequence[Need]) -> None:
+    """
+    Raises:
+        UserError: there is no room for all of them.
+    """
     if wanting := [need for need in needs if need.size]:
         largest = max(wanting, key=lambda need: need.size)
         require_room(largest.found.source, sum(need.size for need in wanting))

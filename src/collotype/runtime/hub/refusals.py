@@ -47,7 +47,7 @@ def refusal(error: Exception, source: HubSource, instead: str) -> UserError:
             case errors.HfHubHTTPError() if status == 403:
                 return UserError(
                     f"The hub refuses {source} with this login ({source.page}): a token that may read only some "
-                    f"repositories must name this one; {LOG_IN} of an account that may read it."
+                    f"repositories must name this one; else {LOG_IN}, with an account that may read it."
                 )
             case errors.HfHubHTTPError() if status == 429:
                 return UserError(
@@ -92,8 +92,8 @@ def not_found(source: HubSource) -> str:
 
     login = "the account that is logged in may not read it" if get_token() else f"nobody is logged in here ({LOG_IN})"
     return (
-        f"The hub has no {source.kind} {source.repository}, or it is private and {login}; check the name at "
-        f"{source.page}."
+        f"There is no folder {source.repository} here, and the hub has no {source.kind} of that name, or it is private "
+        f"and {login}; check the path, or the name at {source.page}."
     )
 
 
@@ -113,7 +113,7 @@ def no_revision(source: HubSource) -> str:
         there = f"it has {', '.join(named[:12])}{' …' if len(named) > 12 else ''}, and commits by all 40 digits"
     except Exception:  # whatever keeps the list back, the missing revision is what matters
         there = f"{source.page} has those there are"
-    return f"The {source.kind} {source.repository} has no revision {source.revision}; {there}."
+    return f"The {source.kind} {source.repository} has no revision {source.revision}; {there}: name one of them."
 
 
 def unreachable(source: HubSource, cause: BaseException, instead: str) -> str:

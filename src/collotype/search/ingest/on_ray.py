@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from collotype.runtime.errors import UserError
+from collotype.runtime.hub import used
 from collotype.search.encoders import open_encoder
 from collotype.search.ingest.encoding import BATCH, Encoded, Encoding, Pixels, as_page
 from collotype.search.ingest.limits import Limits, Settings
@@ -169,6 +170,10 @@ class OnRay:
                 f"Ray stopped with: {last_line(error)}; what was indexed stays, and the same command goes on."
             ) from error
 
+    def pinned(self) -> dict[str, Any]:
+        """What actors open: of the hub, the commits that this process has, whatever its names mean by now."""
+        return {**self.model, **({"commits": used()} if used() else {})}
+
     def encoded(self, tasks: list[Task], encoder: Encoder, settings: Settings) -> "ray.data.Dataset":
         """Rows of events; nothing runs before they are asked for.
 
@@ -198,7 +203,7 @@ class OnRay:
                 Encode,
                 batch_size=BATCH,
                 batch_format="pyarrow",
-                fn_constructor_kwargs={"model": dict(self.model), "identity": encoder.identity},
+                fn_constructor_kwargs={"model": self.pinned(), "identity": encoder.identity},
                 compute=self.ray.data.ActorPoolStrategy(size=self.encoders or gpus or (room + 1) // 2),
                 num_cpus=CPUS,
                 num_gpus=min(1, gpus),
