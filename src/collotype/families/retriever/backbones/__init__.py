@@ -1,11 +1,21 @@
 """Vision–language backbones, one row each."""
 
-from collotype.families.retriever.backbones import gemma3, idefics3, paligemma, qwen2_5_vl, qwen2_vl, qwen3_vl
+from collotype.families.retriever.backbones import (
+    gemma3,
+    idefics3,
+    modernvbert,
+    paligemma,
+    qwen2_5_vl,
+    qwen2_vl,
+    qwen3_5,
+    qwen3_vl,
+)
 from collotype.families.retriever.backbones.row import Backbone
 from collotype.runtime.errors import UserError
 
 BACKBONES: dict[str, Backbone] = {
-    module.ROW.name: module.ROW for module in (paligemma, qwen2_vl, qwen2_5_vl, qwen3_vl, idefics3, gemma3)
+    module.ROW.name: module.ROW
+    for module in (paligemma, qwen2_vl, qwen2_5_vl, qwen3_vl, qwen3_5, idefics3, modernvbert, gemma3)
 }
 
 

@@ -83,7 +83,7 @@ def forward(backbone: nn.Module, inputs: Mapping[str, Tensor], causal: bool) -> 
     The token types are always given: without them transformers lets a query's attention depend on whether its batch has
     padding.
     """
-    ids = inputs["input_ids"]
+    ids, causal = inputs["input_ids"], causal and "pixel_values" not in inputs
     return backbone(
         input_ids=ids,
         attention_mask=inputs["attention_mask"].long(),

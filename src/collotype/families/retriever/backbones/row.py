@@ -40,7 +40,7 @@ class Backbone:
     build: Callable[[Mapping[str, Any]], nn.Module]
     """config -> the transformers model without its LM head, randomly initialised."""
     forward: Callable[[nn.Module, Mapping[str, Tensor], bool], Tensor]
-    """(backbone, inputs, causal) -> last hidden states [B, T, H]; `causal` is how the text attends."""
+    """(backbone, inputs, causal) -> last hidden states [B, T, H]; `causal` is how the preset has queries attend."""
     hidden_size: Callable[[Mapping[str, Any]], int]
     layout: Callable[[Mapping[str, Any], int | None], Layout]
     """(config, visual budget of a page) -> how it looks at pages."""
@@ -49,6 +49,10 @@ class Backbone:
     key_rules: tuple[tuple[str, str], ...]
     """(pattern, replacement) pairs, applied in turn, that give a key of any published layout or transformers version
     its canonical name."""
+    settle: Callable[[dict[str, Any]], dict[str, Any]] = lambda config: config
+    """A published configuration -> that of the parts which are run."""
+    other_types: tuple[str, ...] = ()
+    """What published retrievers on it that bring their own code are called in config.json."""
     published: Mapping[str, str] = field(default_factory=dict)
     """Repositories of the hub, and the size that their weights have."""
     processor: str | None = None
@@ -72,6 +76,15 @@ def draw_words(weight: Tensor) -> None:
     what the layers add to them: every vector is then alike, and training from scratch may never leave that point.
     (Gemma scales its embeddings itself.)"""
     nn.init.normal_(weight)
+
+
+def attend(language_model: nn.Module, causal: bool) -> None:
+    """Makes the full-attention layers of a transformers language model causal or bidirectional, in place; recurrent
+    ones stay as they are. Its config decides on a mask where there is padding, each layer where there is none."""
+    language_model.config.is_causal = causal
+    for layer in language_model.layers:
+        if hasattr(layer, "self_attn"):
+            layer.self_attn.is_causal = causal
 
 
 def positions(mask: Tensor) -> Tensor:

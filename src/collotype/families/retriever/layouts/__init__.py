@@ -43,7 +43,7 @@ def read(source: str | Path, preset: str | None = None, base: str | None = None,
     elif ours.recognises(folder):
         found = ours.read(folder)
     elif sentence_transformers.recognises(folder):
-        found = sentence_transformers.read(folder, named)
+        found = sentence_transformers.read(folder, named, str(source))
     elif transformers_native.recognises(folder):
         found = transformers_native.read(folder)
     elif engine.recognises(folder):
@@ -57,7 +57,22 @@ def read(source: str | Path, preset: str | None = None, base: str | None = None,
     said = found.config.preset.name
     if named and not to_train and said != named.name:
         raise UserError(f"{source} says it was trained with the preset {said}, not {named.name}; leave the preset out.")
+    require_attention(found, str(source))
     return found
+
+
+def require_attention(found: Contents, source: str) -> None:
+    """
+    Raises:
+        UserError: the files say that the model looks in both directions, and its preset does not.
+    """
+    preset = found.config.preset
+    stated = found.config.backbone_config.get("text_config", {}).get("is_causal")
+    if stated is False and preset.query_attention == "causal":
+        raise UserError(
+            f"config.json of {source} says is_causal = false, and the preset {preset.name} is causal, which gives other "
+            "vectors; name a bidirectional preset (--preset; `collotype list presets`)."
+        )
 
 
 LAYOUTS = {

@@ -43,7 +43,8 @@ def describe_tokenizer(model: Retriever) -> Any:
         tokenizer_object=processor.tokenizer,
         pad_token=model.row.pad_token,
         padding_side=preset.padding_side,
-        **({"bos_token": preset.query_bos} if preset.query_bos else {}),
+        # a token that is not there would be added, to the model's own vocabulary
+        **({"bos_token": preset.query_bos} if processor.tokenizer.token_to_id(preset.query_bos) is not None else {}),
     )
 
 
