@@ -37,11 +37,11 @@ MODELS = {
     "evie": {"model.preset": "evie", "model.backbone": "qwen3.5"},
     "biqwen3.5": {"model.preset": "evie", "model.backbone": "qwen3.5", "model.pooling": "last", **BI},
     "colqwen3": {"model.preset": "nemotron-colembed-v2", "model.backbone": "qwen3-vl", "model.dim": None},
+    "colsmol": {"model.preset": "colidefics3-engine-0.3.13", "model.backbone": "idefics3"},
     "colmodernvbert-native": {"model.preset": "colmodernvbert-engine-0.3.18", "model.backbone": "modernvbert"},
     "bimodernvbert": {"model.preset": "colmodernvbert-engine-0.3.18", "model.backbone": "modernvbert", **BI},
 }
 IMPOSSIBLE = {
-    ("bimodernvbert", "sentence-transformers"): "cannot be set to a preset",
     ("colqwen3", "engine"): "a random one would be added",
 }
 
@@ -104,7 +104,9 @@ def test_transformers_computes_the_same_of_an_export(name: str, pages: list, tmp
     torch.testing.assert_close(seen, model.encode_pages(pages[1:])[0], atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["colpali-native", "colpali", "bipali", "bipali-proj", "colmodernvbert-native"])
+@pytest.mark.parametrize(
+    "name", ["colpali-native", "colpali", "bipali", "bipali-proj", "colsmol", "colmodernvbert-native", "bimodernvbert"]
+)
 def test_sentence_transformers_computes_the_same_of_an_export(name: str, pages: list, tmp_path: Path) -> None:
     model = make(name)
     export(model, "sentence-transformers", tmp_path / "out", "card")
@@ -118,7 +120,7 @@ def test_sentence_transformers_computes_the_same_of_an_export(name: str, pages: 
     torch.testing.assert_close(torch.as_tensor(page), model.encode_pages(pages[1:])[0], atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["colqwen2", "biqwen2", "colqwen3.5", "colqwen3"])
+@pytest.mark.parametrize("name", ["colqwen2", "biqwen2", "colqwen3"])
 def test_the_chat_template_of_an_export_frames_as_the_preset_does(name: str, pages: list, tmp_path: Path) -> None:
     """sentence-transformers builds Qwen's processor, which needs torchvision; what that processor does is done here."""
     model = make(name)

@@ -131,7 +131,7 @@ PRESETS = {
         qwen("biqwen2-engine-0.3.4", query_prefix="Query: ", augmentation_count=1),
         qwen("colqwen2-engine-0.3.13"),
         qwen("colqwen2-transformers", query_prefix="Query: ", query_end="\n"),
-        # of 2026: backbones are causal unless a preset says otherwise, and no published config.json but Perplexity's does
+        # of 2026. That EVIE and Nemotron look both ways stands in no config.json; Perplexity's says it
         qwen("colqwen3.5-engine-0.3.18"),
         qwen("colqwen3.5-v3", max_visual_tokens=1792),
         qwen("evie", query_attention="bidirectional", max_visual_tokens=1024, keeps_budget=True),
@@ -211,7 +211,7 @@ TRAINED_WITH = {
     "ModernVBERT/colmodernvbert-merged": "colmodernvbert-engine-0.3.18",
     "ModernVBERT/bimodernvbert": "colmodernvbert-engine-0.3.18",
 }
-"""Published checkpoints and the preset their model cards, or the code that evaluated them, say they were trained with."""
+"""Published checkpoints and the preset that their model cards, or who evaluated them, say they were trained with."""
 
 
 def known_preset(name: str, folder: object) -> Preset:

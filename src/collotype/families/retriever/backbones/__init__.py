@@ -11,6 +11,7 @@ from collotype.families.retriever.backbones import (
     qwen3_vl,
 )
 from collotype.families.retriever.backbones.row import Backbone
+from collotype.families.retriever.preset import Preset
 from collotype.runtime.errors import UserError
 
 BACKBONES: dict[str, Backbone] = {
@@ -32,4 +33,16 @@ def find_backbone(name: str, size: str | None = None) -> Backbone:
     return BACKBONES[name]
 
 
-__all__ = ["BACKBONES", "Backbone", "find_backbone"]
+def require_preset(row: Backbone, preset: Preset) -> None:
+    """
+    Raises:
+        UserError: the backbone always attends in one way, and the preset in the other.
+    """
+    if row.attention in ("causal", "bidirectional") and row.attention != preset.query_attention:
+        raise UserError(
+            f"The backbone {row.name} is {row.attention}, and the preset {preset.name} is {preset.query_attention}; "
+            "name one of its presets (`collotype list presets`)."
+        )
+
+
+__all__ = ["BACKBONES", "Backbone", "find_backbone", "require_preset"]

@@ -106,6 +106,7 @@ ROW = replace(
     configure=configure,
     build=build,
     forward=forward,
+    attention="bidirectional",
     layout=layout,
     pad_token="[PAD]",
     key_rules=(

@@ -112,6 +112,7 @@ ROW = Backbone(
     forward=forward,
     hidden_size=lambda config: config["text_config"]["hidden_size"],
     layout=lambda config, budget: Square(config["vision_config"]["image_size"], config["vision_config"]["patch_size"]),
+    attention="prefix",
     processor="PaliGemmaProcessor",
     image_token="<image>",
     pad_token="<pad>",

@@ -109,6 +109,7 @@ ROW = Backbone(
     forward=forward,
     hidden_size=lambda config: config["text_config"]["hidden_size"],
     layout=layout,
+    attention="any",
     processor="Qwen2VLProcessor",
     image_token=IMAGE_TOKEN,
     pad_token="<|endoftext|>",

@@ -1,13 +1,14 @@
 """Qwen3.5, the backbone of ColQwen3.5 and BiQwen3.5: gated delta nets (arXiv 2412.06464), and full attention in every
 fourth layer, which looks in both directions where the preset says so."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
-from collotype.families.retriever.backbones import qwen2_vl, qwen3_vl
+from collotype.families.retriever.backbones import qwen3_vl
 from collotype.families.retriever.backbones.row import TINY_TEXT, draw_patches, draw_words
 
 ROPE = {"rope_type": "default", "rope_theta": 1e7, "partial_rotary_factor": 0.25, "mrope_interleaved": True}
@@ -66,6 +67,8 @@ SIZES = {
 def build(config: Mapping[str, Any]) -> nn.Module:
     from transformers import Qwen3_5Config, Qwen3_5Model
 
+    # which kernels compute is in the record; transformers would tell it on every start
+    logging.getLogger("transformers.integrations.hub_kernels").setLevel(logging.ERROR)
     backbone = Qwen3_5Model(Qwen3_5Config(**config))
     draw_patches(backbone.get_parameter("visual.patch_embed.proj.weight"))
     draw_words(backbone.get_parameter("language_model.embed_tokens.weight"))
@@ -89,5 +92,6 @@ ROW = replace(
         "perplexity-ai/pplx-embed-v2-late-9b": "9b",
     },
     build=build,
+    optional_kernels=("fla", "causal_conv1d"),
     processor="Qwen3VLProcessor",
 )

@@ -1,9 +1,10 @@
 """What differs between backbones: about ten values."""
 
+import importlib.util
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -55,9 +56,17 @@ class Backbone:
     """What published retrievers on it that bring their own code are called in config.json."""
     published: Mapping[str, str] = field(default_factory=dict)
     """Repositories of the hub, and the size that their weights have."""
+    attention: Literal["causal", "bidirectional", "prefix", "any"] = "causal"
+    """How tokens see each other: always so; pages in both directions and queries as the preset says; all as it says."""
+    optional_kernels: tuple[str, ...] = ()
+    """Packages whose kernels transformers takes where they are installed, and its own torch code where they are not."""
     processor: str | None = None
     """Its processor's class in transformers, where that can be set to any preset; else there is no export to what
     builds one."""
+
+    def kernels(self) -> dict[str, bool]:
+        """Which of the optional kernels are here."""
+        return {name: importlib.util.find_spec(name) is not None for name in self.optional_kernels}
 
     def canonical(self, key: str) -> str:
         for pattern, replacement in self.key_rules:

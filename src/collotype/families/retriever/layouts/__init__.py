@@ -3,6 +3,7 @@
 import copy
 from pathlib import Path
 
+from collotype.families.retriever.backbones import BACKBONES, require_preset
 from collotype.families.retriever.layouts import adapter, engine, ours, sentence_transformers, transformers_native
 from collotype.families.retriever.layouts.contents import Contents
 from collotype.families.retriever.layouts.processors import quiet
@@ -64,14 +65,16 @@ def read(source: str | Path, preset: str | None = None, base: str | None = None,
 def require_attention(found: Contents, source: str) -> None:
     """
     Raises:
-        UserError: the files say that the model looks in both directions, and its preset does not.
+        UserError: the backbone cannot attend as the preset says, or the files say that the model looks in both
+            directions and the preset does not.
     """
     preset = found.config.preset
+    require_preset(BACKBONES[found.config.backbone], preset)
     stated = found.config.backbone_config.get("text_config", {}).get("is_causal")
     if stated is False and preset.query_attention == "causal":
         raise UserError(
-            f"config.json of {source} says is_causal = false, and the preset {preset.name} is causal, which gives other "
-            "vectors; name a bidirectional preset (--preset; `collotype list presets`)."
+            f"config.json of {source} says is_causal = false, and the preset {preset.name} is causal, which gives "
+            "other vectors; name a bidirectional preset (--preset; `collotype list presets`)."
         )
 
 

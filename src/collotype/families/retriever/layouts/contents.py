@@ -14,6 +14,7 @@ from collotype.families.retriever.backbones import BACKBONES, Backbone
 from collotype.families.retriever.layouts.weights import load_strictly
 from collotype.families.retriever.lora import add_lora
 from collotype.families.retriever.model import Retriever, RetrieverConfig
+from collotype.families.retriever.preset import Preset
 from collotype.families.retriever.processor import Processor
 from collotype.runtime.errors import UserError
 from collotype.runtime.model_folder import name_some, parameters_on_meta
@@ -64,6 +65,13 @@ def read_backbone(values: dict[str, Any], origin: Path) -> tuple[Backbone, dict[
     row = rows[kind]
     config = CONFIG_MAPPING[row.model_type].from_dict({**values, "model_type": row.model_type}).to_dict()
     return row, row.settle(config)
+
+
+def with_attention(row: Backbone, config: dict[str, Any], preset: Preset) -> dict[str, Any]:
+    """The configuration with what transformers reads of a language model that looks in both directions."""
+    if row.attention != "any":
+        return config
+    return {**config, "text_config": {**config["text_config"], "is_causal": preset.query_attention == "causal"}}
 
 
 def unknown_kind(values: dict[str, Any], known: list[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from collotype.families.retriever.backbones.row import Backbone
-from collotype.families.retriever.layouts.contents import Contents, read_backbone
+from collotype.families.retriever.layouts.contents import Contents, read_backbone, with_attention
 from collotype.families.retriever.layouts.processors import describe_tokenizer, image_processor, visual_budget
 from collotype.families.retriever.layouts.weights import canonical
 from collotype.families.retriever.model import Retriever, RetrieverConfig
@@ -67,7 +67,9 @@ def read(folder: Path, preset: Preset | None = None, name: str = "", to_train: b
     tensors = first_outputs(values, canonical(row, read_tensors(folder), str(folder)))
     if kinds.get(made_for) == "late" and PROJECTION not in tensors and not to_train:
         if values.get("model_type") not in WITHOUT_PROJECTION:
-            raise UserError(f"{folder} holds a {made_for} without its projection ({PROJECTION}); copy the folder again.")
+            raise UserError(
+                f"{folder} holds a {made_for} without its projection ({PROJECTION}); copy the folder again."
+            )
     backbone_config = with_table(backbone_config, tensors)
     preset = preset or known_preset(name, folder)
     config = RetrieverConfig(
@@ -112,10 +114,11 @@ def write(model: Retriever, folder: Path) -> None:
     config, row = model.config, model.row
     if config.interaction == "late" and config.dim is None:
         raise UserError(
-            f"colpali-engine's Col{CLASSES[row.name]} has a projection and the model has none, so that a random one would "
-            "be added; export to sentence-transformers instead."
+            f"colpali-engine's Col{CLASSES[row.name]} has a projection and the model has none, so that a random one "
+            "would be added; export to sentence-transformers instead."
         )
-    values = transformers.CONFIG_MAPPING[row.model_type].from_dict(config.backbone_config).to_dict()
+    backbone = with_attention(row, config.backbone_config, config.preset)
+    values = transformers.CONFIG_MAPPING[row.model_type].from_dict(backbone).to_dict()
     stem = CLASSES[row.name]
     single = f"Bi{stem}Proj" if config.dim else f"Bi{stem}"
     values["architectures"] = [f"Col{stem}" if config.interaction == "late" else single]

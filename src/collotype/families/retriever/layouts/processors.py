@@ -7,6 +7,7 @@ from typing import Any
 
 from collotype.families.retriever.backbones.row import Backbone
 from collotype.families.retriever.model import Retriever
+from collotype.families.retriever.pixels import Split
 from collotype.runtime.model_folder import read_json
 
 
@@ -32,6 +33,11 @@ def image_processor(model: Retriever) -> Any:
 
     name, settings = model.layout.image_processor()
     return getattr(transformers, name)(**settings)
+
+
+def tile_length(model: Retriever) -> dict[str, int]:
+    """What a processor of tiles has to be told beside its image processor."""
+    return {"image_seq_len": model.layout.tile_tokens**2} if isinstance(model.layout, Split) else {}
 
 
 def describe_tokenizer(model: Retriever) -> Any:

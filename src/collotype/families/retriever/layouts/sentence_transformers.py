@@ -13,8 +13,13 @@ import torch
 from tokenizers import Tokenizer
 
 from collotype.families.retriever.layouts import transformers_native as native
-from collotype.families.retriever.layouts.contents import Contents, read_backbone
-from collotype.families.retriever.layouts.processors import describe_tokenizer, image_processor, visual_budget
+from collotype.families.retriever.layouts.contents import Contents, read_backbone, with_attention
+from collotype.families.retriever.layouts.processors import (
+    describe_tokenizer,
+    image_processor,
+    tile_length,
+    visual_budget,
+)
 from collotype.families.retriever.layouts.weights import canonical
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import IMAGE, PRESETS, TRAINED_WITH, Preset
@@ -31,7 +36,7 @@ TYPES = {
     "MultiVectorMask": "sentence_transformers.multi_vector_encoder.modules.multi_vector_mask.MultiVectorMask",
     "Normalize": "sentence_transformers.base.modules.normalize.Normalize",
 }
-NATIVE = ("paligemma", "modernvbert")
+NATIVE = ("paligemma",)
 """Backbones whose late-interaction class in transformers gives the backbone's own embeddings: ColQwen2ForRetrieval of
 5.23 drops the rotary positions that pictures are to have."""
 POOLING = {"mean": "mean", "last": "lasttoken"}
@@ -213,10 +218,12 @@ def write_backbone(model: Retriever, folder: Path) -> None:
             "would embed is not what the model was trained on; export to engine instead."
         )
     model.backbone.save_pretrained(folder)
+    config = read_json(folder / "config.json")
+    write_json(folder / "config.json", with_attention(model.row, config, model.config.preset))
     image_processor(model).save_pretrained(folder)
     describe_tokenizer(model).save_pretrained(folder)
     # part by part: the whole of Qwen's has a video processor, which cannot be made without torchvision
-    write_json(folder / "processor_config.json", {"processor_class": model.row.processor})
+    write_json(folder / "processor_config.json", {"processor_class": model.row.processor, **tile_length(model)})
     write_text(folder / "chat_template.jinja", chat_template(model.config.preset, page_text(model)))
 
 

@@ -8,7 +8,12 @@ import torch
 
 from collotype.families.retriever.backbones.row import Backbone
 from collotype.families.retriever.layouts.contents import Contents, read_backbone
-from collotype.families.retriever.layouts.processors import describe_tokenizer, image_processor, visual_budget
+from collotype.families.retriever.layouts.processors import (
+    describe_tokenizer,
+    image_processor,
+    tile_length,
+    visual_budget,
+)
 from collotype.families.retriever.layouts.weights import canonical
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import IMAGE, Preset, find_preset
@@ -108,5 +113,6 @@ def write(model: Retriever, folder: Path) -> None:
         describe_tokenizer(model),
         visual_prompt_prefix=visual_prompt(config.preset, row),
         query_prefix=config.preset.query_prefix,
+        **tile_length(model),
     )
     processor.save_pretrained(folder)
