@@ -221,3 +221,38 @@ def test_an_export_says_to_transformers_that_it_looks_both_ways(pages: list, tmp
 def test_a_preset_of_another_attention_is_refused() -> None:
     with pytest.raises(UserError, match=r"modernvbert is bidirectional, and the preset colqwen3.5-v3 is causal"):
         make("colmodernvbert-native", **{"model.preset": "colqwen3.5-v3"})
+
+
+def test_a_conversion_says_that_it_is_equal_and_when_transformers_would_read_other_words(tmp_path: Path) -> None:
+    (said,) = export(make("colmodernvbert-native"), "transformers", tmp_path / "vbert", "card")
+    assert said.endswith("the same vectors (largest difference 0)")
+    _, warning = export(make("colqwen3.5"), "engine", tmp_path / "qwen", "card")
+    assert "only collotype reads this folder rightly" in warning
+
+
+def test_what_reads_otherwise_than_it_was_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from collotype.families.retriever.layouts import LAYOUTS, engine
+
+    def damaged(model: Retriever, folder: Path) -> None:
+        engine.write(model, folder)
+        tensors = load_file(folder / "model.safetensors")
+        tensors["custom_text_proj.weight"] *= torch.linspace(1, 2, len(tensors["custom_text_proj.weight"]))[:, None]
+        save_file(tensors, folder / "model.safetensors")
+
+    monkeypatch.setitem(LAYOUTS, "engine", damaged)
+    with pytest.raises(UserError, match="so it is not kept"):
+        export(make("colqwen3.5"), "engine", tmp_path / "out", "card")
+    assert not list(tmp_path.iterdir())
+
+
+def test_any_layout_is_converted_to_any_other(pages: list, tmp_path: Path) -> None:
+    from collotype import families
+
+    model = make("colmodernvbert-native")
+    preset = model.config.preset.name
+    export(model, "engine", tmp_path / "engine", "card")
+    steps = [("engine", "transformers", preset), ("transformers", "sentence-transformers", None)]
+    steps += [("sentence-transformers", "engine-2", None)]
+    for source, target, known in steps:
+        families.export(tmp_path / source, target.removesuffix("-2"), tmp_path / target, preset=known)
+    same(model, collotype.load(tmp_path / "engine-2", preset=preset), pages)

@@ -7,6 +7,7 @@ from collotype.families.retriever.backbones import BACKBONES, require_preset
 from collotype.families.retriever.layouts import adapter, engine, ours, sentence_transformers, transformers_native
 from collotype.families.retriever.layouts.contents import Contents
 from collotype.families.retriever.layouts.processors import quiet
+from collotype.families.retriever.layouts.verify import verify
 from collotype.families.retriever.lora import merge_lora, unload_lora
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import PRESETS, TRAINED_WITH, find_preset
@@ -86,28 +87,37 @@ LAYOUTS = {
 """What a model can be exported to."""
 
 
-def export(model: Retriever, layout: str, folder: Path, card: str) -> None:
-    """Writes the model, its adapter merged, into `folder` in a published layout, with the text of its model card.
+ADAPTER, FORMERLY = "adapter", {"engine-adapter": "adapter"}
 
-    With `engine-adapter` the folder has two: `base`, the engine's full checkpoint the adapter was trained on, and
-    `adapter`.
+
+def export(model: Retriever, layout: str, folder: Path, card: str) -> list[str]:
+    """Writes the model, its adapter merged, into `folder` in a published layout, with the text of its model card; what
+    was written is read again before it appears.
+
+    With `adapter` the folder has two: `base`, the engine's full checkpoint the adapter was trained on, and `adapter`.
+
+    Returns:
+        what was verified, in sentences.
 
     Raises:
         UserError: no such layout, or one that cannot express the model.
     """
-    if layout == "engine-adapter":
+    layout, given = FORMERLY.get(layout, layout), model
+    if layout == ADAPTER:
         write = write_with_base
     elif layout in LAYOUTS:
         write, model = LAYOUTS[layout], merge_lora(copy.deepcopy(model))
     else:
-        raise UserError(f"No layout {layout!r}; a model can be exported to {', '.join([*LAYOUTS, 'engine-adapter'])}.")
+        raise UserError(f"No layout {layout!r}; a model can be converted to {', '.join([*LAYOUTS, ADAPTER])}.")
     with atomic_folder(folder) as scratch, quiet():
         write(model, scratch)
+        found = verify(given, layout, scratch)
         write_text(scratch / "README.md", card)
+    return found
 
 
 def write_with_base(model: Retriever, folder: Path) -> None:
     if not model.config.lora:
-        raise UserError("The model has no adapter: it was not trained with model.lora; export it to engine.")
+        raise UserError("The model has no adapter: it was not trained with model.lora; convert it to engine.")
     engine.write(unload_lora(copy.deepcopy(model)), folder / "base")
     adapter.write(model, folder / "adapter", "../base")
