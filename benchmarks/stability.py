@@ -1,14 +1,14 @@
-"""Does a score depend on the batch, the attention kernel or the precision? Ours and the peers', on the same weights and pages.
+"""Does a score depend on the batch, the attention kernel or the precision? Ours and the peers', on the same weights.
 
     python benchmarks/stability.py MODEL-OR-RECIPE … [--engine colpali_engine-0.3.18-py3-none-any.whl]
 
 A recipe's model is the one before its first step.
 
-Pages of many sizes and queries of many lengths are encoded in batches of 1, 4, 16 and 32 as they come, padding included.
-A row gives, against batches of one in float32 with the same tool: the largest difference of a score, queries whose ten
+Pages of four sizes and queries of many lengths are encoded in batches of 1, 4, 16 and 32 as they come, padding
+included. A row gives, against batches of one in float32 with the same tool: the largest difference of a score, queries whose ten
 best pages come in another order, the change of nDCG@5, and how many values the scores of the first query take.
-sentence-transformers reads an export; transformers and colpali-engine score (`score_retrieval`, `score_multi_vector`) what
-the model gives them in their padded form. The engine's wheel is only unpacked, since its imports want torchvision.
+sentence-transformers reads an export; transformers and colpali-engine score (`score_retrieval`, `score_multi_vector`)
+what the model gives them in their padded form. The engine's wheel is only unpacked, since its imports want torchvision.
 """
 
 import argparse
