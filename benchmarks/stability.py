@@ -5,8 +5,8 @@
 A recipe's model is the one before its first step.
 
 Pages of four sizes and queries of many lengths are encoded in batches of 1, 4, 16 and 32 as they come, padding
-included. A row gives, against batches of one in float32 with the same tool: the largest difference of a score, queries whose ten
-best pages come in another order, the change of nDCG@5, and how many values the scores of the first query take.
+included. A row gives, against batches of one in float32 with the same tool: the largest difference of a score, queries
+whose ten best pages come in another order, the change of nDCG@5, and how many values the first query's scores take.
 sentence-transformers reads an export; transformers and colpali-engine score (`score_retrieval`, `score_multi_vector`)
 what the model gives them in their padded form. The engine's wheel is only unpacked, since its imports want torchvision.
 """

@@ -6,7 +6,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q transformers==5.23.0 tokenizers==0.22.1 2>/dev/null || "$folder/venv/bin/pip" install -q transformers==5.23.0
+"$folder/venv/bin/pip" install -q transformers==5.23.0 tokenizers==0.23.3 2>/dev/null
 "$folder/venv/bin/python" - "$folder" <<'PY' 2>/dev/null
 import json
 import sys
