@@ -164,13 +164,36 @@ def rows_of(source: str, engine: Path | None, count: int) -> Iterator[dict[str, 
                 yield {"model": f"{model.row.name}", "tool": tool, "setting": what, **found}
 
 
+def beside_a_longer_page(scorer: Callable[..., torch.Tensor]) -> tuple[float, float]:
+    """The score of a page that one of the query's vectors is unlike throughout: alone, and beside a longer page."""
+    query, short = torch.eye(2), torch.tensor([[0.8, -0.6]])
+    longer = torch.tensor([[0.6, 0.8], [0.8, 0.6]])
+    return tuple(float(scorer([query], pages, batch_size=4)[0, 0]) for pages in ([short], [short, longer]))
+
+
+def zero_padding(engine: Path | None) -> None:
+    scorers = {"transformers": transformers_scorer()}
+    with tempfile.TemporaryDirectory() as scratch:
+        if engine:
+            scorers["colpali-engine"] = engine_scorer(engine, Path(scratch) / "engine")
+        for tool, scorer in scorers.items():
+            print("{}: {:.1f} alone, {:.1f} beside a longer page".format(tool, *beside_a_longer_page(scorer)))
+    ours = lambda queries, pages, batch_size: Retriever.score(OnCpu(), queries, pages)  # noqa: E731
+    print("collotype: {:.1f} alone, {:.1f} beside a longer page".format(*beside_a_longer_page(ours)))
+
+
+class OnCpu:
+    device = torch.device("cpu")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="+")
+    parser.add_argument("models", nargs="*", help="none: only what zero padding does to a score")
     parser.add_argument("--engine", type=Path)
     parser.add_argument("--pages", type=int, default=PAGES)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
+    zero_padding(given.engine)
     rows = [row for source in given.models for row in rows_of(source, given.engine, given.pages)]
     print("| model | tool | against batches of one in float32 | score | other order | nDCG@5 | values of 1 query |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
