@@ -16,7 +16,7 @@ from collotype.families.clip.config import ClipConfig, sized
 from collotype.families.clip.data import open_captions, source_needs
 from collotype.families.clip.data.captions import CaptionDataset, Captioned, samples_of
 from collotype.families.clip.evaluate import METRICS, evaluate, facts_of
-from collotype.families.clip.layouts import HUB, Contents, needs_of, ours, read
+from collotype.families.clip.layouts import Contents, needs_of, ours, read
 from collotype.families.clip.layouts.contents import at_size
 from collotype.families.clip.model import Clip
 from collotype.families.clip.tokenizer import ClipTokenizer, bpe_tokenizer, word_tokenizer
@@ -265,7 +265,7 @@ class ClipTask:
 
     def stand_in(self) -> None:
         weights = self.recipe.model.weights or ""
-        why = "cannot be read as it stands" if Path(weights.removeprefix(HUB)).exists() else "is not here"
+        why = "cannot be read as it stands" if Path(weights).exists() else "is not here"
         raise UserError(f"{weights} {why}, and nothing else tells the shape")
 
     def events(self, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
