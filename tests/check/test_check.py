@@ -85,9 +85,17 @@ DEFENDED = {
     "biqwen2": set(),
     "clip-rn50-cc12m": {"beta2 of 0.999"},
     "clip-rn50-cc3m-v0.1": {"beta2 of 0.999", "long warm-up", "no augmentation on a middle-sized set"},
+    "colmodernvbert": {"long warm-up", "projection drawn at random"},
     "colpali-paper": {"projection drawn at random"},
     "colpali-v1.3": {"long warm-up"},
     "colqwen2-v100": {"fp16 overflow", "long warm-up"},
+    "colqwen3.5-v3": {"long warm-up", "projection drawn at random"},
+    "evie-4.5b": {"long warm-up", "projection drawn at random"},
+    **dict.fromkeys(
+        ("colqwen3.5-engine", "ops-colqwen3-4b", "pplx-embed-v2-late-9b", "tomoro-colqwen3-4b", "vultron-flash"),
+        {"projection drawn at random"},
+    ),
+    "vultron-prime": {"projection drawn at random"},
 }
 
 
