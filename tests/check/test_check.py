@@ -91,10 +91,11 @@ DEFENDED = {
     "colqwen2-v100": {"fp16 overflow", "long warm-up"},
     "colqwen3.5-v3": {"long warm-up", "projection drawn at random"},
     "evie-4.5b": {"long warm-up", "projection drawn at random"},
-    **dict.fromkeys(
-        ("colqwen3.5-engine", "ops-colqwen3-4b", "pplx-embed-v2-late-9b", "tomoro-colqwen3-4b", "vultron-flash"),
-        {"projection drawn at random"},
-    ),
+    "colqwen3.5-engine": {"projection drawn at random"},
+    "ops-colqwen3-4b": {"projection drawn at random"},
+    "pplx-embed-v2-late-9b": {"projection drawn at random"},
+    "tomoro-colqwen3-4b": {"projection drawn at random"},
+    "vultron-flash": {"projection drawn at random"},
     "vultron-prime": {"projection drawn at random"},
 }
 
