@@ -1,6 +1,7 @@
 """Folders of this year's retrievers as their authors publish them: other names, other classes, other heads."""
 
 import json
+from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from tests.families.retriever.test_layouts import make, same
 
 import collotype
+from collotype.evaluation.ranking import ranking_metrics
 from collotype.families.retriever.data.sheets import Pictures, held_out_sheets
 from collotype.families.retriever.layouts import export
 from collotype.families.retriever.model import Retriever
@@ -256,3 +258,29 @@ def test_any_layout_is_converted_to_any_other(pages: list, tmp_path: Path) -> No
     for source, target, known in steps:
         families.export(tmp_path / source, target.removesuffix("-2"), tmp_path / target, preset=known)
     same(model, collotype.load(tmp_path / "engine-2", preset=preset), pages)
+
+
+def test_lora_adapts_what_the_published_adapters_do() -> None:
+    """Of a gated delta net five projections, of full attention four, of each MLP three; nothing that sees pictures."""
+    model = make("colqwen3.5", **{"model.lora": {"rank": 2, "alpha": 4}})
+    ends = Counter(name.rpartition(".")[2] for name in model.config.lora.targets)
+    delta = ("in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a", "out_proj")
+    full = ("q_proj", "k_proj", "v_proj", "o_proj", "custom_text_proj")
+    assert ends == {**dict.fromkeys((*delta, *full), 1), **dict.fromkeys(("gate_proj", "up_proj", "down_proj"), 2)}
+    assert not any("visual" in name for name in model.config.lora.targets)
+
+
+@pytest.mark.parametrize("name", ["colqwen3.5", "evie", "colmodernvbert-native"])
+def test_what_is_measured_does_not_depend_on_the_tokens_of_a_forward_pass(name: str) -> None:
+    pictures, model = Pictures(), make(name)
+    sheets = held_out_sheets(pictures)[:12]
+    sizes = [(96, 96), (96, 60), (64, 96)]
+    pages = [pictures.draw(sheet, "a test").crop((0, 0, *sizes[n % 3])) for n, sheet in enumerate(sheets)]
+    qrels = {str(number): {str(number): 1} for number in range(len(sheets))}
+    found = []
+    for tokens in (1024, 16384):
+        queries = model.encode_queries([sheet.query for sheet in sheets], batch_tokens=tokens)
+        scores = model.score(queries, model.encode_pages(pages, batch_tokens=tokens))
+        run = {str(q): {str(p): float(score) for p, score in enumerate(row)} for q, row in enumerate(scores)}
+        found.append(ranking_metrics(qrels, run))
+    assert found[0] == found[1]

@@ -40,6 +40,9 @@ def published_size(hidden: int, mlp: int, layers: int, heads: tuple[int, int, in
             "intermediate_size": vision_mlp,
             "num_heads": vision_heads,
             "out_hidden_size": hidden,
+            "patch_size": 16,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
         },
         "text_config": {
             "model_type": "qwen3_5_text",

@@ -17,7 +17,7 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_folder, write_text
 from collotype.runtime.hub import Need
 from collotype.runtime.hub.models import Place, below, place_of
-from collotype.runtime.model_folder import read_json
+from collotype.runtime.model_folder import read_json, require_there
 
 SMALL = (
     ours.DESCRIPTION,
@@ -65,6 +65,8 @@ def places(source: str | Path, base: str | None = None) -> list[Place]:
         raise UserError(f"There is no folder {source}; give a model's folder, or a hub repository (org/name).")
     folder = place.folder
     if adapter.recognises(folder):
+        if base:
+            require_there(base)
         where = base or adapter.base_of(folder)
         if not Path(where).is_dir() and not hub.parse(where, "model"):
             raise UserError(f"The adapter in {folder} names the base {where}, which is not here; give it with --base.")
