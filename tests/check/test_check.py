@@ -91,9 +91,18 @@ DEFENDED = {
         "no augmentation on a middle-sized set",
         "the best epoch before the last",
     },
+    "colmodernvbert": {"long warm-up", "projection drawn at random"},
     "colpali-paper": {"projection drawn at random"},
     "colpali-v1.3": {"long warm-up"},
     "colqwen2-v100": {"fp16 overflow", "long warm-up"},
+    "colqwen3.5-v3": {"long warm-up", "projection drawn at random"},
+    "evie-4.5b": {"long warm-up", "projection drawn at random"},
+    "colqwen3.5-engine": {"projection drawn at random"},
+    "ops-colqwen3-4b": {"projection drawn at random"},
+    "pplx-embed-v2-late-9b": {"projection drawn at random"},
+    "tomoro-colqwen3-4b": {"projection drawn at random"},
+    "vultron-flash": {"projection drawn at random"},
+    "vultron-prime": {"projection drawn at random"},
 }
 
 

@@ -30,7 +30,17 @@ from collotype.losses.named import make_loss
 from collotype.runtime import model_folder
 
 FOLDERS = os.environ.get("COLLOTYPE_PARITY", str(Path(__file__).parent / "cases")).split(":")
-BACKBONE_OF = {"colpali": "paligemma", "bipali": "paligemma", "colqwen2": "qwen2-vl", "biqwen2": "qwen2-vl"}
+BACKBONE_OF = {
+    "pali": "paligemma",
+    "qwen2": "qwen2-vl",
+    "qwen2_5": "qwen2.5-vl",
+    "qwen3": "qwen3-vl",
+    "qwen3_5": "qwen3.5",
+    "idefics3": "idefics3",
+    "modernvbert": "modernvbert",
+    "gemma3": "gemma3",
+}
+"""By what colpali-engine calls its classes, without Col or Bi."""
 
 
 def check_ranking_metrics(case: dict, folder: Path) -> None:
@@ -66,43 +76,85 @@ def padded(ragged: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def check_retriever(case: dict, folder: Path) -> None:
-    family = case["family"]
-    if family not in BACKBONE_OF:
-        pytest.skip(f"the family {family} has no backbone row")
-    tensors, weights = load_file(folder / "tensors.safetensors"), load_file(folder / "weights.safetensors")
-    for attention in ("causal", "bidirectional"):
-        # what attends one way only has one set of query embeddings
-        wanted = tensors.get(f"query_embeddings_{attention}", tensors.get("query_embeddings"))
-        check_embeddings(case, tensors, weights, attention, wanted)
+    tensors = load_file(folder / "tensors.safetensors")
+    for weights in published_weights(case, folder):
+        check_embeddings(case, tensors, weights, "causal", "query_embeddings", "page_embeddings")
+        for attention in ("causal", "bidirectional"):
+            if (name := f"query_embeddings_{attention}") in tensors:
+                # PaliGemma's pages attend one way only
+                pages = f"page_embeddings_{attention}"
+                check_embeddings(
+                    case, tensors, weights, attention, name, pages if pages in tensors else "page_embeddings"
+                )
+        if "query_embeddings_mean" in tensors:
+            mean = {**case, "pooling": "mean"}
+            check_embeddings(mean, tensors, weights, "causal", "query_embeddings_mean", "page_embeddings_mean")
+    if {"query_embeddings", "query_embeddings_bidirectional"} <= set(tensors):
+        # what is loaded with the wrong attention is finite, and wrong
+        with pytest.raises(AssertionError):
+            check_embeddings(case, tensors, weights, "causal", "query_embeddings_bidirectional", "page_embeddings")
 
 
-def check_embeddings(case: dict, tensors: dict, weights: dict, attention: str, wanted: torch.Tensor) -> None:
+def published_weights(case: dict, folder: Path) -> list[dict]:
+    """The case's weights under the names of every layout they are published in."""
+    found = [load_file(file) for file in sorted(folder.glob("weights*.safetensors"))]
+    dialects = [case["transformers_native"]] if case.get("transformers_native") else []
+    dialects += [names for names in case.get("key_dialects", {}).values() if isinstance(names, dict)]
+    extra = {f"{name}weight": torch.zeros(1) for name in case.get("key_dialects", {}).get("raw_also_has", ())}
+    return found + [renamed(found[0], names) | extra for names in dialects]
+
+
+def renamed(weights: dict, names: dict[str, str]) -> dict:
+    """Keys whose beginning is in `names` get the other one."""
+    start = {key: next((old for old in names if key.startswith(old)), "") for key in weights}
+    return {names.get(old := start[key], "") + key.removeprefix(old): tensor for key, tensor in weights.items()}
+
+
+def check_embeddings(case: dict, tensors: dict, weights: dict, attention: str, queries: str, pages: str) -> None:
+    if queries not in tensors:
+        return
     family, close = case["family"], {"atol": case["tolerance"]["embeddings"], "rtol": 0}
-    late = family.startswith("col")
-    dim = weights["custom_text_proj.weight"].shape[0] if "custom_text_proj.weight" in weights else None
+    late, backbone = family.startswith("col"), BACKBONE_OF[family.removeprefix("col").removeprefix("bi")]
+    row = BACKBONES[backbone]
+    given = canonical(row, weights, family)
+    dim = len(given["custom_text_proj.weight"]) if "custom_text_proj.weight" in given else None
     preset = replace(PRESETS["colpali-paper"], query_attention=attention)
-    pooling = "last" if family == "biqwen2" else "mean"
-    interaction = "late" if late else "single"
-    config = RetrieverConfig(BACKBONE_OF[family], case["backbone_config"], interaction, dim, preset, pooling)
+    pooling = case.get("pooling") or ("mean" if backbone == "paligemma" else "last")
+    config = RetrieverConfig(backbone, case["backbone_config"], "late" if late else "single", dim, preset, pooling)
     model = Retriever(config).eval()
-    load_strictly(model, model.row, canonical(model.row, weights, family), family)
-    with torch.no_grad():
-        ids, mask = tensors["query_input_ids"], tensors["query_attention_mask"]
-        queries, _ = model({"input_ids": ids, "attention_mask": mask})
-        torch.testing.assert_close(queries if late else queries[:, 0], wanted, **close)
-        for row, keep in enumerate(mask.bool()):
-            alone, _ = model({"input_ids": ids[row, keep][None], "attention_mask": mask[row, keep][None]})
-            expected = wanted[row, keep] if late else wanted[row]
-            torch.testing.assert_close(alone[0] if late else alone[0, 0], expected, **close)
-        pages, _ = model(page_inputs(tensors))
-        torch.testing.assert_close(pages if late else pages[:, 0], tensors["page_embeddings"], **close)
+    load_strictly(model, row, given, family)
+    for kind, name in (("query", queries), ("page", pages)):
+        if name in tensors:
+            check_batch(model, inputs_of(tensors, kind), tensors[name], close)
+            for number in range(len(tensors[name])):
+                check_batch(model, *alone(inputs_of(tensors, kind), tensors[name], number), close)
 
 
-def page_inputs(tensors: dict) -> dict:
-    ids = tensors["page_input_ids"]
-    given = {name.removeprefix("page_"): value for name, value in tensors.items() if name.startswith("page_")}
-    del given["embeddings"]
-    return {"attention_mask": torch.ones_like(ids), **given}
+@torch.no_grad()
+def check_batch(model: Retriever, inputs: dict, wanted: torch.Tensor, close: dict) -> None:
+    vectors, _ = model(inputs)
+    torch.testing.assert_close(vectors if wanted.dim() == 3 else vectors[:, 0], wanted, **close)
+
+
+def inputs_of(tensors: dict, kind: str) -> dict:
+    """Of queries or pages; without the mask of pixels, of which the embeddings do not depend."""
+    given = {name.removeprefix(f"{kind}_"): value for name, value in tensors.items() if name.startswith(f"{kind}_")}
+    given = {name: value for name, value in given.items() if "embeddings" not in name}
+    given.pop("pixel_attention_mask", None)
+    return {"attention_mask": torch.ones_like(given["input_ids"]), **given}
+
+
+def alone(inputs: dict, wanted: torch.Tensor, row: int) -> tuple[dict, torch.Tensor]:
+    """One of a batch without its padding and mates, and what it is to become."""
+    keep = inputs["attention_mask"][row].bool()
+    cut = {name: inputs[name][row, keep][None] for name in ("input_ids", "attention_mask")}
+    if "image_grid_thw" in inputs:
+        counts = inputs["image_grid_thw"].prod(1).tolist()
+        patches = inputs["pixel_values"].split(counts)
+        cut |= {"pixel_values": patches[row], "image_grid_thw": inputs["image_grid_thw"][row][None]}
+    elif "pixel_values" in inputs:
+        cut["pixel_values"] = inputs["pixel_values"][row][None]
+    return cut, wanted[row][None] if wanted.dim() == 2 else wanted[row, keep][None]
 
 
 ARGUMENTS = {"temperature": "temperature", "normalize_scores": "normalize", "in_batch_term_weight": "in_batch_weight"}

@@ -16,8 +16,8 @@ from collotype.cli import (
     check,
     compare,
     compress,
+    convert,
     evaluate,
-    export,
     import_,
     index,
     list_,
@@ -83,7 +83,7 @@ for name, command in {
     "train": train.train,
     "evaluate": evaluate.evaluate,
     "import": import_.import_,
-    "export": export.export,
+    "convert": convert.convert,
     "mine": mine.mine,
     "report": report.report,
     "compare": compare.compare,
@@ -93,6 +93,9 @@ for name, command in {
     "list": list_.list_,
 }.items():
     app.command(name)(in_a_sentence(command))
+
+# what it was called
+app.command("export", hidden=True)(in_a_sentence(convert.convert))
 
 of_index = typer.Typer(cls=index.SourcesOrCommand, help=index.add.__doc__, no_args_is_help=True)
 for name, command in index.COMMANDS.items():

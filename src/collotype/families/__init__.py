@@ -97,8 +97,11 @@ def load(source: str | Path, **options: Any) -> Any:
         return family(family_of(source)).load(source, **options_for(source, options))
 
 
-def export(source: str | Path, layout: str, out: str | Path, **options: Any) -> None:
+def export(source: str | Path, layout: str, out: str | Path, **options: Any) -> list[str]:
     """Writes the model in `source` in another library's layout into the new folder `out`.
+
+    Returns:
+        what was verified of it, in sentences.
 
     Args:
         layout: `known("layouts")` has the names.
@@ -110,7 +113,7 @@ def export(source: str | Path, layout: str, out: str | Path, **options: Any) -> 
     if Path(out).exists():
         raise UserError(f"{out} is there already; choose another folder with --out.")
     with commits():
-        family(family_of(source)).export(source, layout, Path(out), **options_for(source, options))
+        return family(family_of(source)).export(source, layout, Path(out), **options_for(source, options))
 
 
 def evaluate(

@@ -54,6 +54,7 @@ CASES = {
     "qwen2-vl": Case("colqwen2-engine-0.3.4", QWEN, "Qwen2VLProcessor", "Qwen2VLImageProcessorPil"),
     "qwen2.5-vl": Case("colqwen2-engine-0.3.4", QWEN, "Qwen2_5_VLProcessor", "Qwen2VLImageProcessorPil"),
     "qwen3-vl": Case("colqwen2-engine-0.3.13", QWEN, "Qwen3VLProcessor", "Qwen2VLImageProcessorPil"),
+    "qwen3.5": Case("colqwen3.5-engine-0.3.18", QWEN, "Qwen3VLProcessor", "Qwen2VLImageProcessorPil"),
     "idefics3": Case(
         "colidefics3-engine-0.3.13",
         [
@@ -61,6 +62,20 @@ CASES = {
             {"backbone.": "vlm.", "custom_text_proj.": "embedding_proj_layer."},
         ],
         "Idefics3Processor",
+        "Idefics3ImageProcessorPil",
+    ),
+    "modernvbert": Case(
+        "colmodernvbert-engine-0.3.18",
+        [
+            {"backbone.vision_model.": "model.vision_model.vision_model.", "backbone.": "model."},
+            {
+                "backbone.connector.modality_projection.": "model.connector.modality_projection.proj.",
+                "custom_text_proj.": "model.custom_text_proj.",
+                "backbone.": "model.",
+            },
+            {"backbone.": "vlm.", "custom_text_proj.": "embedding_proj_layer."},
+        ],
+        "ColModernVBertProcessor",
         "Idefics3ImageProcessorPil",
     ),
     "gemma3": Case(
@@ -110,7 +125,8 @@ def theirs(model: Retriever, monkeypatch: pytest.MonkeyPatch) -> Any:
         extra_special_tokens=special,
     )
     images = getattr(transformers, case.image_processor)(**model.layout.image_processor()[1])
-    lengths = {"idefics3": {"image_seq_len": 4}, "gemma3": {"image_seq_length": 36}}.get(row.name, {})
+    tiled = {"image_seq_len": 4}
+    lengths = {"idefics3": tiled, "modernvbert": tiled, "gemma3": {"image_seq_length": 36}}.get(row.name, {})
     # a video processor, which the Qwen ones ask for, cannot be had without torchvision
     monkeypatch.setattr(ProcessorMixin, "check_argument_for_proper_class", lambda *_: None)
     videos = {"video_processor": None} if row.name.startswith("qwen") else {}
@@ -208,7 +224,7 @@ def test_no_language_model_head_is_built(model: Retriever) -> None:
     vocabulary = model.processor.tokenizer.get_vocab_size()
     assert not any("lm_head" in name for name, _ in model.named_modules())
     wide = [name for name, tensor in model.named_parameters() if tensor.dim() == 2 and tensor.shape[0] == vocabulary]
-    assert wide == [name for name, _ in model.named_parameters() if "embed_tokens" in name]
+    assert wide == [name for name, _ in model.named_parameters() if "embed_tokens" in name or "tok_embed" in name]
 
 
 def published(key: str, dialect: dict[str, str]) -> str:

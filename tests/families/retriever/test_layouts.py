@@ -33,6 +33,16 @@ MODELS = {
     "colqwen2-native": {"model.preset": "colqwen2-transformers", **QWEN},
     "colqwen2": {"model.preset": "colqwen2-engine-0.3.4", **QWEN},
     "biqwen2": {"model.preset": "biqwen2-engine-0.3.4", "model.pooling": "last", **QWEN, **BI},
+    "colqwen3.5": {"model.preset": "colqwen3.5-v3", "model.backbone": "qwen3.5", "model.dim": 320},
+    "evie": {"model.preset": "evie", "model.backbone": "qwen3.5"},
+    "biqwen3.5": {"model.preset": "evie", "model.backbone": "qwen3.5", "model.pooling": "last", **BI},
+    "colqwen3": {"model.preset": "nemotron-colembed-v2", "model.backbone": "qwen3-vl", "model.dim": None},
+    "colsmol": {"model.preset": "colidefics3-engine-0.3.13", "model.backbone": "idefics3"},
+    "colmodernvbert-native": {"model.preset": "colmodernvbert-engine-0.3.18", "model.backbone": "modernvbert"},
+    "bimodernvbert": {"model.preset": "colmodernvbert-engine-0.3.18", "model.backbone": "modernvbert", **BI},
+}
+IMPOSSIBLE = {
+    ("colqwen3", "engine"): "a random one would be added",
 }
 
 
@@ -65,16 +75,20 @@ def test_what_is_exported_is_read_again_exactly(name: str, layout: str, pages: l
         assert not list(tmp_path.iterdir())
         return
     model = make(name)
+    if reason := IMPOSSIBLE.get((name, layout)):
+        with pytest.raises(UserError, match=reason):
+            export(model, layout, tmp_path / "out", "card")
+        return
     export(model, layout, tmp_path / "out", "card")
     preset = model.config.preset.name if layout == "engine" else None
     same(model, collotype.load(tmp_path / "out", preset=preset), pages)
 
 
-@pytest.mark.parametrize("name", ["colpali-native", "colqwen2-native"])
+@pytest.mark.parametrize("name", ["colpali-native", "colqwen2-native", "colmodernvbert-native"])
 def test_transformers_computes_the_same_of_an_export(name: str, pages: list, tmp_path: Path) -> None:
     model = make(name)
     export(model, "transformers", tmp_path / "out", "card")
-    kind = "ColPali" if "pali" in name else "ColQwen2"
+    kind = {"colpali": "ColPali", "colqwen2": "ColQwen2", "colmodernvbert": "ColModernVBert"}[name.partition("-")[0]]
     native = getattr(transformers, f"{kind}ForRetrieval").from_pretrained(tmp_path / "out").eval()
     processor = getattr(transformers, f"{kind}Processor").from_pretrained(tmp_path / "out")
     page = processor.process_images(pages[1:])
@@ -90,7 +104,9 @@ def test_transformers_computes_the_same_of_an_export(name: str, pages: list, tmp
     torch.testing.assert_close(seen, model.encode_pages(pages[1:])[0], atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["colpali-native", "colpali", "bipali", "bipali-proj"])
+@pytest.mark.parametrize(
+    "name", ["colpali-native", "colpali", "bipali", "bipali-proj", "colsmol", "colmodernvbert-native", "bimodernvbert"]
+)
 def test_sentence_transformers_computes_the_same_of_an_export(name: str, pages: list, tmp_path: Path) -> None:
     model = make(name)
     export(model, "sentence-transformers", tmp_path / "out", "card")
@@ -104,7 +120,7 @@ def test_sentence_transformers_computes_the_same_of_an_export(name: str, pages: 
     torch.testing.assert_close(torch.as_tensor(page), model.encode_pages(pages[1:])[0], atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["colqwen2", "biqwen2"])
+@pytest.mark.parametrize("name", ["colqwen2", "biqwen2", "colqwen3"])
 def test_the_chat_template_of_an_export_frames_as_the_preset_does(name: str, pages: list, tmp_path: Path) -> None:
     """sentence-transformers builds Qwen's processor, which needs torchvision; what that processor does is done here."""
     model = make(name)

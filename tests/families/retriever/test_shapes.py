@@ -31,3 +31,24 @@ def test_published_sizes_have_the_published_numbers_of_parameters() -> None:
     paligemma, qwen = shapes()["paligemma/3b-448"], shapes()["qwen2-vl/2b"]
     assert paligemma.parameters + 257_216 * 2048 == 2_924_351_216
     assert qwen.parameters + 151_936 * 1536 == 2_208_985_600
+
+
+SIGLIP_POOLING = 7_087_104
+"""Parameters of ModernVBERT's vision tower that no retriever runs, and no row builds."""
+
+
+@pytest.mark.parametrize(
+    ("size", "words", "dim", "listed"),
+    [
+        ("qwen3.5/4b", 248_320 * 2560, 320, 4_540_085_056),  # VultronRetrieverCore
+        ("qwen3.5/4b", 248_320 * 2560, 2048, 4_544_510_464),  # EVIE-4.5B
+        ("qwen3.5/9b", 248_320 * 4096, 4096, 8_409_476_336),  # EVIE-8B
+        ("qwen3.5/9b", 248_320 * 4096, 0, 8_392_695_024),  # pplx-embed-v2-late-9b, whose projection lies apart
+        ("modernvbert/250m", 50_408 * 768, 0, 252_002_304 - SIGLIP_POOLING),  # colmodernvbert's backbone
+    ],
+)
+def test_published_sizes_have_the_parameters_their_retrievers_are_listed_with(
+    size: str, words: int, dim: int, listed: int
+) -> None:
+    shape, hidden = shapes()[size], {"qwen3.5/4b": 2560, "qwen3.5/9b": 4096}.get(size, 768)
+    assert shape.parameters + words + (hidden + 1) * dim == listed

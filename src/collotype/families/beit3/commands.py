@@ -69,7 +69,7 @@ def load(source: str | Path, tokenizer: str | Path | None = None, answers: str |
     return read(source, tokenizer=tokenizer, answers=None if answers is None else read_answers(Path(answers))).model()
 
 
-def export(source: str | Path, layout: str, out: Path, **options: Any) -> None:
+def export(source: str | Path, layout: str, out: Path, **options: Any) -> list[str]:
     model, record = load(source, **options), find_record(Path(source))
     config = model.config
     lines = {
@@ -80,6 +80,7 @@ def export(source: str | Path, layout: str, out: Path, **options: Any) -> None:
     metadata = {"pipeline_tag": "visual-question-answering"}
     text = card(Path(source), metadata, "A BEiT-3 that answers questions, exported from collotype.", lines, record)
     write_layout(model, layout, out, text)
+    return []
 
 
 def evaluate(

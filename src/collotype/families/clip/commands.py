@@ -38,7 +38,7 @@ def load(source: str | Path, activation: str | None = None) -> Clip:
     return read(source, activation).model()
 
 
-def export(source: str | Path, layout: str, out: Path, **options: Any) -> None:
+def export(source: str | Path, layout: str, out: Path, **options: Any) -> list[str]:
     model, record = load(source, **options), find_record(Path(source))
     config = model.config
     lines = {
@@ -50,6 +50,7 @@ def export(source: str | Path, layout: str, out: Path, **options: Any) -> None:
     metadata = {"library_name": "open_clip", "pipeline_tag": "zero-shot-image-classification"}
     text = card(Path(source), metadata, "A CLIP dual encoder, exported from collotype.", lines, record)
     write_layout(model, layout, out, text)
+    return []
 
 
 def evaluate(

@@ -12,7 +12,7 @@ LIBRARY = {
     "transformers": "transformers",
     "sentence-transformers": "sentence-transformers",
     "engine": "colpali",
-    "engine-adapter": "colpali",
+    "adapter": "colpali",
 }
 
 

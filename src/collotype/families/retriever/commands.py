@@ -13,12 +13,13 @@ from collotype.families.retriever.benchmarks import SUITES, find_suite
 from collotype.families.retriever.bm25 import Bm25
 from collotype.families.retriever.cache import Cache
 from collotype.families.retriever.card import write_card
+from collotype.families.retriever.checkpoints import CHECKPOINTS
 from collotype.families.retriever.compress import compress as compress_pages
 from collotype.families.retriever.data import open_source
 from collotype.families.retriever.data.pairs import RefPairs
 from collotype.families.retriever.evaluate import VectorSearch
 from collotype.families.retriever.evaluate import evaluate as evaluate_searcher
-from collotype.families.retriever.layouts import LAYOUTS, read
+from collotype.families.retriever.layouts import ADAPTER, LAYOUTS, read
 from collotype.families.retriever.layouts import export as write_layout
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import PRESETS
@@ -37,7 +38,12 @@ BM25 = "bm25"
 DEFAULT_SUITE = "sheets"
 SIGNS = ("config.json", "modules.json", "adapter_config.json")
 """One of these is in any folder of other libraries that holds a retriever."""
-KNOWN = {"models": BACKBONES, "presets": PRESETS, "suites": SUITES, "layouts": [*LAYOUTS, "engine-adapter"]}
+KNOWN = {
+    "models": [*BACKBONES, *map(str, CHECKPOINTS)],
+    "presets": PRESETS,
+    "suites": SUITES,
+    "layouts": [*LAYOUTS, ADAPTER],
+}
 
 task = RetrieverTask
 
@@ -57,9 +63,9 @@ def load(source: str | Path, preset: str | None = None, base: str | None = None)
     return read(source, preset, base).model()
 
 
-def export(source: str | Path, layout: str, out: Path, **options: Any) -> None:
+def export(source: str | Path, layout: str, out: Path, **options: Any) -> list[str]:
     model, record = load(source, **options), find_record(Path(source))
-    write_layout(model, layout, out, write_card(Path(source), model.config, layout, record))
+    return write_layout(model, layout, out, write_card(Path(source), model.config, layout, record))
 
 
 def evaluate(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PROJECTION = "custom_text_proj"
 TARGETS = {
-    "language-model": r".*\b(language_model|text_model)\b.*\.(down|gate|up|k|q|v|o)_proj",
+    "language-model": r".*\b(language_model|text_model)\b.*\.((down|gate|up|k|q|v|o|out)_proj|in_proj_\w+|W(qkv|o|i))",
     "all": r"backbone\..*",
 }
 """Named sets of linear layers: what the published recipes adapt, and every one of the backbone."""

@@ -68,9 +68,8 @@ class Retriever(nn.Module):
 
     def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Vectors [B, T, D] and their mask [B, T] (T = 1 for a single vector); masked vectors are zero."""
-        is_page = "pixel_values" in inputs
-        causal = not is_page and self.config.preset.query_attention == "causal"
-        if is_page:
+        causal = self.config.preset.query_attention == "causal"
+        if "pixel_values" in inputs:
             pixels = self.layout.scaled(inputs["pixel_values"])
             inputs = {**inputs, "pixel_values": pixels.to(next(self.backbone.parameters()).dtype)}
         hidden = self.row.forward(self.backbone, inputs, causal)

@@ -79,6 +79,7 @@ class Processor:
         self.tokenizer, self.preset, self.layout, self.image_token = tokenizer, preset, layout, image_token
         self.image_id, self.pad_id = self._id(image_token), self._id(pad_token)
         self._id(preset.augmentation_token)
+        self._frame = {"add_special_tokens": preset.tokenizer_frame}
         self._page_lengths: dict[tuple[int, int], int] = {}
 
     def _id(self, token: str) -> int:
@@ -119,7 +120,7 @@ class Processor:
         return encoded.ids, own
 
     def _in_frame(self, query: str) -> tuple[Encoding, list[int]]:
-        encoded = self.tokenizer.encode(self.preset.query(query), add_special_tokens=False)
+        encoded = self.tokenizer.encode(self.preset.query(query), **self._frame)
         start = len(self.preset.query_bos + self.preset.query_prefix)
         own = [
             place
@@ -149,7 +150,7 @@ class Processor:
     def page_ids(self, size: tuple[int, int]) -> list[int]:
         """Token ids of a page of that (width, height) in pixels."""
         text = self.preset.page(self.layout.text(size, self.image_token))
-        return self.tokenizer.encode(text, add_special_tokens=False).ids
+        return self.tokenizer.encode(text, **self._frame).ids
 
     def page_length(self, size: tuple[int, int]) -> int:
         """The number of tokens of a page of that (width, height)."""

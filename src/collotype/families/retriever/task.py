@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from collotype.evaluation.ranking import METRICS
 from collotype.evaluation.results import Measured
-from collotype.families.retriever.backbones import find_backbone
+from collotype.families.retriever.backbones import find_backbone, require_preset
 from collotype.families.retriever.backbones.shapes import Shape, measure, shapes
 from collotype.families.retriever.benchmarks import DRAWN, Benchmark, averaged_names, find_suite, suite_needs
 from collotype.families.retriever.collate import PairCollate
@@ -61,6 +61,7 @@ class RetrieverTask:
         self._benchmarks: dict[str, list[Benchmark]] = {}
         self.preset = find_preset(recipe.model.preset)
         self.row = find_backbone(recipe.model.backbone, recipe.model.size)
+        require_preset(self.row, self.preset)
         self.objective = find_loss(recipe.loss, self.num_negatives > 0)
 
     @property
@@ -309,14 +310,15 @@ class RetrieverTask:
         self.contents = Contents(shape, tokenizer, {}, name)
 
     def events(self, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """What the weights it started from are told for, and queries that are longer than `max_query_tokens`, and so
-        are cut."""
+        """What the weights it started from are told for; queries that are longer than `max_query_tokens`, and so are
+        cut; kernels that are not here."""
         kind, found = f"queries cut to {self.processor.max_query_tokens} tokens", self.loaded.copy()
         for number, source in enumerate(self.sources):
             rows = [row for row, text in enumerate(source.texts()) if self.processor.is_too_long(text)]
             if rows:
                 found.append({"kind": kind, "source": number, "count": len(rows), "first row": rows[0]})
-        return found
+        missing = [name for name, here in self.row.kernels().items() if not here]
+        return found + [{"kind": f"{name} is not installed: transformers' torch code computed"} for name in missing]
 
     def framing(self) -> dict[str, Any]:
         return {
@@ -334,6 +336,7 @@ class RetrieverTask:
             "forward_gflops": round(self.forward_flops() / 1e9, 3),
             "architecture": self.architecture,
             **({"vectors_per_page": pages} if (pages := self._vectors_per_page()) else {}),
+            **({"optional_kernels": kernels} if (kernels := self.row.kernels()) else {}),
             **self.framing(),
             **({"projection": self.projection_facts()} if self.config.dim and self.contents else {}),
         }

@@ -33,12 +33,14 @@ class Retriever:
 
     Args:
         precision: as mteb loads it.
+        preset: its own, where no version of a tool changes how it is framed.
     """
 
     backbone: str
     interaction: str = "late"
     dim: int | None = 128
     precision: str = "bf16"
+    preset: str | None = None
 
 
 RETRIEVERS: tuple[tuple[str, Retriever], ...] = (
@@ -46,19 +48,25 @@ RETRIEVERS: tuple[tuple[str, Retriever], ...] = (
     ("bipali", Retriever("paligemma", "single", None)),
     (r"colpali-v1\.[123]", Retriever("paligemma", precision="fp16")),
     ("colpali", Retriever("paligemma")),
-    (r"evie-8b", Retriever("qwen3.5", dim=4096)),
-    (r"evie-4\.5b", Retriever("qwen3.5", dim=2048)),
-    (r"vultron|colqwen3[._]5", Retriever("qwen3.5", dim=320)),
-    ("nemotron-colembed-vl", Retriever("qwen3-vl", dim=None)),
-    ("ops-colqwen3", Retriever("qwen3-vl", dim=2560, precision="fp16")),
-    ("colqwen3|colturk", Retriever("qwen3-vl", dim=320)),
+    (r"evie-8b", Retriever("qwen3.5", dim=4096, preset="evie")),
+    (r"evie-(preview-)?4\.5b", Retriever("qwen3.5", dim=2048, preset="evie")),
+    (r"pplx-embed-v2-late", Retriever("qwen3.5", preset="pplx-late-v2")),
+    (r"vultron|colqwen3[._]5.*v3", Retriever("qwen3.5", dim=320, preset="colqwen3.5-v3")),
+    (r"(?<!argus-)colqwen3[._]5", Retriever("qwen3.5", dim=320, preset="colqwen3.5-engine-0.3.18")),
+    ("nemotron-colembed-vl", Retriever("qwen3-vl", dim=None, preset="nemotron-colembed-v2")),
+    ("ops-colqwen3", Retriever("qwen3-vl", dim=2560, precision="fp16", preset="ops-colqwen3")),
+    ("tomoro-colqwen3", Retriever("qwen3-vl", dim=320, preset="tomoro-colqwen3")),
+    ("^colqwen3|colturk", Retriever("qwen3-vl", dim=320, preset="colqwen2-engine-0.3.13")),
     (r"colqwen2[._]5", Retriever("qwen2.5-vl", precision="fp16")),
     ("biqwen2", Retriever("qwen2-vl", "single", None)),
     ("colqwen2", Retriever("qwen2-vl", precision="fp16")),
     ("colsmol|colidefics3", Retriever("idefics3", precision="fp16")),
     ("colgemma3", Retriever("gemma3")),
-    ("colmodernvbert", Retriever("modernvbert", precision="fp32")),
-    ("bimodernvbert", Retriever("modernvbert", "single", None, precision="fp32")),
+    ("colmodernvbert", Retriever("modernvbert", precision="fp32", preset="colmodernvbert-engine-0.3.18")),
+    (
+        "bimodernvbert",
+        Retriever("modernvbert", "single", None, precision="fp32", preset="colmodernvbert-engine-0.3.18"),
+    ),
 )
 
 CLASSES = {
@@ -92,7 +100,7 @@ def retriever_named(name: str) -> Retriever:
             return model
     raise UserError(
         f"The command evaluates {shown(name)}, whose name is of no retriever that is known here (ColPali, ColQwen2 to "
-        "3.5, ColSmol, ColGemma3, ColModernVBERT and their kin): its numbers cannot be checked."
+        "3.5, EVIE, ColSmol, ColGemma3, ColModernVBERT and their kin): its numbers cannot be checked."
     )
 
 

@@ -247,8 +247,8 @@ def take_vidore(ledger: Ledger, text: str) -> None:
     version, engine = engine_of(text, {} if of_class else {"dataset_loading_func": ""})
     if version == (0, 3):
         version = (0, 3, 4)
-    generation = "qwen" if model.backbone.startswith("qwen") else model.backbone
-    if generation not in GENERATIONS:
+    generation = "qwen" if model.backbone.startswith("qwen2") else model.backbone
+    if generation not in GENERATIONS or model.preset:
         raise UserError(f"vidore-benchmark knows no model like {shown(weights)}; it is deprecated in favour of mteb.")
     take_retriever(ledger, weights, model, latest(GENERATIONS[generation], version))
     split = ledger.text("--split", "test") or "test"
@@ -290,8 +290,8 @@ def take_mteb(ledger: Ledger, text: str) -> None:
     if not weights:
         raise UserError("mteb is given no model (-m); name it.")
     model = retriever_named(weights)
-    preset = FRAMED.get(model.backbone) or latest(GENERATIONS.get(model.backbone, GENERATIONS["qwen"]), (0, 3, 13))
-    take_retriever(ledger, weights, model, preset)
+    preset = model.preset or FRAMED.get(model.backbone)
+    take_retriever(ledger, weights, model, preset or latest(GENERATIONS[model.backbone], (0, 3, 13)))
     names = [one for benchmark in listed(ledger, "--benchmarks") for one in of_benchmark(benchmark)]
     names += [of_task(task) for task in listed(ledger, "--tasks")]
     if not names:

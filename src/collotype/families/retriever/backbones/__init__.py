@@ -1,11 +1,22 @@
 """Vision–language backbones, one row each."""
 
-from collotype.families.retriever.backbones import gemma3, idefics3, paligemma, qwen2_5_vl, qwen2_vl, qwen3_vl
+from collotype.families.retriever.backbones import (
+    gemma3,
+    idefics3,
+    modernvbert,
+    paligemma,
+    qwen2_5_vl,
+    qwen2_vl,
+    qwen3_5,
+    qwen3_vl,
+)
 from collotype.families.retriever.backbones.row import Backbone
+from collotype.families.retriever.preset import Preset
 from collotype.runtime.errors import UserError
 
 BACKBONES: dict[str, Backbone] = {
-    module.ROW.name: module.ROW for module in (paligemma, qwen2_vl, qwen2_5_vl, qwen3_vl, idefics3, gemma3)
+    module.ROW.name: module.ROW
+    for module in (paligemma, qwen2_vl, qwen2_5_vl, qwen3_vl, qwen3_5, idefics3, modernvbert, gemma3)
 }
 
 
@@ -22,4 +33,16 @@ def find_backbone(name: str, size: str | None = None) -> Backbone:
     return BACKBONES[name]
 
 
-__all__ = ["BACKBONES", "Backbone", "find_backbone"]
+def require_preset(row: Backbone, preset: Preset) -> None:
+    """
+    Raises:
+        UserError: the backbone always attends in one way, and the preset in the other.
+    """
+    if row.attention in ("causal", "bidirectional") and row.attention != preset.query_attention:
+        raise UserError(
+            f"The backbone {row.name} is {row.attention}, and the preset {preset.name} is {preset.query_attention}; "
+            "name one of its presets (`collotype list presets`)."
+        )
+
+
+__all__ = ["BACKBONES", "Backbone", "find_backbone", "require_preset"]

@@ -63,6 +63,7 @@ ROW = Backbone(
     forward=forward,
     hidden_size=lambda config: config["text_config"]["hidden_size"],
     layout=layout,
+    processor="Idefics3Processor",
     image_token="<image>",
     pad_token="<|im_end|>",
     key_rules=(

@@ -83,7 +83,7 @@ def forward(backbone: nn.Module, inputs: Mapping[str, Tensor], causal: bool) -> 
     The token types are always given: without them transformers lets a query's attention depend on whether its batch has
     padding.
     """
-    ids = inputs["input_ids"]
+    ids, causal = inputs["input_ids"], causal and "pixel_values" not in inputs
     return backbone(
         input_ids=ids,
         attention_mask=inputs["attention_mask"].long(),
@@ -112,6 +112,7 @@ ROW = Backbone(
     forward=forward,
     hidden_size=lambda config: config["text_config"]["hidden_size"],
     layout=lambda config, budget: Square(config["vision_config"]["image_size"], config["vision_config"]["patch_size"]),
+    attention="prefix",
     processor="PaliGemmaProcessor",
     image_token="<image>",
     pad_token="<pad>",

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from collotype.families.retriever.backbones.row import TINY_TEXT, Backbone, draw_patches, draw_words
+from collotype.families.retriever.backbones.row import TINY_TEXT, Backbone, attend, draw_patches, draw_words
 from collotype.families.retriever.pixels import Dynamic
 
 IMAGE_TOKEN = "<|image_pad|>"
@@ -78,8 +78,10 @@ def build(config: Mapping[str, Any]) -> nn.Module:
 
 
 def forward(backbone: nn.Module, inputs: Mapping[str, Tensor], causal: bool) -> Tensor:
-    """Causal throughout. What kind a token is decides its rotary position, so it is always given with pictures."""
+    """Pages attend as queries do. What kind a token is decides its rotary position, so it is always given with
+    pictures."""
     backbone.rope_deltas = None
+    attend(backbone.language_model, causal)
     ids = inputs["input_ids"]
     pictures = {}
     if "pixel_values" in inputs:
@@ -107,6 +109,7 @@ ROW = Backbone(
     forward=forward,
     hidden_size=lambda config: config["text_config"]["hidden_size"],
     layout=layout,
+    attention="any",
     processor="Qwen2VLProcessor",
     image_token=IMAGE_TOKEN,
     pad_token="<|endoftext|>",
@@ -115,6 +118,6 @@ ROW = Backbone(
         (r"^(vlm\.|backbone\.)", ""),
         (r"^(model\.)?(visual|language_model)\.", r"backbone.\2."),
         (r"^(model\.)?(layers|embed_tokens|norm)\.", r"backbone.language_model.\2."),
-        (r"^embedding_proj_layer\.", "custom_text_proj."),
+        (r"^(model\.custom_text_proj|embedding_proj_layer)\.", "custom_text_proj."),
     ),
 )

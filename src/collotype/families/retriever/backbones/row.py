@@ -1,9 +1,10 @@
 """What differs between backbones: about ten values."""
 
+import importlib.util
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -40,7 +41,7 @@ class Backbone:
     build: Callable[[Mapping[str, Any]], nn.Module]
     """config -> the transformers model without its LM head, randomly initialised."""
     forward: Callable[[nn.Module, Mapping[str, Tensor], bool], Tensor]
-    """(backbone, inputs, causal) -> last hidden states [B, T, H]; `causal` is how the text attends."""
+    """(backbone, inputs, causal) -> last hidden states [B, T, H]; `causal` is how the preset has queries attend."""
     hidden_size: Callable[[Mapping[str, Any]], int]
     layout: Callable[[Mapping[str, Any], int | None], Layout]
     """(config, visual budget of a page) -> how it looks at pages."""
@@ -51,11 +52,23 @@ class Backbone:
     its canonical name."""
     zero_norms: str = ""
     """A pattern of scales whose layer adds one to them, so that zeros are where they start."""
+    settle: Callable[[dict[str, Any]], dict[str, Any]] = lambda config: config
+    """A published configuration -> that of the parts which are run."""
+    other_types: tuple[str, ...] = ()
+    """What published retrievers on it that bring their own code are called in config.json."""
     published: Mapping[str, str] = field(default_factory=dict)
     """Repositories of the hub, and the size that their weights have."""
+    attention: Literal["causal", "bidirectional", "prefix", "any"] = "causal"
+    """How tokens see each other: always so; pages in both directions and queries as the preset says; all as it says."""
+    optional_kernels: tuple[str, ...] = ()
+    """Packages whose kernels transformers takes where they are installed, and its own torch code where they are not."""
     processor: str | None = None
     """Its processor's class in transformers, where that can be set to any preset; else there is no export to what
     builds one."""
+
+    def kernels(self) -> dict[str, bool]:
+        """Which of the optional kernels are here."""
+        return {name: importlib.util.find_spec(name) is not None for name in self.optional_kernels}
 
     def canonical(self, key: str) -> str:
         for pattern, replacement in self.key_rules:
@@ -74,6 +87,15 @@ def draw_words(weight: Tensor) -> None:
     what the layers add to them: every vector is then alike, and training from scratch may never leave that point.
     (Gemma scales its embeddings itself.)"""
     nn.init.normal_(weight)
+
+
+def attend(language_model: nn.Module, causal: bool) -> None:
+    """Makes the full-attention layers of a transformers language model causal or bidirectional, in place; recurrent
+    ones stay as they are. Its config decides on a mask where there is padding, each layer where there is none."""
+    language_model.config.is_causal = causal
+    for layer in language_model.layers:
+        if hasattr(layer, "self_attn"):
+            layer.self_attn.is_causal = causal
 
 
 def positions(mask: Tensor) -> Tensor:

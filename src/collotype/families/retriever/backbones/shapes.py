@@ -51,8 +51,18 @@ def packed(shape: Shape) -> dict[str, Any]:
         by_kind.setdefault((NUMBER.sub(".*.", name, count=1), size), []).append(int(found[0][1:-1]) if found else 0)
     return {
         "parameters": shape.parameters,
-        "linear": [[name, *size, min(numbers), max(numbers)] for (name, size), numbers in by_kind.items()],
+        "linear": [
+            [name, *size, first, last] for (name, size), numbers in by_kind.items() for first, last in runs(numbers)
+        ],
     }
+
+
+def runs(numbers: list[int]) -> list[tuple[int, int]]:
+    """First and last of every run of numbers without a gap."""
+    starts = [number for number in numbers if number - 1 not in numbers]
+    return [
+        (start, next(last for last in range(start, max(numbers) + 1) if last + 1 not in numbers)) for start in starts
+    ]
 
 
 @cache

@@ -46,6 +46,7 @@ SUITES: dict[str, Callable[[RetrieverEvaluate], list[Benchmark]]] = {
     "vidore-v1": vidore_benchmarks,
     "vidore-v2": vidore_benchmarks,
     "vidore-v3": vidore_benchmarks,
+    "vidore-v3.1": vidore_benchmarks,
     "qa": own_data,
     "beir": own_data,
 }

@@ -1,4 +1,4 @@
-"""ViDoRe v1, v2 and v3: the published sets, from local copies or from the hub."""
+"""ViDoRe v1, v2, v3 and v3.1: the published sets, from local copies or from the hub."""
 
 from collections.abc import Mapping
 from functools import cache

@@ -4,9 +4,11 @@ import copy
 from collections.abc import Sequence
 from pathlib import Path
 
+from collotype.families.retriever.backbones import BACKBONES, require_preset
 from collotype.families.retriever.layouts import adapter, engine, ours, sentence_transformers, transformers_native
 from collotype.families.retriever.layouts.contents import Contents, read_backbone
 from collotype.families.retriever.layouts.processors import quiet
+from collotype.families.retriever.layouts.verify import verify
 from collotype.families.retriever.lora import merge_lora, unload_lora
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import PRESETS, TRAINED_WITH, Preset, find_preset
@@ -15,7 +17,7 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_folder, write_text
 from collotype.runtime.hub import Need
 from collotype.runtime.hub.models import Place, below, place_of
-from collotype.runtime.model_folder import read_json
+from collotype.runtime.model_folder import read_json, require_there
 
 SMALL = (
     ours.DESCRIPTION,
@@ -48,6 +50,7 @@ def read(source: str | Path, preset: str | None = None, base: str | None = None,
     said = found.config.preset.name
     if named and not to_train and said != named.name:
         raise UserError(f"{source} says it was trained with the preset {said}, not {named.name}; leave the preset out.")
+    require_attention(found, str(source))
     return found
 
 
@@ -62,6 +65,8 @@ def places(source: str | Path, base: str | None = None) -> list[Place]:
         raise UserError(f"There is no folder {source}; give a model's folder, or a hub repository (org/name).")
     folder = place.folder
     if adapter.recognises(folder):
+        if base:
+            require_there(base)
         where = base or adapter.base_of(folder)
         if not Path(where).is_dir() and not hub.parse(where, "model"):
             raise UserError(f"The adapter in {folder} names the base {where}, which is not here; give it with --base.")
@@ -123,10 +128,26 @@ def read_places(found_in: Sequence[Place], named: Preset | None, to_train: bool)
     if ours.recognises(folder):
         return ours.read(folder)
     if sentence_transformers.recognises(folder):
-        return sentence_transformers.read(folder, named)
+        return sentence_transformers.read(folder, named, place.name)
     if transformers_native.recognises(folder):
         return transformers_native.read(folder)
     return engine.read(folder, named, place.name, to_train)
+
+
+def require_attention(found: Contents, source: str) -> None:
+    """
+    Raises:
+        UserError: the backbone cannot attend as the preset says, or the files say that the model looks in both
+            directions and the preset does not.
+    """
+    preset = found.config.preset
+    require_preset(BACKBONES[found.config.backbone], preset)
+    stated = found.config.backbone_config.get("text_config", {}).get("is_causal")
+    if stated is False and preset.query_attention == "causal":
+        raise UserError(
+            f"config.json of {source} says is_causal = false, and the preset {preset.name} is causal, which gives "
+            "other vectors; name a bidirectional preset (--preset; `collotype list presets`)."
+        )
 
 
 LAYOUTS = {
@@ -137,28 +158,37 @@ LAYOUTS = {
 """What a model can be exported to."""
 
 
-def export(model: Retriever, layout: str, folder: Path, card: str) -> None:
-    """Writes the model, its adapter merged, into `folder` in a published layout, with the text of its model card.
+ADAPTER, FORMERLY = "adapter", {"engine-adapter": "adapter"}
 
-    With `engine-adapter` the folder has two: `base`, the engine's full checkpoint the adapter was trained on, and
-    `adapter`.
+
+def export(model: Retriever, layout: str, folder: Path, card: str) -> list[str]:
+    """Writes the model, its adapter merged, into `folder` in a published layout, with the text of its model card; what
+    was written is read again before it appears.
+
+    With `adapter` the folder has two: `base`, the engine's full checkpoint the adapter was trained on, and `adapter`.
+
+    Returns:
+        what was verified, in sentences.
 
     Raises:
         UserError: no such layout, or one that cannot express the model.
     """
-    if layout == "engine-adapter":
+    layout, given = FORMERLY.get(layout, layout), model
+    if layout == ADAPTER:
         write = write_with_base
     elif layout in LAYOUTS:
         write, model = LAYOUTS[layout], merge_lora(copy.deepcopy(model))
     else:
-        raise UserError(f"No layout {layout!r}; a model can be exported to {', '.join([*LAYOUTS, 'engine-adapter'])}.")
+        raise UserError(f"No layout {layout!r}; a model can be converted to {', '.join([*LAYOUTS, ADAPTER])}.")
     with atomic_folder(folder) as scratch, quiet():
         write(model, scratch)
+        found = verify(given, layout, scratch)
         write_text(scratch / "README.md", card)
+    return found
 
 
 def write_with_base(model: Retriever, folder: Path) -> None:
     if not model.config.lora:
-        raise UserError("The model has no adapter: it was not trained with model.lora; export it to engine.")
+        raise UserError("The model has no adapter: it was not trained with model.lora; convert it to engine.")
     engine.write(unload_lora(copy.deepcopy(model)), folder / "base")
     adapter.write(model, folder / "adapter", "../base")

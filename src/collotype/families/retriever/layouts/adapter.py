@@ -89,7 +89,7 @@ def read(folder: Path, base: Contents) -> Contents:
         raise UserError(f"The adapter in {folder} adapts {which}; give the base it was trained on with --base.")
     # the processor an adapter was trained with lies beside it; the base's may allow pages of any size
     known = PRESETS.get(base.config.preset.name, base.config.preset)
-    budget = visual_budget(folder) or known.max_visual_tokens
+    budget = known.within(visual_budget(folder)).max_visual_tokens
     config = replace(base.config, preset=replace(base.config.preset, max_visual_tokens=budget))
     if PROJECTION in whole:
         config = replace(config, dim=len(whole[PROJECTION]))

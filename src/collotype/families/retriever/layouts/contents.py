@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from collotype.families.retriever.backbones import BACKBONES, Backbone
 from collotype.families.retriever.layouts.weights import load_strictly
 from collotype.families.retriever.lora import add_lora
 from collotype.families.retriever.model import Retriever, RetrieverConfig
+from collotype.families.retriever.preset import Preset
 from collotype.families.retriever.processor import Processor
 from collotype.runtime.errors import UserError
-from collotype.runtime.model_folder import parameters_on_meta
+from collotype.runtime.model_folder import name_some, parameters_on_meta
 from collotype.runtime.soundness import unsound
 
 
@@ -62,10 +64,37 @@ def read_backbone(values: dict[str, Any], origin: Path) -> tuple[Backbone, dict[
     Raises:
         UserError: it is of another kind of model.
     """
-    rows = {row.model_type: row for row in BACKBONES.values()}
+    rows = {kind: row for row in BACKBONES.values() for kind in (row.model_type, *row.other_types)}
     kind = values.get("model_type")
     if kind not in rows:
-        raise UserError(f"{origin} describes a {kind!r} model; a retriever's backbone is one of {', '.join(rows)}.")
+        raise UserError(f"{origin} describes {unknown_kind(values, list(rows))}.")
     from transformers import CONFIG_MAPPING
 
-    return rows[kind], CONFIG_MAPPING[kind].from_dict(values).to_dict()
+    row = rows[kind]
+    config = CONFIG_MAPPING[row.model_type].from_dict({**values, "model_type": row.model_type}).to_dict()
+    return row, row.settle(config)
+
+
+def with_attention(row: Backbone, config: dict[str, Any], preset: Preset) -> dict[str, Any]:
+    """The configuration with what transformers reads of a language model that looks in both directions."""
+    if row.attention != "any":
+        return config
+    return {**config, "text_config": {**config["text_config"], "is_causal": preset.query_attention == "causal"}}
+
+
+def unknown_kind(values: dict[str, Any], known: list[str]) -> str:
+    """What a configuration that is none of ours describes, the nearest that is known, and what differs."""
+    kind, made_for = values.get("model_type"), (values.get("architectures") or ["no class"])[0]
+    nearest = next(iter(get_close_matches(str(kind), known, 1, cutoff=0.5)), None)
+    if nearest is None:
+        return f"a {kind!r} model ({made_for}); a retriever's backbone is one of {', '.join(known)}"
+    row = next(row for row in BACKBONES.values() if nearest in (row.model_type, *row.other_types))
+    own = set(values) - {"model_type", "architectures", "dtype", "torch_dtype", "transformers_version"}
+    from transformers import CONFIG_MAPPING
+
+    fields = sorted(own - set(CONFIG_MAPPING[row.model_type]().to_dict()))
+    differs = f"the class {made_for}" + (f" and the fields {name_some(fields)}" if fields else "")
+    return (
+        f"a {kind!r} model, which is not known; the nearest known is {nearest!r} (the backbone {row.name}), from which "
+        f"it differs by {differs}; correct model_type if it is one, else use the program it was made with"
+    )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from collotype.families.retriever.model import Retriever
+from collotype.families.retriever.pixels import Split
 from collotype.runtime.errors import UserError
 from collotype.runtime.model_folder import read_json
 
@@ -37,6 +38,11 @@ def image_processor(model: Retriever) -> Any:
     return getattr(transformers, name)(**settings)
 
 
+def tile_length(model: Retriever) -> dict[str, int]:
+    """What a processor of tiles has to be told beside its image processor."""
+    return {"image_seq_len": model.layout.tile_tokens**2} if isinstance(model.layout, Split) else {}
+
+
 def describe_tokenizer(model: Retriever) -> Any:
     """The model's tokenizer as transformers wraps it."""
     from transformers import PreTrainedTokenizerFast
@@ -46,7 +52,8 @@ def describe_tokenizer(model: Retriever) -> Any:
         tokenizer_object=processor.tokenizer,
         pad_token=model.row.pad_token,
         padding_side=preset.padding_side,
-        **({"bos_token": preset.query_bos} if preset.query_bos else {}),
+        # a token that is not there would be added, to the model's own vocabulary
+        **({"bos_token": preset.query_bos} if processor.tokenizer.token_to_id(preset.query_bos) is not None else {}),
     )
 
 
@@ -78,11 +85,7 @@ def differences(folder: Path, backbone_config: Mapping[str, Any]) -> tuple[dict[
     for name, values in [*said.items()][:1]:
         size = values.get("size")
         sides = {**values, "height": size.get("height") if isinstance(size, Mapping) else size}
-        for key, wanted in (
-            ("height", "image_size"),
-            ("patch_size", "patch_size"),
-            ("merge_size", "spatial_merge_size"),
-        ):
+        for key, wanted in ALIKE:
             if None not in (sides.get(key), vision.get(wanted)) and sides[key] != vision[wanted]:
                 raise UserError(
                     f"{folder / name} has the {key} {sides[key]}, and config.json the {wanted} {vision[wanted]}; one "

@@ -10,18 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 
 from collotype.families.retriever.layouts import transformers_native as native
-from collotype.families.retriever.layouts.contents import Contents, read_backbone
-from collotype.families.retriever.layouts.processors import describe_tokenizer, image_processor
+from collotype.families.retriever.layouts.contents import Contents, read_backbone, with_attention
+from collotype.families.retriever.layouts.processors import (
+    describe_tokenizer,
+    image_processor,
+    tile_length,
+    visual_budget,
+)
 from collotype.families.retriever.layouts.weights import canonical
 from collotype.families.retriever.model import Retriever, RetrieverConfig
-from collotype.families.retriever.preset import IMAGE, Preset
+from collotype.families.retriever.preset import IMAGE, PRESETS, TRAINED_WITH, Preset
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_json, write_text
 from collotype.runtime.model_folder import read_json, read_tensors, read_tokenizer, write_tensors
 
 MODULES, PRESET = "modules.json", "collotype_preset.json"
+PROJECTION, BIAS = "custom_text_proj.weight", "custom_text_proj.bias"
 TYPES = {
     "Transformer": "sentence_transformers.base.modules.transformer.Transformer",
     "Dense": "sentence_transformers.base.modules.dense.Dense",
@@ -40,9 +47,10 @@ def recognises(folder: Path) -> bool:
     return (folder / MODULES).is_file()
 
 
-def read(folder: Path, named: Preset | None) -> Contents:
+def read(folder: Path, named: Preset | None, name: str = "") -> Contents:
     """
     Args:
+        name: of a published checkpoint, by which its preset may be known.
         named: the preset, for a folder that neither we nor transformers' own retriever classes wrote.
 
     Raises:
@@ -69,15 +77,22 @@ def read(folder: Path, named: Preset | None) -> Contents:
             raise UserError(
                 f"{modules['Pooling']} pools by {stated!r}; a retriever's are {', '.join(POOLING.values())}."
             )
-    preset = read_preset(folder / PRESET) if (folder / PRESET).is_file() else named
-    if preset is None:
+    preset = named or PRESETS.get(TRAINED_WITH.get(name, ""))
+    if (folder / PRESET).is_file():
+        preset = read_preset(folder / PRESET)
+    elif preset:
+        preset = preset.within(visual_budget(folder))
+    else:
         raise UserError(
             f"Nothing in {folder} says how it frames queries and pages but its chat template; name the preset it was "
             "trained with (--preset; `collotype list presets`)."
         )
-    dim = len(tensors["custom_text_proj.weight"]) if "Dense" in modules else None
+    tokenizer = read_tokenizer(folder)
+    if late:
+        require_whole_pages(modules["MultiVectorMask"], preset, tokenizer)
+    dim = len(tensors[PROJECTION]) if "Dense" in modules else None
     config = RetrieverConfig(row.name, backbone_config, "late" if late else "single", dim, preset, pooling)
-    return Contents(config, read_tokenizer(folder), tensors, str(folder))
+    return Contents(config, tokenizer, tensors, str(folder))
 
 
 def read_preset(file: Path) -> Preset:
@@ -101,17 +116,31 @@ def require(modules: dict[str, Path], wanted: list[str], folder: Path) -> None:
         raise UserError(
             f"{folder / MODULES} lists {', '.join(modules)}; a retriever we can compute is {', '.join(wanted)}."
         )
-    if "MultiVectorMask" in modules and (modules["MultiVectorMask"] / "config.json").is_file():
-        mask = read_json(modules["MultiVectorMask"] / "config.json")
-        if mask.get("skiplist_words") or mask.get("keep_only_token_ids"):
-            raise UserError(f"{modules['MultiVectorMask']} leaves out some tokens of a page, which is not supported.")
+
+
+def require_whole_pages(mask: Path, preset: Preset, tokenizer: Tokenizer) -> None:
+    """
+    Raises:
+        UserError: the module leaves out some tokens of a page, or of queries.
+    """
+    values = read_json(mask / "config.json") if (mask / "config.json").is_file() else {}
+    words = set(values.get("skiplist_words") or ())
+    page = {tokenizer.id_to_token(number) for number in tokenizer.encode(preset.page("")).ids}
+    of_queries = words and values.get("skiplist_tasks", ["document"]) != ["document"]
+    if values.get("keep_only_token_ids") or of_queries or words & page:
+        raise UserError(f"{mask} leaves out some tokens of a page or a query, which is not supported.")
 
 
 def read_dense(folder: Path) -> dict[str, torch.Tensor]:
-    stated = read_json(folder / "config.json").get("activation_function", "")
+    """The projection; one without a bias is one whose bias is zero."""
+    values = read_json(folder / "config.json")
+    stated = values.get("activation_function", "")
     if not stated.endswith("Identity") and stated:
         raise UserError(f"{folder} has the activation {stated}; a retriever's projection has none.")
-    return {name.replace("linear.", "custom_text_proj."): tensor for name, tensor in read_tensors(folder).items()}
+    found = {name.replace("linear.", "custom_text_proj."): tensor for name, tensor in read_tensors(folder).items()}
+    if values.get("bias") is False and PROJECTION in found:
+        found.setdefault(BIAS, found[PROJECTION].new_zeros(len(found[PROJECTION])))
+    return found
 
 
 def write(model: Retriever, folder: Path) -> None:
@@ -189,10 +218,12 @@ def write_backbone(model: Retriever, folder: Path) -> None:
             "would embed is not what the model was trained on; export to engine instead."
         )
     model.backbone.save_pretrained(folder)
+    config = read_json(folder / "config.json")
+    write_json(folder / "config.json", with_attention(model.row, config, model.config.preset))
     image_processor(model).save_pretrained(folder)
     describe_tokenizer(model).save_pretrained(folder)
     # part by part: the whole of Qwen's has a video processor, which cannot be made without torchvision
-    write_json(folder / "processor_config.json", {"processor_class": model.row.processor})
+    write_json(folder / "processor_config.json", {"processor_class": model.row.processor, **tile_length(model)})
     write_text(folder / "chat_template.jinja", chat_template(model.config.preset, page_text(model)))
 
 

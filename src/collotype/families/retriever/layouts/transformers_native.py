@@ -1,4 +1,5 @@
-"""transformers' own retrievers: `ColPaliForRetrieval` and `ColQwen2ForRetrieval` with their processors."""
+"""transformers' own retrievers: `ColPaliForRetrieval`, `ColQwen2ForRetrieval` and `ColModernVBertForRetrieval` with
+their processors."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from collotype.families.retriever.layouts.processors import (
     describe_tokenizer,
     differences,
     image_processor,
+    tile_length,
     visual_budget,
 )
 from collotype.families.retriever.layouts.weights import canonical
@@ -19,9 +21,13 @@ from collotype.families.retriever.preset import IMAGE, Preset, find_preset
 from collotype.runtime.errors import UserError
 from collotype.runtime.model_folder import name_some, read_json, read_tensors, read_tokenizer
 
-CLASSES = {"paligemma": "ColPali", "qwen2-vl": "ColQwen2"}
+CLASSES = {"paligemma": "ColPali", "qwen2-vl": "ColQwen2", "modernvbert": "ColModernVBert"}
 """Backbones that transformers has a late-interaction class of."""
-PRESET_OF = {"paligemma": "colpali-transformers", "qwen2-vl": "colqwen2-transformers"}
+PRESET_OF = {
+    "paligemma": "colpali-transformers",
+    "qwen2-vl": "colqwen2-transformers",
+    "modernvbert": "colmodernvbert-engine-0.3.18",
+}
 
 
 def recognises(folder: Path) -> bool:
@@ -57,7 +63,7 @@ def read_preset(folder: Path, row: Backbone) -> Preset:
 
 
 def visual_prompt(preset: Preset, row: Backbone) -> str:
-    """What transformers' processor calls so: for PaliGemma the text after the picture, for Qwen2-VL all of it."""
+    """What transformers' processor calls so: for PaliGemma the text after the picture, else all of it."""
     if row.name == "paligemma":
         return preset.page_prompt.removeprefix(f"{IMAGE}<bos>").removesuffix("\n")
     return preset.page_prompt.replace(IMAGE, row.image_token)
@@ -108,5 +114,6 @@ def write(model: Retriever, folder: Path) -> None:
         describe_tokenizer(model),
         visual_prompt_prefix=visual_prompt(config.preset, row),
         query_prefix=config.preset.query_prefix,
+        **tile_length(model),
     )
     processor.save_pretrained(folder)
