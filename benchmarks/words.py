@@ -4,8 +4,10 @@ apt-get download debian-refcard texlive-lang-arabic …; for deb in *.deb; do dp
 python benchmarks/words.py FOLDER             every PDF below, its first pages
 python benchmarks/words.py FOLDER --missing   and the terms that are missed most
 
-Terms are compared, as search does. Pages where pdftotext itself is not right are left out for that script: where it
-tears words at their vowel points, or gives characters that are none (controls, private use, U+FFFD).
+Terms are compared, as search does. Where pdftotext itself is not right is left out: beside a PDF of `words_made.py`
+lies its text (`.txt`), and terms that it has not are none; of others, pages are left out for a script of which
+pdftotext tears words at their vowel points, mixes them with letters of other scripts (fonts that name their glyphs
+wrongly), or gives characters that are none (controls, private use, U+FFFD).
 """
 
 import argparse
@@ -62,8 +64,15 @@ def torn(text: str) -> dict[str, float]:
             of_all[of] += 1
             no_text = any(one == "\ufffd" or unicodedata.category(one) in NO_CHARACTERS for one in word)
             alone = of in WITH_MARKS and len([one for one in letters if one.isalpha()]) == 1
-            of_torn[of] += no_text or alone or unicodedata.category(word[0])[0] == "M"
+            mixed = of in WITH_MARKS and any(script(one) not in (of, None) for one in letters)
+            of_torn[of] += no_text or alone or mixed or unicodedata.category(word[0])[0] == "M"
     return {of: of_torn[of] / count for of, count in of_all.items()}
+
+
+def said(file: Path) -> set[str] | None:
+    """The terms that the file was made of, if that is known."""
+    source = file.parent.parent / f"{file.stem}.txt"
+    return set(terms(source.read_text(encoding="utf-8"))) if source.exists() else None
 
 
 def main() -> None:
@@ -80,10 +89,11 @@ def main() -> None:
             number = min(asked.pages, pdf.num_pages(file))
             for page, text in zip(range(1, number + 1), theirs(file, number), strict=False):
                 ours = Counter(term for word in pdf.words(file, page) for term in terms(word[0]))
-                wrong = {of for of, part in torn(text).items() if part > TORN}
+                right = said(file)
+                wrong = set() if right else {of for of, part in torn(text).items() if part > TORN}
                 left_out.update(wrong)
                 for term, count in Counter(terms(text)).items():
-                    if (of := script(term)) and of not in wrong:
+                    if (of := script(term)) and of not in wrong and (right is None or term in right):
                         all_terms[of] += count
                         shared[of] += min(count, ours[term])
                         on[of].add((file, page))

@@ -4,6 +4,7 @@ from pathlib import Path
 from unicodedata import normalize
 
 import numpy as np
+import pikepdf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +56,45 @@ def test_marks_stand_at_their_letters() -> None:
     """LibreOffice's Thai has a space before a mark for PDFium."""
     read = pdf.text(FILES / "scripts-libreoffice.pdf", 2).splitlines()
     assert read[1:] == ["हिन्दी में दिन दान दीन नेटवर्क किताब", "ภาษาไทย ที่นี่ น้ำ"]
+
+
+def spelled_out(*spans: tuple[str, str]) -> bytes:
+    """A content stream of (text that the file spells out, what it draws for it)."""
+    marked = "".join(
+        f"/Span << /ActualText <FEFF{text.encode('utf-16-be').hex()}> >> BDC {drawn} EMC\n" for text, drawn in spans
+    )
+    return f"BT /F1 12 Tf 20 100 Td {marked} ET".encode()
+
+
+def drawn_by(tmp_path: Path, content: bytes) -> list[pdf.Word]:
+    file = tmp_path / "a.pdf"
+    file.write_bytes(small_pdf([[]]))
+    with pikepdf.open(file, allow_overwriting_input=True) as document:
+        document.pages[0].contents_add(content)
+        document.save(file)
+    return pdf.words(file, 1)
+
+
+def test_a_span_that_the_file_spells_out_is_as_wide_as_all_its_glyphs(tmp_path: Path) -> None:
+    """Chromium's Hindi: PDFium gives the whole text the place of the first glyph, and a space follows."""
+    glyphs = "(W) Tj 12 0 Td (W) Tj 12 0 Td"
+    words = drawn_by(tmp_path, spelled_out(("रि", glyphs), ("पा", glyphs), ("क", "(W) Tj 36 0 Td"), ("ल", "(W) Tj")))
+    assert [word[0] for word in words] == ["रिपाक", "ल"]
+    left, right = words[0][1][0] * 300, words[0][1][2] * 300
+    assert left == pytest.approx(20, abs=1) and right == pytest.approx(68 + 11.3, abs=1)
+
+
+def test_a_span_is_read_once_though_its_glyphs_are_met_in_two_places(tmp_path: Path) -> None:
+    """Chromium's Thai: the vowel above is drawn after the next letter."""
+    vowel = "24 0 Td (-) Tj -24 0 Td"
+    content = spelled_out(("จี", "(W) Tj " + vowel), ("เ", "12 0 Td (W) Tj"), ("ร", "24 0 Td (W) Tj"))
+    assert "".join(word[0] for word in drawn_by(tmp_path, content)).count("จี") == 1
+
+
+@pytest.mark.parametrize("name", ["hindi", "thai", "burmese", "tamil"])
+def test_browsers_words_are_whole(name: str) -> None:
+    read = lines(f"{name}-chromium.pdf")
+    assert read == (FILES / f"{name}-chromium.txt").read_text(encoding="utf-8").splitlines()
 
 
 def test_columns_are_runs() -> None:

@@ -5,6 +5,7 @@ it again for each later glyph of the span that it meets after another one's.
 """
 
 import ctypes
+import re
 from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
@@ -29,9 +30,25 @@ def whole_spans(characters: Characters) -> Characters:
         elif owner in boxes:
             seen.add(owner)
             characters.boxes[places] = _shared_out(boxes[owner], characters.heading(places[0]), len(places))
+    for place in range(1, len(text)):
+        if text[place].isspace() and text[place - 1].isspace() and characters.is_made_up(place):
+            ended = "\n" in (text[place], text[place - 1])
+            dropped.add(place - 1)
+            text[place] = "\n" if ended else " "
     kept = np.array([place for place in range(len(text)) if place not in dropped], int)
     told = "".join(text[place] for place in kept)
-    return Characters(told, characters.boxes[kept], characters.numbers[kept], characters.layer)
+    whole = Characters(told, characters.boxes[kept], characters.numbers[kept], characters.layer)
+    whole.text = WITHIN.sub(lambda gap: " " if _goes_on(whole, gap.start() - 1, gap.end()) else gap[0], told)
+    return whole
+
+
+WITHIN = re.compile(r"(?<=\S)\s(?=\S)")
+
+
+def _goes_on(characters: Characters, first: int, second: int) -> bool:
+    """Is what PDFium puts on two lines, as a glyph between them was higher, one line?"""
+    (left, bottom, _, top), after = characters.boxes[first], characters.boxes[second]
+    return bool(min(top, after[3]) > max(bottom, after[1]) and after[0] > left)
 
 
 def spans_of(page: Any) -> Iterator[tuple[int, np.ndarray]]:

@@ -270,8 +270,10 @@ def touches(characters: Characters, first: Places, second: Places) -> bool:
     boxes = characters.boxes[[*first, *second]]
     if not size or (boxes[:, 2] <= boxes[:, 0]).any() or not (way == characters.heading(second[0])).all():
         return False
-    ink = characters_in(boxes, np.stack([way, (-way[1], way[0])], axis=1) / size)
-    gap = ink[len(first) :, 0].min() - ink[: len(first), 2].max()
+    turn = np.stack([way, (-way[1], way[0])], axis=1) / size
+    ink = characters_in(boxes, turn)
+    pen = (characters.pens(second)[0] @ turn)[:, 0].min()
+    gap = min(pen, ink[len(first) :, 0].min()) - ink[: len(first), 2].max()
     level = min(ink[0, 3], ink[len(first), 3]) > max(ink[0, 1], ink[len(first), 1])
     return bool(level and -size < gap < WORD_GAP * size)
 

@@ -76,6 +76,13 @@ def test_typing_finds_pages_with_the_words_lit(visit: Callable[..., Page]) -> No
     expect(page.locator(".card").first).to_contain_text("page 2")
 
 
+def test_whole_words_are_marked(visit: Callable[..., Page]) -> None:
+    best = visit("?q=a+mast+as").locator(".card").filter(has_text="A sloop has one mast").first
+    expect(best.locator("mark").first).to_be_visible()
+    # neither the middle of "has" and "mast", nor the "a" in them
+    assert set(best.locator("mark").all_inner_texts()) <= {"A", "mast"}
+
+
 def test_the_filter_and_the_large_view(visit: Callable[..., Page]) -> None:
     page = visit("?q=spring")
     expect(page.locator(".card").first).to_be_visible()
