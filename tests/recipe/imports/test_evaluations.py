@@ -94,7 +94,7 @@ COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "mteb run -m tencent/EVIE-4.5B -b 'ViDoRe(v3)'": (
         "mteb",
-        {"backbone": "qwen3.5", "dim": 2048, "gain": "linear", "evaluate": [{"suite": "vidore-v3"}]},
+        {"backbone": "qwen3.5", "dim": 2048, "preset": "evie", "gain": "linear", "evaluate": [{"suite": "vidore-v3"}]},
     ),
     PYTHON: (
         "mteb",

@@ -56,7 +56,7 @@ RETRIEVERS: tuple[tuple[str, Retriever], ...] = (
     ("nemotron-colembed-vl", Retriever("qwen3-vl", dim=None, preset="nemotron-colembed-v2")),
     ("ops-colqwen3", Retriever("qwen3-vl", dim=2560, precision="fp16", preset="ops-colqwen3")),
     ("tomoro-colqwen3", Retriever("qwen3-vl", dim=320, preset="tomoro-colqwen3")),
-    ("^colqwen3|colturk", Retriever("qwen3-vl", dim=320, preset="colqwen2-engine-0.3.13")),
+    ("(?<!sauerkrautlm-)colqwen3|colturk", Retriever("qwen3-vl", dim=320, preset="colqwen2-engine-0.3.13")),
     (r"colqwen2[._]5", Retriever("qwen2.5-vl", precision="fp16")),
     ("biqwen2", Retriever("qwen2-vl", "single", None)),
     ("colqwen2", Retriever("qwen2-vl", precision="fp16")),
