@@ -65,7 +65,8 @@ def load(source: str | Path, preset: str | None = None, base: str | None = None)
 
 def export(source: str | Path, layout: str, out: Path, **options: Any) -> list[str]:
     model, record = load(source, **options), find_record(Path(source))
-    return write_layout(model, layout, out, write_card(Path(source), model.config, layout, record))
+    verified = write_layout(model, layout, out, write_card(Path(source), model.config, layout, record))
+    return [*verified, *(event["note"] for event in model.events)]
 
 
 def evaluate(
