@@ -77,7 +77,7 @@ def test_an_index_is_searched_with_the_commit_that_made_it(recipe, root, hub: Hu
     assert told.exit_code == 2 and "search it with the former" in told.stderr
     hub.requests()
     offline()
-    found = command("search", tmp_path / "index", "plain", "--json")
+    found = command("search", tmp_path / "index", "red apple", "--json")
     assert found.exit_code == 0, found.output
     assert [hit["document"] for hit in json.loads(found.stdout)["hits"]] == ["a.pdf"] and hub.requests() == []
 

@@ -127,7 +127,7 @@ class Task(Protocol[M, E]):
     def facts_of(self, choice: E) -> dict[str, Any]:
         """Those of a suite's datasets, by "SUITE/DATASET"."""
 
-    def samples(self, choice: Evaluate | None = None) -> dict[str, Samples]:
+    def samples(self, choice: E | None = None) -> dict[str, Samples]:
         """Of the training data, or of a suite's datasets by "SUITE/DATASET", what can be compared to find what is in
         both; none of data that is drawn on demand."""
 
@@ -189,7 +189,7 @@ def data_facts(task: Task[Any, Any], choices: Sequence[Evaluate]) -> dict[str, A
     return facts
 
 
-def overlaps(task: Task, choices: Sequence[Evaluate]) -> dict[str, dict[str, dict[str, int]]]:
+def overlaps(task: Task[Any, Any], choices: Sequence[Evaluate]) -> dict[str, dict[str, dict[str, int]]]:
     """The plan's `overlap`: which datasets hold samples that are trained on, and how many of how many; nothing if none
     does."""
     trained = [*task.samples().values()]
