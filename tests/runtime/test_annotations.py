@@ -1,7 +1,5 @@
 """What a page shows is what is read: fields, comments, stamps; and not what is hidden, by a flag or by a layer."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -150,59 +148,6 @@ def test_a_layer_that_is_switched_by_its_use_on_screen(event: str, shown: bool, 
     drawing.page.Resources.Properties = Dictionary(L=layer)
     drawing.page.contents_add(b"/OC /L BDC BT /F1 9 Tf 20 100 Td (printed) Tj ET EMC")
     assert drawing.words() == ["Plain", "printed"][: 1 + shown]
-
-
-HOSTILE = """
-import resource, sys
-from pathlib import Path
-from collotype.runtime import pdf
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-words = [word[0] for word in pdf.words(Path(sys.argv[1]), 1)]
-spent = resource.getrusage(resource.RUSAGE_SELF)
-print(len(words), spent.ru_utime + spent.ru_stime, (spent.ru_maxrss - before) / 1024)
-"""
-
-
-def cost(file: Path) -> tuple[int, float, float]:
-    """Words of the page, seconds of CPU and MiB that reading it took a process of its own."""
-    told = subprocess.run([sys.executable, "-c", HOSTILE, file], check=True, capture_output=True, text=True).stdout
-    words, seconds, mebibytes = map(float, told.split())
-    return int(words), seconds, mebibytes
-
-
-def test_a_rule_that_is_nested_without_end_costs_little(drawing: Drawing) -> None:
-    layers = drawing.layers(on=True, off=False)
-    rule = Array([Name.Not, layers["off"]])
-    for _ in range(400):
-        rule = Array([Name.And, rule, rule])
-    drawing.page.Resources.Properties = Dictionary(
-        R=Dictionary(Type=Name.OCMD, VE=drawing.document.make_indirect(rule))
-    )
-    drawing.page.contents_add(b"/OC /R BDC BT /F1 9 Tf 20 100 Td (ruled) Tj ET EMC")
-    itself = drawing.document.make_indirect(Dictionary(Type=Name.OCMD))
-    itself.OCGs = Array([itself])
-    drawing.page.Resources.Properties.S = itself
-    drawing.page.contents_add(b"/OC /S BDC BT /F1 9 Tf 20 80 Td (itself) Tj ET EMC")
-    drawing.document.save(drawing.file)
-    _, seconds, mebibytes = cost(drawing.file)
-    assert seconds < 30 and mebibytes < 500
-
-
-def test_forms_that_draw_each_other_many_times_cost_little(drawing: Drawing) -> None:
-    """Eight forms deep, each of which draws the next ten times: a hundred million words."""
-    layers = drawing.layers(on=True, off=False)
-    inner = drawing.document.make_indirect(drawing.form("inner"))
-    for _ in range(8):
-        outer = drawing.form("outer")
-        outer.write(b"/N Do " * 10)
-        outer.Resources = Dictionary(XObject=Dictionary(N=inner))
-        inner = drawing.document.make_indirect(outer)
-    inner.OC = layers["off"]
-    drawing.page.Resources.XObject = Dictionary(N=inner)
-    drawing.page.contents_add(b"/N Do")
-    drawing.document.save(drawing.file)
-    _, seconds, mebibytes = cost(drawing.file)
-    assert seconds < 30 and mebibytes < 500
 
 
 def test_only_bookmarks_into_the_document_itself_are_labels() -> None:

@@ -23,7 +23,7 @@ from collotype.runtime.text_layer import CLUSTERS, Characters, Places, read_char
 
 if TYPE_CHECKING:
     from PIL import Image
-    from pypdfium2 import PdfBookmark, PdfDocument, PdfPage
+    from pypdfium2 import PdfBookmark, PdfDocument, PdfPage, PdfTextPage
 
 OPEN_AT_ONCE = 8
 MAX_CHARACTERS = 2**20
@@ -56,7 +56,7 @@ def _pdfium() -> ModuleType:
     """The library, which complains on stderr of documents that are open when Python ends."""
     import pypdfium2
 
-    atexit.register(lambda: _document.cache_clear())
+    atexit.register(lambda: (_leave_page(), _document.cache_clear()))
     return pypdfium2
 
 
@@ -131,14 +131,39 @@ def _leaf(path: Path, page: int) -> Iterator["PdfPage"]:
     with _opened(path) as document:
         if not 1 <= page <= len(document):
             raise UserError(f"{path} has no page {page}; it has {len(document)}, counted from 1.")
+        yield _page(document, page)
+
+
+_last: list[tuple["PdfDocument", int, "PdfPage"]] = []
+"""The page that was asked for last: its words, its size and its images are asked for one after the other."""
+_last_text: list["PdfTextPage"] = []
+"""Its text layer."""
+
+
+def _page(document: "PdfDocument", page: int) -> "PdfPage":
+    if _last and _last[0][0] is document and _last[0][1] == page:
+        return _last[0][2]
+    _leave_page()
+    leaf = document[page - 1]
+    if flatten(leaf):
+        leaf.close()
         leaf = document[page - 1]
-        if flatten(leaf):
-            leaf.close()
-            leaf = document[page - 1]
-        try:
-            yield leaf
-        finally:
-            leaf.close()
+    _last.append((document, page, leaf))
+    return leaf
+
+
+def text_page(leaf: "PdfPage") -> "PdfTextPage":
+    """Of the page that is open; it is closed with it."""
+    if not _last_text:
+        _last_text.append(leaf.get_textpage())
+    return _last_text[0]
+
+
+def _leave_page() -> None:
+    for one in (*_last_text, *(leaf for _, _, leaf in _last)):
+        one.close()
+    _last_text.clear()
+    _last.clear()
 
 
 def rendered_size(path: Path, page: int, longest_px: int) -> tuple[int, int]:
@@ -193,20 +218,17 @@ def words(path: Path, page: int, max_characters: int = MAX_CHARACTERS) -> list[W
 
 def _lines(path: Path, page: int, max_characters: int) -> list[list[Word]]:
     with _leaf(path, page) as leaf:
-        layer = leaf.get_textpage()
-        try:
-            if layer.count_chars() > max_characters:
-                raise PdfError(
-                    TOO_MUCH_TEXT,
-                    f"{path}, page {page} has {layer.count_chars():,} characters, more than the {max_characters:,} a "
-                    "page may have; leave it out.",
-                )
-            characters = read_characters(layer)
-            if CLUSTERS.search(characters.text):
-                characters = whole_spans(characters)
-            lines = reading_order(characters)
-        finally:
-            layer.close()
+        layer = text_page(leaf)
+        if layer.count_chars() > max_characters:
+            raise PdfError(
+                TOO_MUCH_TEXT,
+                f"{path}, page {page} has {layer.count_chars():,} characters, more than the {max_characters:,} a "
+                "page may have; leave it out.",
+            )
+        characters = read_characters(layer)
+        if CLUSTERS.search(characters.text):
+            characters = whole_spans(characters)
+        lines = reading_order(characters)
         try:
             to_picture = _to_picture(leaf)
         except np.linalg.LinAlgError as error:

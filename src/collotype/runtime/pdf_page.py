@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from collotype.runtime import pdf
+from collotype.runtime.text_layer import address, fast
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfPage
 
 POINTS = 72
 """An inch."""
+MAX_LABEL = 64
 DEEPEST, MOST_OBJECTS = 8, 200_000
 """Drawings within drawings, and objects of a page, that are looked through for pictures."""
 PRIVATE = ((0xE000, 0xF900), (0xF0000, 0x110000))
@@ -38,19 +40,16 @@ def layer(path: Path, page: int) -> Layer:
     """How much of the page's text layer is none."""
     raw = pdf._pdfium().raw
     with pdf._leaf(path, page) as leaf:
-        text = leaf.get_textpage()
-        try:
-            count = max(0, text.count_chars())
-            codes = np.array([raw.FPDFText_GetUnicode(text, place) for place in range(count)], np.int64)
-            seen = ~np.isin(codes, SPACES)
-            bad = seen & _no_text(codes)
-            for place in np.flatnonzero(seen & ~bad).tolist():
-                bad[place] = raw.FPDFText_HasUnicodeMapError(text, place) == 1
-            if seen.sum() >= ENOUGH and np.bincount(codes[seen] % (2**20)).max() >= ONE_CODE * seen.sum():
-                bad = seen
-            unknown = _middles(text, np.flatnonzero(bad), raw)
-        finally:
-            text.close()
+        text = pdf.text_page(leaf)
+        count, (code_of, _, unmapped), of = max(0, text.count_chars()), fast(), address(text)
+        codes = np.array([code_of(of, place) for place in range(count)], np.int64)
+        seen = ~np.isin(codes, SPACES)
+        bad = seen & _no_text(codes)
+        asked = np.flatnonzero(seen & ~bad)
+        bad[asked] = [unmapped(of, place) == 1 for place in asked.tolist()]
+        if seen.sum() >= ENOUGH and np.bincount(codes[seen] % (2**20)).max() >= ONE_CODE * seen.sum():
+            bad = seen
+        unknown = _middles(text, np.flatnonzero(bad), raw)
         to_picture = pdf._to_picture(leaf) if len(unknown) else np.zeros((2, 3))
     return Layer(int(seen.sum()), unknown @ to_picture[:, :2].T + to_picture[:, 2])
 
@@ -81,9 +80,6 @@ def label(path: Path, page: int) -> str:
             return ""
     own = " ".join(own.split())
     return "" if own == str(page) else own[:MAX_LABEL]
-
-
-MAX_LABEL = 64
 
 
 def inches(path: Path, page: int) -> tuple[float, float]:

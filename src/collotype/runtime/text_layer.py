@@ -83,7 +83,7 @@ def read_characters(layer: "PdfTextPage") -> Characters:
     """The halves of a character beyond U+FFFF, which PDFium counts as two, are one again, and so are those of a
     word that a line's end divides."""
     number = max(0, layer.count_chars())
-    code_of, box_of, page = *_fast(), ctypes.cast(layer.raw, ctypes.c_void_p).value
+    (code_of, box_of, _), page = fast(), address(layer)
     codes = [code_of(page, place) for place in range(number)]
     boxes = np.zeros((number, 4))
     left = boxes.ctypes.data
@@ -129,14 +129,20 @@ def raw_pdfium() -> ModuleType:
     return raw
 
 
+def address(layer: "PdfTextPage") -> int | None:
+    """As the functions of `fast` take it."""
+    return ctypes.cast(layer.raw, ctypes.c_void_p).value
+
+
 @lru_cache(maxsize=1)
-def _fast() -> tuple[Callable, Callable]:
-    """PDFium's functions for a character's code and box, which take addresses as numbers: called for every character of
-    a page, and half of the time would go into wrapping pointers."""
+def fast() -> tuple[Callable, Callable, Callable]:
+    """PDFium's functions for a character's code, for its box, and for whether it is mapped to Unicode, which take
+    addresses as numbers: called for every character of a page, and half of the time would go into wrapping pointers."""
     raw, pointer = raw_pdfium(), ctypes.c_void_p
 
     def taking(function: Callable, kinds: list) -> Callable:
         return ctypes.CFUNCTYPE(function.restype, *kinds)(ctypes.cast(function, pointer).value)
 
     code_of = taking(raw.FPDFText_GetUnicode, [pointer, ctypes.c_int])
-    return code_of, taking(raw.FPDFText_GetCharBox, [pointer, ctypes.c_int, *[pointer] * 4])
+    box_of = taking(raw.FPDFText_GetCharBox, [pointer, ctypes.c_int, *[pointer] * 4])
+    return code_of, box_of, taking(raw.FPDFText_HasUnicodeMapError, [pointer, ctypes.c_int])
