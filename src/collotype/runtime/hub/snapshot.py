@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from collotype.runtime.dry import is_dry
+from collotype.runtime.errors import UserError
 from collotype.runtime.hub import cache
 from collotype.runtime.hub.commits import known, use
 from collotype.runtime.hub.names import COMMIT, HubSource, endpoint
@@ -45,7 +46,11 @@ class Snapshot:
 
     @cached_property
     def files(self) -> Mapping[str, int]:
-        """All paths in the repository with their sizes in bytes; without a network, what was known of them before."""
+        """All paths in the repository with their sizes in bytes; without a network, what was known of them before.
+
+        Raises:
+            UserError: nothing was, and the hub is not to be asked.
+        """
         from huggingface_hub import get_cached_repo_tree
         from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
@@ -59,6 +64,8 @@ class Snapshot:
                     break
                 self._download([])
         found = {path for path in self.folder.rglob("*") if path.is_file()}
+        if not found:
+            raise absent(self.source, self.instead)
         return {path.relative_to(self.folder).as_posix(): path.stat().st_size for path in sorted(found)}
 
     def missing(self, names: Iterable[str]) -> list[str]:
@@ -126,6 +133,11 @@ def snapshot(source: HubSource, instead: str) -> Snapshot:
     return Snapshot(resolved, instead)
 
 
+def absent(source: HubSource, instead: str) -> UserError:
+    """That the cache has nothing of it, where the hub is not asked."""
+    return not_fetched(source, instead) if is_dry() else refusal(FileNotFoundError(), source, instead)
+
+
 def commit_of(source: HubSource, instead: str) -> str:
     cached = cache.cached_commit(source)
     if COMMIT.fullmatch(source.revision or ""):
@@ -133,7 +145,7 @@ def commit_of(source: HubSource, instead: str) -> str:
     if cache.is_silent():
         if cached:
             return cached
-        raise not_fetched(source, instead) if is_dry() else refusal(FileNotFoundError(), source, instead)
+        raise absent(source, instead)
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RevisionNotFoundError
 
