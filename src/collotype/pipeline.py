@@ -260,6 +260,9 @@ class Known:
         try:
             return fact()
         except UserError as error:
+            if name.startswith("data.") and self.unknown.get("model") == str(error):
+                # a shape that follows from the data is unknown for the data's reason
+                del self.unknown["model"]
             # data that waits for weights has no cause of its own
             if str(error) not in self.unknown.values():
                 self.unknown[name] = str(error)
