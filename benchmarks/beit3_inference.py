@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from collotype.families.beit3.config import sized
-from collotype.families.beit3.encoder import Block, Multiway
+from collotype.families.beit3.encoder import Beit3Block, Multiway
 from collotype.families.beit3.model import Beit3
 from collotype.families.beit3.tokenizer import PAD, pad
 
@@ -29,7 +29,7 @@ def divided(multiway: Multiway, x: Tensor, split: int) -> Tensor:
     return torch.cat([multiway.A(x[:, :split]), multiway.B(x[:, split:])], dim=1)
 
 
-def published_block(block: Block, x: Tensor, padding: Tensor, split: int) -> Tensor:
+def published_block(block: Beit3Block, x: Tensor, padding: Tensor, split: int) -> Tensor:
     """[B, P + T, W], as torchscale 0.3.0 computes it."""
     attention = block.self_attn
     batch, length, width = x.shape

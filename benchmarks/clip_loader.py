@@ -1,6 +1,6 @@
-"""Captioned pictures out of tar shards: our random access beside webdataset's streaming, in this process, in turns.
+"""Captioned images out of tar shards: our random access beside webdataset's streaming, in this process, in turns.
 
-Pictures are JPEGs of 256 to 500 pixels with the detail of photographs. Both decode with Pillow, go through the same
+Images are JPEGs of 256 to 500 pixels with the detail of photographs. Both decode with Pillow, go through the same
 transform, and shuffle: ours all samples, webdataset as many as OpenCLIP lets it (5,000). The page cache is warm, and
 time is the processor's, so that other work on the machine counts little.
 """
@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-SHARDS, PICTURES, ROUNDS = 4, 150, 5
+SHARDS, IMAGES, ROUNDS = 4, 150, 5
 
 
 def write_shards(folder: Path) -> None:
     rng = np.random.default_rng(0)
     for shard in range(SHARDS):
         with tarfile.open(folder / f"{shard}.tar", "w") as tar:
-            for number in range(PICTURES):
+            for number in range(IMAGES):
                 width, height = rng.integers(256, 501, 2).tolist()
                 for suffix, content in (
                     ("jpg", drawn(rng, width, height)),
@@ -51,10 +51,10 @@ def drawn(rng: np.random.Generator, width: int, height: int) -> bytes:
 
 def ours(folder: Path, epoch: int) -> Iterator[Any]:
     from collotype.families.clip.data.captions import CaptionDataset
-    from collotype.families.clip.transforms import TrainingTransform
+    from collotype.families.clip.transforms import ClipTrainTransform
     from collotype.runtime.shards.reader import Shards
 
-    dataset = CaptionDataset(Shards(str(folder)), TrainingTransform(224), seed=0)
+    dataset = CaptionDataset(Shards(str(folder)), ClipTrainTransform(224), seed=0)
     for row in random.Random(epoch).sample(range(len(dataset)), len(dataset)):
         yield dataset.example(row, epoch)
 
@@ -62,9 +62,9 @@ def ours(folder: Path, epoch: int) -> Iterator[Any]:
 def webdatasets(folder: Path, epoch: int) -> Iterator[Any]:
     import webdataset
 
-    from collotype.families.clip.transforms import TrainingTransform
+    from collotype.families.clip.transforms import ClipTrainTransform
 
-    transform, rng = TrainingTransform(224), random.Random(epoch)
+    transform, rng = ClipTrainTransform(224), random.Random(epoch)
     return iter(
         webdataset.DataPipeline(
             webdataset.SimpleShardList([str(path) for path in sorted(folder.glob("*.tar"))]),
@@ -101,7 +101,7 @@ def rate(samples: Callable[[Path, int], Iterator[Any]], folder: Path, epoch: int
     """Samples a second of processor time."""
     began = time.process_time()
     count = sum(1 for _ in samples(folder, epoch))
-    assert count == SHARDS * PICTURES
+    assert count == SHARDS * IMAGES
     return count / (time.process_time() - began)
 
 
@@ -113,7 +113,7 @@ def main() -> list[dict[str, Any]]:
         folder.mkdir()
         write_shards(folder)
         for what, mine, theirs in (
-            ("captioned pictures to 224 px tensors, one process", ours, webdatasets),
+            ("captioned images to 224 px tensors, one process", ours, webdatasets),
             ("the same, read only", ours_read, webdatasets_read),
         ):
             rate(mine, folder, 0), rate(theirs, folder, 0)

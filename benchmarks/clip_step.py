@@ -1,6 +1,6 @@
 """A step of CLIP RN50 at batch 32 with captions of ten words: ours beside the straightforward one, of the same weights.
 
-Straightforward: 77 positions whatever the captions, all 50 queries of the attention pool, pictures in torch's default
+Straightforward: 77 positions whatever the captions, all 50 queries of the attention pool, images in torch's default
 memory layout. Both go forward and backward through both towers and the symmetric loss, in float32 on two threads. They
 take turns, and the ratio is the median over pairs, of processor time, which other work on the machine changes less.
 """
@@ -95,7 +95,7 @@ def main() -> list[dict]:
     ratios = [ours / other for ours, other in zip(taken["ours"][1:], taken["reference"][1:], strict=True)]
     reference = statistics.median(taken["reference"][1:])
     row = {
-        "what": f"CLIP RN50, a step of {BATCH} pictures and captions of ten words, paired",
+        "what": f"CLIP RN50, a step of {BATCH} images and captions of ten words, paired",
         "ours": statistics.median(ratios) * reference,
         "reference": reference,
         "against": f"77 positions, all queries, same outputs within {TOLERANCE:g}",

@@ -24,7 +24,7 @@ from collotype.families.beit3.model import Beit3
 from collotype.families.clip.config import sized
 from collotype.families.clip.model import Clip
 from collotype.families.retriever.backbones import BACKBONES
-from collotype.families.retriever.layouts.contents import make_processor
+from collotype.families.retriever.checkpoints.checkpoint import make_processor
 from collotype.families.retriever.lora import Lora, add_lora, find_targets, linear_layers
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import find_preset

@@ -16,7 +16,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from collotype.evaluation.ranking import mean_metrics, query_metrics
-from collotype.families.retriever.benchmarks import Benchmark
+from collotype.families.retriever.benchmarks import RetrievalBenchmark
 from collotype.families.retriever.benchmarks.benchmark import Pages
 from collotype.families.retriever.benchmarks.slides import slide_benchmarks
 from collotype.families.retriever.bm25 import Bm25
@@ -33,7 +33,7 @@ TOP = 10
 DECK = "packaging-tutorial.{}.pdf"
 
 
-def manual(path: Path) -> Benchmark:
+def manual(path: Path) -> RetrievalBenchmark:
     """Titles of the outline as queries; the pages that entries of the title lead to are right."""
     right: dict[str, set[int]] = defaultdict(set)
     for _, title, page in pdf.outline(path):
@@ -47,10 +47,10 @@ def manual(path: Path) -> Benchmark:
         text=lambda place: pdf.text(path, place + 1),
     )
     qrels = {title: {str(page): 1 for page in found} for title, found in right.items()}
-    return Benchmark(f"pdf/{path.stem}", {title: title for title in right}, pages, qrels)
+    return RetrievalBenchmark(f"pdf/{path.stem}", {title: title for title in right}, pages, qrels)
 
 
-def through(index: Index, encoder: Encoder, benchmark: Benchmark, file: Path) -> dict[str, float]:
+def through(index: Index, encoder: Encoder, benchmark: RetrievalBenchmark, file: Path) -> dict[str, float]:
     """The metrics of a benchmark whose pages are those of one document of the index."""
     ids, measured = benchmark.pages.ids, []
     for query, encoded in zip(benchmark.queries, encoder.encode_queries([*benchmark.queries.values()]), strict=True):

@@ -91,7 +91,7 @@ def pages(of: World, count: int) -> Iterator[tuple[Page, EncodedPage]]:
     for number in range(count):
         document, place = divmod(number, DOCUMENT_PAGES)
         page = Page(
-            document=f"{document:05d}.pdf", number=place + 1, digest=str(number), size=(1000, 1400), picture=no_picture
+            document=f"{document:05d}.pdf", number=place + 1, digest=str(number), size=(1000, 1400), image=no_image
         )
         yield page, EncodedPage(vectors(of, number), np.full((VECTORS, 4), np.nan, np.float32))
 
@@ -100,5 +100,5 @@ def queries(of: World) -> list[EncodedQuery]:
     return [EncodedQuery(vectors, (), (-1,) * len(vectors)) for vectors in of.queries]
 
 
-def no_picture():
+def no_image():
     raise NotImplementedError("a page of the benchmark has vectors only")

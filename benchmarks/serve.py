@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 import collotype
 from collotype.search.encoders import open_encoder
 from collotype.search.index import Index
-from collotype.search.ingest import Ledger, ingest
+from collotype.search.ingest import SourceLedger, ingest
 
 REQUESTS, SECONDS = int(os.environ.get("SERVE_REQUESTS", 10_000)), float(os.environ.get("SERVE_SECONDS", 60))
 RATE = 50
@@ -43,7 +43,7 @@ def indexed(folder: Path) -> None:
     encoder = open_encoder("reader")
     about = {"identity": encoder.identity, "dim": encoder.dim, "interaction": encoder.interaction}
     index = Index.create(folder, encoder_name=encoder.name, **about)
-    Ledger(folder).update({}, model={"model": "reader"})
+    SourceLedger(folder).update({}, model={"model": "reader"})
     ingest([SLIDES], index, encoder)
 
 

@@ -29,8 +29,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 import collotype
 from collotype.evaluation.ranking import ranking_metrics
 from collotype.families import task_for
-from collotype.families.retriever.data.sheets import Pictures, held_out_sheets
-from collotype.families.retriever.layouts import export
+from collotype.families.retriever.checkpoints import export
+from collotype.families.retriever.data.sheets import SheetImages, held_out_sheets
 from collotype.families.retriever.model import Retriever
 from collotype.recipe import load_recipe
 from collotype.runtime.errors import UserError
@@ -44,10 +44,10 @@ Scorer = Callable[[Sequence[str], Sequence[Image.Image], int], torch.Tensor]
 
 def task(count: int) -> tuple[list[str], list[Image.Image], dict[str, dict[str, int]]]:
     """Held-out queries, sheets cut to four sizes, and which of them are right."""
-    pictures = Pictures()
-    sheets = held_out_sheets(pictures)[:count]
+    images = SheetImages()
+    sheets = held_out_sheets(images)[:count]
     pages = [
-        pictures.draw(sheet, "a test").crop((0, 0, *CROPS[number % len(CROPS)])) for number, sheet in enumerate(sheets)
+        images.draw(sheet, "a test").crop((0, 0, *CROPS[number % len(CROPS)])) for number, sheet in enumerate(sheets)
     ]
     queries = [" and ".join(sheet.query.split(" and ")[: 1 + number % 2]) for number, sheet in enumerate(sheets)]
     return queries, pages, {str(number): {str(number): 1} for number in range(count)}

@@ -10,11 +10,11 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "collotype"
 FLOORS = [
     {"recipe", "losses", "evaluation", "runtime"},
-    {"training", "report"},
-    {"families", "check"},
+    {"training", "report", "importers"},
+    {"families", "preflight"},
     {"search"},
     {"integrations"},
-    {"pipeline"},
+    {"runner"},
     {"study"},
     {"cli"},
 ]

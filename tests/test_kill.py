@@ -14,7 +14,7 @@ DRIVER = """
 import json, os, shutil, signal, sys
 from pathlib import Path
 
-from collotype import pipeline
+from collotype import runner
 from collotype.families.retriever.data import sheets
 from collotype.runtime import files
 
@@ -25,7 +25,7 @@ CHANGES = {"train.steps": 3, "train.batch": 2, "train.checkpoint_every": 1, "tra
 
 
 def run(folder, **settings):
-    pipeline.run("desk-colpali", out=folder, overrides=CHANGES, **settings)
+    runner.run("desk-colpali", out=folder, overrides=CHANGES, **settings)
 
 
 def child(work):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from collotype import pipeline
-from collotype.pipeline import Listener
+from collotype import runner
+from collotype.runner.callbacks import Callback
 from collotype.runtime.errors import UserError
 from collotype.study import run_study
 from tests.conftest import SMALL
@@ -17,7 +17,7 @@ STUDY = {"vary": {"train.optimizer.lr": [1e-3, 1e-2]}, "seeds": 2}
 DATASET, METRIC = "sheets/held-out", "ndcg_at_5"
 
 
-class Ear(Listener):
+class Ear(Callback):
     def __init__(self) -> None:
         self.told = []
 
@@ -105,6 +105,6 @@ def test_what_cannot_be_run_is_said_before_the_first_variant_is(study: dict, wor
 
 def test_a_study_is_no_single_run_and_has_no_smoke_form(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is a study of many runs"):
-        pipeline.run("study-late", out=tmp_path / "run")
+        runner.run("study-late", out=tmp_path / "run")
     with pytest.raises(UserError, match="shorten it instead"):
         run_study("study-late", out=tmp_path / "run", smoke=True)

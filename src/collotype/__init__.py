@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # what type checkers and the API reference read; at run time `__getattr__` imports on demand
     from collotype.families import load as load
     from collotype.losses.maxsim import maxsim as maxsim
-    from collotype.pipeline import Run as Run
-    from collotype.pipeline import run as run
     from collotype.recipe import Recipe as Recipe
     from collotype.recipe import load_recipe as load_recipe
+    from collotype.runner.execution import Run as Run
+    from collotype.runner.execution import run as run
     from collotype.runtime.errors import UserError as UserError
     from collotype.search.index import Index as Index
     from collotype.study import run_study as run_study
@@ -23,11 +23,11 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Index": "collotype.search.index",
     "Recipe": "collotype.recipe",
-    "Run": "collotype.pipeline",
+    "Run": "collotype.runner",
     "load": "collotype.families",
     "load_recipe": "collotype.recipe",
     "maxsim": "collotype.losses.maxsim",
-    "run": "collotype.pipeline",
+    "run": "collotype.runner",
     "run_study": "collotype.study",
     "UserError": "collotype.runtime.errors",
 }

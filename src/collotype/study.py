@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from collotype.pipeline import Listener, Run, prepare, require_same_science, resolve, run
 from collotype.recipe import Recipe
 from collotype.recipe.load import variants_of
 from collotype.report.html import write_study_report
 from collotype.report.record import read_record
 from collotype.report.study import Variant, as_markdown, headlines, summarise, table
+from collotype.runner.callbacks import Callback
+from collotype.runner.execution import Run, run
+from collotype.runner.planning import prepare, resolve
+from collotype.runner.run_dir import require_same_science
 from collotype.runtime.device import pick_device
 from collotype.runtime.errors import InterruptedRunError, UserError
 from collotype.runtime.files import write_json, write_text
@@ -23,7 +26,7 @@ def run_study(
     overrides: Mapping[str, Any] | None = None,
     smoke: bool = False,
     resume: bool = False,
-    listener: Listener | None = None,
+    listener: Callback | None = None,
     **settings: Any,
 ) -> tuple[Path, dict[str, Any]]:
     """Runs every variant of a recipe's study, or the recipe itself, with consecutive training seeds, each run in its
@@ -44,7 +47,7 @@ def run_study(
         holds.
 
     Raises:
-        UserError: as of `pipeline.run`; of all variants before the first of them runs.
+        UserError: as of `runner.run`; of all variants before the first of them runs.
 
     Examples:
         Two seeds of one step each:
@@ -89,7 +92,7 @@ def with_seed(recipe: Recipe, seed: int) -> Recipe:
 
 
 def run_or_read(
-    recipe: Recipe, folder: Path, resume: bool, listener: Listener | None, settings: Mapping[str, Any]
+    recipe: Recipe, folder: Path, resume: bool, listener: Callback | None, settings: Mapping[str, Any]
 ) -> Run:
     """The run, or what is there of it already if that is finished."""
     if resume and (folder / "record.json").is_file():

@@ -18,7 +18,7 @@ from tests.families.retriever.benchmarks.parquet_sets import as_png, write_table
 import collotype
 from collotype.cli import in_a_sentence
 from collotype.cli.terminal import compression_tables
-from collotype.families.retriever.data.sheets import ASSETS, Pictures, held_out_sheets
+from collotype.families.retriever.data.sheets import ASSETS, SheetImages, held_out_sheets
 
 FLAGS = as_flags({**SMALL, "train.steps": 2})
 
@@ -155,8 +155,8 @@ def test_a_full_disk_keeps_what_was_written(cli, tmp_path: Path) -> None:
     assert resumed.returncode == 0 and (tmp_path / "run" / "record.json").is_file()
 
 
-def test_an_unreadable_picture_is_named_with_its_row(cli, tmp_path: Path) -> None:
-    """Every picture of the first artist's is cut short."""
+def test_an_unreadable_image_is_named_with_its_row(cli, tmp_path: Path) -> None:
+    """Every image of the first artist's is cut short."""
     shutil.copy(ASSETS / "pictures" / "google.tar", tmp_path)
     with (
         tarfile.open(ASSETS / "pictures" / "twitter.tar") as before,
@@ -171,7 +171,7 @@ def test_an_unreadable_picture_is_named_with_its_row(cli, tmp_path: Path) -> Non
     done = cli("run", "desk-colpali", "--out", tmp_path / "run", *flags)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert re.match(
-        r"collotype: training row \d+: the picture \S+\.png \([a-z ]+\) in \S+twitter\.tar cannot", done.stderr
+        r"collotype: training row \d+: the image \S+\.png \([a-z ]+\) in \S+twitter\.tar cannot", done.stderr
     )
 
 
@@ -209,11 +209,11 @@ def test_seeds_under_a_launcher_share_one_group(cli, tmp_path: Path) -> None:
 
 
 def test_a_baseline_stands_beside_a_model_on_one_process_and_on_two(cli, trained: Path, tmp_path: Path) -> None:
-    pictures = Pictures()
-    sheets = held_out_sheets(pictures)[:70]
+    images = SheetImages()
+    sheets = held_out_sheets(images)[:70]
     columns = {
         "query": [sheet.query for sheet in sheets],
-        "image": [as_png(pictures.draw(sheet, "a test")) for sheet in sheets],
+        "image": [as_png(images.draw(sheet, "a test")) for sheet in sheets],
         "text": [" ".join(name for name, _ in sheet.cells) for sheet in sheets],
     }
     write_table(tmp_path / "set" / "test-00000-of-00001.parquet", columns, group=20)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.recipe.imports.test_imports import WHOLE
+from tests.importers.test_imports import WHOLE
 
 from collotype.cli.import_ import recipe_of
+from collotype.importers import import_foreign
 from collotype.recipe import load_recipe
-from collotype.recipe.imports import import_foreign
 from collotype.recipe.load import parse_recipe
 
 CASES = Path(__file__).parents[1] / "recipe" / "imports" / "cases"

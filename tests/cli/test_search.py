@@ -32,8 +32,8 @@ def test_a_hit_says_where_and_by_whom(cli, library: Path, tmp_path: Path) -> Non
     assert best["link"] == f"{library / 'files' / 'pets.pdf'}#page=2" and best["text"] == "A cat on the sofa"
     assert [place["word"] for place in best["places"]] == ["cat", "sofa"]
     assert all(0 <= side <= 1 for place in best["places"] for side in place["box"])
-    picture = Image.open(tmp_path / "h.png")
-    assert picture.size == (1200, 800) and picture.getextrema()[0][0] < 100
+    image = Image.open(tmp_path / "h.png")
+    assert image.size == (1200, 800) and image.getextrema()[0][0] < 100
     shown = cli("search", library / "index", "vehicle", "--top-k", "1", "--document", "cars.pdf").stdout
     assert "1. cars.pdf, page 1" in shown and "An automobile race" in shown and "2." not in shown
 
@@ -56,7 +56,7 @@ def test_a_document_is_removed_and_comes_back(cli, library: Path) -> None:
         (["search", "nowhere", "cat"], "There is no index in nowhere"),
         (["search", "{index}", " "], "The query is empty"),
         (["search", "{index}", "cat", "--document", "x.pdf"], "has no document 'x.pdf'"),
-        (["search", "{index}", "cat", "--heatmap", "h.txt"], "ends as no picture does"),
+        (["search", "{index}", "cat", "--heatmap", "h.txt"], "ends as no image does"),
     ],
 )
 def test_a_mistake_is_one_sentence(cli, library: Path, trained: Path, arguments: list, words: str, tmp_path: Path):

@@ -9,12 +9,12 @@ import yaml
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from collotype.families.clip import layouts as clip_layouts
-from collotype.families.retriever.data.sheets import Pictures, training_sheet
-from collotype.families.retriever.layouts import export
-from tests.families.clip.test_layouts import make as make_clip
+from collotype.families.clip import checkpoints as clip_layouts
+from collotype.families.retriever.checkpoints import export
+from collotype.families.retriever.data.sheets import SheetImages, training_sheet
+from tests.families.clip.test_checkpoints import make as make_clip
 from tests.families.retriever.benchmarks.parquet_sets import as_png, write_table
-from tests.families.retriever.test_layouts import TARGETS, Engine, in_old_names, make
+from tests.families.retriever.test_checkpoints import TARGETS, Engine, in_old_names, make
 from tests.hub.imitation import folder_files, publish
 
 LM_HEAD = torch.zeros(20_000, 128)
@@ -128,7 +128,7 @@ def publish_clip(root: Path, work: Path) -> None:
 
 def publish_rows(root: Path, work: Path, start: int = 0) -> None:
     """A training set of four sheets, to evaluate on, too."""
-    pictures = Pictures()
+    pictures = SheetImages()
     sheets = [training_sheet(pictures, start + row, 3) for row in range(4)]
     images = [as_png(pictures.draw(sheet, "a test")) for sheet in sheets]
     write_table(work / "data/train-0.parquet", {"query": [sheet.query for sheet in sheets], "image": images})

@@ -62,7 +62,7 @@ def test_a_split_that_is_not_there_is_answered_from_the_listing(root: Path, hub:
     assert fetched(hub.requests()) == []
 
 
-def test_pictures_that_lines_name_come_along(root: Path, hub: Hub, home: Path) -> None:
+def test_images_that_lines_name_come_along(root: Path, hub: Hub, home: Path) -> None:
     rows = [{"query": f"q{n}", "image": f"{n}.png"} for n in range(2)]
     lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
     publish(root, "datasets", "org/lines", {"train.jsonl": lines, "0.png": b"0", "1.png": b"1", "model.bin": b"x"})

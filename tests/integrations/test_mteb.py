@@ -7,7 +7,7 @@ import torch
 
 from collotype.evaluation.ranking import ranking_metrics
 from collotype.families import task_for
-from collotype.families.retriever.data.sheets import Pictures, held_out_sheets
+from collotype.families.retriever.data.sheets import SheetImages, held_out_sheets
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.token_pooling import Pooling
 from collotype.recipe import load_recipe
@@ -21,9 +21,9 @@ from mteb.abstasks.task_metadata import TaskMetadata  # noqa: E402
 
 from collotype.integrations.mteb import MtebRetriever, retriever  # noqa: E402
 
-PICTURES = Pictures()
-SHEETS = held_out_sheets(PICTURES)[:8]
-PAGES = {f"corpus-test-{n}": PICTURES.draw(sheet, "a test") for n, sheet in enumerate(SHEETS)}
+IMAGES = SheetImages()
+SHEETS = held_out_sheets(IMAGES)[:8]
+PAGES = {f"corpus-test-{n}": IMAGES.draw(sheet, "a test") for n, sheet in enumerate(SHEETS)}
 QUERIES = {f"query-test-{n}": sheet.query for n, sheet in enumerate(SHEETS)}
 QRELS = {query: {f"corpus-test-{n}": 2, f"corpus-test-{(n + 3) % 8}": 1} for n, query in enumerate(QUERIES)}
 
@@ -33,7 +33,7 @@ class EightPages(AbsTaskRetrieval):
 
     metadata = TaskMetadata(
         name="EightPagesRetrieval",
-        description="Find sheets of pictures by two of them.",
+        description="Find sheets of images by two of them.",
         reference=None,
         dataset={"path": "none", "revision": "none"},
         type="DocumentUnderstanding",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from collotype.losses.contrastive import (
     ContrastiveLoss,
     Vectors,
-    damp_likely_positives,
+    filter_false_negatives,
     multiply_likely_positives,
     score_all,
 )
@@ -94,7 +94,7 @@ def test_what_is_damped_is_beyond_the_threshold() -> None:
     scores = torch.tensor([[2.0, 1.0, 1.25], [0.0, 2.0, 0.0], [2.5, 0.0, 2.0]])
     multiplied = multiply_likely_positives(scores, threshold=0.5, factor=0.5)
     assert multiplied.tolist() == [[2.0, 1.0, 0.625], [0.0, 2.0, 0.0], [1.25, 0.0, 2.0]]
-    lowered = damp_likely_positives(scores, threshold=0.5, factor=0.5)
+    lowered = filter_false_negatives(scores, threshold=0.5, factor=0.5)
     assert lowered.tolist() == [[2.0, 1.0, 0.25], [0.0, 2.0, 0.0], [1.25, 0.0, 2.0]]
 
 
@@ -116,7 +116,7 @@ def test_filtering_lowers_likely_positives_and_never_raises_a_loss(
     rows: list[list[float]], threshold: float, factor: float, objective: str
 ) -> None:
     scores = torch.tensor(rows, dtype=torch.float64)
-    damped, own = damp_likely_positives(scores, threshold, factor), scores.diagonal()[:, None]
+    damped, own = filter_false_negatives(scores, threshold, factor), scores.diagonal()[:, None]
     others, better = ~torch.eye(4, dtype=torch.bool), scores > own
     assert (damped <= scores).all() and (damped[others & better] < scores[others & better]).all()
     assert torch.equal(damped.diagonal(), scores.diagonal())

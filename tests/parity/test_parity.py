@@ -12,15 +12,15 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from collotype.evaluation.ranking import ranking_metrics
+from collotype.families.beit3.checkpoints.checkpoint import PLACES, resampled
 from collotype.families.beit3.config import Beit3Config
-from collotype.families.beit3.layouts.contents import PLACES, resampled
 from collotype.families.beit3.model import Beit3
-from collotype.families.clip.layouts.open_clip import from_open_clip
+from collotype.families.clip.checkpoints.open_clip import from_open_clip
 from collotype.families.clip.model import Clip
 from collotype.families.clip.tokenizer import bpe_tokenizer
 from collotype.families.clip.transforms import EvaluationTransform, normalised
 from collotype.families.retriever.backbones import BACKBONES
-from collotype.families.retriever.layouts.weights import canonical, load_strictly
+from collotype.families.retriever.checkpoints.weights import canonical, load_strictly
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import PRESETS
 from collotype.families.retriever.token_pooling import pool_tokens

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 import collotype
-from collotype.check.plan import make_plan
+from collotype.preflight.plan import make_plan
 from collotype.recipe import builtin_names, load_recipe
 from collotype.recipe.load import BUILTIN
 from collotype.runtime.errors import UserError
@@ -88,7 +88,7 @@ def test_the_smoke_form_swaps_what_would_not_run_everywhere(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", [name for name in builtin_names() if load_recipe(name).family == "clip"])
-def test_where_own_pictures_lie_is_a_set_away(name: str) -> None:
+def test_where_own_images_lie_is_a_set_away(name: str) -> None:
     for number, choice in enumerate(load_recipe(name).evaluate):
         if choice.path is not None:
             changed = load_recipe(name, {f"evaluate.{number}.path": "/data/val"}).evaluate[number]

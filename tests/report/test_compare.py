@@ -6,16 +6,18 @@ from typing import Any
 
 import pytest
 
-from collotype.check.effects import EFFECTS
-from collotype.pipeline import compare_runs
+from collotype.preflight.difference_effects import EFFECTS
 from collotype.report.compare import SEVERITIES, Comparison, Effect, by_effect, compare, same
 from collotype.report.html import write_comparison
-from collotype.report.sides import Side, dotted, read_side
+from collotype.report.sides import ComparisonSide, dotted, read_side
+from collotype.runner.execution import compare_runs
 from collotype.runtime.errors import UserError
 
 
-def side(name: str, facts: dict[str, Any], **changes: Any) -> Side:
-    return Side(name=name, place=name, facts={"recipe": facts}, **{"complete": True, "results": {}, **changes})
+def side(name: str, facts: dict[str, Any], **changes: Any) -> ComparisonSide:
+    return ComparisonSide(
+        name=name, place=name, facts={"recipe": facts}, **{"complete": True, "results": {}, **changes}
+    )
 
 
 def altered(trained: Path, folder: Path, **changes: Any) -> Path:

@@ -6,10 +6,10 @@ import pytest
 from tests.conftest import SMALL
 
 import collotype
-from collotype.pipeline import resolve
 from collotype.recipe import builtin_names, load_recipe
 from collotype.report import published
 from collotype.report.verdict import judge
+from collotype.runner.planning import resolve
 from collotype.runtime.errors import UserError
 
 

@@ -61,9 +61,9 @@ def drawing(tmp_path: Path) -> Drawing:
 
 
 def ink(file: Path, box: pdf.Box) -> int:
-    picture = pdf.render(file, 1, 800).convert("L")
-    left, top, right, bottom = (round(part * side) for part, side in zip(box, picture.size * 2, strict=True))
-    return int((np.asarray(picture)[top:bottom, left:right] < 128).sum())
+    image = pdf.render(file, 1, 800).convert("L")
+    left, top, right, bottom = (round(part * side) for part, side in zip(box, image.size * 2, strict=True))
+    return int((np.asarray(image)[top:bottom, left:right] < 128).sum())
 
 
 def test_what_was_filled_in_is_read_where_it_is_drawn() -> None:

@@ -74,11 +74,11 @@ def test_a_words_box_is_where_its_ink_is(keys: str, turned: int, tmp_path: Path)
     file = tmp_path / "a.pdf"
     file.write_bytes(small_pdf([["Hippo"]], page_keys=f"{keys} /Rotate {turned}"))
     ((word, box),) = pdf.words(file, 1)
-    picture = pdf.render(file, 1, 800)
-    down, across = np.nonzero(np.asarray(picture.convert("L")) < 128)
+    image = pdf.render(file, 1, 800)
+    down, across = np.nonzero(np.asarray(image.convert("L")) < 128)
     ink = (across.min(), down.min(), across.max() + 1, down.max() + 1)
     assert word == "Hippo"
-    assert np.array(box) * (picture.size * 2) == pytest.approx(ink, abs=3)
+    assert np.array(box) * (image.size * 2) == pytest.approx(ink, abs=3)
 
 
 def test_words_are_what_stands_between_spaces_and_is_shown(tmp_path: Path) -> None:

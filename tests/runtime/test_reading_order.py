@@ -116,7 +116,7 @@ def test_a_word_has_its_characters_boxes_where_they_are_not_spread_evenly() -> N
     assert len(characters) == 27 and (np.diff(middles) > 0).all() and box[3] - box[1] > 0.5
     compound = next(word for word in pdf.words(FILES / "sideways.pdf", 1) if "/" in word[0])
     assert len(compound) == 3 and len(compound[2]) == len(compound[0])
-    # upwards on the page, so from the bottom of its picture to the top
+    # upwards on the page, so from the bottom of its image to the top
     assert (np.diff([own[1] for own in compound[2]]) < 0).all()
 
 

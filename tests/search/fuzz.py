@@ -1,4 +1,4 @@
-"""PDFs and pictures spoiled at random, through ingestion: `python -m tests.search.fuzz FOLDER --count 500`.
+"""PDFs and images spoiled at random, through ingestion: `python -m tests.search.fuzz FOLDER --count 500`.
 
 It prints what became of them as JSON. A sound document among them must come through whole.
 """
@@ -26,13 +26,13 @@ NUMBERS = (b"0", b"-1", b"99999999999", b"1e38", b"2147483648", b"nan", b"429496
 
 def sources() -> list[tuple[str, bytes]]:
     """(ending, content) of sound files."""
-    picture = Image.fromarray(np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3))
+    image = Image.fromarray(np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3))
     files = [(".pdf", small_pdf([["Some words", "on lines"], ["A second page"]], [("A mark", 2)]))]
     files += [(".pdf", small_pdf([[f"Page {number}"] for number in range(20)], page_keys="/MediaBox [0 0 9 9]"))]
     files += [(".pdf", (SLIDES / "packaging-tutorial.en.pdf").read_bytes())]
     for kind in ("PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP"):
         content = io.BytesIO()
-        picture.save(content, kind)
+        image.save(content, kind)
         files.append((f".{kind.lower()}", content.getvalue()))
     return files
 
@@ -80,14 +80,14 @@ def run(folder: Path, count: int, seed: int = 0, small: bool = False) -> tuple[R
     (files / "sound.pdf").write_bytes(small_pdf([["Sound"], ["And whole"]]))
     for name, content in spoiled_files(count, seed, small):
         (files / name).write_bytes(content)
-    encoder = PictureEncoder()
+    encoder = ImageEncoder()
     made_by = {"encoder_name": encoder.name, "identity": encoder.identity, "dim": encoder.dim}
     index = Index.create(folder / "index", **made_by, interaction="late")
     return ingest([files], index, encoder, limits=Limits(page_s=10.0)), index
 
 
-class PictureEncoder(WordEncoder):
-    """Looks at pictures, so that every page is drawn."""
+class ImageEncoder(WordEncoder):
+    """Looks at images, so that every page is drawn."""
 
     looks_at = "picture"
 

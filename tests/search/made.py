@@ -38,7 +38,7 @@ def page(
         number=number,
         digest=f"{seed}",
         size=(600, 800),
-        picture=lambda: None,
+        image=lambda: None,
         words=words,
         metadata=metadata,
     )

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 LINES = ("Lease contract for the bakery", "signed by both parties", "in the old mill street")
 
 
-def text_picture(lines: Sequence[str] = LINES, size: tuple[int, int] = (620, 400), font_px: int = 26) -> Image.Image:
+def text_image(lines: Sequence[str] = LINES, size: tuple[int, int] = (620, 400), font_px: int = 26) -> Image.Image:
     picture = Image.new("L", size, 255)
     draw = ImageDraw.Draw(picture)
     for place, line in enumerate(lines):
@@ -44,12 +44,12 @@ def scan_pdf(
     within_form: bool = False,
     dpi: int = 100,
 ) -> bytes:
-    """A page that is a picture, with a line of text over it.
+    """A page that is an image, with a line of text over it.
 
     Args:
         at: where the stamp stands, in points from the lower left corner.
         font: its size, and how it is drawn.
-        within_form: is the picture drawn by a drawing that the page shows, as some programs do it?
+        within_form: is the image drawn by a drawing that the page shows, as some programs do it?
     """
     wide, high = (side * 72 // dpi for side in picture.size)
     pixels = picture.convert("L")

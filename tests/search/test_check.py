@@ -9,13 +9,13 @@ from collotype.cli.index_check import check, lines
 from collotype.runtime.errors import UserError
 from collotype.search.check import measure
 from collotype.search.index import Index
-from collotype.search.scoring import lists
+from collotype.search.scoring import ivf
 from tests.search.made import DESCRIBED, DIM, page, query_of
 
 
 def test_each_plan_and_way_of_storing_beside_exact_scoring(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(lists, "MADE_FROM", 1)
-    monkeypatch.setattr(lists, "NAMED_AT_LEAST", 60)
+    monkeypatch.setattr(ivf, "MADE_FROM", 1)
+    monkeypatch.setattr(ivf, "NAMED_AT_LEAST", 60)
     index = Index.create(tmp_path / "index", **DESCRIBED)
     made = [page(number=number, count=6) for number in range(1, 121)]
     index.add(made)

@@ -13,8 +13,8 @@ from collotype.runtime import pdf
 from collotype.runtime.errors import UserError
 from collotype.search.encoders import open_encoder
 from collotype.search.encoders.minilm import WINDOW, MiniLm, cut, installed
-from collotype.search.encoders.reader import Reader, signs, spelling, split
 from collotype.search.encoders.retriever import RetrieverEncoder
+from collotype.search.encoders.text import TextEncoder, signs, spelling, split
 from collotype.search.pages import Page, Word
 
 
@@ -23,20 +23,20 @@ def page(text: str, number: int = 1) -> Page:
     words = text.split()
     boxes = [(place / len(words), 0.1, (place + 1) / len(words), 0.2) for place in range(len(words))]
     words = [Word(*word) for word in zip(words, boxes, strict=True)]
-    return Page(document="a", number=number, digest="", size=(1, 1), picture=lambda: None, words=words)
+    return Page(document="a", number=number, digest="", size=(1, 1), image=lambda: None, words=words)
 
 
 @pytest.fixture(scope="module")
-def reader() -> Reader:
+def reader() -> TextEncoder:
     return open_encoder("reader")
 
 
-def score(reader: Reader, query: str, text: str) -> float:
+def score(reader: TextEncoder, query: str, text: str) -> float:
     (asked,), (found,) = reader.encode_queries([query]), reader.encode_pages([page(text)])
     return float((asked.vectors @ found.vectors.T).max(axis=1).sum() / len(asked.vectors))
 
 
-def test_a_page_has_a_vector_a_word_whatever_it_is_encoded_with(reader: Reader) -> None:
+def test_a_page_has_a_vector_a_word_whatever_it_is_encoded_with(reader: TextEncoder) -> None:
     texts = ["The cat sat.", "", "Über den Wolken " * 100, "日本語のページ (2024)"]
     together = reader.encode_pages([page(text) for text in texts])
     assert [len(found.vectors) for found in together] == [3, 0, 300, 7]
@@ -48,7 +48,7 @@ def test_a_page_has_a_vector_a_word_whatever_it_is_encoded_with(reader: Reader) 
         assert found.boxes.shape == (len(found.vectors), 4)
 
 
-def test_meaning_spelling_and_neighbours_each_count(reader: Reader) -> None:
+def test_meaning_spelling_and_neighbours_each_count(reader: TextEncoder) -> None:
     assert score(reader, "automobile", "the car stopped") > score(reader, "automobile", "the banana stopped") + 0.1
     assert score(reader, "libfoo4.7", "see libfoo4.7 here") > score(reader, "libfoo4.7", "see libbar5.2 here") + 0.1
     together, apart = "how to build packages today", "packages are often hard to build"
@@ -56,7 +56,7 @@ def test_meaning_spelling_and_neighbours_each_count(reader: Reader) -> None:
     assert score(reader, "the same words", "the same words") == pytest.approx(1, abs=1e-4)
 
 
-def test_a_vector_lies_on_its_part_of_the_word(reader: Reader) -> None:
+def test_a_vector_lies_on_its_part_of_the_word(reader: TextEncoder) -> None:
     (found,) = reader.encode_pages([page("debian/rules")])
     left, right = found.boxes
     assert left[0] == 0 and right[2] == pytest.approx(1) and left[2] == pytest.approx(0.5) and right[0] > left[2]
@@ -66,7 +66,7 @@ def test_a_vector_lies_on_its_part_of_the_word(reader: Reader) -> None:
 
 
 @pytest.mark.parametrize(("query", "words"), [("?!", "has no word"), ("word " * 257, "has 257 words")])
-def test_what_cannot_be_asked_is_said(reader: Reader, query: str, words: str) -> None:
+def test_what_cannot_be_asked_is_said(reader: TextEncoder, query: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
         reader.encode_queries([query])
 
@@ -116,7 +116,7 @@ def test_a_retrievers_patches_lie_where_they_look(trained: Path) -> None:
     assert isinstance(encoder, RetrieverEncoder) and encoder.looks_at == "picture"
     model = collotype.load(trained / "model")
     image = pdf.render(FOLDER / "packaging-tutorial.en.pdf", 1, 300)
-    shown = Page(document="a", number=1, digest="", size=image.size, picture=lambda: image)
+    shown = Page(document="a", number=1, digest="", size=image.size, image=lambda: image)
     (found,) = encoder.encode_pages([shown])
     looking, (rows, columns) = model.processor.visual_tokens(image.size)
     np.testing.assert_array_equal(found.vectors, model.encode_pages([image])[0].numpy())
@@ -138,7 +138,7 @@ def test_a_model_that_retrieves_no_pages_is_refused(tmp_path: Path) -> None:
         open_encoder(str(tmp_path / "nowhere"))
 
 
-def test_a_page_lit_where_words_were_found(reader: Reader) -> None:
+def test_a_page_lit_where_words_were_found(reader: TextEncoder) -> None:
     from collotype.search.heatmap import framed, heat, lit
 
     (query,), (found,) = reader.encode_queries(["yellow cat"]), reader.encode_pages([page("a yellow cat sat there")])

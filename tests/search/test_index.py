@@ -16,7 +16,7 @@ from collotype.runtime.errors import UserError
 from collotype.search import index as index_module
 from collotype.search.index import Index
 from collotype.search.pages import EncodedPage, Word
-from collotype.search.scoring import lists
+from collotype.search.scoring import ivf
 from collotype.search.scoring.plan import Plan
 from tests.search.made import DESCRIBED, DIM, page, query_of, unit
 
@@ -53,7 +53,7 @@ def test_after_any_changes_every_plan_finds_what_is_there(tmp_path_factory, monk
     index = Index.create(tmp_path_factory.mktemp("index"), **DESCRIBED, precision=precision)
     reader = Index.open(index.folder)
     there: dict[str, EncodedPage] = {}
-    monkeypatch.setattr(lists, "MADE_FROM", 1)
+    monkeypatch.setattr(ivf, "MADE_FROM", 1)
     for time, (change, which, what) in enumerate(changes, start=1):
         name = f"{which}.pdf"
         made = []
@@ -116,8 +116,8 @@ def test_many_newer_pages_are_scanned_by_the_bits_of_the_table(index: Index) -> 
 
 
 def test_token_lists_lead_to_the_page_and_are_carried_on(index: Index, monkeypatch) -> None:
-    monkeypatch.setattr(lists, "MADE_FROM", 1)
-    monkeypatch.setattr(lists, "NAMED_AT_LEAST", 20)
+    monkeypatch.setattr(ivf, "MADE_FROM", 1)
+    monkeypatch.setattr(ivf, "NAMED_AT_LEAST", 20)
     made = [page(number=number, count=8) for number in range(1, 301)]
     index.add(made)
     index.optimize()

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from collotype.runtime.errors import UserError
 from collotype.search.index import Index
-from collotype.search.ingest import Ledger, Limits, ingest
+from collotype.search.ingest import Limits, SourceLedger, ingest
 from collotype.search.ingest.drawing import Drawer
 from collotype.search.pages import EncodedPage, Page
 from tests.search import fuzz
@@ -58,7 +58,7 @@ def test_only_what_changed_is_encoded_and_what_is_gone_is_deleted(index: Index, 
     assert pages_of(index) == {"a.pdf": [1, 2, 3], "below/B.PDF": [1]}
     (hit,) = index.search(encoder.encode_queries(["Three"])[0], 1)
     assert (hit.link, hit.text) == ("below/B.PDF#page=1", "Three")
-    assert Ledger(index.folder).file("below/B.PDF") == files / "below" / "B.PDF"
+    assert SourceLedger(index.folder).file("below/B.PDF") == files / "below" / "B.PDF"
 
     encoder.shown.clear()
     again = ingest([files], index, encoder)
@@ -90,13 +90,13 @@ def test_documents_of_one_name_are_told_apart_and_keep_their_names(index: Index,
     (tmp_path / "x").rename(tmp_path / "moved")
     encoder = Counting()
     assert ingest([tmp_path / "moved"], index, encoder).unchanged == 1 and encoder.shown == []
-    assert Ledger(index.folder).file("a.pdf") == tmp_path / "moved" / "a.pdf"
+    assert SourceLedger(index.folder).file("a.pdf") == tmp_path / "moved" / "a.pdf"
 
 
-def test_words_are_read_off_pictures_that_have_no_text(index: Index, tmp_path: Path) -> None:
-    picture = Image.new("RGB", (400, 160), "white")
-    ImageDraw.Draw(picture).text((20, 20), "HELLO   WORLD", "black", font_size=36)
-    picture.save(tmp_path / "scan.png")
+def test_words_are_read_off_images_that_have_no_text(index: Index, tmp_path: Path) -> None:
+    image = Image.new("RGB", (400, 160), "white")
+    ImageDraw.Draw(image).text((20, 20), "HELLO   WORLD", "black", font_size=36)
+    image.save(tmp_path / "scan.png")
     ingest([tmp_path / "scan.png"], index, WordEncoder())
     page = index.page("scan.png", 1)
     assert [word.text for word in page.words] == ["HELLO", "WORLD"]
@@ -140,7 +140,7 @@ BAD = {
     "large.pdf": (small_pdf([["x"]]) + b"\0" * 200_000, "too large"),
     "bomb.png": (png_of(60_000, 60_000), "cannot be read"),
     "cut.png": (png_of(200, 200), "cannot be read"),
-    "words.jpg": (b"no picture at all", "cannot be read"),
+    "words.jpg": (b"no image at all", "cannot be read"),
 }
 
 
@@ -286,8 +286,8 @@ def test_spoiled_files_harm_nothing(tmp_path: Path) -> None:
     ("make", "words"),
     [
         (lambda folder: None, "There is no file or folder"),
-        (lambda folder: folder.mkdir(), "There is no PDF and no picture in"),
-        (lambda folder: folder.write_text("x"), "is no PDF and no picture"),
+        (lambda folder: folder.mkdir(), "There is no PDF and no image in"),
+        (lambda folder: folder.write_text("x"), "is no PDF and no image"),
     ],
     ids=["missing", "empty folder", "another kind"],
 )

@@ -59,7 +59,7 @@ def test_ray_makes_the_table_of_the_single_process(cli, files: Path, tmp_path: P
 def assert_same(one: Path, other: Path) -> None:
     """Documents, pages, digests, sizes, words, vectors, boxes, and what is known of the files."""
     left, right = Index.open(one), Index.open(other)
-    assert left.documents() == right.documents() and left.about == right.about
+    assert left.documents() == right.documents() and left.manifest == right.manifest
     assert (one / "sources.json").read_text() == (other / "sources.json").read_text()
     for document in left.documents():
         assert left.pages_of(document.name) == right.pages_of(document.name)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from collotype.search.encoders.reader import split
+from collotype.search.encoders.text import split
 from collotype.search.heatmap import heat
 from collotype.search.pages import EncodedPage, EncodedQuery
 

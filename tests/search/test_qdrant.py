@@ -10,14 +10,14 @@ from starlette.testclient import TestClient
 
 from collotype.runtime.errors import UserError
 from collotype.search import qdrant
-from collotype.search.addresses import parse
 from collotype.search.index import Index
 from collotype.search.ingest import ingest
-from collotype.search.ingest.worker import picture_of
+from collotype.search.ingest.worker import image_of
 from collotype.search.library import QdrantLibrary
 from collotype.search.pages import EncodedPage, Word
 from collotype.search.qdrant import CANDIDATES, QdrantIndex, centroids, push
 from collotype.search.server.app import create_app
+from collotype.search.uri import parse
 from tests.search.made import DESCRIBED, DIM, page, query_of, unit
 from tests.search.word_encoder import WordEncoder
 from tests.small_pdf import small_pdf
@@ -48,7 +48,7 @@ def test_the_same_hits_as_the_embedded_index(tmp_path: Path, client: QdrantClien
     index = filled(tmp_path / "index", documents=4, pages=12, count=90, precision=precision)
     assert push(index, PLACE, client=client).sent == 48
     there = QdrantIndex(PLACE, client)
-    assert there.about == index.about and there.documents() == index.documents()
+    assert there.manifest == index.manifest and there.documents() == index.documents()
     for seed in range(5):
         query = query_of(page(seed=100 + seed, count=6)[1], range(6), "abcdef")
         for options in (
@@ -124,7 +124,7 @@ def test_a_server_over_a_collection_only_reads(tmp_path: Path, client: QdrantCli
     index = Index.create(tmp_path / "index", encoder_name=encoder.name, **about)
     ingest([folder], index, encoder, workers=1)
     push(index, PLACE, client=client)
-    library = QdrantLibrary(QdrantIndex(PLACE, client), encoder, picture_of)
+    library = QdrantLibrary(QdrantIndex(PLACE, client), encoder, image_of)
     with TestClient(create_app(library, None), base_url="http://localhost") as browser:
         best = browser.get("/api/search", params={"q": "sloop mast"}).json()["hits"][0]
         assert (best["document"], best["page"], len(best["places"])) == ("boats.pdf", 2, 2)

@@ -1,4 +1,4 @@
-"""What is read of files that are not as they should be: scans, stamps, faxes, phones' pictures, names, attachments."""
+"""What is read of files that are not as they should be: scans, stamps, faxes, phones' images, names, attachments."""
 
 import json
 import os
@@ -12,13 +12,13 @@ from PIL import Image
 from collotype.runtime.errors import UserError
 from collotype.runtime.ocr_lines import TILE, joined, reading_order, tiles
 from collotype.search.index import Index
-from collotype.search.ingest import Ledger, Settings, ingest
+from collotype.search.ingest import ReadingSettings, SourceLedger, ingest
 from collotype.search.ingest.drawing import Drawer
 from tests.search.scans import (
     LINES,
     mapped_to_private,
     scan_pdf,
-    text_picture,
+    text_image,
     tiff,
     with_attachments,
     with_labels,
@@ -44,7 +44,7 @@ def from_of(index: Index, document: str, page: int = 1) -> str:
 
 
 def test_a_scan_with_a_line_of_text_over_it_is_read_as_well(index: Index, tmp_path: Path) -> None:
-    scan = text_picture()
+    scan = text_image()
     (tmp_path / "stamp.pdf").write_bytes(scan_pdf(scan, "ACME-000123"))
     (tmp_path / "letter.pdf").write_bytes(scan_pdf(scan, "x", within_form=True))
     (tmp_path / "ocred.pdf").write_bytes(scan_pdf(scan, LINES[0], at=(29, 245), font="18.7 Tf 3 Tr"))
@@ -70,7 +70,7 @@ def test_a_text_layer_of_characters_that_are_none_is_not_believed(index: Index, 
 
 @pytest.mark.parametrize("turn", [90, 180, 270])
 def test_a_scan_that_lies_otherwise_is_read_in_its_order(turn: int, index: Index, tmp_path: Path) -> None:
-    (tmp_path / "turned.pdf").write_bytes(scan_pdf(text_picture().rotate(turn, expand=True)))
+    (tmp_path / "turned.pdf").write_bytes(scan_pdf(text_image().rotate(turn, expand=True)))
     ingest([tmp_path / "turned.pdf"], index, WordEncoder())
     page = index.page("turned.pdf", 1)
     assert [word.text for word in page.words] == SAID
@@ -86,9 +86,9 @@ def test_a_scan_that_lies_otherwise_is_read_in_its_order(turn: int, index: Index
 
 def test_small_print_on_a_large_page_is_read(index: Index, tmp_path: Path) -> None:
     plan = Image.new("L", (2600, 1900), 255)
-    plan.paste(text_picture(size=(620, 200), font_px=20), (1900, 1600))
+    plan.paste(text_image(size=(620, 200), font_px=20), (1900, 1600))
     # an edge of two tiles goes through the line
-    plan.paste(text_picture(["granite caissons of the breakwater"], (620, 100), 20), (TILE - 250, 300))
+    plan.paste(text_image(["granite caissons of the breakwater"], (620, 100), 20), (TILE - 250, 300))
     plan.save(tmp_path / "plan.png")
     ingest([tmp_path / "plan.png"], index, WordEncoder())
     assert words_of(index, "plan.png") == "granite caissons of the breakwater".split() + SAID
@@ -108,7 +108,7 @@ def test_tiles_share_their_edges_and_lines_are_there_once() -> None:
 
 
 def test_a_tiffs_frames_are_pages_and_an_animation_is_one(index: Index, tmp_path: Path) -> None:
-    frames = [text_picture([text]).convert("1") for text in ("Invoice", "Lease", "Warranty")]
+    frames = [text_image([text]).convert("1") for text in ("Invoice", "Lease", "Warranty")]
     (tmp_path / "fax.tif").write_bytes(tiff(frames, compression="group4", dpi=(204, 98)))
     colours = [Image.new("RGB", (60, 40), colour) for colour in ("red", "blue")]
     colours[0].save(tmp_path / "moving.gif", save_all=True, append_images=colours[1:])
@@ -126,16 +126,16 @@ def test_a_tiffs_frames_are_pages_and_an_animation_is_one(index: Index, tmp_path
 def test_previews_in_a_tiff_are_no_pages(index: Index, tmp_path: Path) -> None:
     preview = Image.new("L", (60, 40), 255)
     preview.encoderinfo = {"tiffinfo": {254: 1}}
-    (tmp_path / "with preview.tif").write_bytes(tiff([text_picture(["Plan"]), preview]))
+    (tmp_path / "with preview.tif").write_bytes(tiff([text_image(["Plan"]), preview]))
     ingest([tmp_path / "with preview.tif"], index, WordEncoder())
     assert list(index.pages_of("with preview.tif")) == [1]
 
 
-def test_other_pictures_are_read_and_what_is_left_out_is_counted(index: Index, tmp_path: Path) -> None:
+def test_other_images_are_read_and_what_is_left_out_is_counted(index: Index, tmp_path: Path) -> None:
     files = tmp_path / "files"
     (files / "below").mkdir(parents=True)
     for name in ("a.avif", "b.jp2", "c.bmp"):
-        text_picture(["Lease"]).convert("RGB").save(files / name)
+        text_image(["Lease"]).convert("RGB").save(files / name)
     for name in ("x.svg", "y.svg", "below/z.DOCX", "README", ".hidden", "a.pdf.part"):
         (files / name).write_text("no page")
     (files / "link").symlink_to(tmp_path, target_is_directory=True)
@@ -163,7 +163,7 @@ def test_a_name_that_is_no_text_costs_nothing(index: Index, tmp_path: Path) -> N
     names = {document.name for document in index.documents()}
     assert {"Málaga.pdf", "a\ufffdo.pdf"} < names
     drawer = Drawer()
-    assert all(drawer.draw(Ledger(index.folder).file(name), 1, 90).size == (90, 60) for name in names)
+    assert all(drawer.draw(SourceLedger(index.folder).file(name), 1, 90).size == (90, 60) for name in names)
     drawer.close()
     assert ingest([files], index, WordEncoder()).unchanged == 3, "known by their own bytes"
 
@@ -207,7 +207,7 @@ def test_attached_files_are_named_or_documents_of_their_own(index: Index, tmp_pa
 
 def test_an_index_of_before_is_opened_and_only_what_reads_otherwise_is_encoded(index: Index, tmp_path: Path) -> None:
     (tmp_path / "text.pdf").write_bytes(small_pdf([["Text"], []]))
-    (tmp_path / "stamp.pdf").write_bytes(scan_pdf(text_picture(), "ACME-000123"))
+    (tmp_path / "stamp.pdf").write_bytes(scan_pdf(text_image(), "ACME-000123"))
     sources = [tmp_path / "text.pdf", tmp_path / "stamp.pdf"]
     ingest(sources, index, WordEncoder())
     made_older(index, "stamp.pdf")
@@ -240,13 +240,13 @@ def test_encrypted_documents_are_opened_by_a_password_of_the_list(index: Index, 
     assert [one.cause for one in report.skipped] == ["encrypted"]
     report = ingest([tmp_path / "locked.pdf"], index, WordEncoder(), passwords=["wrong", "sesame"])
     assert report.added == 1 and words_of(index, "locked.pdf") == ["Secret"]
-    drawer = Drawer(Settings(passwords=("sesame",)))
+    drawer = Drawer(ReadingSettings(passwords=("sesame",)))
     assert drawer.draw(tmp_path / "locked.pdf", 1, 90).size == (90, 60)
     drawer.close()
 
 
 def test_heic_is_read_with_its_extra(index: Index, tmp_path: Path) -> None:
     heif = pytest.importorskip("pillow_heif")
-    heif.from_pillow(text_picture(["Lease"]).convert("RGB")).save(tmp_path / "phone.heic", quality=90)
+    heif.from_pillow(text_image(["Lease"]).convert("RGB")).save(tmp_path / "phone.heic", quality=90)
     ingest([tmp_path / "phone.heic"], index, WordEncoder())
     assert words_of(index, "phone.heic") == ["Lease"]

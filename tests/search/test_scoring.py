@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collotype.search.packing import pack_boxes, pack_signs, pack_vectors, unpack_boxes
-from collotype.search.scoring import bits, exact
+from collotype.search.quantization import pack_boxes, pack_signs, pack_vectors, unpack_boxes
+from collotype.search.scoring import exact, hamming
 
 COUNTS = st.lists(st.integers(0, 9), min_size=1, max_size=12)
 
@@ -17,16 +17,16 @@ def test_any_cut_into_blocks_gives_the_same_scores_and_distances(counts, dim, bl
     random = np.random.default_rng(seed)
     query, other = (random.standard_normal((length, dim)).astype(np.float32) for length in (3, 2))
     pages = [random.standard_normal((count, dim)).astype(np.float32) for count in counts]
-    sizes = exact.BLOCK, bits.BLOCK
-    exact.BLOCK = bits.BLOCK = block
+    sizes = exact.BLOCK, hamming.BLOCK
+    exact.BLOCK = hamming.BLOCK = block
     try:
         found = exact.scores([query, other], [(torch.from_numpy(rows), 2.0) for rows in pages])
         starts = np.concatenate([[0], np.cumsum(counts)])
         asked = np.array([place for place, count in enumerate(counts) if count and random.random() < 0.7], int)
         signs = pack_signs(np.concatenate(pages))
-        apart = bits.distances(pack_signs(query), signs, starts, asked)
+        apart = hamming.distances(pack_signs(query), signs, starts, asked)
     finally:
-        exact.BLOCK, bits.BLOCK = sizes
+        exact.BLOCK, hamming.BLOCK = sizes
     plain = [
         [2 * (each @ rows.T).max(axis=1).sum() if len(rows) else -np.inf for rows in pages] for each in (query, other)
     ]

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from collotype.search import view
+from collotype.search import snapshot
 from collotype.search.heatmap import framed
 from collotype.search.index import Index
-from collotype.search.pages import EncodedPage, EncodedQuery, Place
-from collotype.search.places import text_around
+from collotype.search.match_regions import text_around
+from collotype.search.pages import EncodedPage, EncodedQuery, MatchRegion
 from collotype.search.scoring.plan import EXACT_VECTORS, SIGN_VECTORS, Plan, choose, named
 from tests.search.made import DESCRIBED, DIM, page
 
@@ -33,7 +33,7 @@ def test_a_word_is_framed_from_three_fifths_of_the_best_cosine_on() -> None:
 def test_a_hits_text_is_fifteen_words_on_either_side(at: int, expected: list) -> None:
     edges = np.arange(41) / 40
     boxes = np.stack([edges[:-1], edges[:-1] * 0, edges[1:], edges[1:] * 0 + 1], axis=1).astype(np.float32)
-    place = Place(word="any", box=tuple(map(float, boxes[at])), score=1.0)
+    place = MatchRegion(word="any", box=tuple(map(float, boxes[at])), score=1.0)
     assert text_around([place], [str(word) for word in range(40)], boxes).split() == [str(word) for word in expected]
 
 
@@ -61,4 +61,4 @@ def test_five_pages_of_a_document_are_rescored_where_each_is_found_once(tmp_path
     hits, told = index.explained(query, 5, group=True, plan=Plan("bits", rescored=8))
     assert told.rescored == 6 and told.plan == "bits"
     assert [hit.link for hit in hits] == ["long.pdf#page=5", "short.pdf#page=1"]
-    assert view.PER_DOCUMENT < len(long)
+    assert snapshot.PER_DOCUMENT < len(long)

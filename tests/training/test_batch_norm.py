@@ -55,7 +55,7 @@ def test_running_statistics_move_once_a_step_towards_the_mean_over_groups() -> N
 
 
 class Convolved(ToyTask):
-    """The toy's vectors as 1 x T pictures of four channels, convolved and normalised."""
+    """The toy's vectors as 1 x T images of four channels, convolved and normalised."""
 
     batch_norm_group: int | None = None
 
@@ -66,8 +66,8 @@ class Convolved(ToyTask):
 
     def outputs(self, model: nn.Module, batch):
         # the number of vectors differs between examples; six is room for all
-        pictures = lambda x: nn.functional.pad(x, (0, 0, 0, 6 - x.shape[1])).permute(0, 2, 1)[:, :, None]  # noqa: E731
-        left, right = (model(pictures(batch[name]))[:, :, 0].permute(0, 2, 1) for name in ("left", "right"))
+        images = lambda x: nn.functional.pad(x, (0, 0, 0, 6 - x.shape[1])).permute(0, 2, 1)[:, :, None]  # noqa: E731
+        left, right = (model(images(batch[name]))[:, :, 0].permute(0, 2, 1) for name in ("left", "right"))
         mask = nn.functional.pad(batch["mask"], (0, 6 - batch["mask"].shape[1]))
         return {"left": left, "right": right, "mask": mask}
 

@@ -107,7 +107,7 @@ def flat_gradient(model: nn.Module) -> Tensor:
 
 def by_the_engine(task: PairsTask, recipe: Recipe, world: World, size: int) -> tuple[float, Tensor]:
     """Loss and gradient of one step, as the engine takes it on this process and the others."""
-    from collotype.training.negatives import sum_gradients
+    from collotype.training.grad_cache import sum_gradients
 
     engine, share = Engine(task, recipe, world, CPU), BATCH // world.size
     mine = range(world.rank * share, (world.rank + 1) * share)

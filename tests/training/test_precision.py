@@ -37,7 +37,7 @@ def rows(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-class Seen(ToyTask):
+class Evidence(ToyTask):
     """Remembers the types of the model's outputs and of what the loss gets."""
 
     def __init__(self, *settings):
@@ -64,7 +64,7 @@ def test_half_precision_trains_full_weights_on_a_full_loss(
     first = {}
     for name in (precision, "fp32"):
         recipe = toy_recipe(precision=name, micro_batch=4)
-        task = Seen(recipe, coupled)
+        task = Evidence(recipe, coupled)
         training = train(task, recipe, tmp_path / name, World(), CPU)
         expected = half if name == precision else torch.float32
         assert task.types == {"outputs": expected, "scored": torch.float32, "loss": torch.float32}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collotype.runtime.errors import UserError
-from collotype.training.sampler import MicroBatches, Order
+from collotype.training.sampler import GlobalBatchSampler, RankMicroBatchSampler
 
 
 class Rows:
@@ -28,8 +28,8 @@ class Rows:
         return (f"query {self.name} {row}", f"page {row % self.pages}")
 
 
-def order_of(rows: int, batch: int, seed: int = 0) -> Order:
-    return Order([Rows(rows)], batch, seed)
+def order_of(rows: int, batch: int, seed: int = 0) -> GlobalBatchSampler:
+    return GlobalBatchSampler([Rows(rows)], batch, seed)
 
 
 @given(st.integers(1, 40), st.integers(1, 16), st.integers(0, 5))
@@ -44,8 +44,8 @@ def test_no_epoch_sees_a_row_twice_and_none_is_left_out_for_good(rows: int, batc
 
 @given(st.integers(4, 30), st.integers(1, 12), st.booleans(), st.booleans())
 def test_a_step_needs_no_history(rows: int, step: int, one_per_batch: bool, distinct: bool) -> None:
-    def make() -> Order:
-        return Order([Rows(rows, name="a"), Rows(9, name="b")], 4, 3, [2.0, 1.0], one_per_batch, distinct)
+    def make() -> GlobalBatchSampler:
+        return GlobalBatchSampler([Rows(rows, name="a"), Rows(9, name="b")], 4, 3, [2.0, 1.0], one_per_batch, distinct)
 
     walked = make()
     for earlier in range(1, step):
@@ -64,14 +64,17 @@ def test_epochs_and_seeds_differ() -> None:
 def test_processes_and_micro_batches_share_out_the_batch(processes: int, micro_batches: int) -> None:
     order = order_of(50, 16)
     size = 16 // processes // micro_batches
-    cuts = [list(MicroBatches(order, rank, processes, size, first_step=2, last_step=3)) for rank in range(processes)]
+    cuts = [
+        list(RankMicroBatchSampler(order, rank, processes, size, first_step=2, last_step=3))
+        for rank in range(processes)
+    ]
     for index, step in enumerate((2, 3)):
         pieces = [piece for cut in cuts for piece in cut[index * micro_batches : (index + 1) * micro_batches]]
         assert [key for piece in pieces for key in piece] == order.batch(step)
 
 
 def test_datasets_give_by_weight_and_start_over_when_they_are_through() -> None:
-    order = Order([Rows(90), Rows(10)], 10, seed=0, weights=[1.0, 3.0])
+    order = GlobalBatchSampler([Rows(90), Rows(10)], 10, seed=0, weights=[1.0, 3.0])
     keys = [key for step in range(1, 11) for key in order.batch(step)]
     by_dataset = Counter(dataset for dataset, _, _ in keys)
     assert by_dataset == {0: 25, 1: 75}
@@ -83,14 +86,14 @@ def test_datasets_give_by_weight_and_start_over_when_they_are_through() -> None:
 
 
 def test_without_weights_a_dataset_gives_its_rows() -> None:
-    order = Order([Rows(30), Rows(10)], 8, seed=0)
+    order = GlobalBatchSampler([Rows(30), Rows(10)], 8, seed=0)
     keys = [key for step in range(1, 6) for key in order.batch(step)]
     assert Counter(dataset for dataset, _, _ in keys) == {0: 30, 1: 10}
     assert any(len({dataset for dataset, _, _ in order.batch(step)}) == 2 for step in range(1, 6))
 
 
 def test_one_dataset_a_batch() -> None:
-    order = Order([Rows(40), Rows(24)], 8, seed=0, one_per_batch=True)
+    order = GlobalBatchSampler([Rows(40), Rows(24)], 8, seed=0, one_per_batch=True)
     sets = [{dataset for dataset, _, _ in order.batch(step)} for step in range(1, 9)]
     assert sorted(map(tuple, sets)) == [(0,)] * 5 + [(1,)] * 3
     assert sets != sorted(sets, key=tuple)
@@ -100,7 +103,7 @@ def test_one_dataset_a_batch() -> None:
 def test_no_page_stands_twice_in_a_distinct_batch(seed: int) -> None:
     rows = Rows(60, pages=12)
     for distinct in (False, True):
-        order = Order([rows], 8, seed, distinct=distinct)
+        order = GlobalBatchSampler([rows], 8, seed, distinct=distinct)
         batches = [[row % 12 for _, row, _ in order.batch(step)] for step in range(1, 6)]
         assert all(len(set(batch)) == 8 for batch in batches) == distinct
     assert len({key for step in range(1, 6) for key in order.batch(step)}) == 40
@@ -108,14 +111,14 @@ def test_no_page_stands_twice_in_a_distinct_batch(seed: int) -> None:
 
 def test_what_cannot_fill_a_batch_is_said() -> None:
     with pytest.raises(UserError, match="does not fill one batch of 8 of distinct queries and pages"):
-        Order([Rows(60, pages=7)], 8, 0, distinct=True).batch(1)
+        GlobalBatchSampler([Rows(60, pages=7)], 8, 0, distinct=True).batch(1)
     with pytest.raises(UserError, match="does not fill one batch of 8 of one dataset"):
-        Order([Rows(6), Rows(7)], 8, 0, one_per_batch=True).batch(1)
+        GlobalBatchSampler([Rows(6), Rows(7)], 8, 0, one_per_batch=True).batch(1)
 
 
 @given(st.integers(1, 4), st.integers(0, 3))
 def test_a_window_keeps_few_shards_open_and_still_sees_all(window: int, seed: int) -> None:
-    order = Order([Rows(40)], 10, seed, window=window)
+    order = GlobalBatchSampler([Rows(40)], 10, seed, window=window)
     rows = [row for step in range(1, 5) for _, row, _ in order.batch(step)]
     assert sorted(rows) == list(range(40))
     for first in range(0, 40, 5 * window):
@@ -125,7 +128,7 @@ def test_a_window_keeps_few_shards_open_and_still_sees_all(window: int, seed: in
 
 
 def test_mixed_datasets_keep_their_own_order() -> None:
-    order = Order([Rows(40), Rows(20)], 10, 0, window=1)
+    order = GlobalBatchSampler([Rows(40), Rows(20)], 10, 0, window=1)
     keys = [key for step in range(1, 7) for key in order.batch(step)]
     for number in (0, 1):
         shards = [row // 5 for dataset, row, _ in keys if dataset == number]

@@ -29,8 +29,8 @@ from collotype.cli import (
     train,
 )
 from collotype.runtime.errors import PeerError, UserError
+from collotype.runtime.exit import leave
 from collotype.runtime.hub import commits
-from collotype.runtime.leave import leave
 
 app = typer.Typer(
     no_args_is_help=True,

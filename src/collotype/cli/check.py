@@ -60,10 +60,10 @@ def check(
     """Show what a run will do and what will make its number differ: plan and findings. Nothing is trained."""
     from rich.console import Console
 
-    from collotype import pipeline
+    from collotype import runner
     from collotype.cli.findings import print_check
+    from collotype.importers import import_foreign, is_foreign
     from collotype.recipe import parse_recipe, recipe_text
-    from collotype.recipe.imports import import_foreign, is_foreign
     from collotype.recipe.load import overridden, parse_overrides
     from collotype.runtime.errors import UserError
 
@@ -75,8 +75,8 @@ def check(
     elif processes or examples:
         raise UserError(f"{recipe} is a recipe, which says it all; leave out --processes and --examples.")
     else:
-        made, settings = pipeline.resolve(recipe, overrides, smoke), {}
-    resolved, plan = pipeline.check(made, against=against, card=device, measure=measure, online=online, **settings)
+        made, settings = runner.resolve(recipe, overrides, smoke), {}
+    resolved, plan = runner.check(made, against=against, card=device, measure=measure, online=online, **settings)
     if as_json:
         found = {"origin": asdict(imported.origin), "left_out": [*map(asdict, imported.left_out)]} if imported else {}
         print(json.dumps({"recipe": resolved.model_dump(), "plan": plan, **found}))

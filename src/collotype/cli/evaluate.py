@@ -44,10 +44,10 @@ def evaluate(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="One's own data: take the first rows only.")] = None,
     held_out: Annotated[
-        Path | None, typer.Option(help="vqav2, val: the file of its pictures [default: held-out.json in --path].")
+        Path | None, typer.Option(help="vqav2, val: the file of its images [default: held-out.json in --path].")
     ] = None,
     blank_pictures: Annotated[
-        bool, typer.Option("--blank-pictures", help="BEiT-3: show grey pictures: what is known without looking?")
+        bool, typer.Option("--blank-pictures", help="BEiT-3: show grey images: what is known without looking?")
     ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for result files and submissions; a stopped one goes on there.")

@@ -8,10 +8,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from collotype.check.plan import Plan
-from collotype.check.rules.availability import not_here
+from collotype.importers import Imported
+from collotype.preflight.plan import Plan
+from collotype.preflight.rules.availability import not_here
 from collotype.recipe import Recipe
-from collotype.recipe.imports import Imported
 from collotype.report import published
 from collotype.report.planned import in_words
 

@@ -11,7 +11,7 @@ import typer
 from collotype.cli.options import Json
 
 if TYPE_CHECKING:
-    from collotype.recipe.imports import Imported
+    from collotype.importers import Imported
 
 
 def import_(
@@ -28,7 +28,7 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Another tool's config or command as a recipe, with what could not be carried over. Nothing it names is run."""
-    from collotype.recipe.imports import import_foreign
+    from collotype.importers import import_foreign
     from collotype.runtime.files import write_text
 
     imported = import_foreign(sys.stdin.read() if foreign == "-" else foreign, processes, examples)
@@ -47,7 +47,7 @@ def import_(
 
 def recipe_of(imported: "Imported", source: str) -> str:
     """The recipe as a file, with comments on where it is from and what is missing."""
-    from collotype.recipe.imports.ledger import shown
+    from collotype.importers.mapping import shown
     from collotype.recipe.load import as_yaml
 
     origin = imported.origin

@@ -46,7 +46,7 @@ class SourcesOrCommand(TyperGroup):
 
 
 def add(
-    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="PDFs, pictures, folders of them.")],
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="PDFs, images, folders of them.")],
     to: Annotated[Path, typer.Option("--to", help="The index's folder; made if it is not there.")],
     model: Annotated[
         str | None,
@@ -75,7 +75,7 @@ def add(
     password_file: PasswordFile = None,
     as_json: Json = False,
 ) -> None:
-    """Index PDFs and pictures: what is new or changed is encoded, what is gone is deleted; stopped, it goes on."""
+    """Index PDFs and images: what is new or changed is encoded, what is gone is deleted; stopped, it goes on."""
     from collotype.cli.terminal import Stages
     from collotype.search.ingest import ingest
     from collotype.search.ingest.sources import find_files
@@ -98,11 +98,11 @@ def add(
 
 def asked_for(to: Path, model: str | None, preset: str | None, base: str | None) -> dict[str, Any]:
     """What `open_encoder` is to be called with: as was said, else as the index in `to` was made."""
-    from collotype.search import about
+    from collotype.search import manifest
     from collotype.search.encoders import READER
-    from collotype.search.ingest import Ledger
+    from collotype.search.ingest import SourceLedger
 
-    made_with = (Ledger(to).model() if about.is_index(to) else None) or {}
+    made_with = (SourceLedger(to).model() if manifest.is_index(to) else None) or {}
     if made_with and not model:
         return made_with
     kept = {"commits": made_with["commits"]} if made_with.get("model") == model and "commits" in made_with else {}
@@ -121,14 +121,14 @@ def open_or_create(
     to: Path, asked: dict[str, Any], precision: str | None, pool_factor: int | None
 ) -> "tuple[Index, Encoder]":
     """The index in `to` with its model, or a new one."""
-    from collotype.search import about
+    from collotype.search import manifest
     from collotype.search.encoders import open_encoder
     from collotype.search.index import Index
-    from collotype.search.ingest import Ledger
+    from collotype.search.ingest import SourceLedger
 
     settings = {"precision": precision, "pool_factor": pool_factor}
     settings = {name: value for name, value in settings.items() if value is not None}
-    if about.is_index(to):
+    if manifest.is_index(to):
         if settings:
             raise UserError(f"There is an index in {to} already, which keeps its {next(iter(settings))}; leave it out.")
         encoder = open_encoder(**asked)
@@ -138,7 +138,7 @@ def open_or_create(
     made_by = {"encoder_name": encoder.name, "identity": encoder.identity}
     index = Index.create(to, **made_by, dim=encoder.dim, interaction=encoder.interaction, **settings)
     kept = {name: absolute(value) for name, value in asked.items()} | ({"commits": used} if used else {})
-    Ledger(to).update({}, kept)
+    SourceLedger(to).update({}, kept)
     return index, encoder
 
 
@@ -173,11 +173,11 @@ def remove(
 ) -> None:
     """Delete documents from an index; their files stay."""
     from collotype.search.index import Index
-    from collotype.search.ingest import Ledger
+    from collotype.search.ingest import SourceLedger
     from collotype.search.ingest.attachments import with_attached
 
     opened = Index.open(index)
-    ledger = Ledger(index)
+    ledger = SourceLedger(index)
     named = documents_named(index, documents, [document.name for document in opened.documents()])
     named = with_attached(named, ledger.read())
     for document in named:
@@ -192,8 +192,8 @@ def push(
 ) -> None:
     """Send an index to Qdrant without encoding; the next push sends what changed. QDRANT_API_KEY is its key."""
     from collotype.cli.terminal import Stages
-    from collotype.search.addresses import parse
     from collotype.search.index import Index
+    from collotype.search.uri import parse
 
     parse(to)
     opened = Index.open(index)

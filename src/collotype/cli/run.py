@@ -24,7 +24,7 @@ def run(
     """Check, train, evaluate and report a recipe, or a study's variants. Exit status 3: done, but not reproduced."""
     from rich.console import Console
 
-    from collotype import pipeline, study
+    from collotype import runner, study
     from collotype.cli.terminal import Terminal, print_study
     from collotype.recipe import load_recipe
     from collotype.recipe.load import parse_overrides
@@ -36,13 +36,13 @@ def run(
         if many:
             folder, outcome = study.run_study(recipe, seeds, out, overrides, **settings)
         else:
-            finished = pipeline.run(recipe, out, overrides, **settings)
+            finished = runner.run(recipe, out, overrides, **settings)
             folder, outcome = finished.folder, {"results": finished.results, "verdict": finished.verdict}
     finally:
         terminal.close()
-    if as_json and pipeline.is_main_process():
+    if as_json and runner.is_main_process():
         print(json.dumps({"folder": str(folder), **outcome}))
-    elif many and pipeline.is_main_process():
+    elif many and runner.is_main_process():
         print_study(Console(), outcome)
         print(f"report: {folder / 'report.html'}")
     if outcome["verdict"] and not outcome["verdict"]["reproduced"]:

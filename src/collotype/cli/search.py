@@ -27,20 +27,20 @@ def search(
         list[str], typer.Option("--document", metavar="NAME", help="Search in this document; repeatable.")
     ] = [],  # noqa: B006 - typer makes a fresh list
     heatmap: Annotated[
-        Path | None, typer.Option("--heatmap", metavar="FILE", help="A picture of the best page, its places lit.")
+        Path | None, typer.Option("--heatmap", metavar="FILE", help="An image of the best page, its places lit.")
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say how the pages were found.")] = False,
     password_file: PasswordFile = None,
     as_json: Json = False,
 ) -> None:
     """The pages that answer a query best, and where on the page each of its words was found."""
-    from collotype.search.ingest import Settings
+    from collotype.search.ingest import ReadingSettings
     from collotype.search.ingest.drawing import Drawer
     from collotype.search.library import open_library
 
     if not query.strip():
         raise UserError("The query is empty; give it at least one word.")
-    drawer = Drawer(Settings(passwords=read_passwords(password_file)))
+    drawer = Drawer(ReadingSettings(passwords=read_passwords(password_file)))
     library = open_library(index, drawer.draw)
     documents = documents_named(index, documents, [document.name for document in library.documents()])
     hits, how = library.index.explained(library.encoded(query), top_k, documents=documents or None)
@@ -61,7 +61,7 @@ def search(
 def draw(library: "IndexLibrary", hit: "Hit", query: str, file: Path) -> None:
     """
     Raises:
-        UserError: the file's ending is no picture's, or the page's own file is gone.
+        UserError: the file's ending is no image's, or the page's own file is gone.
     """
     from PIL import Image
 
@@ -69,10 +69,10 @@ def draw(library: "IndexLibrary", hit: "Hit", query: str, file: Path) -> None:
 
     Image.init()
     if (kind := Image.EXTENSION.get(file.suffix.lower())) not in Image.SAVE:
-        raise UserError(f"--heatmap {file} ends as no picture does; take .png or .jpg.")
-    picture = library.heatmap(hit.document, hit.page, query, HEATMAP_PX)
+        raise UserError(f"--heatmap {file} ends as no image does; take .png or .jpg.")
+    image = library.heatmap(hit.document, hit.page, query, HEATMAP_PX)
     with atomic_file(file) as scratch:
-        picture.save(scratch, kind)
+        image.save(scratch, kind)
 
 
 def link(library: "IndexLibrary", hit: "Hit") -> str:

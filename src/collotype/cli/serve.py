@@ -30,14 +30,14 @@ def serve(
 ) -> None:
     """Search in the browser and over HTTP; documents dropped on the page are indexed."""
     needs_server()
-    from collotype.search.addresses import is_address
-    from collotype.search.ingest import Settings as ForWorkers
+    from collotype.search.ingest import ServerSettings as ForWorkers
     from collotype.search.ingest.drawing import Drawer
     from collotype.search.library import open_library
     from collotype.search.server.app import create_app
     from collotype.search.server.run import is_local, listen
     from collotype.search.server.run import serve as run
-    from collotype.search.server.settings import MIB, Settings
+    from collotype.search.server.settings import MIB, ServerSettings
+    from collotype.search.uri import is_address
 
     if api_key is not None and len(api_key) < 8:
         raise UserError(f"The API key has {len(api_key)} characters; take 8 at least, best random ones.")
@@ -45,7 +45,7 @@ def serve(
         raise UserError(
             f"With --host {host} other machines can search, upload and delete; set COLLOTYPE_API_KEY, or say --open."
         )
-    settings = Settings(
+    settings = ServerSettings(
         api_key=api_key,
         read_only=read_only,
         hosts=frozenset(allow_host),

@@ -17,20 +17,21 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from collotype.check.plan import Plan
 from collotype.cli.findings import COLOURS, plan_table, print_findings
 from collotype.evaluation.results import Measured, Results, cells, columns, display_name, headline, results_of
-from collotype.pipeline import Listener, Run
+from collotype.preflight.plan import Plan
 from collotype.recipe import Recipe
 from collotype.report.compare import Comparison, in_short
 from collotype.report.study import headlines, table
 from collotype.report.verdict import in_words, left_open
+from collotype.runner.callbacks import Callback
+from collotype.runner.execution import Run
 
 if TYPE_CHECKING:
     from collotype.search.check import Checked
 
 
-class Terminal(Listener):
+class Terminal(Callback):
     """Progress on stderr when that is a terminal; the closing table on stdout unless `quiet`."""
 
     def __init__(self, quiet: bool = False):

@@ -13,13 +13,13 @@ def train(
     track: Track = [],  # noqa: B006 - typer makes a fresh list
 ) -> None:
     """Train a recipe's model without evaluating it."""
-    from collotype import pipeline
+    from collotype import runner
     from collotype.cli.terminal import Terminal
     from collotype.recipe.load import parse_overrides
 
     terminal = Terminal()
     overrides = {**parse_overrides(set_), "evaluate": [], "expect": []}
     try:
-        pipeline.run(recipe, out, overrides, resume, overwrite, terminal, track, smoke)
+        runner.run(recipe, out, overrides, resume, overwrite, terminal, track, smoke)
     finally:
         terminal.close()

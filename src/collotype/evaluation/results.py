@@ -105,7 +105,7 @@ def write_results(folder: Path, measured: Sequence[Measured]) -> None:
 
 @dataclass
 class Picture:
-    """One picture of an example; `file` is relative to the examples' folder."""
+    """One image of an example; `file` is relative to the examples' folder."""
 
     label: str
     file: str
@@ -115,7 +115,7 @@ class Picture:
 
 @dataclass
 class Example:
-    """One query or question with the pictures that show what the model did with it; rows of pictures."""
+    """One query or question with the images that show what the model did with it; rows of images."""
 
     title: str
     note: str
@@ -124,7 +124,7 @@ class Example:
 
 @dataclass
 class Gallery:
-    """Examples under a heading, with a legend of what the pictures show."""
+    """Examples under a heading, with a legend of what the images show."""
 
     heading: str
     legend: str
@@ -132,12 +132,12 @@ class Gallery:
 
 
 class GalleryWriter:
-    """Collects examples and their pictures in a folder that appears whole."""
+    """Collects examples and their images in a folder that appears whole."""
 
     def __init__(self, folder: Path, heading: str, legend: str):
         self.folder, self.gallery, self.images = folder, Gallery(heading, legend), dict[str, bytes]()
 
-    def picture(self, image: Image.Image, label: str, right: bool | None = None) -> Picture:
+    def image(self, image: Image.Image, label: str, right: bool | None = None) -> Picture:
         name = f"{len(self.images):03d}.png"
         content = io.BytesIO()
         image.save(content, "png")
@@ -155,7 +155,7 @@ class GalleryWriter:
 
 
 def read_gallery(folder: Path) -> Gallery:
-    """The examples of a folder that a GalleryWriter wrote, pictures' `file` as it is there."""
+    """The examples of a folder that a GalleryWriter wrote, images' `file` as it is there."""
     found = json.loads((folder / "examples.json").read_text())
     examples = [
         Example(e["title"], e["note"], [[Picture(**p) for p in row] for row in e["rows"]]) for e in found["examples"]

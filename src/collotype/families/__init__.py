@@ -42,13 +42,13 @@ def family_of(source: str | Path) -> str:
     if said in FAMILIES:
         return said
 
-    def recognises(name: str) -> bool:
+    def can_load(name: str) -> bool:
         if place and place.found:
             return any(place.has(sign) for sign in family(name).SIGNS)
-        return family(name).recognises(str(source))
+        return family(name).can_load(str(source))
 
     # the newest first: the signs of the older ones are more general
-    return next(filter(recognises, reversed(FAMILIES)), "retriever")
+    return next(filter(can_load, reversed(FAMILIES)), "retriever")
 
 
 def options_for(source: str | Path, options: dict[str, Any]) -> dict[str, Any]:

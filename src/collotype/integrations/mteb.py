@@ -36,10 +36,10 @@ class MtebRetriever:
         self.pages: dict[str, Tensor] = {}
 
     def index(self, corpus: Any, *, task_metadata: Any, encode_kwargs: Mapping[str, Any], **settings: Any) -> None:
-        """Encodes the corpus; of a document that is a picture with text, the picture.
+        """Encodes the corpus; of a document that is an image with text, the image.
 
         Raises:
-            UserError: the task's documents have no picture.
+            UserError: the task's documents have no image.
         """
         self.pages = {}
         for batch in loader(corpus, "document", "image", task_metadata, encode_kwargs, settings):
@@ -116,7 +116,7 @@ def loader(
     if modality not in modalities:
         raise UserError(
             f"The task {task_metadata.name} has a {prompt_type} of {modalities}, and a retriever of page images reads "
-            "text queries and pictures of pages; leave that task out."
+            "text queries and images of pages; leave that task out."
         )
     workers = settings.get("num_proc")
     return create_dataloader(

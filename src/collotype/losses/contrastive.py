@@ -81,7 +81,7 @@ class ContrastiveLoss:
     def in_batch(self, scores: Tensor) -> Tensor:
         """The objective on the scores of all pairs of the batch [B, B]."""
         if self.filter_threshold is not None:
-            damp = damp_likely_positives if self.filter_formula == "lower" else multiply_likely_positives
+            damp = filter_false_negatives if self.filter_formula == "lower" else multiply_likely_positives
             scores = damp(scores, self.filter_threshold, self.filter_factor)
         scaled = scores / self.temperature
         positives = torch.arange(len(scores), device=scores.device)
@@ -129,7 +129,7 @@ def score_own(queries: Vectors, negatives: Vectors, smooth_max: float | None = N
     return torch.cat(rows)
 
 
-def damp_likely_positives(scores: Tensor, threshold: float, factor: float) -> Tensor:
+def filter_false_negatives(scores: Tensor, threshold: float, factor: float) -> Tensor:
     """Off-diagonal s_ij > s_ii - (1 - threshold) |s_ii|, lowered by (1 - factor) max(|s_ij|, |s_ii|), a constant to the
     gradient.
 

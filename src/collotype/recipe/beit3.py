@@ -1,4 +1,4 @@
-"""The recipe of a BEiT-3 that answers questions about pictures."""
+"""The recipe of a BEiT-3 that answers questions about images."""
 
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -16,7 +16,7 @@ from collotype.recipe.schema import (
     PositiveInt,
     Recipe,
     Section,
-    Source,
+    TrainSourceSection,
     nearest_source,
     several,
 )
@@ -29,7 +29,7 @@ class Beit3Model(Model):
     """Path of `beit3.spm`; with `size` also `words`: exactly the words of the questions that the recipe names. With
     `weights` none takes what lies beside them."""
     image_size: PositiveInt | None = None
-    """Side of the square picture in pixels; none takes that of size or weights."""
+    """Side of the square image in pixels; none takes that of size or weights."""
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """How often, in training, an example goes around the last block; around those before it proportionally less."""
     new_head: bool = False
@@ -49,14 +49,14 @@ class Beit3Model(Model):
 HELD_OUT_FILE = "held-out.json"
 
 
-class Vqav2Source(Source):
-    """VQAv2's `train`, from the official files: train2014, and val2014 without the pictures that are held out."""
+class Vqav2Source(TrainSourceSection):
+    """VQAv2's `train`, from the official files: train2014, and val2014 without the images that are held out."""
 
     source: Literal["vqav2"]
     path: str
-    """The folder of the JSON files (they may also be in `vqa` below it) and of COCO's folders of pictures."""
+    """The folder of the JSON files (they may also be in `vqa` below it) and of COCO's folders of images."""
     held_out: str | None = None
-    """The file that lists the pictures held out; none: `held-out.json` in `path`. It is written if it is not there."""
+    """The file that lists the images held out; none: `held-out.json` in `path`. It is written if it is not there."""
     num_held_out: PositiveInt = 1000
     """How many to draw when it is written."""
 
@@ -65,16 +65,16 @@ class Vqav2Source(Source):
         return Path(self.held_out or Path(self.path) / HELD_OUT_FILE)
 
 
-class VqaIndexSource(Source):
+class VqaIndexSource(TrainSourceSection):
     """VQAv2's `train`, from the index files that BEiT-3's own preparation writes."""
 
     source: Literal["vqa-index"]
     path: str
-    """The folder of `vqa.train.jsonl`, `vqa.trainable_val.jsonl`, `answer2label.txt` and the pictures."""
+    """The folder of `vqa.train.jsonl`, `vqa.trainable_val.jsonl`, `answer2label.txt` and the images."""
 
 
-class VqaTableSource(Source):
-    """A table of pictures, questions and answers: parquet, JSON lines, CSV, or a dataset of the hub."""
+class VqaTableSource(TrainSourceSection):
+    """A table of images, questions and answers: parquet, JSON lines, CSV, or a dataset of the hub."""
 
     source: Literal["vqa-table"]
     path: str
@@ -87,8 +87,8 @@ class VqaTableSource(Source):
     """Columns; none: the first of the usual names that is there."""
 
 
-class EasyVqaSource(Source):
-    """easy-VQA: 38,575 questions of 13 answers about 4,000 pictures of a shape."""
+class EasyVqaSource(TrainSourceSection):
+    """easy-VQA: 38,575 questions of 13 answers about 4,000 images of a shape."""
 
     source: Literal["easy-vqa"]
 
@@ -101,12 +101,12 @@ Beit3Source = Annotated[
 ]
 
 
-class PictureAugmentation(Crops):
-    """How training pictures are varied; the defaults are the published ones."""
+class ImageAugmentation(Crops):
+    """How training images are varied; the defaults are the published ones."""
 
     scale: Interval = Field(default_factory=lambda: [0.5, 1.0])
     flip_prob: Fraction = 0.5
-    """How often pictures are mirrored."""
+    """How often images are mirrored."""
     operations: NotNegativeInt = 2
     """Of RandAugment; 0 is without."""
     magnitude: Annotated[float, Field(ge=0, le=10)] = 7.0
@@ -123,7 +123,7 @@ class Beit3Data(Data):
     """How many there must be to choose from; none: as many as there are."""
     merged: bool = False
     """Bring people's answers to normal form before they are compared with those; published is without."""
-    augmentation: PictureAugmentation = PictureAugmentation()
+    augmentation: ImageAugmentation = ImageAugmentation()
     max_bad_examples: Fraction = 0.01
 
 
@@ -138,7 +138,7 @@ class Beit3Evaluate(Evaluate):
     held_out: str | None = None
     """vqav2, val: as of the source."""
     blank_pictures: bool = False
-    """Show a grey picture in place of each: what is answered then is known without looking."""
+    """Show a grey image in place of each: what is answered then is known without looking."""
     limit: PositiveInt | None = None
     """easy-vqa, vqa: the first questions only."""
 
@@ -194,7 +194,7 @@ class Beit3Recipe(Recipe):
             path, file = Path(choice.path or ""), choice.held_out_file
             if (choice.suite, choice.of_split) == ("vqav2", "val") and trained.get(path, file) != file:
                 raise ValueError(
-                    f"data.train holds out the pictures of {trained[path]}, and evaluate measures those of {file}: "
+                    f"data.train holds out the images of {trained[path]}, and evaluate measures those of {file}: "
                     "some of them are trained on; name one file in both"
                 )
         return self

@@ -15,7 +15,7 @@ from collotype.recipe.schema import (
     PositiveInt,
     Recipe,
     Section,
-    Source,
+    TrainSourceSection,
     nearest_source,
     several,
 )
@@ -30,7 +30,7 @@ class ClipModel(Model):
     vocabulary: Literal["clip", "words"] = "clip"
     """With `size`: CLIP's byte pairs, or the words of the training captions and of evaluated class names."""
     image_size: PositiveInt | None = None
-    """Side of a picture in pixels; none takes the size's or the weights' own. Positions of weights are interpolated."""
+    """Side of an image in pixels; none takes the size's or the weights' own. Positions of weights are interpolated."""
     batch_norm_group: PositiveInt | None = None
     """Examples that share their statistics, on any hardware; none: the whole batch, summed over the processes.
     Open_clip without --use-bn-sync: the batch of one GPU."""
@@ -46,7 +46,7 @@ class ClipModel(Model):
         return self
 
 
-class ShardSource(Source):
+class ShardSource(TrainSourceSection):
     """Tar shards in webdataset layout: KEY.jpg and KEY.txt next to each other."""
 
     source: Literal["shards"]
@@ -54,21 +54,21 @@ class ShardSource(Source):
     """Shards, several joined by `::`: `cc3m-train-{0000..0575}.tar`, a folder, `s3://…` or any other store of fsspec's,
     `collotype:pictures/…` for those that come with the package."""
     picture: str | None = None
-    """The suffix of the member that holds the picture: what follows the first dot of its name (`input.jpg`); of several
+    """The suffix of the member that holds the image: what follows the first dot of its name (`input.jpg`); of several
     (`jpg;png`) the first that is there counts. None: jpg, png, jpeg, webp."""
     caption: str = "txt"
     """The member that holds the caption; `json:KEY` takes a key of KEY.json."""
 
 
-class CaptionTableSource(Source):
-    """A table of pictures and captions: CSV, TSV, JSON lines, parquet, or a dataset of the hub."""
+class CaptionTableSource(TrainSourceSection):
+    """A table of images and captions: CSV, TSV, JSON lines, parquet, or a dataset of the hub."""
 
     source: Literal["captions"]
     path: str
     split: str = "train"
     """Which files of a folder, where they are named by split."""
     image_column: str | None = None
-    """Of pictures or their paths; none: image, filepath or path."""
+    """Of images or their paths; none: image, filepath or path."""
     caption_column: str | None = None
     """None: caption, title or text."""
     separator: str | None = None
@@ -84,8 +84,8 @@ ClipSource = Annotated[
 Strengths = Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=4, max_length=4)]
 
 
-class Augmentation(Crops):
-    """How training pictures are varied; the keys of open_clip's --aug-cfg."""
+class AugmentationSection(Crops):
+    """How training images are varied; the keys of open_clip's --aug-cfg."""
 
     scale: Interval = Field(default_factory=lambda: [0.9, 1.0])
     color_jitter: Strengths | None = None
@@ -97,7 +97,7 @@ class Augmentation(Crops):
     re_count: PositiveInt = 1
 
     @model_validator(mode="after")
-    def keep_hues(self) -> "Augmentation":
+    def keep_hues(self) -> "AugmentationSection":
         if self.color_jitter and self.color_jitter[3] > 0.5:
             raise ValueError(f"the last of color_jitter, the hue's, is {self.color_jitter[3]}; it is at most 0.5")
         return self
@@ -105,7 +105,7 @@ class Augmentation(Crops):
 
 class ClipData(Data):
     train: Annotated[list[ClipSource], BeforeValidator(several), Field(min_length=1)]
-    augmentation: Augmentation = Augmentation()
+    augmentation: AugmentationSection = AugmentationSection()
     max_bad_examples: Fraction = 0.01
 
 

@@ -14,7 +14,7 @@ from collotype.recipe.schema import (
     PositiveInt,
     Recipe,
     Section,
-    Source,
+    TrainSourceSection,
     nearest_source,
     several,
 )
@@ -27,7 +27,7 @@ RENAMED = {
 """Names in configurations of earlier colpali-engine versions, and where that data is."""
 
 
-class Lora(Section):
+class LoraSection(Section):
     """Low-rank updates of a frozen model (arXiv 2106.09685)."""
 
     rank: PositiveInt
@@ -48,7 +48,7 @@ class RetrieverModel(Model):
     backbone: str
     base: str | None = None
     """Where the base of an adapter in `weights` lies, if not where the adapter says."""
-    lora: Lora | None = None
+    lora: LoraSection | None = None
     """Train low-rank updates only; none trains every weight. An adapter in `weights` is merged first."""
     quantize: Literal["none", "nf4"] = "none"
     """nf4: the backbone's frozen weights in 4 bits (QLoRA, arXiv 2305.14314); needs the extra `bitsandbytes`."""
@@ -68,8 +68,8 @@ class RetrieverModel(Model):
         return self
 
 
-class SheetSource(Source):
-    """Pages of 3 x 3 small pictures, drawn on demand."""
+class SheetSource(TrainSourceSection):
+    """Pages of 3 x 3 small images, drawn on demand."""
 
     source: Literal["sheets"]
     queries: PositiveInt
@@ -78,10 +78,10 @@ class SheetSource(Source):
     """Explicit (hard) negatives of each query."""
     seed: int = 0
     pictures: str | None = None
-    """Folder with twitter.tar and google.tar; none takes the pictures that come with the package."""
+    """Folder with twitter.tar and google.tar; none takes the images that come with the package."""
 
 
-class SlideSource(Source):
+class SlideSource(TrainSourceSection):
     """Lines of text on the slides that come with the package, each with its slide in four languages."""
 
     source: Literal["slides"]
@@ -93,7 +93,7 @@ class SlideSource(Source):
         return 0
 
 
-class PairSource(Source):
+class PairSource(TrainSourceSection):
     """A table of queries and pages: parquet, JSON lines, or a dataset of the Hugging Face hub."""
 
     source: Literal["pairs"]
@@ -109,7 +109,7 @@ class PairSource(Source):
     negatives: NotNegativeInt = 0
     """Explicit negatives of each query: this many of its list, others in every epoch."""
     corpus: str | None = None
-    """A table as `path`, whose rows the image and negatives columns name by id instead of holding pictures."""
+    """A table as `path`, whose rows the image and negatives columns name by id instead of holding images."""
     corpus_id_column: str | None = None
     """The corpus's column of ids; none: ids are row numbers, from 0."""
     corpus_image_column: str = "image"
@@ -119,7 +119,7 @@ class PairSource(Source):
     """Longest edge of a rendered PDF page."""
 
 
-class PdfOutlineSource(Source):
+class PdfOutlineSource(TrainSourceSection):
     """Weak labels from PDFs themselves: outline entries and captions, each with its page."""
 
     source: Literal["pdf-outline"]

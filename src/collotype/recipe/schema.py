@@ -61,10 +61,10 @@ Interval = Annotated[list[PositiveFloat], Field(min_length=2, max_length=2)]
 
 
 class Crops(Section):
-    """Which part of a training picture is cut out."""
+    """Which part of a training image is cut out."""
 
     scale: Interval
-    """Share of the picture's area that is cut out."""
+    """Share of the image's area that is cut out."""
     ratio: Interval = Field(default_factory=lambda: [3 / 4, 4 / 3])
     """Width / height of what is cut out."""
 
@@ -73,7 +73,7 @@ class Crops(Section):
         for name, (low, high), most in (("scale", self.scale, 1), ("ratio", self.ratio, float("inf"))):
             if low > high or high > most:
                 raise ValueError(
-                    f"{name} is from {low} to {high}; it must rise, and a scale ends at 1, the whole picture"
+                    f"{name} is from {low} to {high}; it must rise, and a scale ends at 1, the whole image"
                 )
         return self
 
@@ -82,7 +82,7 @@ class Crops(Section):
         return {name: tuple(value) if isinstance(value, list) else value for name, value in self.model_dump().items()}
 
 
-class Source(Section):
+class TrainSourceSection(Section):
     """A source of training data."""
 
     source: str
@@ -95,7 +95,7 @@ def several(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
-def nearest_source(*kinds: type[Source]) -> BeforeValidator:
+def nearest_source(*kinds: type[TrainSourceSection]) -> BeforeValidator:
     """Refuses what is no source of these kinds, and names the one that is meant."""
     known = [get_args(kind.model_fields["source"].annotation)[0] for kind in kinds]
     names = ", ".join(known)
@@ -116,7 +116,7 @@ def nearest_source(*kinds: type[Source]) -> BeforeValidator:
 
 
 class Data(Section):
-    train: Annotated[list[Source], BeforeValidator(several), Field(min_length=1)]
+    train: Annotated[list[TrainSourceSection], BeforeValidator(several), Field(min_length=1)]
     """One source, or a list of them."""
     mixing: Literal["by-example", "one-per-batch"] = "by-example"
     """How several sources share the batches: each batch holds all of them, or every batch one."""

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from collotype.report.sides import Side, flatten, read_side
+from collotype.report.sides import ComparisonSide, flatten, read_side
 from collotype.runtime.hub import plain
 
 SEVERITIES = ("blocks", "will differ", "may differ", "unknown", "note")
@@ -54,8 +54,8 @@ def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[A
 class Comparison:
     """Two sides, and in what they differ."""
 
-    left: Side
-    right: Side
+    left: ComparisonSide
+    right: ComparisonSide
     differences: list[Difference]
     """Most likely cause first."""
 
@@ -107,7 +107,7 @@ def compare(one: str | Path, other: str | Path, effects: Sequence[Effect]) -> Co
     return Comparison(left, right, by_effect(left, right, effects))
 
 
-def by_effect(left: Side, right: Side, effects: Sequence[Effect]) -> list[Difference]:
+def by_effect(left: ComparisonSide, right: ComparisonSide, effects: Sequence[Effect]) -> list[Difference]:
     """What differs, in the order of what it is likely to do."""
 
     def place(difference: Difference) -> tuple[int, int]:
@@ -153,11 +153,11 @@ def same(one: Any, other: Any) -> bool:
 MISSING = object()
 
 
-def lookup(side: Side, key: str) -> Any:
+def lookup(side: ComparisonSide, key: str) -> Any:
     return next((facts[key] for facts in side.facts.values() if key in facts), MISSING)
 
 
-def sections(left: Side, right: Side) -> dict[str, str]:
+def sections(left: ComparisonSide, right: ComparisonSide) -> dict[str, str]:
     """Every key of the two with its section, that of a complete side where one is. Of datasets, only common ones."""
     found: dict[str, str] = {}
     for side in sorted((left, right), key=lambda side: not side.complete):

@@ -1,4 +1,4 @@
-"""Where a model looked: a picture lit by its patches' weights."""
+"""Where a model looked: an image lit by its patches' weights."""
 
 from collections.abc import Sequence
 
@@ -12,24 +12,24 @@ FLOOR = 0.12
 
 
 def light_up(
-    picture: Image.Image,
+    image: Image.Image,
     weights: np.ndarray,
     width_px: int = 192,
     framed: Sequence[tuple[float, float, float, float]] | None = None,
     floor: float = FLOOR,
 ) -> Image.Image:
-    """The picture darkened except where `weights` (rows, columns) are high.
+    """The image darkened except where `weights` (rows, columns) are high.
 
     Args:
-        framed: boxes to frame, (left, top, right, bottom) as parts of the picture; the best patch, if none are given.
-        floor: how much of the picture still shows where nothing counts.
+        framed: boxes to frame, (left, top, right, bottom) as parts of the image; the best patch, if none are given.
+        floor: how much of the image still shows where nothing counts.
     """
-    height_px = round(width_px * picture.height / picture.width)
+    height_px = round(width_px * image.height / image.width)
     spread = weights.max() - weights.min()
     heat = ((weights - weights.min()) / (spread or 1.0)) ** 2
     mask = Image.fromarray(np.uint8(255 * heat)).resize((width_px, height_px), Image.Resampling.BICUBIC)
     lit = floor + (1 - floor) * np.asarray(mask, dtype=np.float64)[..., None] / 255
-    pixels = np.asarray(enlarge(picture, width_px), dtype=np.float64)
+    pixels = np.asarray(enlarge(image, width_px), dtype=np.float64)
     result = Image.fromarray(np.uint8(pixels * lit + SHADE * (1 - lit)))
     for left, top, right, bottom in framed if framed is not None else [best_patch(weights)]:
         box = (left * width_px, top * height_px, right * width_px, bottom * height_px)
@@ -43,6 +43,6 @@ def best_patch(weights: np.ndarray) -> tuple[float, float, float, float]:
     return column / columns, row / rows, (column + 1) / columns, (row + 1) / rows
 
 
-def enlarge(picture: Image.Image, width_px: int = 192) -> Image.Image:
-    height_px = round(width_px * picture.height / picture.width)
-    return picture.convert("RGB").resize((width_px, height_px), Image.Resampling.LANCZOS)
+def enlarge(image: Image.Image, width_px: int = 192) -> Image.Image:
+    height_px = round(width_px * image.height / image.width)
+    return image.convert("RGB").resize((width_px, height_px), Image.Resampling.LANCZOS)

@@ -58,8 +58,8 @@ def write_report(folder: Path) -> Path:
     galleries = []
     for place in sorted((folder / "evaluation").glob("*/examples")):
         galleries.append(read_gallery(place))
-        for picture in chain.from_iterable(row for example in galleries[-1].examples for row in example.rows):
-            picture.file = as_data(place / picture.file)
+        for image in chain.from_iterable(row for example in galleries[-1].examples for row in example.rows):
+            image.file = as_data(place / image.file)
     page = render(
         "report.html.j2",
         record=record,

@@ -40,7 +40,7 @@ def draw(paint: Any, width: float = 5.2, height: float = 2.7) -> str:
         figure.savefig(content, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = content.getvalue()
     svg = svg[svg.index("<svg") :]
-    # the page decides the width; the picture keeps its proportions
+    # the page decides the width; the image keeps its proportions
     return re.sub(r'<svg ([^>]*?)height="[^"]*"([^>]*?)width="[^"]*"', r"<svg \1\2", svg, count=1)
 
 

@@ -20,7 +20,7 @@ Points = list[tuple[float, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Side:
+class ComparisonSide:
     """One of two that are compared."""
 
     name: str
@@ -59,7 +59,7 @@ def dotted(values: Any, prefix: str = "") -> dict[str, Any]:
     return flatten(unwrapped(values), prefix)
 
 
-def read_side(place: str | Path) -> Side:
+def read_side(place: str | Path) -> ComparisonSide:
     """Of a run's folder, a folder of several seeds, or `published:NAME`.
 
     Raises:
@@ -71,13 +71,13 @@ def read_side(place: str | Path) -> Side:
     return of_seeds(folder) if (folder / "study.json").is_file() else of_run(folder, read_record(folder))
 
 
-def of_published(name: str) -> Side:
+def of_published(name: str) -> ComparisonSide:
     found = published.load(name)
     noise = {
         dataset: {metric: noise for metric in metrics if (noise := found.noise_of(dataset, metric)) is not None}
         for dataset, metrics in found.results.items()
     }
-    return Side(
+    return ComparisonSide(
         name=found.name,
         place=f"{PUBLISHED}{name}",
         facts={"recipe": dict(found.circumstances)},
@@ -103,7 +103,7 @@ def facts_of(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def of_run(folder: Path, record: Mapping[str, Any]) -> Side:
+def of_run(folder: Path, record: Mapping[str, Any]) -> ComparisonSide:
     plan = record["plan"]
     noise: dict[str, dict[str, float]] = {}
     curves: dict[str, Points] = {}
@@ -116,7 +116,7 @@ def of_run(folder: Path, record: Mapping[str, Any]) -> Side:
                 at = step / plan["steps"] * plan["epochs"]
                 curves.setdefault(f"{dataset}/{metric}", []).append((at, value))
     steps = JsonLines(folder / "metrics.jsonl").read()
-    return Side(
+    return ComparisonSide(
         name=record["recipe"]["name"],
         place=str(folder),
         facts=facts_of(record),
@@ -129,7 +129,7 @@ def of_run(folder: Path, record: Mapping[str, Any]) -> Side:
     )
 
 
-def of_seeds(folder: Path) -> Side:
+def of_seeds(folder: Path) -> ComparisonSide:
     """The means over several seeds, with the facts of the first of them."""
     study = read_study(folder)
     if study["recipe"]["study"]:
@@ -137,7 +137,7 @@ def of_seeds(folder: Path) -> Side:
         raise UserError(f"{folder} holds a study of several variants; compare two of their runs, such as {runs}.")
     (variant,) = study["variants"]
     spreads = variant["results"]
-    return Side(
+    return ComparisonSide(
         name=study["recipe"]["name"],
         place=str(folder),
         facts=facts_of(read_record(folder / variant["runs"][0]["folder"])),

@@ -124,7 +124,7 @@ def sweep_partial(folder: Path) -> None:
 
 
 @contextmanager
-def held(folder: Path, busy: str, patience_s: float = 0) -> Iterator[None]:
+def dir_lock(folder: Path, busy: str, patience_s: float = 0) -> Iterator[None]:
     """Keeps other processes from holding `folder` for the time of the block; a kill lets go of it.
 
     Args:
@@ -154,7 +154,7 @@ def held(folder: Path, busy: str, patience_s: float = 0) -> Iterator[None]:
 
 
 @contextmanager
-def in_turn(path: Path) -> Iterator[None]:
+def file_lock(path: Path) -> Iterator[None]:
     """Waits until no other process of this machine is within a block of the same `path`, an empty file."""
     import fcntl
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from collotype.runtime.device import first_line
-from collotype.runtime.dry import is_dry
+from collotype.runtime.dry_run import is_dry
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_file
 from collotype.runtime.hub.names import address_parts, parse

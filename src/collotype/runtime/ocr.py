@@ -1,6 +1,6 @@
-"""Text off pictures: rapidocr with the models that come in its package.
+"""Text off images: rapidocr with the models that come in its package.
 
-Lines are looked for in tiles of a smaller picture, read in the picture itself, and put in the order of the direction
+Lines are looked for in tiles of a smaller image, read in the image itself, and put in the order of the direction
 that most of them run in, so that a large drawing and a page scanned sideways are read as any other.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collotype.runtime.pdf import Box
 
 DPI, LONGEST_PX, SHORTEST_PX = 100, 1024, 2000
-"""Lines are looked for at this resolution, and no smaller than this; where the resolution is not known, in the picture
+"""Lines are looked for at this resolution, and no smaller than this; where the resolution is not known, in the image
 as it is, its shorter side no longer than this."""
 FAINT = 24
 """A tile whose numbers differ by no more shows nothing."""
@@ -33,13 +33,13 @@ SURE_ENOUGH, SAME = 0.5, 0.5
 
 
 @dataclass(frozen=True)
-class Line:
+class OcrLine:
     text: str
     words: "list[tuple[str, Box]]"
 
 
 class Ocr:
-    """Made at once, its models are read with the first picture.
+    """Made at once, its models are read with the first image.
 
     Args:
         threads: as many as there are cores if it is 0.
@@ -54,7 +54,7 @@ class Ocr:
             import onnxruntime
         except ImportError as error:
             raise UserError(
-                f"These pages come without text, and reading it off their pictures needs {error.name}; install the "
+                f"These pages come without text, and reading it off their images needs {error.name}; install the "
                 "extra with pip install 'collotype[ocr]'."
             ) from error
         from importlib.metadata import version
@@ -65,22 +65,22 @@ class Ocr:
     @property
     def _engine(self) -> Any:
         if self._made is None:
-            # its default writes a line for every picture
+            # its default writes a line for every image
             threads = {"EngineConfig.onnxruntime.intra_op_num_threads": self._threads}
             self._made = self._make(params={"Global.log_level": "error", "Global.return_word_box": True, **threads})
         return self._made
 
     def read(self, image: "Image.Image") -> str:
-        """The lines on a picture, in reading order."""
+        """The lines on an image, in reading order."""
         return "\n".join(line.text for line in self.lines(image))
 
     def words(
         self, image: "Image.Image", dpi: float = 0, known: "Sequence[Box]" = (), until: float = math.inf
     ) -> "list[tuple[str, Box]]":
-        """What stands between spaces, with its box as parts of the picture's width and height.
+        """What stands between spaces, with its box as parts of the image's width and height.
 
         Args:
-            dpi: the picture's resolution, if it is known.
+            dpi: the image's resolution, if it is known.
             known: boxes of words that need not be read.
             until: when to stop, by `time.monotonic`, with what is read by then.
         """
@@ -91,13 +91,13 @@ class Ocr:
 
     def lines(
         self, image: "Image.Image", dpi: float = 0, known: "Sequence[Box]" = (), until: float = math.inf
-    ) -> list[Line]:
+    ) -> list[OcrLine]:
         """As `words`, by lines; a line that is only in part known is read whole."""
         pixels = np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
         quads = self._detected(pixels, detection_scale(image.size, dpi), until)
         sides = np.concatenate([quads.min(axis=1), quads.max(axis=1)], axis=1) / np.tile(image.size, 2)
         quads = directed(quads[covered(core(sides), known) < SAME], lambda quads: self._upside_down(pixels, quads))
-        found: dict[int, Line] = {}
+        found: dict[int, OcrLine] = {}
         # those of a size together, which costs the least padding
         order = np.argsort([wide / max(high, 1) for wide, high in map(extent, quads)])
         for start in range(0, len(quads), BATCH):
@@ -129,13 +129,13 @@ class Ocr:
         _, told = self._engine.cls_and_rotate([crop(pixels, quad) for quad in quads])
         return np.array([score if "180" in label else -score for label, score in told.cls_res])
 
-    def _read(self, pixels: np.ndarray, quads: np.ndarray, rows: list[int]) -> Iterator[tuple[int, Line | None]]:
+    def _read(self, pixels: np.ndarray, quads: np.ndarray, rows: list[int]) -> Iterator[tuple[int, OcrLine | None]]:
         crops = [crop(pixels, quads[row]) for row in rows]
         read = self._engine.recognize_txt(crops)
         size = pixels.shape[1::-1]
         for row, cut, text, score, pieces in zip(rows, crops, read.txts, read.scores, read.word_results, strict=True):
             sure = text.strip() and score >= SURE_ENOUGH
-            yield row, Line(text, list(self._placed(cut, quads[row], text, pieces, size))) if sure else None
+            yield row, OcrLine(text, list(self._placed(cut, quads[row], text, pieces, size))) if sure else None
 
     def _placed(
         self, cut: np.ndarray, quad: np.ndarray, text: str, pieces: Any, size: tuple[int, int]
@@ -149,7 +149,7 @@ class Ocr:
 
 
 def detection_scale(size: tuple[int, int], dpi: float) -> float:
-    """What a picture is made smaller by, before lines are looked for."""
+    """What an image is made smaller by, before lines are looked for."""
     if dpi:
         return min(1.0, max(DPI / dpi, LONGEST_PX / max(size)))
     return min(1.0, SHORTEST_PX / min(size))
@@ -165,7 +165,7 @@ def crop(pixels: np.ndarray, quad: np.ndarray) -> np.ndarray:
     import cv2
 
     wide, high = (max(1, round(side)) for side in extent(quad))
-    # warped from its own surroundings: the library takes no picture longer than 32,767
+    # warped from its own surroundings: the library takes no image longer than 32,767
     low = np.maximum(np.floor(quad.min(axis=0)).astype(int) - 2, 0)
     around = pixels[low[1] : math.ceil(quad[:, 1].max()) + 3, low[0] : math.ceil(quad[:, 0].max()) + 3]
     flat = np.array([[0, 0], [wide, 0], [wide, high], [0, high]], np.float32)

@@ -1,4 +1,4 @@
-"""PDFs through pypdfium2: pages as pictures, their text, the outline. Pages are numbered from 1, as a reader counts."""
+"""PDFs through pypdfium2: pages as images, their text, the outline. Pages are numbered from 1, as a reader counts."""
 
 import atexit
 import ctypes
@@ -167,7 +167,7 @@ def _leave_page() -> None:
 
 
 def rendered_size(path: Path, page: int, longest_px: int) -> tuple[int, int]:
-    """(width, height) in pixels of the picture that `render` makes."""
+    """(width, height) in pixels of the image that `render` makes."""
     with _leaf(path, page) as leaf:
         return _fitted(leaf.get_size(), longest_px)
 
@@ -186,15 +186,15 @@ def render(path: Path, page: int, longest_px: int) -> "Image.Image":
     with _leaf(path, page) as leaf:
         try:
             size = _fitted(leaf.get_size(), longest_px)
-            picture = leaf.render(scale=longest_px / max(leaf.get_size())).to_pil().convert("RGB")
+            image = leaf.render(scale=longest_px / max(leaf.get_size())).to_pil().convert("RGB")
         except ValueError as error:
             raise PdfError(DAMAGED, f"{path}, page {page} cannot be rendered ({error}); leave it out.") from error
     # pdfium rounds up, which may be a pixel more
-    return picture if picture.size == size else picture.crop((0, 0, *size))
+    return image if image.size == size else image.crop((0, 0, *size))
 
 
 Box = tuple[float, float, float, float]
-"""(left, top, right, bottom) as parts of the picture's width and height, from its top left corner."""
+"""(left, top, right, bottom) as parts of the image's width and height, from its top left corner."""
 Word = tuple[str, Box] | tuple[str, Box, list[Box]]
 """A word and its box; and the boxes of its characters, where they are not spread over it from left to right as evenly
 as the letters of a line of print (turned text, right-to-left text, columns from top to bottom)."""
@@ -206,7 +206,7 @@ def text(path: Path, page: int) -> str:
 
 
 def words(path: Path, page: int, max_characters: int = MAX_CHARACTERS) -> list[Word]:
-    """The text layer's words in reading order, each with its box on the picture that `render` makes.
+    """The text layer's words in reading order, each with its box on the image that `render` makes.
 
     A word is what stands between spaces; what the page's edge cuts off is not shown, and so is no word.
 
@@ -230,17 +230,17 @@ def _lines(path: Path, page: int, max_characters: int) -> list[list[Word]]:
             characters = whole_spans(characters)
         lines = reading_order(characters)
         try:
-            to_picture = _to_picture(leaf)
+            to_image = _to_image(leaf)
         except np.linalg.LinAlgError as error:
             raise PdfError(DAMAGED, f"{path}, page {page} has no area; leave it out.") from error
-        return _on_picture(characters, lines, to_picture, leaf.get_size())
+        return _on_image(characters, lines, to_image, leaf.get_size())
 
 
-def _on_picture(
-    characters: Characters, lines: list[list[Places]], to_picture: np.ndarray, size: tuple[float, float]
+def _on_image(
+    characters: Characters, lines: list[list[Places]], to_image: np.ndarray, size: tuple[float, float]
 ) -> list[list[Word]]:
-    """Words with their boxes, where they have one and it is on the picture."""
-    corners = characters.boxes.reshape(-1, 2, 2) @ to_picture[:, :2].T + to_picture[:, 2]
+    """Words with their boxes, where they have one and it is on the image."""
+    corners = characters.boxes.reshape(-1, 2, 2) @ to_image[:, :2].T + to_image[:, 2]
     boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
     empty = (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
     boxes[empty] = np.inf, np.inf, -np.inf, -np.inf
@@ -285,8 +285,8 @@ def _uneven(word: str, boxes: np.ndarray, box: np.ndarray, size: np.ndarray) -> 
     return [tuple(own) for own in boxes.tolist()] if off.max() > letter.max() / 2 else []
 
 
-def _to_picture(leaf: "PdfPage") -> np.ndarray:
-    """[2, 3]: points of the page to parts of its picture, as pdfium turns and cuts it."""
+def _to_image(leaf: "PdfPage") -> np.ndarray:
+    """[2, 3]: points of the page to parts of its image, as pdfium turns and cuts it."""
     raw, far = _pdfium().raw, 2**30
     x, y = ctypes.c_double(), ctypes.c_double()
 

@@ -1,4 +1,4 @@
-"""What a PDF's page is beside its words: its own label, its pictures, characters that are none, files attached."""
+"""What a PDF's page is beside its words: its own label, its images, characters that are none, files attached."""
 
 import ctypes
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ POINTS = 72
 """An inch."""
 MAX_LABEL = 64
 DEEPEST, MOST_OBJECTS = 8, 200_000
-"""Drawings within drawings, and objects of a page, that are looked through for pictures."""
+"""Drawings within drawings, and objects of a page, that are looked through for images."""
 PRIVATE = ((0xE000, 0xF900), (0xF0000, 0x110000))
 REPLACEMENT, DELETE, SPACES, HYPHEN = 0xFFFD, 0x7F, (0x09, 0x0A, 0x0D, 0x20, 0xA0), 2
 """Codes; 2 is what PDFium makes of a hyphen at the end of a line."""
@@ -27,16 +27,16 @@ ONE_CODE, ENOUGH = 0.95, 20
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerFacts:
     """What PDFium says of a page's characters."""
 
     characters: int
     """Those that are seen."""
     unknown: np.ndarray
-    """(x, y) of those that are no text (not mapped to Unicode, private, U+FFFD), as parts of the picture [n, 2]."""
+    """(x, y) of those that are no text (not mapped to Unicode, private, U+FFFD), as parts of the image [n, 2]."""
 
 
-def layer(path: Path, page: int) -> Layer:
+def layer(path: Path, page: int) -> LayerFacts:
     """How much of the page's text layer is none."""
     raw = pdf._pdfium().raw
     with pdf._leaf(path, page) as leaf:
@@ -50,8 +50,8 @@ def layer(path: Path, page: int) -> Layer:
         if seen.sum() >= ENOUGH and np.bincount(codes[seen] % (2**20)).max() >= ONE_CODE * seen.sum():
             bad = seen
         unknown = _middles(text, np.flatnonzero(bad), raw)
-        to_picture = pdf._to_picture(leaf) if len(unknown) else np.zeros((2, 3))
-    return Layer(int(seen.sum()), unknown @ to_picture[:, :2].T + to_picture[:, 2])
+        to_image = pdf._to_image(leaf) if len(unknown) else np.zeros((2, 3))
+    return LayerFacts(int(seen.sum()), unknown @ to_image[:, :2].T + to_image[:, 2])
 
 
 def _no_text(codes: np.ndarray) -> np.ndarray:
@@ -91,7 +91,7 @@ def inches(path: Path, page: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture that a page shows."""
+    """An image that a page shows."""
 
     box: tuple[float, float, float, float]
     """As parts of the page."""
@@ -99,12 +99,12 @@ class Drawn:
 
 
 def drawn(path: Path, page: int) -> list[Drawn]:
-    """The page's pictures, also those in drawings it shows, cut to the page."""
+    """The page's images, also those in drawings it shows, cut to the page."""
     with pdf._leaf(path, page) as leaf:
-        to_picture = np.vstack([pdf._to_picture(leaf), [0, 0, 1]])
+        to_image = np.vstack([pdf._to_image(leaf), [0, 0, 1]])
         found = []
         for matrix, pixels in _images(leaf):
-            corners = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]]) @ (to_picture @ matrix).T[:, :2]
+            corners = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]]) @ (to_image @ matrix).T[:, :2]
             low, high = np.clip(corners.min(axis=0), 0, 1), np.clip(corners.max(axis=0), 0, 1)
             across = np.hypot(*matrix[:2, 0]) / POINTS
             if (high > low).all() and across > 0:
@@ -113,7 +113,7 @@ def drawn(path: Path, page: int) -> list[Drawn]:
 
 
 def _images(leaf: "PdfPage") -> Iterator[tuple[np.ndarray, int]]:
-    """Of each picture the matrix [3, 3] from the unit square to the page, and how many pixels wide it is."""
+    """Of each image the matrix [3, 3] from the unit square to the page, and how many pixels wide it is."""
     raw = pdf._pdfium().raw
     left = [MOST_OBJECTS]
 

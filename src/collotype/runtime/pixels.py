@@ -1,4 +1,4 @@
-"""Pictures as tensors. Pixels travel as bytes; a model scales them on its own device."""
+"""Images as tensors. Pixels travel as bytes; a model scales them on its own device."""
 
 import math
 import random
@@ -35,7 +35,7 @@ def to_bytes(image: Image.Image) -> Tensor:
 def draw_crop(
     size: tuple[int, int], scale: tuple[float, float], ratio: tuple[float, float], rng: random.Random
 ) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) of torchvision's RandomResizedCrop for a picture of (width, height)."""
+    """(left, top, right, bottom) of torchvision's RandomResizedCrop for an image of (width, height)."""
     width, height = size
     for _ in range(ATTEMPTS):
         area = width * height * rng.uniform(*scale)

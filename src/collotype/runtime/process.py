@@ -200,7 +200,7 @@ def buckets(tensors: list[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
         yield bucket
 
 
-def agree(work: Callable[[], T]) -> T:
+def raise_on_all_ranks(work: Callable[[], T]) -> T:
     """Runs `work`, which must not communicate, on every process.
 
     Where it fails on one process it fails on all: there with its own exception, elsewhere with a PeerError.
@@ -235,7 +235,7 @@ def over_blocks(count: int, world: World, work: Callable[[range], T], block: int
     if world.size == 1:
         return [work(places) for places in blocks]
     own = range(world.rank, len(blocks), world.size)
-    parts = gather_objects(agree(lambda: {number: work(blocks[number]) for number in own}))
+    parts = gather_objects(raise_on_all_ranks(lambda: {number: work(blocks[number]) for number in own}))
     together = {number: value for part in parts for number, value in part.items()}
     return [together[number] for number in range(len(blocks))]
 
@@ -244,7 +244,7 @@ def on_main(world: World, work: Callable[[], T]) -> T:
     """Runs `work` on the main process alone; every process gets its value, or fails with it."""
     if world.size == 1:
         return work()
-    value = agree(lambda: work() if world.is_main else None)
+    value = raise_on_all_ranks(lambda: work() if world.is_main else None)
     if grouped():
         carrier = [value]
         dist.broadcast_object_list(carrier, src=0)

@@ -56,7 +56,7 @@ def reading_order(characters: Characters) -> list[list[Places]]:
 
 
 @dataclass
-class Line:
+class TextLine:
     """A line's characters in their own frame: the way the line runs, and down."""
 
     places: np.ndarray
@@ -73,7 +73,7 @@ def by_place(characters: Characters, lines: list[list[Places]]) -> list[list[Pla
     """Lines of which PDFium's order is none are put together anew, by where their characters stand: what lies between
     words is a distance, as spaces are often not where they belong."""
     found: list[list[Places]] = []
-    before: Line | None = None
+    before: TextLine | None = None
     for way, words in parallel(characters, lines):
         text = "".join(map(characters.word, words))
         backwards = RIGHT_TO_LEFT.search(text) is not None
@@ -102,7 +102,9 @@ def goes_back(characters: Characters, words: list[Places]) -> bool:
     return bool((boxes[1:, 2] <= boxes[:-1, 0]).any())
 
 
-def framed(characters: Characters, words: Sequence[Places], way: tuple[float, float], backwards: bool) -> Line | None:
+def framed(
+    characters: Characters, words: Sequence[Places], way: tuple[float, float], backwards: bool
+) -> TextLine | None:
     """None of characters that stand nowhere."""
     places = np.concatenate([np.array(word) for word in words])
     size = float(np.hypot(*way))
@@ -122,7 +124,7 @@ def framed(characters: Characters, words: Sequence[Places], way: tuple[float, fl
     across[is_mark] = ink[is_mark][:, [0, 2]]
     # letters of a ligature have one origin, and their own parts of its ink; or all of it, and stand as they are read
     order = np.lexsort((-places[known], (ink[:, 0] + ink[:, 2])[known].round(2), start[known].round(2)))
-    return Line(places[known][order], across[known][order], float(np.median(origins[known, 1])), size, way)
+    return TextLine(places[known][order], across[known][order], float(np.median(origins[known, 1])), size, way)
 
 
 def characters_in(boxes: np.ndarray, turn: np.ndarray) -> np.ndarray:
@@ -130,7 +132,7 @@ def characters_in(boxes: np.ndarray, turn: np.ndarray) -> np.ndarray:
     return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
 
 
-def one_line(first: Line, second: Line) -> Line | None:
+def one_line(first: TextLine, second: TextLine) -> TextLine | None:
     """Both as one, if they are: PDFium ends a line at every vowel point that is placed by itself."""
     apart = max(first.across[0, 0], second.across[0, 0]) - min(first.across[:, 1].max(), second.across[:, 1].max())
     size = max(first.size, second.size)
@@ -138,10 +140,10 @@ def one_line(first: Line, second: Line) -> Line | None:
         return None
     places, across = np.concatenate([first.places, second.places]), np.concatenate([first.across, second.across])
     order = np.argsort(across[:, 0], kind="stable")
-    return Line(places[order], across[order], first.baseline, size, first.way)
+    return TextLine(places[order], across[order], first.baseline, size, first.way)
 
 
-def in_words(characters: Characters, line: Line) -> Iterator[list[int]]:
+def in_words(characters: Characters, line: TextLine) -> Iterator[list[int]]:
     """The words of a line whose characters lie from left to right, in reading order."""
     letters, marks = [], []
     for row, place in enumerate(line.places.tolist()):
@@ -169,7 +171,9 @@ def in_words(characters: Characters, line: Line) -> Iterator[list[int]]:
             word = []
 
 
-def marked(characters: Characters, line: Line, marks: list[tuple[int, int]], rows: list[int]) -> dict[int, list[int]]:
+def marked(
+    characters: Characters, line: TextLine, marks: list[tuple[int, int]], rows: list[int]
+) -> dict[int, list[int]]:
     """The marks over or under each letter, in canonical order."""
     found: dict[int, list[int]] = {}
     middles = line.across[rows].mean(axis=1)
@@ -228,7 +232,7 @@ def reverse(kinds: str, start: int, end: int) -> Iterator[int]:
 
 
 @dataclass
-class Run:
+class TextRun:
     """Words that may be one, as far as they go."""
 
     places: list[int]
@@ -296,7 +300,7 @@ def joined(characters: Characters, lines: list[list[Places]]) -> list[list[Place
     if not APART.search(characters.text):
         return lines
     found: list[list[Places]] = []
-    run: Run | None = None
+    run: TextRun | None = None
     for words in lines:
         found.append([])
         for places in words:
@@ -309,7 +313,7 @@ def joined(characters: Characters, lines: list[list[Places]]) -> list[list[Place
                 continue
             else:
                 places = [*places]
-                run = Run(places, len(places) == 1)
+                run = TextRun(places, len(places) == 1)
             found[-1].append(places)
     return [spelled(characters, words) for words in found if words]
 

@@ -10,11 +10,11 @@ import torch
 from collotype.families.retriever.token_pooling import pool_tokens
 from collotype.runtime.errors import UserError
 from collotype.search.index import Index
-from collotype.search.packing import pack_vectors, sign_bytes
 from collotype.search.pages import EncodedQuery
+from collotype.search.quantization import pack_vectors, sign_bytes
 from collotype.search.scoring import exact
 from collotype.search.scoring.plan import PLANS, named
-from collotype.search.view import View
+from collotype.search.snapshot import IndexSnapshot
 
 SAMPLED_PAGES = 300
 """On which other ways of storing are tried: pooling a page of 1,030 vectors takes 40 ms."""
@@ -72,7 +72,7 @@ def measure(index: Index, queries: Sequence[EncodedQuery] | None = None, k: int 
     )
 
 
-def sampled(view: View, full: np.ndarray, count: int) -> list[np.ndarray]:
+def sampled(view: IndexSnapshot, full: np.ndarray, count: int) -> list[np.ndarray]:
     """Queries float32 [≤ 20, D] that each resemble vectors of one page."""
     random, found = np.random.default_rng(0), []
     for place in random.choice(full, count, replace=len(full) < count):
@@ -84,7 +84,7 @@ def sampled(view: View, full: np.ndarray, count: int) -> list[np.ndarray]:
     return found
 
 
-def plans(view: View, full: np.ndarray, queries: Sequence[np.ndarray], k: int) -> list[Way]:
+def plans(view: IndexSnapshot, full: np.ndarray, queries: Sequence[np.ndarray], k: int) -> list[Way]:
     catalogue = view.version.catalogue
     allowed = catalogue.counts > 0
     have = {"exact": True, "bits": True, "lists": view.lists is not None}
@@ -119,7 +119,7 @@ def recall(found: np.ndarray, truth: dict[int, float], k: int) -> float:
     return float((found >= best[-1]).sum() / len(best))
 
 
-def bytes_per_page(view: View, full: np.ndarray, plan: str) -> float:
+def bytes_per_page(view: IndexSnapshot, full: np.ndarray, plan: str) -> float:
     rows = view.version.take(full[:1], ["vectors"])["vectors"].type.value_type
     vectors = view.version.catalogue.counts[full].mean()
     size = vectors * rows.list_size * rows.value_type.bit_width / 8
@@ -130,18 +130,18 @@ def bytes_per_page(view: View, full: np.ndarray, plan: str) -> float:
     return float(size)
 
 
-def storages(index: Index, view: View, full: np.ndarray, queries: Sequence[np.ndarray], k: int) -> list[Way]:
+def storages(index: Index, view: IndexSnapshot, full: np.ndarray, queries: Sequence[np.ndarray], k: int) -> list[Way]:
     """Exact search over a sample of the pages, stored otherwise."""
     ways: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
-    if index.about.precision == "fp16":
+    if index.manifest.precision == "fp16":
         ways["stored in int8"] = in_int8
-    if index.about.interaction == "late" and index.about.pool_factor == 1:
+    if index.manifest.interaction == "late" and index.manifest.pool_factor == 1:
         for factor in POOL_FACTORS:
             ways[f"{factor} vectors pooled to one"] = lambda rows, factor=factor: pooled(rows, factor)
     places = np.random.default_rng(0).permutation(full)[:SAMPLED_PAGES]
     pages = [page_vectors(view, place) for place in places]
     truth = all_scores(pages, queries)
-    width = index.about.dim
+    width = index.manifest.dim
     return [
         Way(
             name=name,
@@ -156,7 +156,7 @@ def storages(index: Index, view: View, full: np.ndarray, queries: Sequence[np.nd
     ]
 
 
-def page_vectors(view: View, place: int) -> np.ndarray:
+def page_vectors(view: IndexSnapshot, place: int) -> np.ndarray:
     [(vectors, scale)] = view.pages(np.array([place]))
     return vectors.float().numpy() * scale
 

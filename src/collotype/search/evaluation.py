@@ -56,7 +56,7 @@ class WordSearch:
 
     def page(self, pages: Pages, place: int) -> Page:
         about = {"document": pages.ids[place], "number": 1, "digest": "", "size": pages.size(place)}
-        return Page(**about, picture=lambda: pages.image(place), words=self.words(pages, place))
+        return Page(**about, image=lambda: pages.image(place), words=self.words(pages, place))
 
     def words(self, pages: Pages, place: int) -> list[Word]:
         if pages.text is not None:

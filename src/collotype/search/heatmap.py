@@ -1,4 +1,4 @@
-"""A page's picture with the places lit where a query's words were found."""
+"""A page's image with the places lit where a query's words were found."""
 
 import math
 from typing import TYPE_CHECKING
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from collotype.report.heatmap import light_up
+from collotype.search.match_regions import places
 from collotype.search.pages import Box, EncodedPage, EncodedQuery
-from collotype.search.places import places
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -20,16 +20,16 @@ FRAMED = 0.6
 """The part of the best cosine from which on a word's own place is framed: below it, the word is hardly there."""
 
 
-def lit(picture: "Image.Image", query: EncodedQuery, page: EncodedPage, patches: bool = False) -> "Image.Image":
-    """The picture, dark where nothing matches, with a frame around the place of each word that was found.
+def lit(image: "Image.Image", query: EncodedQuery, page: EncodedPage, patches: bool = False) -> "Image.Image":
+    """The image, dark where nothing matches, with a frame around the place of each word that was found.
 
-    A model of a single vector a page knows no places: its picture stays as it is.
+    A model of a single vector a page knows no places: its image stays as it is.
 
     Args:
         patches: does the model look at the patches of a grid, not at words?
     """
-    weights = heat(query, page, picture.size, patches)
-    return light_up(picture, weights, picture.width, framed(query, page), FLOOR) if weights.any() else picture
+    weights = heat(query, page, image.size, patches)
+    return light_up(image, weights, image.width, framed(query, page), FLOOR) if weights.any() else image
 
 
 def heat(query: EncodedQuery, page: EncodedPage, size: tuple[int, int], patches: bool = False) -> np.ndarray:

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 
 from collotype.runtime.errors import UserError
-from collotype.runtime.files import in_turn
+from collotype.runtime.files import file_lock
 from collotype.runtime.threads import Together, one_thread
-from collotype.search import about, side
-from collotype.search.about import About
+from collotype.search import manifest, sidecar
 from collotype.search.filters import allowed
-from collotype.search.held import Held
+from collotype.search.manifest import Manifest
+from collotype.search.match_regions import places, text_around
+from collotype.search.page_cache import PageCache
 from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, Hit, Page, PageFacts
-from collotype.search.places import places, text_around
-from collotype.search.scoring import lists, signs
+from collotype.search.scoring import ivf, sign_bits
 from collotype.search.scoring.plan import Explanation, Plan, named
+from collotype.search.snapshot import IndexSnapshot
 from collotype.search.store import OLD_VERSIONS_KEPT, WRITING, Catalogue, Store
-from collotype.search.view import View
 
 SIDE = "side"
 NEWER_AT_LEAST, NEWER_PART = 300, 0.1
@@ -52,7 +52,7 @@ class Index:
         >>> from collotype import Index
         >>> from collotype.search.pages import EncodedPage, EncodedQuery, Page
         >>> index = Index.create("library", encoder_name="by hand", identity="0", dim=2, interaction="late")
-        >>> page = Page(document="a.pdf", number=1, digest="d", size=(10, 20), picture=lambda: None)
+        >>> page = Page(document="a.pdf", number=1, digest="d", size=(10, 20), image=lambda: None)
         >>> vectors = np.array([[1, 0], [0, 1]], np.float32)  # [num_vectors, dim], of unit length
         >>> boxes = np.array([[0, 0, 1, 0.5], [0, 0.5, 1, 1]], np.float32)  # left, top, right, bottom as parts
         >>> index.add([(page, EncodedPage(vectors, boxes))])
@@ -65,14 +65,14 @@ class Index:
         (1, 0)
     """
 
-    def __init__(self, folder: Path, about_it: About):
+    def __init__(self, folder: Path, about_it: Manifest):
         """Use `create` or `open`."""
-        self.folder, self.about = folder, about_it
+        self.folder, self.manifest = folder, about_it
         self._store = Store(folder, about_it.dim, about_it.precision)
         # asking the table takes a change of threads, so those who wait are told together
         self._looked = Together(self._look)
-        self._held = Held()
-        self._view: View | None = None
+        self._held = PageCache()
+        self._view: IndexSnapshot | None = None
         self._seen: tuple[tuple[str, ...], int] = ((), 0)
 
     @classmethod
@@ -80,17 +80,17 @@ class Index:
         """A new, empty index in a folder that is not there yet, or empty.
 
         Args:
-            described: the fields of `About`: encoder_name, identity, dim, interaction ("late" or "single"); and
+            described: the fields of `Manifest`: encoder_name, identity, dim, interaction ("late" or "single"); and
                 precision ("fp16", or "int8" for half the bytes), pool_factor.
 
         Raises:
             UserError: the folder has an index already, or other files.
         """
-        folder, about_it = Path(path), About(**described)
-        about.check_free(folder)
-        with in_turn(folder / WRITING):
+        folder, about_it = Path(path), Manifest(**described)
+        manifest.check_free(folder)
+        with file_lock(folder / WRITING):
             # again, because another process may have had its turn before; a table alone is what a kill has left
-            about.check_free(folder)
+            manifest.check_free(folder)
             Store.create(folder, about_it.dim, about_it.precision)
             about_it.write(folder)
         return cls(folder, about_it)
@@ -106,22 +106,22 @@ class Index:
             UserError: there is none, it has another format, or it was made by another encoder.
         """
         folder = Path(path)
-        index = cls(folder, about.read(folder))
+        index = cls(folder, manifest.read(folder))
         if encoder:
-            index.about.belongs_to(encoder, folder)
+            index.manifest.belongs_to(encoder, folder)
         return index
 
     # --- what is in it
 
-    def view(self) -> View:
+    def view(self) -> IndexSnapshot:
         """The newest version there is when it is called; what is looked up in it does not change."""
         return self._looked(None)
 
-    def _look(self, asked: Sequence[None]) -> list[View]:
+    def _look(self, asked: Sequence[None]) -> list[IndexSnapshot]:
         # side files may be made without a new version; asked for first, so that none is missed
-        now = side.names(self.folder / SIDE), self._store.newest_version()
+        now = sidecar.names(self.folder / SIDE), self._store.newest_version()
         if self._view is None or self._seen != now:
-            self._view, self._seen = View(self._store.snapshot(), self.folder / SIDE, self._held), now
+            self._view, self._seen = IndexSnapshot(self._store.snapshot(), self.folder / SIDE, self._held), now
         return [self._view] * len(asked)
 
     def __len__(self) -> int:
@@ -200,10 +200,11 @@ class Index:
             vectors, boxes = encoded.vectors, encoded.boxes
             if page.id in seen:
                 raise UserError(f"{page.id} is given twice in one batch.")
-            if vectors.ndim != 2 or vectors.shape[1] != self.about.dim or boxes.shape != (len(vectors), 4):
+            if vectors.ndim != 2 or vectors.shape[1] != self.manifest.dim or boxes.shape != (len(vectors), 4):
                 raise UserError(
                     f"{page.id} has vectors {list(vectors.shape)} and boxes {list(boxes.shape)}, and the index in "
-                    f"{self.folder} takes [n, {self.about.dim}] and [n, 4]; encode it with {self.about.encoder_name}."
+                    f"{self.folder} takes [n, {self.manifest.dim}] and [n, 4]; encode it with "
+                    f"{self.manifest.encoder_name}."
                 )
             if not np.isfinite(vectors).all():
                 raise UserError(f"{page.id} has vectors with numbers that are not finite; it was not indexed.")
@@ -213,13 +214,13 @@ class Index:
 
     def _pooled(self, encoded: EncodedPage) -> EncodedPage:
         """Fewer vectors, each with the box of the one it stands for best."""
-        if self.about.pool_factor == 1 or len(encoded.vectors) < 2:
+        if self.manifest.pool_factor == 1 or len(encoded.vectors) < 2:
             return encoded
         import torch
 
         from collotype.families.retriever.token_pooling import pool_tokens
 
-        pooled = pool_tokens(torch.from_numpy(encoded.vectors), self.about.pool_factor, "fast").numpy()
+        pooled = pool_tokens(torch.from_numpy(encoded.vectors), self.manifest.pool_factor, "fast").numpy()
         return EncodedPage(pooled, encoded.boxes[(pooled @ encoded.vectors.T).argmax(axis=1)])
 
     def optimize(self, keep_versions: timedelta = OLD_VERSIONS_KEPT) -> None:
@@ -228,12 +229,12 @@ class Index:
         self._make_side_files(with_lists=True)
 
     def _make_side_files(self, with_lists: bool) -> None:
-        with in_turn(self.folder / ".side"):
+        with file_lock(self.folder / ".side"):
             view = self.view()
             if view.signs_differ:
-                signs.build(self.folder / SIDE, view.version)
-            if with_lists and view.version.catalogue.counts.sum(dtype=np.int64) >= lists.MADE_FROM:
-                lists.build(self.folder / SIDE, view.version)
+                sign_bits.build(self.folder / SIDE, view.version)
+            if with_lists and view.version.catalogue.counts.sum(dtype=np.int64) >= ivf.MADE_FROM:
+                ivf.build(self.folder / SIDE, view.version)
 
     # --- asking
 
@@ -290,10 +291,10 @@ class Index:
     def _query(self, query: EncodedQuery, k: int) -> np.ndarray:
         if k < 1:
             raise UserError(f"{k} hits were asked for; ask for one at least.")
-        if query.vectors.ndim != 2 or not len(query.vectors) or query.vectors.shape[1] != self.about.dim:
+        if query.vectors.ndim != 2 or not len(query.vectors) or query.vectors.shape[1] != self.manifest.dim:
             raise UserError(
                 f"The query has vectors {list(query.vectors.shape)}, and the index in {self.folder} takes "
-                f"[m, {self.about.dim}] as {self.about.encoder_name} makes them."
+                f"[m, {self.manifest.dim}] as {self.manifest.encoder_name} makes them."
             )
         if not np.isfinite(query.vectors).all():
             raise UserError("The query has vectors with numbers that are not finite; ask it otherwise.")
@@ -310,12 +311,12 @@ def hit(query: EncodedQuery, page: StoredPage, score: float) -> Hit:
     found = places(query, page.encoded.vectors, page.encoded.boxes)
     boxes = np.array([word.box for word in page.words], np.float32).reshape(-1, 4)
     text = text_around(found, [word.text for word in page.words], boxes)
-    about = {"label": page.label, "words_from": page.words_from, "metadata": page.metadata}
-    return Hit(document=page.document, page=page.number, score=score, places=found, text=text, **about)
+    manifest = {"label": page.label, "words_from": page.words_from, "metadata": page.metadata}
+    return Hit(document=page.document, page=page.number, score=score, places=found, text=text, **manifest)
 
 
 @one_thread()
-def stored_pages(view: View, rows: np.ndarray) -> list[StoredPage]:
+def stored_pages(view: IndexSnapshot, rows: np.ndarray) -> list[StoredPage]:
     """The pages at these places of the view's catalogue."""
     return [
         StoredPage(

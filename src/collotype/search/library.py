@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.threads import Together
-from collotype.search.addresses import is_address
 from collotype.search.pages import EncodedQuery, Encoder, Hit
+from collotype.search.uri import is_address
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -33,7 +33,7 @@ class QueryError(UserError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Indexed:
+class IndexedDocument:
     """A document of an index."""
 
     name: str
@@ -56,7 +56,7 @@ class Library(Protocol):
         """
         ...
 
-    def documents(self) -> list[Indexed]: ...
+    def documents(self) -> list[IndexedDocument]: ...
 
     def file(self, document: str) -> Path:
         """
@@ -65,7 +65,7 @@ class Library(Protocol):
         """
         ...
 
-    def picture(self, document: str, page: int, longest_px: int) -> "Image.Image":
+    def image(self, document: str, page: int, longest_px: int) -> "Image.Image":
         """
         Raises:
             UserError: there is no such page, or its file is gone.
@@ -76,7 +76,7 @@ class Library(Protocol):
         """The page lit where the query was found.
 
         Raises:
-            UserError: as `picture`.
+            UserError: as `image`.
         """
         ...
 
@@ -122,25 +122,25 @@ class IndexLibrary(ABC):
     @abstractmethod
     def file(self, document: str) -> Path: ...
 
-    def picture(self, document: str, page: int, longest_px: int) -> "Image.Image":
+    def image(self, document: str, page: int, longest_px: int) -> "Image.Image":
         return self.draw(self.file(document), page, longest_px)
 
     def heatmap(self, document: str, page: int, query: str, longest_px: int) -> "Image.Image":
         from collotype.search.heatmap import lit
 
-        picture = self.picture(document, page, longest_px)
+        image = self.image(document, page, longest_px)
         looks_at_patches = self.model.looks_at == "picture"
-        return lit(picture, self.encoded(query), self.index.page(document, page).encoded, looks_at_patches)
+        return lit(image, self.encoded(query), self.index.page(document, page).encoded, looks_at_patches)
 
 
 class EmbeddedLibrary(IndexLibrary):
     """An index in a folder."""
 
     def __init__(self, index: "Index", encoder: Encoder, draw: Draw):
-        from collotype.search.ingest.sources import Ledger
+        from collotype.search.ingest.sources import SourceLedger
 
         super().__init__(index, encoder, draw)
-        self.ledger = Ledger(index.folder)
+        self.ledger = SourceLedger(index.folder)
         self.passwords: Sequence[str] = ()
 
     @classmethod
@@ -150,11 +150,11 @@ class EmbeddedLibrary(IndexLibrary):
         Raises:
             UserError: there is no index, or its model is not there or has changed.
         """
-        from collotype.search import about
-        from collotype.search.ingest.sources import Ledger
+        from collotype.search import manifest
+        from collotype.search.ingest.sources import SourceLedger
 
-        about.read(folder)
-        model = Ledger(folder).model()
+        manifest.read(folder)
+        model = SourceLedger(folder).model()
         if model is None:
             raise UserError(f"{folder} does not say which model made it; index the documents again into a new folder.")
         # after what can be said without the heavy packages
@@ -164,10 +164,10 @@ class EmbeddedLibrary(IndexLibrary):
         encoder = open_encoder(**model)
         return cls(Index.open(folder, encoder), encoder, draw)
 
-    def documents(self) -> list[Indexed]:
+    def documents(self) -> list[IndexedDocument]:
         files = {name: Path(entry.file) for name, entry in self.ledger.read().items()}
         return [
-            Indexed(name=document.name, pages=document.pages, file=files.get(document.name))
+            IndexedDocument(name=document.name, pages=document.pages, file=files.get(document.name))
             for document in self.index.documents()
         ]
 
@@ -205,7 +205,7 @@ class QdrantLibrary(IndexLibrary):
 
     def __init__(self, index: "QdrantIndex", encoder: Encoder, draw: Draw):
         super().__init__(index, encoder, draw)
-        self.listed_at, self.listing = float("-inf"), list[Indexed]()
+        self.listed_at, self.listing = float("-inf"), list[IndexedDocument]()
 
     @classmethod
     def open(cls, place: str, draw: Draw) -> "QdrantLibrary":
@@ -221,13 +221,13 @@ class QdrantLibrary(IndexLibrary):
         if index.model is None:
             raise UserError(f"{place} does not say which model made it; index the documents again and push them.")
         encoder = open_encoder(**index.model)
-        index.about.belongs_to(encoder, place)
+        index.manifest.belongs_to(encoder, place)
         return cls(index, encoder, draw)
 
-    def documents(self) -> list[Indexed]:
+    def documents(self) -> list[IndexedDocument]:
         if time.monotonic() - self.listed_at > LISTED_EVERY_S:
             self.listing = [
-                Indexed(name=name, pages=pages, file=Path(file) if file else None)
+                IndexedDocument(name=name, pages=pages, file=Path(file) if file else None)
                 for name, (pages, file) in self.index.listing().items()
             ]
             self.listed_at = time.monotonic()

@@ -34,11 +34,11 @@ class PageFacts:
     document: str
     """The file's path below the folder it was indexed from, as the user knows it."""
     number: int
-    """Counted from 1; a picture is a document of one page."""
+    """Counted from 1; an image is a document of one page."""
     digest: str
     """Of what is on the page: an unchanged page is not encoded again."""
     size: tuple[int, int]
-    """Of its picture, in pixels."""
+    """Of its image, in pixels."""
     words: Sequence[Word] = ()
     """In reading order: those of the text layer, then those of OCR."""
     words_from: WordsFrom = ""
@@ -55,7 +55,7 @@ class PageFacts:
 class Page(PageFacts):
     """As it comes in, before it is encoded."""
 
-    picture: Callable[[], "Image.Image"]
+    image: Callable[[], "Image.Image"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Encoder(Protocol):
     dim: int
     interaction: Literal["late", "single"]
     looks_at: Literal["picture", "words"]
-    """Which of a page it reads; the words of a page without a text layer are read off its picture before."""
+    """Which of a page it reads; the words of a page without a text layer are read off its image before."""
 
     def encode_pages(self, pages: Sequence[Page]) -> list[EncodedPage]: ...
 
@@ -93,7 +93,7 @@ class Encoder(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class MatchRegion:
     """Where on a page one of a query's words was found best."""
 
     word: str
@@ -110,7 +110,7 @@ class Hit:
     page: int
     score: float
     """Exact MaxSim, float32, whatever found the page."""
-    places: tuple[Place, ...]
+    places: tuple[MatchRegion, ...]
     text: str
     """What stands around the best place, if the page has text."""
     metadata: dict[str, Any]

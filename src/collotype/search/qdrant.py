@@ -19,14 +19,14 @@ import numpy as np
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.texts import sound
-from collotype.search.about import FORMAT, About
-from collotype.search.addresses import parse
 from collotype.search.filters import DOCUMENT, check, matches, several
 from collotype.search.index import Document, Index, StoredPage, hit, stored_pages
-from collotype.search.ingest.sources import Ledger
-from collotype.search.packing import pack_boxes, unpack_boxes
+from collotype.search.ingest.sources import SourceLedger
+from collotype.search.manifest import FORMAT, Manifest
 from collotype.search.pages import EncodedPage, EncodedQuery, Hit, Word
+from collotype.search.quantization import pack_boxes, unpack_boxes
 from collotype.search.scoring.plan import Explanation
+from collotype.search.uri import parse
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient, models
@@ -89,10 +89,10 @@ def push(
     """
     address = parse(place)
     client = client or connect(address.url)
-    ledger = Ledger(index.folder)
+    ledger = SourceLedger(index.folder)
     files = {name: entry.file for name, entry in ledger.read().items()}
     with answering(address.url):
-        prepare(client, address.collection, index.about, ledger.model())
+        prepare(client, address.collection, index.manifest, ledger.model())
         there = {point.id: point.payload["key"] for point in listed(client, address.collection, ["key"])}
         view = index.view()
         catalogue = view.version.catalogue
@@ -115,12 +115,12 @@ def push(
     return Pushed(len(new), len(ids) - len(new), len(gone))
 
 
-def prepare(client: "QdrantClient", collection: str, about: About, model: Mapping[str, Any] | None) -> None:
+def prepare(client: "QdrantClient", collection: str, about: Manifest, model: Mapping[str, Any] | None) -> None:
     """The collection, made if it is not there."""
     from qdrant_client import models
 
     if client.collection_exists(collection):
-        theirs = about_of(client, collection)[0]
+        theirs = manifest_of(client, collection)[0]
         if theirs.identity != about.identity:
             raise UserError(
                 f"The collection {collection} has pages by {theirs.encoder_name}, and these are by "
@@ -143,7 +143,7 @@ def prepare(client: "QdrantClient", collection: str, about: About, model: Mappin
     client.create_payload_index(collection, "document", models.PayloadSchemaType.KEYWORD)
 
 
-def about_of(client: "QdrantClient", collection: str) -> tuple[About, dict[str, Any] | None]:
+def manifest_of(client: "QdrantClient", collection: str) -> tuple[Manifest, dict[str, Any] | None]:
     """What the collection's pages were made by, and how to open that model.
 
     Raises:
@@ -153,7 +153,7 @@ def about_of(client: "QdrantClient", collection: str) -> tuple[About, dict[str, 
         raise UserError(f"There is no collection {collection}; make one with `collotype index push`.")
     metadata = client.get_collection(collection).config.metadata or {}
     try:
-        about = About(**metadata["collotype"])
+        about = Manifest(**metadata["collotype"])
     except (KeyError, TypeError) as error:
         raise UserError(
             f"The collection {collection} is none that Collotype pushed; give the name of one that is."
@@ -235,7 +235,7 @@ class QdrantIndex:
         self.address = parse(place)
         self.client = client or connect(self.address.url)
         with answering(self.address.url):
-            self.about, self.model = about_of(self.client, self.address.collection)
+            self.manifest, self.model = manifest_of(self.client, self.address.collection)
 
     def listing(self) -> dict[str, tuple[int, str | None]]:
         """How many pages each document has, and which file it was indexed from."""

@@ -20,9 +20,9 @@ import numpy as np
 import pyarrow as pa
 
 from collotype.runtime.errors import UserError
-from collotype.runtime.files import in_turn, room_to_write
-from collotype.search.packing import Precision, pack_boxes, pack_signs, pack_vectors, sign_bytes
+from collotype.runtime.files import file_lock, room_to_write
 from collotype.search.pages import EncodedPage, Page
+from collotype.search.quantization import Precision, pack_boxes, pack_signs, pack_vectors, sign_bytes
 
 if TYPE_CHECKING:
     import lancedb
@@ -232,7 +232,7 @@ class Store:
         return len(old)
 
     def turn(self) -> AbstractContextManager[None]:
-        return in_turn(self.folder / WRITING)
+        return file_lock(self.folder / WRITING)
 
     def rows(self, pages: Sequence[tuple[Page, EncodedPage]]) -> pa.Table:
         packed = [pack_vectors(encoded.vectors, self.precision) for _, encoded in pages]

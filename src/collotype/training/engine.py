@@ -28,19 +28,19 @@ from collotype.runtime.digest import state_digest
 from collotype.runtime.errors import InterruptedRunError, UserError
 from collotype.runtime.files import JsonLines
 from collotype.runtime.hub import used
-from collotype.runtime.process import ALONE, World, agree, gather_objects, on_main
+from collotype.runtime.process import ALONE, World, gather_objects, on_main, raise_on_all_ranks
 from collotype.runtime.seeds import seed_torch
+from collotype.training.bad_examples import BadExample, BadExampleLog, allowed_bad
 from collotype.training.batch_norm import forget_statistics, keeps_groups_whole, move_running_statistics
 from collotype.training.ema import Ema
-from collotype.training.faults import BadExample, Faults, allowed_bad
+from collotype.training.grad_cache import backward_through, sum_gradients, sum_of_parts, whole_batch_loss
 from collotype.training.loader import Examples, load, to_device
 from collotype.training.micro_batch import largest_that_fits
-from collotype.training.negatives import backward_through, sum_gradients, sum_of_parts, whole_batch_loss
 from collotype.training.optim import learning_rate, make_optimizer
 from collotype.training.precision import LossScale, Precision, resolve_precision
 from collotype.training.resume import Checkpoints
-from collotype.training.sampler import MicroBatches, Order
-from collotype.training.shard import checkpoint_activations, shard, whole_model
+from collotype.training.sampler import GlobalBatchSampler, RankMicroBatchSampler
+from collotype.training.sharding import checkpoint_activations, shard, whole_model
 from collotype.training.task import Batch, Loss, MapDataset, Outputs, Task
 
 T = TypeVar("T")
@@ -112,7 +112,7 @@ def train(
             best = facts["best"]
     left_out = sum(dataset.left_out for dataset in datasets)
     limit = allowed_bad(recipe, left_out + sum(map(len, datasets))) - left_out
-    faults = Faults(limit, {BadExample(*fault) for fault in facts.get("faults", ())})
+    faults = BadExampleLog(limit, {BadExample(*fault) for fault in facts.get("faults", ())})
     on_main(world, lambda: begin(metrics, done, hooks))
     micro_batch = settings.micro_batch
     if micro_batch == "auto":
@@ -140,7 +140,7 @@ def train(
             engine.beside(),
         )
 
-    cut = MicroBatches(order, world.rank, world.size, micro_batch, done + 1, settings.steps)
+    cut = RankMicroBatchSampler(order, world.rank, world.size, micro_batch, done + 1, settings.steps)
     batches = load(
         task,
         datasets,
@@ -153,7 +153,7 @@ def train(
     with stop_requests() as stop:
         for step in cut.steps:
             began, last = time.perf_counter(), step == settings.steps
-            loaded = agree(functools.partial(next, batches))
+            loaded = raise_on_all_ranks(functools.partial(next, batches))
             row = engine.take_step(loaded.micro_batches, step, functools.partial(in_words, order, step))
             row["seconds"] = round(time.perf_counter() - began, 4)
             on_main(world, functools.partial(write_down, row))
@@ -239,7 +239,7 @@ def begin(metrics: JsonLines, done: int, hooks: "Hooks") -> None:
     hooks.on_start(done)
 
 
-def in_words(order: Order, step: int, places: list[int]) -> str:
+def in_words(order: GlobalBatchSampler, step: int, places: list[int]) -> str:
     """The rows at these places of a step's batch, the first few: "row 17, row 4 of data.train.1"."""
     several = len(order.datasets) > 1
     keys = [order.batch(step)[place] for place in places]
@@ -267,9 +267,9 @@ class Engine:
         self.parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.ema = None if recipe.train.ema_decay is None else Ema(self.model, recipe.train.ema_decay)
 
-    def order(self, datasets: Sequence[MapDataset]) -> Order:
+    def order(self, datasets: Sequence[MapDataset]) -> GlobalBatchSampler:
         data, settings = self.recipe.data, self.recipe.train
-        return Order(
+        return GlobalBatchSampler(
             datasets,
             settings.batch,
             settings.seed,
@@ -366,12 +366,12 @@ class Engine:
         """What a checkpoint holds beside weights and optimiser state."""
         return self.ema.tensors() if self.ema else {}
 
-    def find_micro_batch(self, order: Order) -> int:
+    def find_micro_batch(self, order: GlobalBatchSampler) -> int:
         """The most examples of one pass that fit into memory, tried on the first step's."""
         share = self.recipe.train.batch // self.world.size
-        keys = MicroBatches(order, self.world.rank, self.world.size, share, 1, 1).of_step(1)[0]
+        keys = RankMicroBatchSampler(order, self.world.rank, self.world.size, share, 1, 1).of_step(1)[0]
         source = Examples(order.datasets, tolerant=self.recipe.data.max_bad_examples > 0)
-        examples = agree(lambda: [source.read(key).example for key in keys])
+        examples = raise_on_all_ranks(lambda: [source.read(key).example for key in keys])
 
         def attempt(count: int) -> None:
             outputs = self.outputs([self.task.collate(examples[:count])], 0, 1, graph=True)

@@ -9,15 +9,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.seeds import derive_seed
-from collotype.training.faults import BadExample, BadExampleError
-from collotype.training.sampler import Key, MicroBatches
+from collotype.training.bad_examples import BadExample, BadExampleError
+from collotype.training.sampler import Key, RankMicroBatchSampler
 from collotype.training.task import Batch, MapDataset, Task
 
 TRIES = 100
 """Examples looked at in the place of a bad one, at most."""
 
 
-class Read(NamedTuple):
+class LoadedExample(NamedTuple):
     example: Any
     faults: list[BadExample]
     """The examples it stands for."""
@@ -40,18 +40,18 @@ class Examples(Dataset[Any]):
     def __init__(self, datasets: Sequence[MapDataset], tolerant: bool = False):
         self.datasets, self.tolerant = datasets, tolerant
 
-    def __getitem__(self, key: Key) -> Read | UserError:
+    def __getitem__(self, key: Key) -> LoadedExample | UserError:
         try:
             return self.read(key)
         except UserError as error:
             return error
 
-    def read(self, key: Key) -> Read:
+    def read(self, key: Key) -> LoadedExample:
         number, row, epoch = key
         dataset, faults = self.datasets[number], list[BadExample]()
         while True:
             try:
-                return Read(dataset.example(row, epoch), faults)
+                return LoadedExample(dataset.example(row, epoch), faults)
             except BadExampleError as error:
                 faults.append(BadExample(number, row, error.cause, error.place))
                 if not self.tolerant or len(faults) > TRIES:
@@ -67,8 +67,8 @@ class Collate:
         self.collate, self.budget = task.collate, budget
         self.tokens = task.tokens if budget else None
 
-    def __call__(self, found: list[Read | UserError]) -> Loaded | UserError:
-        reads = list[Read]()
+    def __call__(self, found: list[LoadedExample | UserError]) -> Loaded | UserError:
+        reads = list[LoadedExample]()
         for read in found:
             if isinstance(read, UserError):
                 return read
@@ -97,7 +97,7 @@ class Collate:
 def load(
     task: Task[Any, Any],
     datasets: Sequence[MapDataset],
-    cut: MicroBatches,
+    cut: RankMicroBatchSampler,
     workers: int,
     budget: int | None = None,
     tolerant: bool = False,

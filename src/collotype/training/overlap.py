@@ -1,5 +1,5 @@
 """Are samples that are measured among those that are trained on? Known by their texts and, where these are equal, by
-their pictures."""
+their images."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,36 +7,36 @@ from dataclasses import dataclass
 from PIL import Image
 
 from collotype.runtime.errors import UserError
-from collotype.runtime.pictures import digest
+from collotype.runtime.images import digest
 
 MOST_TRAINED, MOST_MEASURED = 20_000, 2_000
 """Samples whose texts are looked at, evenly spread."""
-MOST_PICTURES = 64
-"""Measured samples whose pictures are looked at."""
+MOST_IMAGES = 64
+"""Measured samples whose images are looked at."""
 SAME_TEXT = 4
-"""Trained samples of one text whose pictures are looked at."""
+"""Trained samples of one text whose images are looked at."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Pictures with texts: captions, queries or questions."""
+    """Images with texts: captions, queries or questions."""
 
     rows: int
     text: Callable[[int], str]
     images: Callable[[int], Iterable[Image.Image]]
-    """The picture of a row, or all right ones."""
+    """The image of a row, or all right ones."""
 
 
 def overlap(trained: Sequence[Samples], measured: Samples) -> dict[str, int]:
     """How many samples were `looked_at`, and how many of them are `shared` with what is trained on: all those of the
-    same text if all whose pictures were compared are, else proportionally fewer."""
+    same text if all whose images were compared are, else proportionally fewer."""
     known: dict[str, list[tuple[Samples, int]]] = {}
     for samples in trained:
         for row in spread(samples.rows, MOST_TRAINED // len(trained)):
             known.setdefault(plain(samples.text(row)), []).append((samples, row))
     looked_at = list(spread(measured.rows, MOST_MEASURED))
     same_text = [row for row in looked_at if plain(measured.text(row)) in known]
-    compared = [same_text[place] for place in spread(len(same_text), MOST_PICTURES)]
+    compared = [same_text[place] for place in spread(len(same_text), MOST_IMAGES)]
     same = sum(shows_the_same(measured, row, known[plain(measured.text(row))][:SAME_TEXT]) for row in compared)
     return {"looked_at": len(looked_at), "shared": round(len(same_text) * same / len(compared)) if same else 0}
 
@@ -57,7 +57,7 @@ def shows_the_same(measured: Samples, row: int, trained: Iterable[tuple[Samples,
 
 
 def digests(samples: Samples, row: int) -> set[str]:
-    """Of the pictures, decoded: none of those that cannot be read, which is said elsewhere."""
+    """Of the images, decoded: none of those that cannot be read, which is said elsewhere."""
     try:
         return {digest(image) for image in samples.images(row)}
     except (UserError, OSError):

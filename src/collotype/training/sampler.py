@@ -15,7 +15,7 @@ Key = tuple[int, int, int]
 """(dataset, row, how often the dataset was gone through before)."""
 
 
-class Order:
+class GlobalBatchSampler:
     """The endless order of training examples; `batch(step)` is the same for any number of processes, micro-batches and
     loader workers, and needs no history.
 
@@ -137,11 +137,17 @@ class Order:
         return torch.randperm(size, generator=torch.Generator().manual_seed(derive_seed(self.seed, *what)))
 
 
-class MicroBatches:
+class RankMicroBatchSampler:
     """The micro-batches of one process from `first_step` on, as torch's DataLoader wants them: lists of keys."""
 
     def __init__(
-        self, order: Order, rank: int, processes: int, micro_batch: int | None, first_step: int, last_step: int
+        self,
+        order: GlobalBatchSampler,
+        rank: int,
+        processes: int,
+        micro_batch: int | None,
+        first_step: int,
+        last_step: int,
     ):
         self.order, self.share = order, order.batch_size // processes
         self.micro_batch = micro_batch or self.share

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from collotype.evaluation.results import Measured
 from collotype.recipe import Recipe
-from collotype.recipe.schema import Evaluate, Source
+from collotype.recipe.schema import Evaluate, TrainSourceSection
 from collotype.runtime.hub import Need
 from collotype.runtime.process import ALONE, World
 from collotype.training.overlap import Samples, overlap
@@ -147,7 +147,7 @@ class Task(Protocol[M, E]):
             UserError: what training starts from cannot be read.
         """
 
-    def stand_in(self) -> None:
+    def use_published_config(self) -> None:
         """Takes the published shape that the name of the weights stands for in the place of weights that are not here,
         for `describe` and the facts of the data; nothing else can be asked of the task then.
 
@@ -201,7 +201,7 @@ def overlaps(task: Task[Any, Any], choices: Sequence[Evaluate]) -> dict[str, dic
     return {"overlap": shared} if shared else {}
 
 
-def facts_of_sources(sources: Sequence[Source], data: Sequence[MapDataset]) -> dict[str, Any]:
+def facts_of_sources(sources: Sequence[TrainSourceSection], data: Sequence[MapDataset]) -> dict[str, Any]:
     """Sizes and fingerprints of training data, source by source and together."""
     found = [
         {"source": source.source, "examples": len(one), "sha256": one.fingerprint()}

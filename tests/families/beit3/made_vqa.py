@@ -1,4 +1,4 @@
-"""A set in the official formats of VQAv2: pictures of a coloured shape, questions about them, ten people's answers."""
+"""A set in the official formats of VQAv2: images of a coloured shape, questions about them, ten people's answers."""
 
 import json
 import random
@@ -44,14 +44,14 @@ def people(answer: str, rng: random.Random) -> list[str]:
     return given
 
 
-def write_vqav2(root: Path, pictures: int = 12, seed: int = 0) -> Path:
-    """train2014, val2014, test2015 and test-dev2015 (half of test2015), `pictures` each; questions in `root`/vqa."""
+def write_vqav2(root: Path, images: int = 12, seed: int = 0) -> Path:
+    """train2014, val2014, test2015 and test-dev2015 (half of test2015), `images` each; questions in `root`/vqa."""
     rng = random.Random(seed)
     (root / "vqa").mkdir(parents=True)
     for part, digit in PARTS.items():
         (root / part).mkdir()
         questions, annotations = [], []
-        for number in range(pictures):
+        for number in range(images):
             image_id = digit * 1000 + number
             shape, colour = SHAPES[number % len(SHAPES)], rng.choice(list(COLOURS))
             draw(shape, colour).save(root / part / f"COCO_{part}_{image_id:012d}.jpg", quality=95)

@@ -33,7 +33,7 @@ def pixels(batch: int = 3) -> Tensor:
     return torch.randn(batch, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
 
-def pictures(count: int = 3) -> list[Image.Image]:
+def images(count: int = 3) -> list[Image.Image]:
     draw = np.random.default_rng(0).integers
     return [Image.fromarray(draw(0, 255, (40 + 5 * n, 50, 3), np.uint8)) for n in range(count)]
 

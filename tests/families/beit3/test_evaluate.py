@@ -17,16 +17,16 @@ from torch.nn.modules.module import register_module_forward_hook
 import collotype
 from collotype import families
 from collotype.evaluation.vqa import vqa_scores
-from collotype.families.beit3.answering import Answering
-from collotype.families.beit3.answers import write_answers
+from collotype.families.beit3.answer_vocab import write_answers
 from collotype.families.beit3.benchmarks import find_suite
-from collotype.families.beit3.data.pictures import PictureFiles, decoded
+from collotype.families.beit3.data.images import ImageFiles, decoded
+from collotype.families.beit3.predict import Answering
 from collotype.families.beit3.submission import read_submission
-from collotype.pipeline import Run
 from collotype.recipe.load import load_evaluation
+from collotype.runner.execution import Run
 from collotype.runtime.errors import UserError
 from tests.families.beit3.small import trained_pieces
-from tests.families.beit3.vqav2_run import PICTURES, fine_tuned
+from tests.families.beit3.vqav2_run import IMAGES, fine_tuned
 from tests.training.processes import ROOT
 
 FILE = "submit_vqav2_test.json"
@@ -53,7 +53,7 @@ def evaluate(model: Path, root: Path, out: Path | None, split: str = "test", nam
 
 def test_raw_files_become_a_model_a_submission_and_a_score(tuned: tuple[Path, Run], submitted: bytes) -> None:
     root, run = tuned
-    assert run.record["data"]["train"]["examples"] <= 4 * (2 * PICTURES - 10)
+    assert run.record["data"]["train"]["examples"] <= 4 * (2 * IMAGES - 10)
     measured = run.results["vqav2/val"]
     assert {"vqa_accuracy", "vqa_accuracy_yes_no", "vqa_accuracy_number", "beit3_score"} <= set(measured)
     asked = json.loads((root / "vqa" / "v2_OpenEnded_mscoco_test2015_questions.json").read_text())["questions"]
@@ -69,7 +69,7 @@ def test_the_score_is_that_of_each_question_answered_alone(tuned: tuple[Path, Ru
     model, questions = collotype.load(run.folder / "model"), benchmark.questions
     answers = {}
     for row in range(len(questions)):
-        image = decoded(questions.pictures, int(questions.picture[row]))
+        image = decoded(questions.images, int(questions.image[row]))
         (((answer, _),),) = model.answers([image], [questions.text(row)], top=1, cut=True)
         answers[int(questions.ids[row])] = answer
     assert read_submission(tmp_path / "submit_vqav2_val.json", list(answers)) == answers
@@ -89,7 +89,7 @@ def test_times_and_memory_are_those_of_every_process(tuned: tuple[Path, Run], tm
     facts = json.loads((tmp_path / "vqav2" / "test.json").read_text())
     timing = facts["timing"]
     assert timing["processes"] == len(timing["by_process"]) == len(facts["peak_memory_mib"]) == 2
-    assert sum(one["questions"] for one in timing["by_process"]) == 4 * PICTURES and timing["samples_per_s"] > 0
+    assert sum(one["questions"] for one in timing["by_process"]) == 4 * IMAGES and timing["samples_per_s"] > 0
     assert all(one["batch_mean_s"] <= one["batch_max_s"] and one["samples_per_s"] for one in timing["by_process"])
     assert facts["metrics"] == {"answered": 1.0}
 
@@ -166,24 +166,24 @@ def test_a_stopped_evaluation_goes_on_and_ends_alike(
         shutil.copytree(tmp_path / ".answers-vqav2-test", tmp_path / ".answers-vqav2-test-blank")
         families.evaluate([run.folder / "model"], choice, out=tmp_path)
     resumed = evaluate(run.folder / "model", root, tmp_path)
-    assert resumed.facts["timing"]["by_process"][0]["questions"] == 4 * (PICTURES - done[0])
+    assert resumed.facts["timing"]["by_process"][0]["questions"] == 4 * (IMAGES - done[0])
     assert (tmp_path / FILE).read_bytes() == submitted
     assert not (tmp_path / "submit_vqav2_test.partial.json").exists()
 
 
-def test_pictures_that_cannot_be_read(tuned: tuple[Path, Run], tmp_path: Path) -> None:
+def test_images_that_cannot_be_read(tuned: tuple[Path, Run], tmp_path: Path) -> None:
     """Of a test set: the questions stay open and the file says so. Of a set with answers: they count as wrong."""
     root, run = tuned
     shutil.copytree(root, tmp_path / "data")
     broken = tmp_path / "data" / "test2015" / f"COCO_test2015_{3005:012d}.jpg"
     broken.write_bytes(broken.read_bytes()[:200])
-    with pytest.raises(UserError, match=r"^1 pictures cannot be read, .*3005.jpg first.*4 missing: 3005000, .*partial"):
+    with pytest.raises(UserError, match=r"^1 images cannot be read, .*3005.jpg first.*4 missing: 3005000, .*partial"):
         evaluate(run.folder / "model", tmp_path / "data", tmp_path / "out")
     shutil.copy(root / "test2015" / broken.name, broken)
     mended = evaluate(run.folder / "model", tmp_path / "data", tmp_path / "out")
-    assert mended.facts["timing"]["by_process"][0]["questions"] < 4 * PICTURES
+    assert mended.facts["timing"]["by_process"][0]["questions"] < 4 * IMAGES
     held_out = json.loads((root / "held-out.json").read_text())["image_ids"]
-    (tmp_path / "data" / "val2014" / f"COCO_val2014_{held_out[0]:012d}.jpg").write_bytes(b"no picture")
+    (tmp_path / "data" / "val2014" / f"COCO_val2014_{held_out[0]:012d}.jpg").write_bytes(b"no image")
     found = evaluate(run.folder / "model", tmp_path / "data", None, "val")
     (event,) = (one for one in found.facts["events"] if one["kind"] == "questions unanswered")
     assert event["count"] == 4 and str(held_out[0] * 1000) in event["note"]
@@ -215,8 +215,8 @@ def unasked(root: Path) -> None:
     [
         (another_split, "says that it is of val2014, not test2015"),
         (twice, "questions with an id that another has, 3000000 the first"),
-        (lambda root: shutil.rmtree(root / "test2015"), "There is no folder .*test2015; unpack COCO's pictures"),
-        (lambda root: next((root / "test2015").iterdir()).unlink(), "1 pictures that are asked about are not there"),
+        (lambda root: shutil.rmtree(root / "test2015"), "There is no folder .*test2015; unpack COCO's images"),
+        (lambda root: next((root / "test2015").iterdir()).unlink(), "1 images that are asked about are not there"),
         (unasked, "'question': None.*TypeError: None is no text.; download the file again"),
         (lambda root: (root.parent / "out" / "checkpoint-9.pth").write_bytes(b""), r"out holds checkpoint-9\.pth"),
     ],
@@ -278,17 +278,17 @@ def test_a_submission_is_scored_whoever_wrote_it(tuned: tuple[Path, Run], tmp_pa
         evaluate(file, root, None, "val")
 
 
-def test_a_picture_is_decoded_once_for_all_of_its_questions(
+def test_a_image_is_decoded_once_for_all_of_its_questions(
     tuned: tuple[Path, Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: Counter[int] = Counter()
-    read = PictureFiles.read
+    read = ImageFiles.read
 
-    def counted(files: PictureFiles, picture: int) -> bytes:
+    def counted(files: ImageFiles, picture: int) -> bytes:
         reads[picture] += 1
         return read(files, picture)
 
-    monkeypatch.setattr(PictureFiles, "read", counted)
+    monkeypatch.setattr(ImageFiles, "read", counted)
     root, run = tuned
     evaluate(run.folder / "model", root, None, "val")
     assert len(reads) == 10 and set(reads.values()) == {1}
@@ -298,7 +298,7 @@ def test_half_precision_is_said_and_not_mixed_with_full(tuned: tuple[Path, Run],
     root, run = tuned
     assert evaluate(run.folder / "model", root, None, "val").facts["precision"] == "fp32"
     broken = shutil.copytree(root, tmp_path / "data") / "test2015" / f"COCO_test2015_{3005:012d}.jpg"
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     with pytest.raises(UserError, match="cannot be read"):
         evaluate(run.folder / "model", tmp_path / "data", tmp_path / "out")
     with pytest.raises(UserError, match="holds answers of an evaluation with another device"):
@@ -314,4 +314,4 @@ def test_half_precision_is_said_and_not_mixed_with_full(tuned: tuple[Path, Run],
 def test_what_a_user_does_wrong_is_a_sentence_and_exit_status_2(tuned: tuple[Path, Run], cli: Callable) -> None:
     done = cli("evaluate", tuned[1].folder / "model", "--suite", "vqav2", "--path", "/nowhere", "--split", "test")
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr == "collotype: There is no folder /nowhere/test2015; unpack COCO's pictures of test2015 there.\n"
+    assert done.stderr == "collotype: There is no folder /nowhere/test2015; unpack COCO's images of test2015 there.\n"

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from collotype.families.beit3.encoder import Block
+from collotype.families.beit3.encoder import Beit3Block
 from collotype.families.beit3.model import Beit3
 from collotype.families.beit3.tokenizer import pad
 from collotype.families.beit3.transforms import squashed
 from collotype.runtime.errors import UserError
 from collotype.training.precision import PRECISIONS, Precision
-from collotype.training.shard import checkpoint_activations
-from tests.families.beit3.small import ANSWERS, QUESTIONS, make, pictures, pixels
+from collotype.training.sharding import checkpoint_activations
+from tests.families.beit3.small import ANSWERS, QUESTIONS, images, make, pixels
 
 CLOSE = {"atol": 1e-5, "rtol": 0}
 
@@ -91,7 +91,7 @@ def test_batch_mates_padding_and_what_lies_in_it_change_nothing() -> None:
     assert lengths == [12, 6, 12, 5, 12, 12]
 
 
-def test_the_picture_and_every_word_matter() -> None:
+def test_the_image_and_every_word_matter() -> None:
     model = make()
     (ids, mask), images = asked(model), pixels()
     with torch.no_grad():
@@ -169,7 +169,7 @@ def test_recomputed_blocks_drop_the_same_examples() -> None:
 
 def test_a_dropped_example_goes_around_with_patches_and_words_alike() -> None:
     torch.manual_seed(0)
-    block = Block(width=8, heads=2, inner=16, drop_path=0.5).train()
+    block = Beit3Block(width=8, heads=2, inner=16, drop_path=0.5).train()
     patches, words = torch.randn(400, 3, 8), torch.randn(400, 2, 8)
     stream = block.added((patches, words), (torch.ones_like(patches), torch.ones_like(words)))
     changes = [(after - before).flatten(1) for before, after in zip((patches, words), stream, strict=True)]
@@ -221,17 +221,17 @@ def test_attention_is_what_the_last_block_looks_around_with() -> None:
     assert (maps.shape, maps.dtype) == ((3, 4, 4), torch.float32)
     torch.testing.assert_close(maps.flatten(1), shares[:, 1:17])
     with torch.autocast("cpu", torch.bfloat16):
-        rounded = model.attention_maps(pictures(), QUESTIONS)
+        rounded = model.attention_maps(images(), QUESTIONS)
     assert rounded.dtype == torch.float32, "also of a run in half precision, whose report shows them"
 
 
 def test_answers_are_named_with_their_probability() -> None:
     model = make().train()
-    images = pictures()
-    found = model.answers(images, QUESTIONS, top=3)
+    shown = images()
+    found = model.answers(shown, QUESTIONS, top=3)
     with torch.no_grad():
         ids, mask = asked(model)
-        probabilities = model(torch.stack([squashed(image, 32) for image in images]), ids, mask).sigmoid()
+        probabilities = model(torch.stack([squashed(image, 32) for image in shown]), ids, mask).sigmoid()
     for row, answers in zip(probabilities, found, strict=True):
         assert [name for name, _ in answers] == [ANSWERS[number] for number in row.argsort(descending=True)[:3]]
         assert [share for _, share in answers] == pytest.approx(row.sort(descending=True).values[:3].tolist(), abs=1e-5)
@@ -241,28 +241,28 @@ def test_answers_are_named_with_their_probability() -> None:
     assert model.answers([], []) == []
 
 
-def test_attention_maps_are_those_of_the_pictures_whatever_the_batch() -> None:
+def test_attention_maps_are_those_of_the_images_whatever_the_batch() -> None:
     model = make()
-    maps = model.attention_maps(pictures(), QUESTIONS)
-    torch.testing.assert_close(model.attention_maps(pictures(), QUESTIONS, batch_size=2), maps, **CLOSE)
+    maps = model.attention_maps(images(), QUESTIONS)
+    torch.testing.assert_close(model.attention_maps(images(), QUESTIONS, batch_size=2), maps, **CLOSE)
     assert maps.shape == (3, 4, 4)
     assert model.attention_maps([], []).shape == (0, 4, 4)
 
 
 def test_what_cannot_be_answered_is_said() -> None:
     model = make()
-    with pytest.raises(UserError, match="There are 2 pictures for 3 questions"):
-        model.answers(pictures(2), QUESTIONS)
+    with pytest.raises(UserError, match="There are 2 images for 3 questions"):
+        model.answers(images(2), QUESTIONS)
     long = "is it red ? " * 5
     with pytest.raises(UserError, match="longer than the 16 tokens"):
-        model.answers(pictures(1), [long])
-    assert model.answers(pictures(1), [long], cut=True) == model.answers(pictures(1), ["is it red ? " * 3 + "is it"])
+        model.answers(images(1), [long])
+    assert model.answers(images(1), [long], cut=True) == model.answers(images(1), ["is it red ? " * 3 + "is it"])
     with pytest.raises(UserError, match="by number only"):
-        make(answer_list=None).answers(pictures(1), QUESTIONS[:1])
+        make(answer_list=None).answers(images(1), QUESTIONS[:1])
 
 
-def test_pictures_are_squashed_as_published() -> None:
-    image = pictures(1)[0]
+def test_images_are_squashed_as_published() -> None:
+    image = images(1)[0]
     grey = image.convert("L")
     assert np.array_equal(squashed(image, 32).permute(1, 2, 0), np.asarray(image.resize((32, 32), 3)))
     assert squashed(grey, 32).shape == (3, 32, 32)
@@ -275,7 +275,7 @@ def test_a_digest_tells_models_apart() -> None:
 
 
 def test_a_small_model_learns_to_look_and_to_read() -> None:
-    """Two questions about squares of one colour: neither picture nor question alone tells the answer."""
+    """Two questions about squares of one colour: neither image nor question alone tells the answer."""
     torch.manual_seed(0)
     model = make(num_answers=4, answer_list=("red", "blue", "yes", "no")).train()
     rng = np.random.default_rng(0)

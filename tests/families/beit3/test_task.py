@@ -12,11 +12,12 @@ from torch import nn
 
 import collotype
 from collotype.families import task_for
+from collotype.families.beit3.checkpoints import export
 from collotype.families.beit3.data.index import FILES
-from collotype.families.beit3.layouts import export
-from collotype.pipeline import Listener, check
 from collotype.recipe import load_recipe
 from collotype.recipe.load import load_evaluation
+from collotype.runner.callbacks import Callback
+from collotype.runner.planning import check
 from collotype.runtime.errors import InterruptedRunError, UserError
 from collotype.training.optim import make_optimizer
 from tests.families.beit3.made_vqa import write_vqav2
@@ -117,7 +118,7 @@ def test_what_loaders_are_sent_can_be_sent() -> None:
     assert torch.equal(collate(examples)["ids"], task.collate(examples)["ids"])
 
 
-def test_missing_pictures_and_lost_questions_are_counted(tmp_path: Path) -> None:
+def test_missing_images_and_lost_questions_are_counted(tmp_path: Path) -> None:
     root = write_vqav2(tmp_path / "data", 20)
     gone = root / "train2014" / f"COCO_train2014_{1003:012d}.jpg"
     gone.unlink()
@@ -129,7 +130,7 @@ def test_missing_pictures_and_lost_questions_are_counted(tmp_path: Path) -> None
     assert (left_out["kind"], left_out["cause"]) == ("questions left out", "no answer in the vocabulary")
     assert cut["kind"] == "questions cut to 16 tokens" and 0 < cut["count"] <= 12 * 16
     assert left_out["count"] + run.record["data"]["train"]["examples"] == 4 * (2 * 20 - 10)
-    assert missing["cause"] == "picture file cannot be read" and missing["place"] == str(gone.parent)
+    assert missing["cause"] == "image file cannot be read" and missing["place"] == str(gone.parent)
     with pytest.raises(UserError, match=r"COCO_train2014_000000001003\.jpg: No such file"):
         strict = {**changes, "data.max_bad_examples": 0.0}
         collotype.run("desk-vqa", out=tmp_path / "none", overrides=overrides(root, tmp_path / "w", **strict))
@@ -147,7 +148,7 @@ def test_averages_are_evaluated_and_saved_beside_the_weights(tmp_path: Path) -> 
     assert json.loads((tmp_path / "straight" / "evaluation" / "easy-vqa" / "test@ema.json").read_text())["metrics"]
     assert "easy-vqa/test@ema" in (tmp_path / "straight" / "report.html").read_text()
 
-    class Stop(Listener):
+    class Stop(Callback):
         def stepped(self, row: dict) -> None:
             if row["step"] == 5:
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -231,7 +232,7 @@ def test_a_finding_says_that_released_weights_have_seen_most_of_any_split(tmp_pa
                 "data.train": {"source": "vqav2", "path": "x", "held_out": "own.json"},
                 "evaluate": [{"suite": "vqav2", "path": "./x"}],
             },
-            "holds out the pictures of own.json, and evaluate measures those of x/held-out.json",
+            "holds out the images of own.json, and evaluate measures those of x/held-out.json",
         ),
     ],
 )

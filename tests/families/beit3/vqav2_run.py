@@ -6,11 +6,11 @@ import torch
 
 import collotype
 from collotype.families.beit3.tokenizer import SENTENCE_PIECES
-from collotype.pipeline import Run
+from collotype.runner.execution import Run
 from tests.families.beit3.made_vqa import write_vqav2
 from tests.families.beit3.small import make, pieces_tokenizer, trained_pieces
 
-PICTURES = 40
+IMAGES = 40
 """Of each part: two blocks of an evaluation, so that two processes have something to do."""
 
 
@@ -44,6 +44,6 @@ def overrides(root: Path, weights: Path, **changes) -> dict:
 
 def fine_tuned(folder: Path, **changes) -> tuple[Path, Run]:
     """The raw files' folder, and a run on them."""
-    root = write_vqav2(folder / "data", PICTURES)
+    root = write_vqav2(folder / "data", IMAGES)
     weights = pretrained(folder / "pretrained")
     return root, collotype.run("desk-vqa", out=folder / "run", overrides=overrides(root, weights, **changes))

@@ -1,4 +1,4 @@
-"""A picture that every machine draws alike, in every mode a file may have."""
+"""An image that every machine draws alike, in every mode a file may have."""
 
 import io
 

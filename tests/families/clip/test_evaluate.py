@@ -11,7 +11,7 @@ from PIL import Image
 
 import collotype
 from collotype import families
-from collotype.families.clip.benchmarks import CaptionedPictures, Classification, find_suite
+from collotype.families.clip.benchmarks import CaptionedImages, Classification, find_suite
 from collotype.families.clip.evaluate import accuracy, classifier, classify, ranks_of_own, retrieve
 from collotype.recipe import load_recipe
 from collotype.recipe.load import load_evaluation
@@ -60,7 +60,7 @@ def test_accuracy_is_that_of_plain_loops(model_folder: Path, class_folders: Path
     weights = classifier(model, benchmark.captions)
     firsts, fives, by_class = [], [], {}
     for row, label in enumerate(benchmark.labels):
-        scores = (model.encode_images([benchmark.pictures.image(row)]) @ weights.T)[0]
+        scores = (model.encode_images([benchmark.images.image(row)]) @ weights.T)[0]
         order = scores.argsort(descending=True).tolist()
         firsts.append(order[0] == label)
         fives.append(label in order[:5])
@@ -91,12 +91,12 @@ def test_folders_are_known_by_their_names_in_any_order(class_folders: Path, tmp_
     choice = load_evaluation("clip", suite=f"labelled:{class_folders}", names=str(tmp_path / "names.txt"))
     (benchmark,) = find_suite(choice)
     for row, label in enumerate(benchmark.labels):
-        assert benchmark.pictures.paths[row].parent.name == benchmark.classes[label]
+        assert benchmark.images.paths[row].parent.name == benchmark.classes[label]
     with pytest.raises(UserError, match="no synsets of ImageNet's"):
         find_suite(load_evaluation("clip", suite=f"imagenet:{class_folders}"))
 
 
-def test_a_picture_that_cannot_be_read_is_a_miss_that_is_told(model_folder: Path, class_folders: Path) -> None:
+def test_a_image_that_cannot_be_read_is_a_miss_that_is_told(model_folder: Path, class_folders: Path) -> None:
     broken = class_folders / "cat" / "5.png"
     whole = broken.read_bytes()
     broken.write_bytes(whole[:40])
@@ -107,13 +107,13 @@ def test_a_picture_that_cannot_be_read_is_a_miss_that_is_told(model_folder: Path
         broken.write_bytes(whole)
     assert measured.facts["data"]["pictures"] == 21
     (event,) = measured.facts["events"]
-    assert event == {"kind": "picture cannot be decoded", "count": 1, "note": f"they count as misses; in {broken}"}
+    assert event == {"kind": "image cannot be decoded", "count": 1, "note": f"they count as misses; in {broken}"}
 
 
-def test_pictures_none_of_which_can_be_read_are_an_error(model_folder: Path, tmp_path: Path) -> None:
+def test_images_none_of_which_can_be_read_are_an_error(model_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "val.csv").write_text("image,label\na.jpg,cat\nb.jpg,dog\n")
     choice = load_evaluation("clip", suite=f"labelled:{tmp_path / 'val.csv'}")
-    with pytest.raises(UserError, match=r"None of the 2 pictures of labelled/val can be read .*picture file cannot"):
+    with pytest.raises(UserError, match=r"None of the 2 images of labelled/val can be read .*image file cannot"):
         families.evaluate([model_folder], choice)
 
 
@@ -133,7 +133,7 @@ def test_retrieval_from_a_table(model_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "val.tsv").write_text("\n".join(["filepath\ttitle", *rows]) + "\n")
     choice = load_evaluation("clip", suite=f"captions:{tmp_path / 'val.tsv'}", limit=10)
     (benchmark,) = find_suite(choice)
-    assert isinstance(benchmark, CaptionedPictures) and benchmark.rows == 10
+    assert isinstance(benchmark, CaptionedImages) and benchmark.rows == 10
     metrics, faults = retrieve(collotype.load(model_folder), benchmark)
     assert metrics["image_to_text_recall_at_10"] == metrics["text_to_image_recall_at_10"] == 1.0
     assert 1 <= metrics["image_to_text_mean_rank"] <= 10 and not faults
@@ -141,8 +141,8 @@ def test_retrieval_from_a_table(model_folder: Path, tmp_path: Path) -> None:
         (tmp_path / f"{number}.png").write_bytes(b"damaged")
     (measured,) = families.evaluate([model_folder], choice)[str(model_folder)]
     (event,) = measured.facts["events"]
-    assert (event["kind"], event["count"]) == ("picture cannot be decoded", 6) and "left out" in event["note"]
-    assert measured.metrics["image_to_text_recall_at_5"] == 1.0, "four pictures and their captions are left"
+    assert (event["kind"], event["count"]) == ("image cannot be decoded", 6) and "left out" in event["note"]
+    assert measured.metrics["image_to_text_recall_at_5"] == 1.0, "four images and their captions are left"
 
 
 def test_datasets_are_called_by_the_end_of_their_path() -> None:
@@ -202,18 +202,18 @@ def test_the_command_finds_the_family(model_folder: Path, class_folders: Path, t
     assert wrong.returncode == 2 and "to which preset does nothing" in wrong.stderr
 
 
-def test_pictures_that_come_with_the_package() -> None:
+def test_images_that_come_with_the_package() -> None:
     names, kinds = find_suite(load_evaluation("clip", suite="pictures"))
     assert isinstance(names, Classification)
     assert (len(names.labels), len(names.classes), len(kinds.classes)) == (1906, 1905, 98)
     row = names.labels.index(names.classes.index("bicycle"))
-    assert "bicycle" in kinds.captions[kinds.labels[row]] and names.pictures.image(row).size == (64, 64)
+    assert "bicycle" in kinds.captions[kinds.labels[row]] and names.images.image(row).size == (64, 64)
 
 
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"suite": "vidore-v1"}, "a CLIP can be evaluated on pictures"),
+        ({"suite": "vidore-v1"}, "a CLIP can be evaluated on images"),
         ({"suite": "imagenet"}, "name where they are with --path"),
         ({"suite": "labelled:nowhere"}, "nowhere"),
     ],

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from collotype import families
-from collotype.families.clip.layouts import read
+from collotype.families.clip.checkpoints import read
 from collotype.runtime.errors import UserError
-from tests.families.clip.test_layouts import assert_same, make
+from tests.families.clip.test_checkpoints import assert_same, make
 
 
 class Shell(nn.Module):

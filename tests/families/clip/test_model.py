@@ -14,7 +14,7 @@ from collotype.families.clip.model import Clip
 from collotype.families.clip.resnet import AttentionPool2d
 from collotype.families.clip.tokenizer import word_tokenizer
 from collotype.runtime.errors import UserError
-from collotype.training.shard import checkpoint_activations
+from collotype.training.sharding import checkpoint_activations
 
 WORDS = [f"word{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
 BOTH = pytest.mark.parametrize("size", ["tiny-rn", "tiny-vit"])

@@ -14,8 +14,8 @@ from torch.nn import functional
 
 import collotype
 from collotype.families import task_for
-from collotype.pipeline import Listener
 from collotype.recipe import load_recipe
+from collotype.runner.callbacks import Callback
 from collotype.runtime.errors import InterruptedRunError, UserError
 from tests.families.clip.drawn import drawn, encoded
 from tests.training.processes import launch
@@ -63,7 +63,7 @@ def test_processes_and_micro_batches_change_nothing(sigmoid: bool, tmp_path: Pat
 
 
 def test_a_run_goes_on_in_the_middle_of_an_epoch_on_other_processes(tmp_path: Path) -> None:
-    # 1,906 pictures are three batches of 512 and some: steps 2 and 5 are in the middle of epochs
+    # 1,906 images are three batches of 512 and some: steps 2 and 5 are in the middle of epochs
     changes = {
         **SMALL,
         "train.batch": 512,
@@ -74,7 +74,7 @@ def test_a_run_goes_on_in_the_middle_of_an_epoch_on_other_processes(tmp_path: Pa
     }
     straight = collotype.run("desk-clip", out=tmp_path / "straight", overrides=changes)
 
-    class Stop(Listener):
+    class Stop(Callback):
         def stepped(self, row: dict) -> None:
             if row["step"] == 2:
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -105,8 +105,8 @@ def samples(
 ) -> list[tuple[str, dict[str, bytes]]]:
     found = []
     for number in range(count):
-        picture = encoded(drawn(30 + number, 40))
-        parts = {"jpg": picture[:90] if number in damaged else picture, "txt": f"picture {number}".encode()}
+        image = encoded(drawn(30 + number, 40))
+        parts = {"jpg": image[:90] if number in damaged else image, "txt": f"image {number}".encode()}
         if number in bare:
             del parts["txt"]
         found.append((f"{number:04d}", parts))
@@ -129,11 +129,11 @@ def test_bad_samples_are_counted_by_cause_and_shard(tmp_path: Path) -> None:
     left_out, *replaced = run.record["events"]
     assert left_out == {"kind": "samples left out", "source": 0, "cause": "no caption", "place": paths[0], "count": 2}
     assert {(event["cause"], event["place"], event["count"]) for event in replaced} == {
-        ("picture cannot be decoded", path, 1) for path in paths
+        ("image cannot be decoded", path, 1) for path in paths
     }
     with pytest.raises(UserError, match=r"2 training examples cannot be used, and data\.max_bad_examples allows 1"):
         collotype.run("desk-clip", out=tmp_path / "few", overrides={**changes, "data.max_bad_examples": 0.04})
-    with pytest.raises(UserError, match=r"a.tar.*picture cannot be decoded|b.tar.*picture cannot be decoded"):
+    with pytest.raises(UserError, match=r"a.tar.*image cannot be decoded|b.tar.*image cannot be decoded"):
         strict = {**changes, "data.train.path": paths[1], "data.max_bad_examples": 0.0}
         collotype.run("desk-clip", out=tmp_path / "none", overrides=strict)
 
@@ -156,13 +156,13 @@ def test_the_largest_micro_batch_keeps_groups_whole(tmp_path: Path) -> None:
     assert done.returncode != 0 and "does not divide" in done.stderr and "Traceback (most recent" not in done.stdout
 
 
-def test_several_pictures_of_a_sample_are_doubtful_and_used(tmp_path: Path) -> None:
+def test_several_images_of_a_sample_are_doubtful_and_used(tmp_path: Path) -> None:
     both = [(key, {**parts, "png": encoded(drawn(20, 20), "PNG")}) for key, parts in samples(12)]
     source = {"source": "shards", "path": shard(tmp_path / "a.tar", both)}
     changes = {**SMALL, "data.train": source, "train.batch": 8, "train.steps": 1, "model.image_size": 32}
     run = collotype.run("desk-clip", out=tmp_path / "run", overrides=changes)
     (event,) = run.record["events"]
-    assert (event["kind"], event["cause"], event["count"]) == ("samples doubtful", "several pictures", 12)
+    assert (event["kind"], event["cause"], event["count"]) == ("samples doubtful", "several images", 12)
 
 
 @pytest.mark.parametrize("name", ["symmetric-infonce", "sigmoid"])

@@ -1,5 +1,5 @@
-"""Pixels of OpenCLIP's evaluation transform and of torchvision's colour operations (0.28, on the pictures of
-`drawn`), and how training pictures are varied."""
+"""Pixels of OpenCLIP's evaluation transform and of torchvision's colour operations (0.28, on the images of
+`drawn`), and how training images are varied."""
 
 import math
 import random
@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from collotype.families.clip.config import MEAN, STD
 from collotype.families.clip.transforms import (
     Augmentation,
+    ClipTrainTransform,
     EvaluationTransform,
-    TrainingTransform,
     draw_crop,
     jittered,
     normalised,
@@ -122,33 +122,35 @@ def test_what_no_crop_fits_is_cut_from_the_middle() -> None:
     assert draw_crop((10, 1000), (0.9, 1.0), (3 / 4, 4 / 3), random.Random(0)) == (0, 493, 10, 506)
 
 
-def test_training_pictures_are_a_function_of_the_random_numbers() -> None:
-    transform = TrainingTransform(16, Augmentation(color_jitter=(0.4, 0.4, 0.4, 0.1), gray_scale_prob=0.2, re_prob=0.5))
+def test_training_images_are_a_function_of_the_random_numbers() -> None:
+    transform = ClipTrainTransform(
+        16, Augmentation(color_jitter=(0.4, 0.4, 0.4, 0.1), gray_scale_prob=0.2, re_prob=0.5)
+    )
     image = drawn(53, 37)
     first, again, other = (transform(image, random.Random(seed)) for seed in (1, 1, 2))
     assert first.equal(again) and not first.equal(other)
 
 
-def test_without_variation_training_sees_the_whole_picture() -> None:
-    whole = TrainingTransform((37, 53), Augmentation(scale=(1.0, 1.0), ratio=(53 / 37, 53 / 37)))
+def test_without_variation_training_sees_the_whole_image() -> None:
+    whole = ClipTrainTransform((37, 53), Augmentation(scale=(1.0, 1.0), ratio=(53 / 37, 53 / 37)))
     pixels = whole(drawn(53, 37), random.Random(0))
     assert pixels.dtype is torch.uint8 and pixels.equal(to_bytes(drawn(53, 37)))
 
 
 def test_grey_and_jitter_come_as_often_as_told() -> None:
     image, rng = drawn(20, 20), random.Random(0)
-    grey = TrainingTransform(8, Augmentation(gray_scale_prob=0.2))
+    grey = ClipTrainTransform(8, Augmentation(gray_scale_prob=0.2))
     shares = [bool((pixels[0] == pixels[1]).all()) for pixels in (grey(image, rng) for _ in range(600))]
     assert np.mean(shares) == pytest.approx(0.2, abs=0.05)
     still = Augmentation(scale=(1, 1), ratio=(1, 1), color_jitter=(0.8, 0.8, 0.8, 0.5), color_jitter_prob=0.8)
-    plain, jitter = to_bytes(image.resize((8, 8), Resampling.BICUBIC)), TrainingTransform(8, still)
+    plain, jitter = to_bytes(image.resize((8, 8), Resampling.BICUBIC)), ClipTrainTransform(8, still)
     changed = [not jitter(image, rng).equal(plain) for _ in range(600)]
     assert np.mean(changed) == pytest.approx(0.8, abs=0.05)
 
 
 def test_erasing_fills_rectangles_with_normal_noise() -> None:
     still = Augmentation(scale=(1, 1), ratio=(1, 1), re_prob=0.75)
-    transform = TrainingTransform(64, still)
+    transform = ClipTrainTransform(64, still)
     plain = normalised(to_bytes(drawn(64, 64))[None], MEAN, STD)[0]
     erased, noise = [], []
     for seed in range(400):
@@ -176,6 +178,6 @@ def test_normalised_bytes_are_what_torchvision_gives() -> None:
 
 def test_any_mode_of_file_gives_three_channels() -> None:
     for mode in ("1", "L", "P", "RGBA", "CMYK"):
-        for transform in (EvaluationTransform(8), lambda image: TrainingTransform(8)(image, random.Random(0))):
+        for transform in (EvaluationTransform(8), lambda image: ClipTrainTransform(8)(image, random.Random(0))):
             assert transform(drawn(20, 13, mode)).shape == (3, 8, 8)
     assert EvaluationTransform(8)(Image.new("I;16", (20, 13))).dtype is torch.uint8

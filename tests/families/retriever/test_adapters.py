@@ -8,10 +8,10 @@ import peft
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.families.retriever.test_layouts import Engine, make
+from tests.families.retriever.test_checkpoints import Engine, make
 
 import collotype
-from collotype.families.retriever.layouts import export, read
+from collotype.families.retriever.checkpoints import export, read
 from collotype.runtime.errors import UserError
 
 PRESET = "colqwen2-engine-0.3.4"
@@ -33,7 +33,7 @@ MERGED = {
     "some tokens": {"trainable_token_indices": [3, 5]},
     "tokens of a named layer": {"trainable_token_indices": {"embed_tokens": [0, 7, 2]}},
     "the vision tower": {"target_modules": r".*visual.*(qkv|fc1)$"},
-    "patches of pictures": {"target_modules": [r"patch_embed.proj", "fc2"]},
+    "patches of images": {"target_modules": [r"patch_embed.proj", "fc2"]},
     "some layers": {"target_modules": ["q_proj", "k_proj"], "layers_to_transform": [1]},
 }
 REFUSED = {

@@ -134,7 +134,7 @@ def theirs(model: Retriever, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def prompt(preset: Preset, image_token: str) -> str:
-    """The text of a page as their processors take it, a single token for the picture and what belongs to it."""
+    """The text of a page as their processors take it, a single token for the image and what belongs to it."""
     around = f"\n\n<start_of_image>{IMAGE}<end_of_image>\n\n"
     return preset.page_prompt.replace(around, "<start_of_image>").replace(IMAGE, image_token)
 
@@ -203,14 +203,14 @@ def test_a_visual_vector_looks_where_its_place_says(model: Retriever) -> None:
         box = (column / columns * size[0], row / rows * size[1])
         box += ((column + 1) / columns * size[0], (row + 1) / rows * size[1])
         page.paste((0, 0, 0), tuple(map(round, box)))
-    before, *after = (picture_features(model, page, looking) for page in (blank, *inked))
+    before, *after = (image_features(model, page, looking) for page in (blank, *inked))
     for features, place in zip(after, places, strict=True):
         change = (features - before).norm(dim=-1)
         assert divmod(int(change.argmax()), columns) == place
 
 
 @torch.no_grad()
-def picture_features(model: Retriever, page: Image.Image, looking: Tensor) -> Tensor:
+def image_features(model: Retriever, page: Image.Image, looking: Tensor) -> Tensor:
     """What the language model is given at the places of a page: [places, H]."""
     seen: list[Tensor] = []
     text = getattr(model.backbone, "language_model", None) or model.backbone.text_model

@@ -64,8 +64,8 @@ def test_pages_without_words_are_an_error() -> None:
 
 
 def test_a_text_column_is_searched(tmp_path: Path) -> None:
-    pictures = [png(colour) for colour in ("red", "green", "blue")]
-    columns = {"query": ["crimson", None, "azure"], "image": pictures, "markdown": ["# Crimson", "lime", "azure sky"]}
+    images = [png(colour) for colour in ("red", "green", "blue")]
+    columns = {"query": ["crimson", None, "azure"], "image": images, "markdown": ["# Crimson", "lime", "azure sky"]}
     write_table(tmp_path / "set.parquet", columns)
     (measured,) = evaluate(Bm25(), [read_qa("qa/set", tmp_path / "set.parquet")])
     assert measured.metrics["ndcg_at_1"] == 1.0 and measured.facts["looks_at"] == "the column markdown"
@@ -78,13 +78,13 @@ def test_without_ocr_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Monk
         evaluate(Bm25(), [read_qa("qa/set", tmp_path / "set.parquet")])
 
 
-def test_ocr_reads_a_picture_once(tmp_path: Path) -> None:
+def test_ocr_reads_a_image_once(tmp_path: Path) -> None:
     pytest.importorskip("rapidocr")
     pytest.importorskip("onnxruntime")
-    picture = Image.new("RGB", (420, 90), "white")
-    ImageDraw.Draw(picture).text((20, 20), "Collotype prints", "black", ImageFont.load_default(40))
+    image = Image.new("RGB", (420, 90), "white")
+    ImageDraw.Draw(image).text((20, 20), "Collotype prints", "black", ImageFont.load_default(40))
     read = []
-    pages = Pages(["0"], lambda page: (read.append(page), picture)[1], lambda page: picture.size, "one page")
+    pages = Pages(["0"], lambda page: (read.append(page), image)[1], lambda page: image.size, "one page")
     for _ in range(2):
         assert Bm25(Cache(tmp_path)).scores(["collotype"], pages, World())[0, 0] > 0
     assert read == [0]

@@ -15,9 +15,9 @@ from collotype.families import load, task_for
 from collotype.families.retriever.benchmarks import find_suite
 from collotype.families.retriever.benchmarks.qa import read_qa
 from collotype.families.retriever.cache import Cache
+from collotype.families.retriever.checkpoints import native
 from collotype.families.retriever.evaluate import VectorSearch, evaluate, retrieve
 from collotype.families.retriever.heatmap import similarity_map
-from collotype.families.retriever.layouts import ours
 from collotype.families.retriever.model import Retriever
 from collotype.recipe import load_recipe
 from collotype.recipe.load import load_evaluation
@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def count_encoded(model: Retriever, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The number of pictures of every forward pass from now on."""
+    """The number of images of every forward pass from now on."""
     counts, forward = [], model.processor.pages
     monkeypatch.setattr(model.processor, "pages", lambda images: (counts.append(len(images)), forward(images))[1])
     return counts
@@ -139,7 +139,7 @@ facts = {"metrics": measured.metrics, "pages": sum(seen), "queries": asked, "pea
 
 
 def test_two_processes_share_the_work_and_find_the_same(model: Retriever, folder: Path, tmp_path: Path) -> None:
-    ours.write(model, tmp_path / "model")
+    native.write(model, tmp_path / "model")
     done = launch(2, SHARDED, tmp_path / "out", str(tmp_path / "model"), str(folder))
     assert done.returncode == 0, done.stderr
     ranks = [json.loads((tmp_path / "out" / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
@@ -152,17 +152,17 @@ def test_two_processes_share_the_work_and_find_the_same(model: Retriever, folder
 
 
 def test_a_page_that_cannot_be_read_stops_all_processes(model: Retriever, folder: Path, tmp_path: Path) -> None:
-    """The picture's head is whole, so it is found in the second process only, on decoding."""
+    """The image's head is whole, so it is found in the second process only, on decoding."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    ours.write(model, tmp_path / "model")
+    native.write(model, tmp_path / "model")
     rows = [row for file in sorted((folder / "data").iterdir()) for row in pq.read_table(file).to_pylist()]
     content = rows[-1]["image"]["bytes"]
     rows[-1]["image"]["bytes"] = content[: len(content) // 2]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "set.parquet")
     done = launch(2, SHARDED, tmp_path / "out", str(tmp_path / "model"), str(tmp_path / "set.parquet"))
-    assert done.returncode != 0 and f"row {BLOCK + 8}, column image cannot be read as a picture" in done.stderr
+    assert done.returncode != 0 and f"row {BLOCK + 8}, column image cannot be read as an image" in done.stderr
 
 
 def test_result_files_carry_their_circumstances(model: Retriever, folder: Path, tmp_path: Path) -> None:

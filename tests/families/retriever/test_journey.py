@@ -8,12 +8,12 @@ import sentence_transformers
 import torch
 import transformers
 from tests.families.retriever.benchmarks.parquet_sets import as_png, sheets_as_qa, write_beir, write_table
-from tests.families.retriever.test_layouts import Engine, make
+from tests.families.retriever.test_checkpoints import Engine, make
 
 import collotype
 from collotype import families
-from collotype.families.retriever.data.sheets import Pictures, held_out_sheets, training_sheet
-from collotype.families.retriever.layouts import export
+from collotype.families.retriever.checkpoints import export
+from collotype.families.retriever.data.sheets import SheetImages, held_out_sheets, training_sheet
 from collotype.recipe.load import load_evaluation
 
 PRESET = "colpali-transformers"
@@ -40,20 +40,20 @@ def published(layout: str, folder: Path) -> Path:
 
 def own_pairs(folder: Path) -> Path:
     """A parquet file of queries and pages, as a user has one."""
-    pictures = Pictures()
-    sheets = [training_sheet(pictures, row, 3) for row in range(16)]
+    images = SheetImages()
+    sheets = [training_sheet(images, row, 3) for row in range(16)]
     columns = {
         "query": [sheet.query for sheet in sheets],
-        "image": [as_png(pictures.draw(sheet, "a test")) for sheet in sheets],
+        "image": [as_png(images.draw(sheet, "a test")) for sheet in sheets],
     }
     write_table(folder / "train.parquet", columns)
     return folder
 
 
 def beir_set(folder: Path) -> Path:
-    pictures = Pictures()
-    sheets = held_out_sheets(pictures)[:PAGES]
-    pages = {number: as_png(pictures.draw(sheet, "a test")) for number, sheet in enumerate(sheets)}
+    images = SheetImages()
+    sheets = held_out_sheets(images)[:PAGES]
+    pages = {number: as_png(images.draw(sheet, "a test")) for number, sheet in enumerate(sheets)}
     queries = {number: sheet.query for number, sheet in enumerate(sheets)}
     return write_beir(folder, pages, queries, [(number, number, 1) for number in queries])
 
@@ -82,7 +82,7 @@ def test_a_published_retriever_becomes_ones_own(layout: str, tmp_path: Path) -> 
     run = collotype.run("desk-colpali", out=tmp_path / "run", overrides=changes)
     assert run.record["model"]["trainable_parameters"] < run.record["model"]["parameters"] / 10
     tuned, before = run.model(), collotype.load(start, preset=preset)
-    queries, pages = ["umbrella"], [Pictures().draw(held_out_sheets(Pictures())[0], "a test")]
+    queries, pages = ["umbrella"], [SheetImages().draw(held_out_sheets(SheetImages())[0], "a test")]
     query, page = tuned.encode_queries(queries)[0], tuned.encode_pages(pages)[0]
     assert not torch.equal(query, before.encode_queries(queries)[0])
 

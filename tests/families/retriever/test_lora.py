@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 import collotype
 from collotype.families import task_for
-from collotype.families.retriever.layouts import ours
+from collotype.families.retriever.checkpoints import native
 from collotype.recipe import load_recipe
 from collotype.runtime.errors import UserError
 
@@ -78,7 +78,7 @@ def test_settings_that_cannot_be_are_named() -> None:
 
 def test_a_run_does_not_go_on_from_other_frozen_weights(tmp_path: Path) -> None:
     def start(seed: int) -> None:
-        ours.write(task_for(load_recipe("desk-colpali", {"model.init_seed": seed})).build(), tmp_path / "start")
+        native.write(task_for(load_recipe("desk-colpali", {"model.init_seed": seed})).build(), tmp_path / "start")
 
     changes = {**LORA, "model.size": None, "model.weights": str(tmp_path / "start")}
     start(1)

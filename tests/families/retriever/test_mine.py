@@ -16,29 +16,29 @@ from typer.testing import CliRunner
 from collotype.cli import app
 from collotype.families import task_for
 from collotype.families.retriever import mine as module
+from collotype.families.retriever.checkpoints import native
 from collotype.families.retriever.commands import mine as mine_with
 from collotype.families.retriever.data import open_source
-from collotype.families.retriever.data.sheets import Pictures, training_sheet
+from collotype.families.retriever.data.sheets import SheetImages, training_sheet
 from collotype.families.retriever.data.table_pairs import TablePairs
-from collotype.families.retriever.layouts import ours
 from collotype.families.retriever.mine import Rules, mine
 from collotype.families.retriever.model import Retriever
 from collotype.recipe import load_recipe
 from collotype.recipe.retriever import PairSource
 from collotype.runtime.errors import UserError
-from collotype.runtime.files import held
+from collotype.runtime.files import dir_lock
 
 ROWS = 23
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sheets in parquet; the last two rows show the first row's picture again, for another query and in another format,
+    """Sheets in parquet; the last two rows show the first row's image again, for another query and in another format,
     and ask the second row's question with another page."""
-    folder, pictures, rows = tmp_path_factory.mktemp("data"), Pictures(), []
+    folder, images, rows = tmp_path_factory.mktemp("data"), SheetImages(), []
     for row in [*range(ROWS - 2), 0, ROWS]:
-        sheet, content = training_sheet(pictures, row, 0), io.BytesIO()
-        pictures.draw(sheet, "a test").save(content, "BMP" if len(rows) == ROWS - 2 else "PNG")
+        sheet, content = training_sheet(images, row, 0), io.BytesIO()
+        images.draw(sheet, "a test").save(content, "BMP" if len(rows) == ROWS - 2 else "PNG")
         rows.append({"query": sheet.query, "image": {"bytes": content.getvalue()}})
     rows[-2]["query"], rows[-1]["query"] = "something else", rows[1]["query"]
     write_table(pa.Table.from_pylist(rows), folder / "train.parquet", row_group_size=5)
@@ -72,10 +72,10 @@ def test_negatives_are_the_best_scored_pages_below_the_bound(data: Path, model: 
     scores = model.score(
         model.encode_queries(table.queries), model.encode_pages([table.example(row, 0).page for row in range(ROWS)])
     )
-    same_picture, same_query = {0, ROWS - 2}, {1, ROWS - 1}
+    same_image, same_query = {0, ROWS - 2}, {1, ROWS - 1}
     dropped = 0
     for row, line in enumerate(found):
-        own = {row} | next((group for group in (same_picture,) if row in group), set())
+        own = {row} | next((group for group in (same_image,) if row in group), set())
         own |= same_query if row in same_query else set()
         positive = min(scores[row, page] for page in own - {ROWS - 2})
         bound = min(0.999 * positive, positive - 0.001)
@@ -153,14 +153,17 @@ def test_files_that_are_there_and_pages_without_a_name_are_refused(
     with pytest.raises(UserError, match=r"neither .jsonl nor .parquet"):
         mine(model, pairs(data), tmp_path / "m.csv")
     out = tmp_path / "new.jsonl"
-    with held(tmp_path / "new.jsonl.vectors", "ours"), pytest.raises(UserError, match=r"mining into .*new.jsonl: was"):
+    with (
+        dir_lock(tmp_path / "new.jsonl.vectors", "ours"),
+        pytest.raises(UserError, match=r"mining into .*new.jsonl: was"),
+    ):
         mine(model, pairs(data), out)
     with pytest.raises(UserError, match="drawn on demand"):
         mine_with(tmp_path, "{source: sheets, queries: 10}", tmp_path / "new.jsonl")
 
 
 def test_the_command(data: Path, model: Retriever, tmp_path: Path) -> None:
-    ours.write(model, tmp_path / "model")
+    native.write(model, tmp_path / "model")
     out = tmp_path / "mined.jsonl"
     source = f"{{source: pairs, path: {data}, limit: 20}}"
     arguments = ["mine", str(tmp_path / "model"), "--data", source, "--out", str(out), "--max-score-ratio", "1"]

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import collotype
 from collotype.families import task_for
-from collotype.families.retriever.data.sheets import Pictures, held_out_sheets
+from collotype.families.retriever.data.sheets import SheetImages, held_out_sheets
 from collotype.recipe import load_recipe
 from collotype.runtime.errors import UserError
 
@@ -20,8 +20,8 @@ QUERIES = ["red apple and bicycle", "umbrella", "american football and steam loc
 
 @pytest.fixture(scope="module")
 def pages() -> list[Image.Image]:
-    pictures = Pictures()
-    return [pictures.draw(sheet, "a test") for sheet in held_out_sheets(pictures)[:5]]
+    images = SheetImages()
+    return [images.draw(sheet, "a test") for sheet in held_out_sheets(images)[:5]]
 
 
 @pytest.fixture(scope="module", params=["desk-colpali", "desk-bipali"])

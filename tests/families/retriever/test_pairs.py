@@ -23,12 +23,12 @@ from collotype.recipe import load_recipe
 from collotype.recipe.retriever import PairSource
 from collotype.runtime.errors import UserError
 from collotype.training.loader import load
-from collotype.training.sampler import MicroBatches, Order
+from collotype.training.sampler import GlobalBatchSampler, RankMicroBatchSampler
 
-PICTURE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+IMAGE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 
 
-def picture(number: int, kind: str = "PNG") -> bytes:
+def image(number: int, kind: str = "PNG") -> bytes:
     content = io.BytesIO()
     Image.new("RGB", (20 + number, 30), (number, 2 * number % 256, 90)).save(content, kind)
     return content.getvalue()
@@ -39,11 +39,11 @@ def pairs(path: Path, **settings) -> TablePairs:
 
 
 def write_parquet(path: Path, numbers: Sequence[int], queries: Sequence[str | None] | None = None, **more) -> None:
-    """As `datasets` writes pictures: a struct of bytes and path, in row groups."""
+    """As `datasets` writes images: a struct of bytes and path, in row groups."""
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = {
         "query": pa.array(queries or [f"query {number}" for number in numbers], pa.string()),
-        "image": pa.array([{"bytes": picture(number), "path": f"{number}.png"} for number in numbers], PICTURE),
+        "image": pa.array([{"bytes": image(number), "path": f"{number}.png"} for number in numbers], IMAGE),
     }
     write_table(pa.table({**columns, **more}), path, row_group_size=3)
 
@@ -84,13 +84,13 @@ def test_a_dataset_travels_to_a_loader_process(shards: Path) -> None:
     assert pickle.loads(pickle.dumps(found)).example(8, 0).page.size == (28, 30)  # noqa: S301 - our own bytes
 
 
-def test_lines_name_pictures_and_pages_of_pdfs(tmp_path: Path) -> None:
+def test_lines_name_images_and_pages_of_pdfs(tmp_path: Path) -> None:
     (tmp_path / "pages").mkdir()
-    (tmp_path / "pages/a.png").write_bytes(picture(1))
+    (tmp_path / "pages/a.png").write_bytes(image(1))
     (tmp_path / "deck.pdf").write_bytes(small_pdf([["one"], ["two"]]))
     write_lines(
         tmp_path / "pairs.jsonl",
-        {"query": "a picture", "image": "pages/a.png"},
+        {"query": "an image", "image": "pages/a.png"},
         {"query": "a page", "document": "deck.pdf", "page": 2},
         {"query": "both", "image": {"document": "deck.pdf", "page": 1}, "negatives": ["pages/a.png", "deck.pdf"]},
     )
@@ -103,7 +103,7 @@ def test_lines_name_pictures_and_pages_of_pdfs(tmp_path: Path) -> None:
 
 def test_a_query_with_several_right_pages_is_shown_all_of_them_over_the_epochs(tmp_path: Path) -> None:
     for number in range(4):
-        (tmp_path / f"{number}.png").write_bytes(picture(number))
+        (tmp_path / f"{number}.png").write_bytes(image(number))
     names = [f"{number}.png" for number in range(4)]
     file = write_lines(tmp_path / "p.jsonl", {"query": "q", "image": names[:2], "negatives": names[2:]})
     found = pairs(file, negatives=1)
@@ -138,14 +138,14 @@ def test_a_run_on_several_kinds_of_sources(shards: Path, tmp_path: Path) -> None
     with pytest.raises(UserError, match="tokens, and this model takes 512 at most"):
         model.encode_queries([long])
     task = task_for(recipe)
-    cut = MicroBatches(Order(task.datasets(), 14, 42, distinct=True), 0, 1, 7, 1, 2)
+    cut = RankMicroBatchSampler(GlobalBatchSampler(task.datasets(), 14, 42, distinct=True), 0, 1, 7, 1, 2)
     alone, beside = (list(load(task, task.datasets(), cut, workers)) for workers in (0, 2))
     torch.testing.assert_close(alone, beside, rtol=0, atol=0)
 
 
 def test_negatives_within_parquet_and_by_id(tmp_path: Path) -> None:
-    lists = [[{"bytes": picture(50 + n), "path": None}] * (n % 3) for n in range(6)]
-    write_parquet(tmp_path / "a/train.parquet", range(6), negatives=pa.array(lists, pa.list_(PICTURE)))
+    lists = [[{"bytes": image(50 + n), "path": None}] * (n % 3) for n in range(6)]
+    write_parquet(tmp_path / "a/train.parquet", range(6), negatives=pa.array(lists, pa.list_(IMAGE)))
     found = pairs(tmp_path / "a", negatives=2)
     assert [[page.width for page in found.example(row, 0).negatives] for row in range(3)] == [[], [71], [72, 72]]
     # ids into the table itself, as in llamaindex/vdr-multilingual-train
@@ -177,15 +177,15 @@ def test_the_fingerprint_follows_the_content_and_not_the_place(shards: Path, tmp
 
 
 def test_the_fingerprint_of_lines_has_the_sizes_of_their_files(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(picture(1))
+    (tmp_path / "a.png").write_bytes(image(1))
     file = write_lines(tmp_path / "p.jsonl", {"query": "q", "image": "a.png"})
     before = pairs(file).fingerprint()
     assert pairs(file).fingerprint() == before
-    (tmp_path / "a.png").write_bytes(picture(200))
+    (tmp_path / "a.png").write_bytes(image(200))
     assert pairs(file).fingerprint() != before
 
 
-def test_equal_pictures_are_one_page_wherever_they_stand(tmp_path: Path) -> None:
+def test_equal_images_are_one_page_wherever_they_stand(tmp_path: Path) -> None:
     write_parquet(tmp_path / "train.parquet", [1, 2, 1, 3])
     found = pairs(tmp_path)
     assert found.identities(0)[1] == found.identities(2)[1] != found.identities(1)[1]
@@ -206,25 +206,25 @@ def test_a_missing_column_lists_what_there_is(settings: dict, words: str, shards
         pairs(shards, **settings)
 
 
-def test_rows_without_a_query_or_a_picture_are_named(tmp_path: Path) -> None:
+def test_rows_without_a_query_or_a_image_are_named(tmp_path: Path) -> None:
     write_parquet(tmp_path / "a/train.parquet", range(5), ["a", "b", None, "d", " "])
     with pytest.raises(UserError, match=r"train.parquet, row 2: the query is None, not a text \(2 such rows\)"):
         pairs(tmp_path / "a")
     cells = [
-        {"bytes": picture(1), "path": None},
-        {"bytes": picture(2)[:60], "path": None},
+        {"bytes": image(1), "path": None},
+        {"bytes": image(2)[:60], "path": None},
         {"bytes": None, "path": None},
     ]
-    write_table(pa.table({"query": ["a", "b", "c"], "image": pa.array(cells, PICTURE)}), tmp_path / "spoiled.parquet")
+    write_table(pa.table({"query": ["a", "b", "c"], "image": pa.array(cells, IMAGE)}), tmp_path / "spoiled.parquet")
     found = pairs(tmp_path / "spoiled.parquet")
     assert found.example(0, 0).page.width == 21
-    with pytest.raises(UserError, match=r"Training row 1 \(.*spoiled.parquet, row 1\).*the picture cannot be read"):
+    with pytest.raises(UserError, match=r"Training row 1 \(.*spoiled.parquet, row 1\).*the image cannot be read"):
         found.example(1, 0)
-    with pytest.raises(UserError, match=r"row 2.*holds no picture"):
+    with pytest.raises(UserError, match=r"row 2.*holds no image"):
         found.example(2, 0)
 
 
-def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+def test_a_image_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
     header = struct.pack(">IIBBBBB", 30000, 30000, 1, 0, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b""))]
     content = b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -249,7 +249,7 @@ def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None
     ],
 )
 def test_lines_that_are_wrong_are_named(line: str, words: str, tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(picture(1))
+    (tmp_path / "a.png").write_bytes(image(1))
     (tmp_path / "p.jsonl").write_text('{"query": "q", "image": "a.png"}\n' + line)
     with pytest.raises(UserError, match=words):
         found = pairs(tmp_path / "p.jsonl")

@@ -1,4 +1,4 @@
-"""Texts and pictures to tensors."""
+"""Texts and images to tensors."""
 
 import json
 from pathlib import Path
@@ -113,7 +113,7 @@ def test_queries_are_padded_right_and_masked(processor: Processor) -> None:
     assert not inputs["attention_mask"][0, lengths[0] :].any()
 
 
-def test_a_transparent_picture_lies_on_white_paper(processor: Processor) -> None:
+def test_a_transparent_image_lies_on_white_paper(processor: Processor) -> None:
     clear = processor.pages([Image.new("RGBA", (96, 96), (255, 0, 0, 0))])["pixel_values"]
     assert (clear == 255).all()
 

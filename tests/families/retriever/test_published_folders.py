@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.families.retriever.test_layouts import make, same
+from tests.families.retriever.test_checkpoints import make, same
 
 import collotype
 from collotype.evaluation.ranking import ranking_metrics
-from collotype.families.retriever.data.sheets import Pictures, held_out_sheets
-from collotype.families.retriever.layouts import export
+from collotype.families.retriever.checkpoints import export
+from collotype.families.retriever.data.sheets import SheetImages, held_out_sheets
 from collotype.families.retriever.model import Retriever
 from collotype.runtime.errors import UserError
 
@@ -24,8 +24,8 @@ QWEN3_5 = {"model.backbone": "qwen3.5", "model.dim": 48}
 
 @pytest.fixture(scope="module")
 def pages() -> list:
-    pictures = Pictures()
-    first, second = (pictures.draw(sheet, "a test") for sheet in held_out_sheets(pictures)[:2])
+    images = SheetImages()
+    first, second = (images.draw(sheet, "a test") for sheet in held_out_sheets(images)[:2])
     return [first, second.resize((140, 90))]
 
 
@@ -233,7 +233,7 @@ def test_a_conversion_says_that_it_is_equal_and_when_transformers_would_read_oth
 
 
 def test_what_reads_otherwise_than_it_was_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from collotype.families.retriever.layouts import LAYOUTS, engine
+    from collotype.families.retriever.checkpoints import LAYOUTS, engine
 
     def damaged(model: Retriever, folder: Path) -> None:
         engine.write(model, folder)
@@ -261,7 +261,7 @@ def test_any_layout_is_converted_to_any_other(pages: list, tmp_path: Path) -> No
 
 
 def test_lora_adapts_what_the_published_adapters_do() -> None:
-    """Of a gated delta net five projections, of full attention four, of each MLP three; nothing that sees pictures."""
+    """Of a gated delta net five projections, of full attention four, of each MLP three; nothing that sees images."""
     model = make("colqwen3.5", **{"model.lora": {"rank": 2, "alpha": 4}})
     ends = Counter(name.rpartition(".")[2] for name in model.config.lora.targets)
     delta = ("in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a", "out_proj")
@@ -272,10 +272,10 @@ def test_lora_adapts_what_the_published_adapters_do() -> None:
 
 @pytest.mark.parametrize("name", ["colqwen3.5", "evie", "colmodernvbert-native"])
 def test_what_is_measured_does_not_depend_on_the_tokens_of_a_forward_pass(name: str) -> None:
-    pictures, model = Pictures(), make(name)
-    sheets = held_out_sheets(pictures)[:12]
+    images, model = SheetImages(), make(name)
+    sheets = held_out_sheets(images)[:12]
     sizes = [(96, 96), (96, 60), (64, 96)]
-    pages = [pictures.draw(sheet, "a test").crop((0, 0, *sizes[n % 3])) for n, sheet in enumerate(sheets)]
+    pages = [images.draw(sheet, "a test").crop((0, 0, *sizes[n % 3])) for n, sheet in enumerate(sheets)]
     qrels = {str(number): {str(number): 1} for number in range(len(sheets))}
     found = []
     for tokens in (1024, 16384):

@@ -11,7 +11,7 @@ from collotype.families.retriever.benchmarks.sheets import sheet_benchmarks
 from collotype.families.retriever.data.sheets import (
     ASSETS,
     CELL_PX,
-    Pictures,
+    SheetImages,
     SheetPairs,
     held_out_sheets,
     is_held_out,
@@ -23,43 +23,43 @@ from collotype.runtime.errors import UserError
 
 
 @pytest.fixture(scope="module")
-def pictures() -> Pictures:
-    return Pictures()
+def images() -> SheetImages:
+    return SheetImages()
 
 
-def test_every_concept_has_a_picture_by_both_artists(pictures: Pictures) -> None:
-    assert len(pictures.both_hands) == 80 and len(pictures.first_hand_only) == 20
-    for key in pictures.keys.values():
-        assert all(key in shard for shard in pictures.shards)
-    first, second = (pictures.tile("bicycle", hand, "a test") for hand in (0, 1))
+def test_every_concept_has_a_image_by_both_artists(images: SheetImages) -> None:
+    assert len(images.both_hands) == 80 and len(images.first_hand_only) == 20
+    for key in images.keys.values():
+        assert all(key in shard for shard in images.shards)
+    first, second = (images.tile("bicycle", hand, "a test") for hand in (0, 1))
     assert first.size == second.size == (CELL_PX, CELL_PX)
     assert first.tobytes() != second.tobytes()
 
 
-def test_training_never_names_a_held_out_pair_nor_shows_a_held_back_hand(pictures: Pictures) -> None:
+def test_training_never_names_a_held_out_pair_nor_shows_a_held_back_hand(images: SheetImages) -> None:
     for row in range(2000):
-        sheet = training_sheet(pictures, row, seed=0)
+        sheet = training_sheet(images, row, seed=0)
         assert not is_held_out(*sheet.named)
         assert len({concept for concept, _ in sheet.cells}) == 9
         assert all(sheet.shows(concept) for concept in sheet.named)
-        assert all(hand == 0 for concept, hand in sheet.cells if concept in pictures.first_hand_only)
+        assert all(hand == 0 for concept, hand in sheet.cells if concept in images.first_hand_only)
 
 
-def test_held_out_sheets_are_new_combinations_of_pictures_training_shows(pictures: Pictures) -> None:
-    for sheet in held_out_sheets(pictures):
+def test_held_out_sheets_are_new_combinations_of_images_training_shows(images: SheetImages) -> None:
+    for sheet in held_out_sheets(images):
         assert is_held_out(*sheet.named) and all(map(sheet.shows, sheet.named))
-        assert all(hand == 0 for concept, hand in sheet.cells if concept in pictures.first_hand_only)
+        assert all(hand == 0 for concept, hand in sheet.cells if concept in images.first_hand_only)
 
 
-def test_the_harder_part_is_in_the_second_hand(pictures: Pictures) -> None:
-    for sheet in second_hand_sheets(pictures):
+def test_the_harder_part_is_in_the_second_hand(images: SheetImages) -> None:
+    for sheet in second_hand_sheets(images):
         assert all(hand == 1 for _, hand in sheet.cells)
-        assert set(sheet.named) <= set(pictures.first_hand_only)
+        assert set(sheet.named) <= set(images.first_hand_only)
 
 
-def test_every_page_that_shows_both_pictures_is_right(pictures: Pictures) -> None:
+def test_every_page_that_shows_both_images_is_right(images: SheetImages) -> None:
     for benchmark, sheets in zip(
-        sheet_benchmarks(), (held_out_sheets(pictures), second_hand_sheets(pictures)), strict=True
+        sheet_benchmarks(), (held_out_sheets(images), second_hand_sheets(images)), strict=True
     ):
         assert benchmark.num_pages == len(benchmark.queries) == 256
         for number, query in enumerate(benchmark.queries):
@@ -69,21 +69,21 @@ def test_every_page_that_shows_both_pictures_is_right(pictures: Pictures) -> Non
             assert right == {f"p{page:03d}" for page, sheet in enumerate(sheets) if all(map(sheet.shows, named))}
 
 
-def test_examples_are_a_function_of_seed_and_row(pictures: Pictures) -> None:
-    one, other = SheetPairs(pictures, 100, seed=0), SheetPairs(pictures, 100, seed=1)
-    assert one.example(7, 0).page.tobytes() == SheetPairs(Pictures(), 100, seed=0).example(7, 3).page.tobytes()
+def test_examples_are_a_function_of_seed_and_row(images: SheetImages) -> None:
+    one, other = SheetPairs(images, 100, seed=0), SheetPairs(images, 100, seed=1)
+    assert one.example(7, 0).page.tobytes() == SheetPairs(SheetImages(), 100, seed=0).example(7, 3).page.tobytes()
     assert one.example(7, 0).query != other.example(7, 0).query
     assert one.fingerprint() != other.fingerprint()
 
 
 def spoil(folder: Path, spoiled: bytes | None) -> None:
-    """A copy of the pictures in which the first artist's bicycle is `spoiled` (the tar is cut short, if none)."""
+    """A copy of the images in which the first artist's bicycle is `spoiled` (the tar is cut short, if none)."""
     for name in ("twitter.tar", "google.tar"):
         (folder / name).write_bytes((ASSETS / "pictures" / name).read_bytes())
     if spoiled is None:
         (folder / "twitter.tar").write_bytes((folder / "twitter.tar").read_bytes()[:3_000_000])
         return
-    key = Pictures().keys["bicycle"]
+    key = SheetImages().keys["bicycle"]
     with (
         tarfile.open(ASSETS / "pictures" / "twitter.tar") as before,
         tarfile.open(folder / "twitter.tar", "w") as after,
@@ -95,29 +95,29 @@ def spoil(folder: Path, spoiled: bytes | None) -> None:
             after.addfile(member, io.BytesIO(content))
 
 
-@pytest.mark.parametrize("kind", ["no picture", "half a picture"])
-def test_a_picture_that_cannot_be_read_is_named_with_its_row(kind: str, tmp_path: Path) -> None:
-    whole = Pictures().shards[0].read(Pictures().keys["bicycle"], "png")
-    spoil(tmp_path, b"not a picture" if kind == "no picture" else whole[: len(whole) // 2])
-    spoiled = Pictures(str(tmp_path))
+@pytest.mark.parametrize("kind", ["no image", "half an image"])
+def test_a_image_that_cannot_be_read_is_named_with_its_row(kind: str, tmp_path: Path) -> None:
+    whole = SheetImages().shards[0].read(SheetImages().keys["bicycle"], "png")
+    spoil(tmp_path, b"not an image" if kind == "no image" else whole[: len(whole) // 2])
+    spoiled = SheetImages(str(tmp_path))
     row = next(r for r in range(500) if ("bicycle", 0) in training_sheet(spoiled, r, 0).cells)
     with pytest.raises(UserError) as error:
         SheetPairs(spoiled, 500, 0).example(row, 0)
-    assert str(error.value).startswith(f"training row {row}: the picture 1f6b2.png (bicycle) in {tmp_path}/twitter.tar")
+    assert str(error.value).startswith(f"training row {row}: the image 1f6b2.png (bicycle) in {tmp_path}/twitter.tar")
 
 
 def test_a_shard_that_ends_too_early_is_named(tmp_path: Path) -> None:
     spoil(tmp_path, None)
     with pytest.raises(UserError, match=r"twitter\.tar"):
-        SheetPairs(Pictures(str(tmp_path)), 10, 0).fingerprint()
-        [SheetPairs(Pictures(str(tmp_path)), 10, 0).example(row, 0) for row in range(100)]
+        SheetPairs(SheetImages(str(tmp_path)), 10, 0).fingerprint()
+        [SheetPairs(SheetImages(str(tmp_path)), 10, 0).example(row, 0) for row in range(100)]
 
 
-def test_explicit_negatives_show_one_of_the_two_named_pictures(pictures: Pictures) -> None:
-    pairs = SheetPairs(pictures, num_queries=20, seed=3, num_negatives=4)
+def test_explicit_negatives_show_one_of_the_two_named_images(images: SheetImages) -> None:
+    pairs = SheetPairs(images, num_queries=20, seed=3, num_negatives=4)
     for row in range(20):
-        sheet = training_sheet(pictures, row, 3)
-        misses = near_misses(pictures, sheet, row, 3, 4)
+        sheet = training_sheet(images, row, 3)
+        misses = near_misses(images, sheet, row, 3, 4)
         shown = [tuple(miss.shows(name) for name in sheet.named) for miss in misses]
         assert shown == [(True, False), (False, True)] * 2
         assert len({miss.cells for miss in misses}) == 4
@@ -125,10 +125,10 @@ def test_explicit_negatives_show_one_of_the_two_named_pictures(pictures: Picture
     assert pairs.identities(0) == pairs.identities(0) != pairs.identities(1)
 
 
-def test_held_out_pairs_stay_the_same(pictures: Pictures) -> None:
+def test_held_out_pairs_stay_the_same(images: SheetImages) -> None:
     """Published figures (docs/benchmarks.md) are of these queries: another tenth of the pairs would be another task."""
-    queries = [sheet.query for sheet in held_out_sheets(pictures)[:3]]
+    queries = [sheet.query for sheet in held_out_sheets(images)[:3]]
     assert queries == ["curling stone and red apple", "japanese dolls and diving mask", "pineapple and chopsticks"]
-    assert training_sheet(pictures, 0, seed=0).query == "rugby football and stethoscope"
-    pairs = list(combinations(pictures.keys, 2))
+    assert training_sheet(images, 0, seed=0).query == "rugby football and stethoscope"
+    pairs = list(combinations(images.keys, 2))
     assert sum(is_held_out(*pair) for pair in pairs) == 477 and len(pairs) == 4950

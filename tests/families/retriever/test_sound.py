@@ -8,12 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tests.families.retriever.benchmarks.parquet_sets import png, sheets_as_qa, write_qa
-from tests.families.retriever.test_layouts import make
+from tests.families.retriever.test_checkpoints import make
 from transformers.image_processing_base import ImageProcessingMixin
 
 import collotype
 from collotype import families
-from collotype.families.retriever.layouts import export
+from collotype.families.retriever.checkpoints import export
 from collotype.recipe.load import load_evaluation
 from collotype.runtime.errors import UserError
 
@@ -96,7 +96,7 @@ def test_a_model_that_sees_no_difference_between_pages_is_not_measured(saved: Pa
     folder = copied(saved, tmp_path)
     zeroed(folder, "visual.merger.ln_q.")
     sheets = load_evaluation("retriever", suite="qa", path=str(sheets_as_qa(tmp_path / "qa", 4)))
-    with pytest.raises(UserError, match="4 pages have 1 different embeddings: 0 and 1 are other pictures"):
+    with pytest.raises(UserError, match="4 pages have 1 different embeddings: 0 and 1 are other images"):
         families.evaluate([folder], sheets, preset=PRESET)
     same = [(text, png("red"), f"{text}.png") for text in ("red", "apple")]
     alike = load_evaluation("retriever", suite="qa", path=str(write_qa(tmp_path / "alike", same)))

@@ -12,21 +12,21 @@ from tests.families.retriever.benchmarks.parquet_sets import as_png, write_table
 
 import collotype
 from collotype.families import task_for
-from collotype.families.retriever.data.sheets import Pictures, training_sheet
-from collotype.families.retriever.layouts import ours
+from collotype.families.retriever.checkpoints import native
+from collotype.families.retriever.data.sheets import SheetImages, training_sheet
 from collotype.recipe import load_recipe
 from collotype.runtime.errors import UserError
 from collotype.training.loader import Collate, load
-from collotype.training.sampler import MicroBatches, Order
+from collotype.training.sampler import GlobalBatchSampler, RankMicroBatchSampler
 
 SIZES = [(96, 96), (168, 96), (96, 224), (140, 140)]
 
 
 @pytest.fixture(scope="module")
 def changes(tmp_path_factory: pytest.TempPathFactory) -> dict:
-    folder, pictures = tmp_path_factory.mktemp("pages"), Pictures()
-    sheets = [training_sheet(pictures, row, 1) for row in range(16)]
-    pages = [pictures.draw(sheet, "a test").resize(SIZES[row % 4]) for row, sheet in enumerate(sheets)]
+    folder, images = tmp_path_factory.mktemp("pages"), SheetImages()
+    sheets = [training_sheet(images, row, 1) for row in range(16)]
+    pages = [images.draw(sheet, "a test").resize(SIZES[row % 4]) for row, sheet in enumerate(sheets)]
     write_table(folder / "train.parquet", {"query": [s.query for s in sheets], "image": [*map(as_png, pages)]})
     return {
         "model.backbone": "qwen2-vl",
@@ -77,13 +77,13 @@ def spawning() -> Iterator[None]:
 
 
 def test_loader_processes_read_the_same_and_are_sent_no_weights(changes: dict, tmp_path: Path, spawning: None) -> None:
-    ours.write(task_for(load_recipe("desk-colpali", changes)).build(), tmp_path / "model")
+    native.write(task_for(load_recipe("desk-colpali", changes)).build(), tmp_path / "model")
     model = {"backbone": "qwen2-vl", "interaction": "late", "preset": "colqwen2-engine-0.3.4"}
     model["weights"] = str(tmp_path / "model")
     task = task_for(load_recipe("desk-colpali", {**changes, "model": model}))
     weights = sum(tensor.nbytes for tensor in task.contents.tensors.values())
     assert len(pickle.dumps([task.datasets(), Collate(task, 100)])) < weights / 10
-    cut = MicroBatches(Order(task.datasets(), 8, 42), 0, 1, 8, 1, 2)
+    cut = RankMicroBatchSampler(GlobalBatchSampler(task.datasets(), 8, 42), 0, 1, 8, 1, 2)
     alone, beside = (list(load(task, task.datasets(), cut, workers, budget=100)) for workers in (0, 2))
     assert len(alone) == 2 and len(alone[0]) > 1
     torch.testing.assert_close(alone, beside, rtol=0, atol=0)

@@ -16,15 +16,13 @@ def write_tar(path: Path, files: Iterable[tuple[str, bytes]], form: int = tarfil
     return path
 
 
-def sample(key: str, picture: bytes | None = b"picture", caption: str | None = "a caption") -> list[tuple[str, bytes]]:
-    """KEY.jpg holds the given bytes, which need not be a picture here, and KEY.txt the caption."""
-    files = [(f"{key}.jpg", picture)] if picture is not None else []
+def sample(key: str, image: bytes | None = b"picture", caption: str | None = "a caption") -> list[tuple[str, bytes]]:
+    """KEY.jpg holds the given bytes, which need not be an image here, and KEY.txt the caption."""
+    files = [(f"{key}.jpg", image)] if image is not None else []
     return files + ([(f"{key}.txt", caption.encode())] if caption is not None else [])
 
 
 def write_shard(path: Path, first: int, count: int) -> Path:
-    """Samples whose pictures are `picture N` and captions `caption N`."""
-    files = (
-        part for n in range(first, first + count) for part in sample(f"{n:05d}", b"picture %d" % n, f"caption {n}")
-    )
+    """Samples whose images are `image N` and captions `caption N`."""
+    files = (part for n in range(first, first + count) for part in sample(f"{n:05d}", b"image %d" % n, f"caption {n}"))
     return write_tar(path, files)

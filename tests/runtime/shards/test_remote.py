@@ -55,7 +55,7 @@ def test_rows_are_read_from_the_copies(memory, monkeypatch: pytest.MonkeyPatch, 
     counted = Counted(monkeypatch)
     for _ in range(2):
         shards = Shards("memory://bucket/{0..3}.tar")
-        assert [shards.read(row)[0] for row in (19, 0, 7)] == [b"picture 19", b"picture 0", b"picture 7"]
+        assert [shards.read(row)[0] for row in (19, 0, 7)] == [b"image 19", b"image 0", b"image 7"]
         assert shards.place(7) == "memory://bucket/1.tar"
     assert len(counted.fetched) == 4, "each once"
 
@@ -65,14 +65,14 @@ def test_patterns_and_folders_are_looked_up_there(memory) -> None:
     found = shard_names("memory://bucket/*.tar")
     assert [name.replace(":///", "://") for name in found] == wanted
     assert shard_names("memory://bucket/") == found
-    assert Shards(found[1]).read(0)[0] == b"picture 5"
+    assert Shards(found[1]).read(0)[0] == b"image 5"
 
 
 def test_a_shard_that_changed_there_is_fetched_again(memory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     first = Shards("memory://bucket/0.tar")
     memory.pipe("/bucket/0.tar", write_shard(tmp_path / "made.tar", 50, 5).read_bytes())
     again = Shards("memory://bucket/0.tar")
-    assert (first.read(0)[0], again.read(0)[0]) == (b"picture 0", b"picture 50")
+    assert (first.read(0)[0], again.read(0)[0]) == (b"image 0", b"image 50")
 
 
 def test_the_least_recently_used_copies_make_room(memory, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_more_shards_than_room_can_still_be_read(memory, tmp_path: Path) -> None
     fetched = FetchedShards(tmp_path / "copies", limit_gb=1.5 * tell("memory://bucket/0.tar").size / 1e9)
     shards = Shards("memory://bucket/{0..3}.tar", fetched=fetched)
     for row in (0, 19, 6, 1, 11):
-        assert shards.read(row)[0] == b"picture %d" % row
+        assert shards.read(row)[0] == b"image %d" % row
     assert len(list((tmp_path / "copies").glob("*.tar"))) == 1
     shards.require_room(1)
     for window in (2, None):
@@ -115,7 +115,7 @@ def test_what_a_kill_left_is_swept(memory, tmp_path: Path) -> None:
 
 def test_a_fetch_that_fails_is_tried_again(memory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     counted = Counted(monkeypatch, failures=2)
-    assert Shards("memory://bucket/0.tar").read(0)[0] == b"picture 0" and len(counted.fetched) == 3
+    assert Shards("memory://bucket/0.tar").read(0)[0] == b"image 0" and len(counted.fetched) == 3
     Counted(monkeypatch, failures=3)
     with pytest.raises(UserError, match=r"memory://bucket/1\.tar cannot be read \(the line is down\)"):
         Shards("memory://bucket/1.tar")

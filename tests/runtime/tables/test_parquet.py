@@ -10,7 +10,7 @@ from PIL import Image
 from pyarrow.parquet import write_table
 
 from collotype.runtime.errors import UserError
-from collotype.runtime.tables import ParquetTable, PictureColumn, open_table, parquet
+from collotype.runtime.tables import ImageColumn, ParquetTable, open_table, parquet
 
 
 def picture(number: int) -> bytes:
@@ -29,18 +29,18 @@ def test_a_file_of_one_large_row_group_is_read_through_a_copy(tmp_path: Path, mo
     monkeypatch.setenv("COLLOTYPE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(parquet, "GROUP_BYTES", 1000)
     monkeypatch.setattr(parquet, "ROWS_OF_A_COPIED_GROUP", 4)
-    pictures = PictureColumn(open_table(str(write(tmp_path / "one.parquet", 30))), "image")
-    assert [pictures.image(row).width for row in (29, 0, 13)] == [49, 20, 33]
+    images = ImageColumn(open_table(str(write(tmp_path / "one.parquet", 30))), "image")
+    assert [images.image(row).width for row in (29, 0, 13)] == [49, 20, 33]
     (copy,) = (tmp_path / "cache").iterdir()
     assert parquet.open_parquet(copy).handle.num_row_groups == 8
 
 
 def test_row_groups_are_let_go(tmp_path: Path, monkeypatch) -> None:
-    pictures = PictureColumn(open_table(str(write(tmp_path / "t.parquet", 12, group=3))), "image")
+    images = ImageColumn(open_table(str(write(tmp_path / "t.parquet", 12, group=3))), "image")
     for bound, kept in ((1, 1), (800, 2)):
         monkeypatch.setattr(parquet, "KEPT_BYTES", bound)
         for row in (11, 0, 5, 6, 11):
-            assert pictures.image(row).size == pictures.sizes[row] == (20 + row, 30)
+            assert images.image(row).size == images.sizes[row] == (20 + row, 30)
         assert len(parquet._kept) == kept
 
 
@@ -75,7 +75,7 @@ def test_what_is_not_there_or_damaged_is_named(tmp_path: Path) -> None:
 
 
 def variants() -> dict[str, tuple[pa.DataType, pa.DataType]]:
-    """(type of texts, type of pictures) in Arrow's ways to store them."""
+    """(type of texts, type of images) in Arrow's ways to store them."""
     return {
         "plain": (pa.string(), pa.binary()),
         "large": (pa.large_string(), pa.large_binary()),
@@ -88,7 +88,7 @@ def variants() -> dict[str, tuple[pa.DataType, pa.DataType]]:
 
 @pytest.mark.parametrize("kind", variants())
 @pytest.mark.parametrize("listed", [None, pa.list_, pa.large_list, lambda kind: pa.list_(kind, 1)])
-def test_every_arrow_type_of_texts_and_pictures_is_read(kind: str, listed, tmp_path: Path) -> None:
+def test_every_arrow_type_of_texts_and_images_is_read(kind: str, listed, tmp_path: Path) -> None:
     text, picture = variants()[kind]
     contents = [b"\x89PNG", b"\xff\xd8\xff\xe0"]
     cells = [{"bytes": content, "path": "p"} for content in contents] if kind == "struct" else contents

@@ -12,11 +12,11 @@ from starlette.testclient import TestClient
 
 from collotype.search.index import Index
 from collotype.search.ingest import ingest
-from collotype.search.ingest.worker import picture_of
+from collotype.search.ingest.worker import image_of
 from collotype.search.library import EmbeddedLibrary
 from collotype.search.server.app import create_app
 from collotype.search.server.run import address_of, listen
-from collotype.search.server.settings import Settings
+from collotype.search.server.settings import ServerSettings
 from tests.search.word_encoder import WordEncoder
 from tests.small_pdf import small_pdf
 
@@ -53,7 +53,7 @@ def documents(folder: Path) -> Path:
 
 @pytest.fixture
 def library(folder: Path) -> EmbeddedLibrary:
-    return EmbeddedLibrary(Index.open(folder), WordEncoder(), picture_of)
+    return EmbeddedLibrary(Index.open(folder), WordEncoder(), image_of)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def serve(library: EmbeddedLibrary, folder: Path) -> Iterator[Callable[..., Test
     with ExitStack() as running:
 
         def start(**settings) -> TestClient:
-            app = create_app(library, folder, Settings(**settings))
+            app = create_app(library, folder, ServerSettings(**settings))
             return running.enter_context(TestClient(app, base_url="http://localhost"))
 
         yield start
@@ -80,7 +80,9 @@ def address(library: EmbeddedLibrary, folder: Path) -> Iterator[Callable[..., st
 
     def start(**settings) -> str:
         listening = listen("127.0.0.1", 0)
-        server = uvicorn.Server(uvicorn.Config(create_app(library, folder, Settings(**settings)), log_level="error"))
+        server = uvicorn.Server(
+            uvicorn.Config(create_app(library, folder, ServerSettings(**settings)), log_level="error")
+        )
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
         running.append((server, thread))

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from collotype.search.index import Index
-from collotype.search.ingest.worker import picture_of
+from collotype.search.ingest.worker import image_of
 from collotype.search.library import EmbeddedLibrary, Told
 from collotype.search.server.app import create_app
 from collotype.search.server.run import listen, serve
@@ -25,6 +25,6 @@ class SlowLibrary(EmbeddedLibrary):
 
 if __name__ == "__main__":
     folder, port, seconds = sys.argv[1:]
-    library = SlowLibrary(Index.open(folder), WordEncoder(), picture_of)
+    library = SlowLibrary(Index.open(folder), WordEncoder(), image_of)
     library.seconds = float(seconds)
     serve(create_app(library, Path(folder)), listen("127.0.0.1", int(port)), lambda address: print(address, flush=True))

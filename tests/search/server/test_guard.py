@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from starlette.testclient import TestClient
 
-from collotype.search.server.guard import Buckets, client_of
+from collotype.search.server.middleware import Buckets, client_of
 
 KEY = "a long enough key"
 

@@ -61,9 +61,9 @@ def test_typing_finds_pages_with_the_words_lit(visit: Callable[..., Page]) -> No
     expect(best).to_contain_text(BOATS)
     expect(best).to_contain_text("page 2")
     expect(page.get_by_role("status")).to_contain_text("pages ·")
-    picture = best.locator("img")
-    expect(picture).to_have_js_property("complete", True)
-    sheet, place = picture.bounding_box(), best.locator('.place[data-word="mast"]').bounding_box()
+    image = best.locator("img")
+    expect(image).to_have_js_property("complete", True)
+    sheet, place = image.bounding_box(), best.locator('.place[data-word="mast"]').bounding_box()
     # "A sloop has one mast" begins at a fifteenth of the page's width, its baseline 30 of 200 points from the top
     assert sheet["width"] * 0.3 < place["x"] - sheet["x"] < sheet["width"] * 0.5
     assert sheet["height"] * 0.05 < place["y"] - sheet["y"] < sheet["height"] * 0.16
@@ -152,7 +152,7 @@ def test_a_broken_pdf_says_so(visit: Callable[..., Page]) -> None:
     page.evaluate(DROP, ["broken.pdf", base64.b64encode(b"%PDF-1.4 nothing").decode()])
     expect(page.locator("#documents li", has_text="broken.pdf").locator(".bad")).to_contain_text("was not indexed")
     page.evaluate(DROP, ["letter.txt", ""])
-    expect(page.get_by_role("alert").first).to_contain_text("no PDF or picture")
+    expect(page.get_by_role("alert").first).to_contain_text("no PDF or image")
 
 
 @pytest.mark.parametrize("path", ["", "?q=spring+mast"])

@@ -1,1 +1,1 @@
-"""BEiT-3: one transformer over a picture's patches and a question's words, trained to answer (arXiv 2208.10442)."""
+"""BEiT-3: one transformer over an image's patches and a question's words, trained to answer (arXiv 2208.10442)."""

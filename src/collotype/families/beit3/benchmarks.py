@@ -1,4 +1,4 @@
-"""What a BEiT-3 is evaluated on: questions about pictures."""
+"""What a BEiT-3 is evaluated on: questions about images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ from collotype.runtime.tables import needs_of, open_table
 
 
 @dataclass(frozen=True)
-class Benchmark:
+class QuestionBenchmark:
     """
     Args:
         name: SUITE/DATASET.
-        blank: the pictures are not shown.
+        blank: the images are not shown.
     """
 
     name: str
@@ -46,8 +46,8 @@ class Benchmark:
         return sha256(f"{self.questions.digest} {self.blank}".encode()).hexdigest()
 
     def sizes(self) -> dict[str, Any]:
-        pictures = len(np.unique(self.questions.picture))
-        return {"questions": len(self.questions), "pictures": pictures, "sha256": self.fingerprint}
+        images = len(np.unique(self.questions.image))
+        return {"questions": len(self.questions), "pictures": images, "sha256": self.fingerprint}
 
 
 def vqav2(choice: Beit3Evaluate) -> Questions:
@@ -72,18 +72,18 @@ SUITES: dict[str, Callable[[Beit3Evaluate], Questions]] = {"easy-vqa": easy_vqa,
 """Suites by name."""
 
 
-def find_suite(choice: Beit3Evaluate) -> Benchmark:
+def find_suite(choice: Beit3Evaluate) -> QuestionBenchmark:
     """
     Raises:
-        UserError: no such suite, or its data is not there, or not all pictures that are asked about.
+        UserError: no such suite, or its data is not there, or not all images that are asked about.
     """
     require_suite(choice)
     questions = SUITES[choice.suite](choice)
     if choice.limit:
         questions = questions.take(np.arange(min(choice.limit, len(questions))))
     if not choice.blank_pictures:
-        questions.pictures.require(np.unique(questions.picture).tolist())
-    return Benchmark(f"{choice.suite}/{choice.own_name}", questions, choice.blank_pictures)
+        questions.images.require(np.unique(questions.image).tolist())
+    return QuestionBenchmark(f"{choice.suite}/{choice.own_name}", questions, choice.blank_pictures)
 
 
 def require_suite(choice: Beit3Evaluate) -> None:

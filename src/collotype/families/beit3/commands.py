@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from collotype.evaluation.results import Measured
-from collotype.families.beit3.answering import BATCH_TOKENS
-from collotype.families.beit3.answers import read_answers
+from collotype.families.beit3.answer_vocab import read_answers
 from collotype.families.beit3.benchmarks import SUITES, find_suite
+from collotype.families.beit3.checkpoints import LAYOUTS, read
+from collotype.families.beit3.checkpoints import can_load as recognises_layout
+from collotype.families.beit3.checkpoints import export as write_layout
 from collotype.families.beit3.config import SIZES
 from collotype.families.beit3.evaluate import evaluate as evaluate_model
 from collotype.families.beit3.evaluate import scored
-from collotype.families.beit3.layouts import LAYOUTS, read
-from collotype.families.beit3.layouts import export as write_layout
-from collotype.families.beit3.layouts import recognises as recognises_layout
 from collotype.families.beit3.model import Beit3
+from collotype.families.beit3.predict import BATCH_TOKENS
 from collotype.families.beit3.submission import read_submission
 from collotype.families.beit3.task import Beit3Task
 from collotype.families.beit3.tokenizer import SENTENCE_PIECES
@@ -31,7 +31,7 @@ SIGNS = (SENTENCE_PIECES,)
 KNOWN = {"models": SIZES, "suites": SUITES, "layouts": LAYOUTS}
 SEEN = {
     "kind": "questions that released weights have seen",
-    "note": "upstream never said which 1,000 pictures it held out: its fine-tuned weights were trained on some 97.5 % "
+    "note": "upstream never said which 1,000 images it held out: its fine-tuned weights were trained on some 97.5 % "
     "of any others",
 }
 NAME, BEGINNING = b"beit3.text_embed", 2**24
@@ -40,7 +40,7 @@ NAME, BEGINNING = b"beit3.text_embed", 2**24
 task = Beit3Task
 
 
-def recognises(source: str) -> bool:
+def can_load(source: str) -> bool:
     """Is this a published BEiT-3, a folder with its vocabulary or a `.pth` file with its weights, or a submission?"""
     path = Path(source)
     return is_submission(path) or (recognises_layout(path) and (not path.is_file() or names_weights(path)))

@@ -23,7 +23,7 @@ class Beit3Config:
     heads: int
     mlp_ratio: float = 4.0
     image_size: int = 480
-    """Side of the square picture, in pixels; published for questions are 384, 480 and 768, before those 224."""
+    """Side of the square image, in pixels; published for questions are 384, 480 and 768, before those 224."""
     patch_size: int = 16
     vocab_size: int = PUBLISHED_VOCABULARY
     text_positions: int = 1024
@@ -54,7 +54,7 @@ class Beit3Config:
 
     @property
     def side(self) -> int:
-        """Patches along a side of the picture."""
+        """Patches along a side of the image."""
         return self.image_size // self.patch_size
 
     @property

@@ -2,7 +2,7 @@
 
 Patches and words travel as two tensors, so no module has to be told where one ends: they meet in the attention only.
 
-Shapes: B pairs of picture and question, P = 1 + patches, T words, W width, H heads, d width of a head.
+Shapes: B pairs of image and question, P = 1 + patches, T words, W width, H heads, d width of a head.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ class Multiway(nn.Module):
         return self.A(patches), self.B(words)
 
 
-class Attention(nn.Module):
+class Beit3Attention(nn.Module):
     """Self-attention of patches and words together, normalised before it is projected (sub-LN)."""
 
     def __init__(self, width: int, heads: int):
@@ -87,7 +87,7 @@ class FeedForward(nn.Module):
         return self.fc2(self.ffn_layernorm(functional.gelu(self.fc1(x))))
 
 
-class Block(nn.Module):
+class Beit3Block(nn.Module):
     """Attention and feed-forward, each on the normalised residual stream.
 
     Args:
@@ -97,7 +97,7 @@ class Block(nn.Module):
     def __init__(self, width: int, heads: int, inner: int, drop_path: float):
         super().__init__()
         self.drop_path = drop_path
-        self.self_attn = Attention(width, heads)
+        self.self_attn = Beit3Attention(width, heads)
         self.self_attn_layer_norm = Multiway(lambda: nn.LayerNorm(width))
         self.ffn = Multiway(lambda: FeedForward(width, inner))
         self.final_layer_norm = Multiway(lambda: nn.LayerNorm(width))
@@ -125,7 +125,7 @@ class Block(nn.Module):
         return self.self_attn.shares(*self.self_attn_layer_norm(patches, words), keys)
 
 
-class Encoder(nn.Module):
+class Beit3Encoder(nn.Module):
     """A stack of blocks over embedded patches and words, to which it adds their places."""
 
     def __init__(self, config: Beit3Config):
@@ -134,12 +134,12 @@ class Encoder(nn.Module):
         patches = nn.Embedding(config.side**2 + 1 + UNUSED_ROWS, width)
         self.embed_positions = nn.ModuleDict({"A": patches, "B": nn.Embedding(config.text_positions, width)})
         inner = int(width * config.mlp_ratio)
-        self.layers = nn.ModuleList(Block(width, config.heads, inner, rate) for rate in rates)
+        self.layers = nn.ModuleList(Beit3Block(width, config.heads, inner, rate) for rate in rates)
 
     def forward(self, patches: Tensor, words: Tensor, keys: Tensor | None, only_first: bool = False) -> Streams:
         """
         Args:
-            keys: as of `Attention`.
+            keys: as of `Beit3Attention`.
             only_first: what is read is the first place: compute in the last block that one alone.
         """
         patches, words = self.before_last(patches, words, keys)

@@ -11,25 +11,25 @@ import numpy as np
 from collotype.evaluation.results import GalleryWriter, Measured
 from collotype.evaluation.vqa import METRICS as VQA_METRICS
 from collotype.evaluation.vqa import Question, answer_accuracy, vqa_scores
-from collotype.families.beit3.answering import BATCH_TOKENS, Answering
-from collotype.families.beit3.benchmarks import Benchmark
-from collotype.families.beit3.data.pictures import decoded
+from collotype.families.beit3.benchmarks import QuestionBenchmark
+from collotype.families.beit3.data.images import decoded
 from collotype.families.beit3.model import Beit3
+from collotype.families.beit3.predict import BATCH_TOKENS, Answering
 from collotype.families.beit3.submission import some
 from collotype.families.beit3.tokenizer import Beit3Tokenizer
 from collotype.report.heatmap import enlarge, light_up
 from collotype.runtime.device import computed_on, peak_memory, reset_peak_memory
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import ALONE, World, gathered, on_main
-from collotype.training.faults import BadExampleError
+from collotype.training.bad_examples import BadExampleError
 
 ANSWERED = "answered"
 METRICS = (*VQA_METRICS, ANSWERED)
-SHOWN_PICTURES, SHOWN_QUESTIONS = 6, 4
+SHOWN_IMAGES, SHOWN_QUESTIONS = 6, 4
 RIGHT = 0.5
 """The least accuracy of an answer that is shown as right: that two of ten people gave."""
 LEGEND = (
-    "A picture, then the same lit where the model looked when it read each answer off (the attention of the last "
+    "An image, then the same lit where the model looked when it read each answer off (the attention of the last "
     "block's one query, mean of its heads; the frame is the patch with most of it). A green frame is a right answer: "
     "two of ten people gave it, or more."
 )
@@ -37,7 +37,7 @@ LEGEND = (
 
 def evaluate(
     model: Beit3,
-    benchmark: Benchmark,
+    benchmark: QuestionBenchmark,
     examples_to: Path | None = None,
     world: World = ALONE,
     out: Path | None = None,
@@ -46,7 +46,7 @@ def evaluate(
     """The official accuracy over all questions, by type of answer and of question, and BEiT-3's own score.
 
     Args:
-        examples_to: a folder for pictures, questions, answers and attention.
+        examples_to: a folder for images, questions, answers and attention.
         world: the processes that share the work; all of them call this, and all get the result.
         out: a folder for the submission, and for what is answered until all is.
         batch_tokens: of a forward pass, padding included.
@@ -78,13 +78,13 @@ def evaluate(
 
 
 def scored(
-    benchmark: Benchmark,
+    benchmark: QuestionBenchmark,
     answers: Mapping[int, str],
     vocabulary: Sequence[str] | None,
     facts: dict[str, Any],
     events: list[dict[str, Any]],
 ) -> Measured:
-    """The answers measured, with those who see no picture beside; of questions that nobody else has answered only how
+    """The answers measured, with those who see no image beside; of questions that nobody else has answered only how
     many have an answer.
 
     Args:
@@ -99,7 +99,7 @@ def scored(
     known = {one.id for one in people}
     found = vqa_scores(people, {number: said for number, said in answers.items() if number in known}, vocabulary)
     if found.unanswered:
-        note = f"their pictures cannot be read, and they count as wrong: {some(found.unanswered)}"
+        note = f"their images cannot be read, and they count as wrong: {some(found.unanswered)}"
         events.append({"kind": "questions unanswered", "count": len(found.unanswered), "note": note})
     if found.outside:
         note = "beit3_score leaves them out, the accuracy counts them"
@@ -115,7 +115,7 @@ def timing(ranks: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"total_s": seconds, "processes": len(ranks), **speed, "by_process": list(ranks)}
 
 
-def too_long(benchmark: Benchmark, tokenizer: Beit3Tokenizer) -> list[dict[str, Any]]:
+def too_long(benchmark: QuestionBenchmark, tokenizer: Beit3Tokenizer) -> list[dict[str, Any]]:
     """The event of questions that are cut; reading all of them once, before any is answered.
 
     Raises:
@@ -128,16 +128,16 @@ def too_long(benchmark: Benchmark, tokenizer: Beit3Tokenizer) -> list[dict[str, 
     return [{"kind": "questions cut", "count": count, "note": note}] if count else []
 
 
-def unknown(benchmark: Benchmark) -> list[dict[str, Any]]:
+def unknown(benchmark: QuestionBenchmark) -> list[dict[str, Any]]:
     count = len(benchmark.questions) - len(benchmark.answered)
     note = "they are answered, and the accuracy is over the others"
     return [{"kind": "questions without people's answers", "count": count, "note": note}] if count else []
 
 
 def without_looking(
-    benchmark: Benchmark, people: Sequence[Question], vocabulary: Sequence[str] | None
+    benchmark: QuestionBenchmark, people: Sequence[Question], vocabulary: Sequence[str] | None
 ) -> dict[str, dict[str, float]]:
-    """The metrics of two who see no picture: one gives the most frequent answer of all, the other that of each wording,
+    """The metrics of two who see no image: one gives the most frequent answer of all, the other that of each wording,
     which is the most that can be had from words alone (nearly, where people differ). Both know this very data."""
     wording = {int(benchmark.questions.ids[row]): benchmark.questions.text(int(row)) for row in benchmark.answered}
     by_wording: dict[str, Counter[str]] = defaultdict(Counter)
@@ -152,32 +152,32 @@ def without_looking(
     return {name: vqa_scores(people, given, vocabulary).metrics for name, given in answers.items()}
 
 
-def illustrate(model: Beit3, benchmark: Benchmark, answers: Mapping[int, str], folder: Path) -> None:
-    """Some pictures, spread over the set, with their first questions, answers and attention."""
+def illustrate(model: Beit3, benchmark: QuestionBenchmark, answers: Mapping[int, str], folder: Path) -> None:
+    """Some images, spread over the set, with their first questions, answers and attention."""
     writer = GalleryWriter(folder, "Questions, answers, and where the model looked", LEGEND)
-    for picture, rows in spread(list(benchmark.questions.by_picture())):
+    for picture, rows in spread(list(benchmark.questions.by_image())):
         with suppress(BadExampleError):
             show(model, benchmark, answers, writer, picture, rows[:SHOWN_QUESTIONS])
     writer.write()
 
 
 def spread(pictures: list[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
-    count = min(SHOWN_PICTURES, len(pictures))
+    count = min(SHOWN_IMAGES, len(pictures))
     for place in range(count):
         yield pictures[place * len(pictures) // count]
 
 
 def show(
     model: Beit3,
-    benchmark: Benchmark,
+    benchmark: QuestionBenchmark,
     answers: Mapping[int, str],
     writer: GalleryWriter,
     picture: int,
     rows: np.ndarray,
 ) -> None:
     questions = benchmark.questions
-    image, name = decoded(questions.pictures, picture), questions.pictures.name(picture)
-    row = [writer.picture(enlarge(image), "")]
+    image, name = decoded(questions.images, picture), questions.images.name(picture)
+    row = [writer.image(enlarge(image), "")]
     texts = [questions.text(int(number)) for number in rows]
     hits = 0
     maps = model.attention_maps([image] * len(texts), texts, cut=True)
@@ -189,9 +189,9 @@ def show(
             right = answer_accuracy(given, people) >= RIGHT
             label += "" if right else f" (people: {Counter(people).most_common(1)[0][0]})"
         hits += bool(right)
-        row.append(writer.picture(light_up(image, found.numpy()), label, right))
+        row.append(writer.image(light_up(image, found.numpy()), label, right))
     writer.add(
-        f"Picture {name}",
+        f"Image {name}",
         f"{benchmark.name}: {hits} of {len(rows)} questions right" if benchmark.answered.size else benchmark.name,
         [row],
     )

@@ -1,6 +1,6 @@
 """BEiT-3 with a head for visual question answering.
 
-Shapes: B pairs of picture and question, P = 1 + patches, T tokens, S side of a picture in pixels, W width.
+Shapes: B pairs of image and question, P = 1 + patches, T tokens, S side of an image in pixels, W width.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from collotype.families.beit3.config import MEAN, STD, Beit3Config
-from collotype.families.beit3.encoder import Encoder, Streams
+from collotype.families.beit3.encoder import Beit3Encoder, Streams
 from collotype.families.beit3.tokenizer import Beit3Tokenizer
 from collotype.families.beit3.transforms import squashed
 from collotype.runtime.device import room_on
@@ -27,7 +27,7 @@ PLACES_STD = 0.5
 
 
 class VisionEmbedding(nn.Module):
-    """Patches as vectors, behind a place that stands for the whole picture and that the answer is read from."""
+    """Patches as vectors, behind a place that stands for the whole image and that the answer is read from."""
 
     def __init__(self, config: Beit3Config):
         super().__init__()
@@ -42,14 +42,14 @@ class VisionEmbedding(nn.Module):
         return torch.cat([self.cls_token.expand(len(patches), -1, -1).to(patches.dtype), patches], dim=1)
 
 
-class Backbone(nn.Module):
+class Beit3Backbone(nn.Module):
     """Embeddings and encoder, without a head."""
 
     def __init__(self, config: Beit3Config):
         super().__init__()
         self.text_embed = nn.Embedding(config.vocab_size, config.hidden_size)
         self.vision_embed = VisionEmbedding(config)
-        self.encoder = Encoder(config)
+        self.encoder = Beit3Encoder(config)
         nn.init.normal_(self.text_embed.weight, std=config.hidden_size**-0.5)
 
     def forward(self, pixels: Tensor, ids: Tensor, mask: Tensor, only_first: bool = False) -> Streams:
@@ -110,7 +110,7 @@ def draw_at_unit_scale(model: "Beit3") -> None:
 
     Drawn as published, words have a tenth of their places' deviation, and a layer gives an eighth of what it is given
     (at 128 numbers); pretraining gets over that, 700 steps do not: the model then learns which answer goes with which
-    words, and does not look at the picture (docs/benchmarks.md).
+    words, and does not look at the image (docs/benchmarks.md).
     """
     nn.init.normal_(model.beit3.text_embed.weight)
     for places in model.beit3.encoder.embed_positions.values():
@@ -139,7 +139,7 @@ class Beit3(nn.Module):
         super().__init__()
         self.config, self.tokenizer = config, tokenizer
         self.answer_list = None if answer_list is None else tuple(answer_list)
-        self.beit3 = Backbone(config)
+        self.beit3 = Beit3Backbone(config)
         self.pooler = Pooler(config.hidden_size)
         self.head = answer_head(config.hidden_size, config.num_answers)
         initialize(self)
@@ -154,7 +154,7 @@ class Beit3(nn.Module):
                 attended by nothing, so neither changes a logit.
 
         Raises:
-            UserError: pictures of another size than the model's.
+            UserError: images of another size than the model's.
         """
         states = self.beit3(self.scaled(pixels), ids, mask, only_first=True)
         # joined, though no word is left, so that every weight that is trained has a gradient
@@ -165,7 +165,7 @@ class Beit3(nn.Module):
         side = self.config.image_size
         if pixels.shape[2:] != (side, side):
             raise UserError(
-                f"The pictures have {pixels.shape[3]} × {pixels.shape[2]} pixels, the model takes {side} × {side}; "
+                f"The images have {pixels.shape[3]} × {pixels.shape[2]} pixels, the model takes {side} × {side}; "
                 "scale them, or load the model for another image_size."
             )
         return normalised(pixels, MEAN, STD)
@@ -174,7 +174,7 @@ class Beit3(nn.Module):
         """Where the answer is read from: float32 [B, S / patch, S / patch], each patch's share of the attention with
         which the last block's one query looks around, the mean of its heads.
 
-        A picture's shares sum to less than one: the rest went to the words, and to the query's own place.
+        An image's shares sum to less than one: the rest went to the words, and to the query's own place.
         """
         shares = self.beit3.encoder.shares(*self.beit3.embedded(self.scaled(pixels), ids, mask))
         side = self.config.side
@@ -202,7 +202,7 @@ class Beit3(nn.Module):
         batch_size: int = BATCH,
         cut: bool = False,
     ) -> list[list[tuple[str, float]]]:
-        """The `top` answers to each question about the picture in the same place, the likeliest first.
+        """The `top` answers to each question about the image in the same place, the likeliest first.
 
         Each comes with the probability that it is right (a sigmoid: those of a question need not sum to one).
 
@@ -210,7 +210,7 @@ class Beit3(nn.Module):
             cut: leave out of a question what is beyond the limit, as training does.
 
         Raises:
-            UserError: not as many pictures as questions, a question is longer than the limit and not to be cut or has
+            UserError: not as many images as questions, a question is longer than the limit and not to be cut or has
                 words a closed vocabulary has not, or the model does not know its answers' names.
         """
         if self.answer_list is None:
@@ -229,7 +229,7 @@ class Beit3(nn.Module):
     def attention_maps(
         self, images: Sequence[Image.Image], questions: Sequence[str], batch_size: int = BATCH, cut: bool = False
     ) -> Tensor:
-        """`attention` for pictures and questions: float32 [n, S / patch, S / patch] on the CPU.
+        """`attention` for images and questions: float32 [n, S / patch, S / patch] on the CPU.
 
         Raises:
             UserError: as of `answers`.
@@ -247,7 +247,7 @@ class Beit3(nn.Module):
         cut: bool,
     ) -> Iterator[Tensor]:
         if len(images) != len(questions):
-            raise UserError(f"There are {len(images)} pictures for {len(questions)} questions; give one for each.")
+            raise UserError(f"There are {len(images)} images for {len(questions)} questions; give one for each.")
         self.eval()
         with room_on(self.device, "take a smaller batch_size"):
             for at in range(0, len(questions), batch_size):

@@ -12,17 +12,17 @@ from torch import nn
 from torch.nn import functional
 
 from collotype.evaluation.results import Measured
-from collotype.families.beit3.answers import ANSWERS, read_answers
-from collotype.families.beit3.benchmarks import Benchmark, find_suite, suite_needs
+from collotype.families.beit3.answer_vocab import ANSWERS, read_answers
+from collotype.families.beit3.benchmarks import QuestionBenchmark, find_suite, suite_needs
+from collotype.families.beit3.checkpoints import Beit3Checkpoint, native, needs_of, read
 from collotype.families.beit3.config import VQAV2_ANSWERS, Beit3Config, sized
 from collotype.families.beit3.data import open_source
-from collotype.families.beit3.data.answers import common_answers
-from collotype.families.beit3.data.questions import Asked, QuestionDataset, Source
+from collotype.families.beit3.data.annotations import common_answers
+from collotype.families.beit3.data.questions import Asked, QuestionDataset, QuestionSource
 from collotype.families.beit3.evaluate import METRICS, evaluate
-from collotype.families.beit3.layouts import Contents, needs_of, ours, read
 from collotype.families.beit3.model import Beit3, draw_at_unit_scale
-from collotype.families.beit3.tokenizer import WORDS, Beit3Tokenizer, Ids, pad, word_tokenizer
-from collotype.families.beit3.transforms import TrainingTransform
+from collotype.families.beit3.tokenizer import WORDS, Beit3TokenIds, Beit3Tokenizer, pad, word_tokenizer
+from collotype.families.beit3.transforms import Beit3TrainTransform
 from collotype.recipe.beit3 import Beit3Evaluate, Beit3Recipe, VqaIndexSource, VqaTableSource
 from collotype.runtime import tables as table_files
 from collotype.runtime.errors import UserError
@@ -44,7 +44,7 @@ class QuestionCollate:
     """Examples to a micro-batch; what loader processes need of a task.
 
     Args:
-        places: of a picture in the model.
+        places: of an image in the model.
     """
 
     tokenizer: Beit3Tokenizer
@@ -65,7 +65,7 @@ class QuestionCollate:
             "cut": torch.tensor([row.cut for row in rows]),
         }
 
-    def row(self, example: Asked) -> Ids:
+    def row(self, example: Asked) -> Beit3TokenIds:
         asked = example.question
         return self.tokenizer(asked) if isinstance(asked, str) else self.tokenizer.framed(asked)
 
@@ -74,7 +74,7 @@ class QuestionCollate:
 
 
 class Beit3Task:
-    """Questions about pictures, each by itself."""
+    """Questions about images, each by itself."""
 
     couples_examples = False
     batch_norm_group = None
@@ -83,14 +83,14 @@ class Beit3Task:
 
     def __init__(self, recipe: Beit3Recipe):
         self.recipe = recipe
-        self._benchmarks: dict[str, Benchmark] = {}
+        self._benchmarks: dict[str, QuestionBenchmark] = {}
 
     @cached_property
-    def sources(self) -> list[Source]:
+    def sources(self) -> list[QuestionSource]:
         return [open_source(source) for source in self.recipe.data.train]
 
     @cached_property
-    def contents(self) -> Contents | None:
+    def contents(self) -> Beit3Checkpoint | None:
         """What training starts from, if not from random weights.
 
         Raises:
@@ -169,7 +169,7 @@ class Beit3Task:
             UserError: questions are in tokens, and the model's are words.
         """
         data = self.recipe.data
-        transform = TrainingTransform(self.config.image_size, **data.augmentation.values())
+        transform = Beit3TrainTransform(self.config.image_size, **data.augmentation.values())
         in_tokens = [source.questions.origin for source in self.sources if source.questions.in_tokens]
         if in_tokens and self.tokenizer.vocabulary.file_name == WORDS:
             raise UserError(f"{in_tokens[0]} is in tokens of beit3.spm; set model.tokenizer to that file.")
@@ -228,7 +228,7 @@ class Beit3Task:
     def metrics(self) -> tuple[str, ...]:
         return METRICS
 
-    def benchmark(self, choice: Beit3Evaluate) -> Benchmark:
+    def benchmark(self, choice: Beit3Evaluate) -> QuestionBenchmark:
         """The suite's questions, opened once for all evaluations of a run.
 
         Raises:
@@ -246,7 +246,7 @@ class Beit3Task:
         return self._benchmarks[asked]
 
     def save(self, model: Beit3, folder: Path) -> None:
-        ours.write(model, folder)
+        native.write(model, folder)
 
     def negatives_per_query(self) -> int:
         return 0
@@ -277,7 +277,7 @@ class Beit3Task:
             raise UserError(f"There is no folder or file {weights}; copy it there, or set model.weights.")
         _ = self.contents
 
-    def stand_in(self) -> None:
+    def use_published_config(self) -> None:
         """A published file's name tells its size; the answers are those of the data, or as many as VQAv2 has."""
         model = self.recipe.model
         size = next((name for name in ("base", "large") if f"_{name}_" in Path(model.weights).name), None)
@@ -326,7 +326,7 @@ class Beit3Task:
 
 
 def forward_flops(model: Beit3) -> float:
-    """Of a picture and a question, in the blocks' linear layers, which are most of it; two a multiplication.
+    """Of an image and a question, in the blocks' linear layers, which are most of it; two a multiplication.
 
     Every place goes through one of the two halves.
     """

@@ -25,7 +25,7 @@ PUBLISHED_PIECES = 64_000
 WORD = re.compile(r"\w+|[^\w\s]")
 
 
-class Ids(NamedTuple):
+class Beit3TokenIds(NamedTuple):
     """Token ids of one question, with its start and end, and whether some of it was left out to fit the limit."""
 
     ids: list[int]
@@ -136,17 +136,17 @@ class Beit3Tokenizer:
         """Rows of the embedding that goes with it."""
         return self.vocabulary.rows
 
-    def __call__(self, question: str) -> Ids:
+    def __call__(self, question: str) -> Beit3TokenIds:
         """
         Raises:
             UserError: the question has words that a closed vocabulary has not.
         """
         return self.framed(self.vocabulary.ids(question))
 
-    def framed(self, own: Sequence[int]) -> Ids:
+    def framed(self, own: Sequence[int]) -> Beit3TokenIds:
         """A question that is in tokens already, without start and end."""
         room = self.max_tokens - 2
-        return Ids([START, *own[:room], END], len(own) > room)
+        return Beit3TokenIds([START, *own[:room], END], len(own) > room)
 
     def batch(self, questions: Sequence[str], cut: bool = False) -> tuple[Tensor, Tensor]:
         """As `pad`.

@@ -1,4 +1,4 @@
-"""Pictures to what BEiT-3 takes: bytes [3, S, S], which the model scales itself."""
+"""Images to what BEiT-3 takes: bytes [3, S, S], which the model scales itself."""
 
 import math
 import random
@@ -12,7 +12,7 @@ from torch import Tensor
 from collotype.runtime.pixels import draw_crop, rgb, to_bytes
 
 FILL = (128, 128, 128)
-"""What comes in from outside of a picture that is moved."""
+"""What comes in from outside of an image that is moved."""
 OFTEN = 0.5
 """How often a drawn operation is carried out."""
 MOST = 10
@@ -21,19 +21,19 @@ brightness or sharpness."""
 
 
 def squashed(image: Image.Image, side: int) -> Tensor:
-    """The published evaluation transform: the whole picture, whatever its proportions, as a square of `side` pixels."""
+    """The published evaluation transform: the whole image, whatever its proportions, as a square of `side` pixels."""
     return to_bytes(rgb(image).resize((side, side), Resampling.BICUBIC))
 
 
 @dataclass(frozen=True)
-class TrainingTransform:
-    """The published training transform: a part of the picture as a square, mirrored or not, then varied by RandAugment.
+class Beit3TrainTransform:
+    """The published training transform: a part of the image as a square, mirrored or not, then varied by RandAugment.
 
     Args:
         size: side of the square in pixels.
-        scale: share of the picture's area that is cut out, drawn evenly.
+        scale: share of the image's area that is cut out, drawn evenly.
         ratio: width / height of what is cut out, drawn evenly on a logarithmic scale.
-        flip_prob: how often pictures are mirrored, also those of questions for left and right.
+        flip_prob: how often images are mirrored, also those of questions for left and right.
         operations: of RandAugment; 0: without it.
         magnitude: of RandAugment, up to MOST.
     """

@@ -1,1 +1,1 @@
-"""CLIP: a tower for pictures and one for captions, trained to agree (arXiv 2103.00020)."""
+"""CLIP: a tower for images and one for captions, trained to agree (arXiv 2103.00020)."""

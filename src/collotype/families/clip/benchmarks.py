@@ -1,4 +1,4 @@
-"""What a CLIP is evaluated on: pictures of classes, pictures with their captions."""
+"""What a CLIP is evaluated on: images of classes, images with their captions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from PIL import Image
 from collotype.families.clip.data import is_on_hub, open_captions, open_labelled
 from collotype.families.clip.data.captions import CaptionSource, decode
 from collotype.families.clip.data.classes import IMAGENET, named_templates
-from collotype.families.clip.data.labelled import LabelledPictures
+from collotype.families.clip.data.labelled import LabelledImages
 from collotype.recipe.clip import CaptionTableSource, ClipEvaluate, ShardSource
 from collotype.runtime.errors import UserError
 from collotype.runtime.hub import Need
 from collotype.runtime.shards.names import is_shards
 from collotype.runtime.shards.reader import Shards
-from collotype.runtime.shards.samples import Fault, Layout
+from collotype.runtime.shards.samples import Fault, SampleLayout
 from collotype.runtime.tables import needs_of
 
 
-class Pictures(Protocol):
-    """Pictures by row."""
+class ImageRows(Protocol):
+    """Images by row."""
 
     digest: str
     faults: Sequence[Fault]
@@ -36,35 +36,35 @@ class Pictures(Protocol):
 
 @dataclass(frozen=True)
 class Classification:
-    """Pictures, and classes of which each has one.
+    """Images, and classes of which each has one.
 
     Args:
         name: SUITE/DATASET.
         captions: of each class; their embeddings' mean stands for it.
-        labels: the class of each picture.
+        labels: the class of each image.
     """
 
     name: str
-    pictures: Pictures
+    images: ImageRows
     classes: Sequence[str]
     captions: Sequence[Sequence[str]]
     labels: Sequence[int]
 
     @cached_property
     def fingerprint(self) -> str:
-        facts = f"{self.pictures.digest} {list(self.classes)} {self.captions} {list(self.labels)}"
+        facts = f"{self.images.digest} {list(self.classes)} {self.captions} {list(self.labels)}"
         return sha256(facts.encode()).hexdigest()
 
     def sizes(self) -> dict[str, int | str]:
         return {"pictures": len(self.labels), "classes": len(self.classes), "sha256": self.fingerprint}
 
     def events(self) -> list[dict[str, Any]]:
-        return told(self.pictures.faults)
+        return told(self.images.faults)
 
 
 @dataclass(frozen=True)
-class CaptionedPictures:
-    """Pictures with a caption each, to be found by each other.
+class CaptionedImages:
+    """Images with a caption each, to be found by each other.
 
     Args:
         name: SUITE/DATASET.
@@ -98,7 +98,7 @@ def told(faults: Sequence[Fault]) -> list[dict[str, Any]]:
 
 
 class ShardRows:
-    """The pictures of tar shards, as they lie there."""
+    """The images of tar shards, as they lie there."""
 
     def __init__(self, shards: Shards):
         self.shards, self.digest, self.faults = shards, shards.digest, shards.faults
@@ -113,23 +113,23 @@ class ShardRows:
 SECOND_HAND = "collotype:pictures/google.tar"
 
 
-def drawn_pictures(choice: ClipEvaluate) -> list[Classification]:
-    """The second artist's pictures that come with the package, by name and by subcategory. A subcategory is what the
-    names of its pictures have in common: the mean of theirs stands for it."""
+def drawn_images(choice: ClipEvaluate) -> list[Classification]:
+    """The second artist's images that come with the package, by name and by subcategory. A subcategory is what the
+    names of its images have in common: the mean of theirs stands for it."""
     shards = Shards(SECOND_HAND)
-    pictures = ShardRows(shards)
-    # two of the pictures have one name
+    images = ShardRows(shards)
+    # two of the images have one name
     name_of = [shards.texts(row)[0] for row in range(len(shards))]
     names = list(dict.fromkeys(name_of))
-    kinds = Shards(SECOND_HAND, Layout(text="json:subcategory"))
+    kinds = Shards(SECOND_HAND, SampleLayout(text="json:subcategory"))
     kind_of = [kinds.texts(row)[0] for row in range(len(kinds))]
     known = sorted(set(kind_of))
     captions = [[name for name, own in zip(name_of, kind_of, strict=True) if own == kind] for kind in known]
     return [
         Classification(
-            "pictures/names", pictures, names, [[name] for name in names], [names.index(name) for name in name_of]
+            "pictures/names", images, names, [[name] for name in names], [names.index(name) for name in name_of]
         ),
-        Classification("pictures/subcategories", pictures, known, captions, [known.index(kind) for kind in kind_of]),
+        Classification("pictures/subcategories", images, known, captions, [known.index(kind) for kind in kind_of]),
     ]
 
 
@@ -140,33 +140,31 @@ def own_labelled(choice: ClipEvaluate) -> list[Classification]:
     return [with_templates(name, labelled, templates, choice.limit)]
 
 
-def with_templates(
-    name: str, labelled: LabelledPictures, templates: Sequence[str], limit: int | None
-) -> Classification:
+def with_templates(name: str, labelled: LabelledImages, templates: Sequence[str], limit: int | None) -> Classification:
     names = labelled.classes.names
     captions = [[template.replace("{}", one) for template in templates] for one in names]
     rows = range(len(labelled))[: limit or None]
     return Classification(name, labelled, names, captions, [labelled.label(row) for row in rows])
 
 
-def own_captions(choice: ClipEvaluate) -> list[CaptionedPictures]:
+def own_captions(choice: ClipEvaluate) -> list[CaptionedImages]:
     path = need_path(choice)
     if is_shards(path):
         source = open_captions(ShardSource(source="shards", path=path))
     else:
         source = open_captions(CaptionTableSource(source="captions", path=path, split=choice.split or "validation"))
-    return [CaptionedPictures(f"captions/{choice.own_name}", source, min(len(source), choice.limit or len(source)))]
+    return [CaptionedImages(f"captions/{choice.own_name}", source, min(len(source), choice.limit or len(source)))]
 
 
 def need_path(choice: ClipEvaluate) -> str:
     if choice.path is None:
-        raise UserError(f"The suite {choice.suite} reads your own pictures; name where they are with --path.")
+        raise UserError(f"The suite {choice.suite} reads your own images; name where they are with --path.")
     return choice.path
 
 
-Benchmark = Classification | CaptionedPictures
+Benchmark = Classification | CaptionedImages
 SUITES: dict[str, Callable[[ClipEvaluate], list[Benchmark]]] = {
-    "pictures": drawn_pictures,
+    "pictures": drawn_images,
     "imagenet": own_labelled,
     "labelled": own_labelled,
     "captions": own_captions,

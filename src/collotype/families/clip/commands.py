@@ -5,10 +5,10 @@ from typing import Any
 
 from collotype.evaluation.results import Measured
 from collotype.families.clip.benchmarks import SUITES, find_suite
+from collotype.families.clip.checkpoints import LAYOUTS, open_clip, read
+from collotype.families.clip.checkpoints import export as write_layout
 from collotype.families.clip.config import SIZES
 from collotype.families.clip.evaluate import evaluate as evaluate_model
-from collotype.families.clip.layouts import LAYOUTS, open_clip, read
-from collotype.families.clip.layouts import export as write_layout
 from collotype.families.clip.model import Clip
 from collotype.families.clip.task import ClipTask
 from collotype.recipe.clip import ClipEvaluate
@@ -24,7 +24,7 @@ KNOWN = {"models": SIZES, "suites": SUITES, "layouts": LAYOUTS}
 task = ClipTask
 
 
-def recognises(source: str) -> bool:
+def can_load(source: str) -> bool:
     """Is this a CLIP in a layout of other libraries: a folder of open_clip's, or a file of weights?"""
     return (Path(source) / open_clip.DESCRIPTION).is_file() or Path(source).is_file()
 

@@ -29,7 +29,7 @@ class VisionConfig:
     patch_size: int | None = 16
     """Of a ViT, in pixels; a ResNet has none."""
     image_size: int = 224
-    """Side of the square picture, in pixels."""
+    """Side of the square image, in pixels."""
 
     def __post_init__(self) -> None:
         if isinstance(self.layers, list | tuple):
@@ -67,7 +67,7 @@ class VisionConfig:
 
     @property
     def places(self) -> int:
-        """Tokens of a picture: one for the whole, and one for each place or patch."""
+        """Tokens of an image: one for the whole, and one for each place or patch."""
         return (self.image_size // (32 if self.is_resnet else self.patch_size)) ** 2 + 1
 
     @property
@@ -104,7 +104,7 @@ class TextConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessConfig:
-    """How a picture becomes pixels; open_clip's `preprocess_cfg`."""
+    """How an image becomes pixels; open_clip's `preprocess_cfg`."""
 
     mean: tuple[float, float, float] = MEAN
     std: tuple[float, float, float] = STD

@@ -1,4 +1,4 @@
-"""Zero-shot classification, and retrieval between pictures and captions."""
+"""Zero-shot classification, and retrieval between images and captions."""
 
 import os
 import time
@@ -16,17 +16,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from collotype.evaluation.results import GalleryWriter, Measured
-from collotype.families.clip.benchmarks import Benchmark, CaptionedPictures, Classification
+from collotype.families.clip.benchmarks import Benchmark, CaptionedImages, Classification
 from collotype.families.clip.model import Clip
 from collotype.runtime.device import peak_memory, reset_peak_memory
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import ALONE, World, gathered, on_main, over_blocks
 from collotype.runtime.shards.names import some
 from collotype.runtime.shards.samples import Fault
-from collotype.training.faults import BadExampleError
+from collotype.training.bad_examples import BadExampleError
 
 BLOCK = 256
-"""Pictures that a process reads, encodes and scores at a time; texts, too."""
+"""Images that a process reads, encodes and scores at a time; texts, too."""
 TOP, NONE = 5, -1
 CUTOFFS = (1, 5, 10)
 DIRECTIONS = ("image_to_text", "text_to_image")
@@ -49,7 +49,7 @@ def evaluate(
     """Each dataset measured.
 
     Args:
-        examples_to: a folder for pictures of the first classification and what they were taken for.
+        examples_to: a folder for images of the first classification and what they were taken for.
         world: the processes that share the work; all of them call this, and all get the result.
     """
     measured, digest = [], model.digest()
@@ -80,7 +80,7 @@ def evaluate(
 
 
 def classify(model: Clip, benchmark: Classification, world: World = ALONE) -> tuple[Tensor, list[Fault]]:
-    """Each picture's TOP classes, best first: int64 [pictures, TOP]; NONE where the picture cannot be read, and why.
+    """Each image's TOP classes, best first: int64 [images, TOP]; NONE where the image cannot be read, and why.
 
     Raises:
         UserError: none can be read.
@@ -89,7 +89,7 @@ def classify(model: Clip, benchmark: Classification, world: World = ALONE) -> tu
     top = min(TOP, len(weights))
 
     def work(block: range) -> tuple[Tensor, list[Fault]]:
-        read = read_all(benchmark.pictures.image, block)
+        read = read_all(benchmark.images.image, block)
         found = torch.full((len(block), top), NONE)
         found[read.sound] = similarities(model.encode_images(read.images), weights).topk(top).indices
         return found, read.faults
@@ -108,8 +108,8 @@ def classifier(model: Clip, captions: Sequence[Sequence[str]], world: World = AL
 
 
 def accuracy(found: Tensor, benchmark: Classification) -> dict[str, float]:
-    """Parts of the pictures whose class is the first, or among the first five; and the mean of the first over
-    classes. A picture that cannot be read is a miss."""
+    """Parts of the images whose class is the first, or among the first five; and the mean of the first over
+    classes. An image that cannot be read is a miss."""
     labels = torch.tensor(list(benchmark.labels))
     hits = found == labels[:, None]
     first = hits[:, 0].double()
@@ -122,9 +122,9 @@ def accuracy(found: Tensor, benchmark: Classification) -> dict[str, float]:
     }
 
 
-def retrieve(model: Clip, benchmark: CaptionedPictures, world: World = ALONE) -> tuple[dict[str, float], list[Fault]]:
-    """Where a picture's own caption ranks among all captions, and the other way round, a chunk of scores at a time; and
-    why pictures cannot be read, which are left out.
+def retrieve(model: Clip, benchmark: CaptionedImages, world: World = ALONE) -> tuple[dict[str, float], list[Fault]]:
+    """Where an image's own caption ranks among all captions, and the other way round, a chunk of scores at a time; and
+    why images cannot be read, which are left out.
 
     Raises:
         UserError: none can be read.
@@ -165,19 +165,19 @@ def similarities(queries: Tensor, answers: Tensor) -> Tensor:
     with torch.autocast(queries.device.type, enabled=False):
         scores = queries @ answers.T
     if not scores.isfinite().all():
-        raise UserError("Scores of pictures and texts are not numbers; the model's weights are not sound.")
+        raise UserError("Scores of images and texts are not numbers; the model's weights are not sound.")
     return scores
 
 
-class Read(NamedTuple):
-    """The pictures of some rows that can be read, which of the rows these are, and what is wrong with the others."""
+class ReadImage(NamedTuple):
+    """The images of some rows that can be read, which of the rows these are, and what is wrong with the others."""
 
     images: list[Image.Image]
     sound: list[bool]
     faults: list[Fault]
 
 
-def read_all(read: Callable[[int], Image.Image], rows: Sequence[int]) -> Read:
+def read_all(read: Callable[[int], Image.Image], rows: Sequence[int]) -> ReadImage:
     """Decoded by several threads: Pillow leaves the interpreter to others meanwhile."""
 
     def attempt(row: int) -> Image.Image | Fault:
@@ -192,27 +192,27 @@ def read_all(read: Callable[[int], Image.Image], rows: Sequence[int]) -> Read:
     images, faults = (
         [one for one, is_sound in zip(found, sound, strict=True) if is_sound is kept] for kept in (True, False)
     )
-    return Read(images, sound, faults)
+    return ReadImage(images, sound, faults)
 
 
 def require_some(name: str, pictures: int, faults: Iterable[Sequence[Fault]]) -> list[Fault]:
     """The faults of all blocks.
 
     Raises:
-        UserError: there is one for each of the pictures.
+        UserError: there is one for each of the images.
     """
     faults = [*chain.from_iterable(faults)]
     if len(faults) == pictures:
         first = faults[0]
         raise UserError(
-            f"None of the {pictures} pictures of {name} can be read (the first: {first.cause}, in {first.place}); "
+            f"None of the {pictures} images of {name} can be read (the first: {first.cause}, in {first.place}); "
             "correct their paths, or copy them again."
         )
     return faults
 
 
 def unread(faults: Sequence[Fault], consequence: str) -> list[dict[str, Any]]:
-    """What to tell of pictures that cannot be read, by cause and place."""
+    """What to tell of images that cannot be read, by cause and place."""
     events = []
     for cause, count in Counter(fault.cause for fault in faults).most_common():
         places = some(dict.fromkeys(fault.place for fault in faults if fault.cause == cause))
@@ -221,21 +221,21 @@ def unread(faults: Sequence[Fault], consequence: str) -> list[dict[str, Any]]:
 
 
 def illustrate(benchmark: Classification, found: Tensor, folder: Path) -> None:
-    """Some pictures, spread over the set, and what each was taken for."""
+    """Some images, spread over the set, and what each was taken for."""
     legend = "Where the first guess is another: right name → guess. A green frame is a hit."
-    writer, count = GalleryWriter(folder, "Pictures and what they were taken for", legend), SHOWN_ROWS * SHOWN_COLUMNS
+    writer, count = GalleryWriter(folder, "Images and what they were taken for", legend), SHOWN_ROWS * SHOWN_COLUMNS
     places = [round(place * (len(found) - 1) / (count - 1)) for place in range(count)]
     shown = []
     for place in dict.fromkeys(places):
         if found[place, 0] == NONE:
             continue
-        image, right = benchmark.pictures.image(place), benchmark.classes[benchmark.labels[place]]
+        image, right = benchmark.images.image(place), benchmark.classes[benchmark.labels[place]]
         image.thumbnail((SHOWN_PX, SHOWN_PX))
         first = benchmark.classes[int(found[place, 0])]
         hit = first == right
-        shown.append(writer.picture(image, right if hit else f"{right} → {first}", hit))
+        shown.append(writer.image(image, right if hit else f"{right} → {first}", hit))
     rows = [list(row) for _, row in groupby(shown, key=lambda picture: shown.index(picture) // SHOWN_COLUMNS)]
-    writer.add(benchmark.name, f"{len(shown)} of {len(found):,} pictures, spread over the set", rows)
+    writer.add(benchmark.name, f"{len(shown)} of {len(found):,} images, spread over the set", rows)
     writer.write()
 
 

@@ -1,6 +1,6 @@
-"""CLIP: two towers that put pictures and captions into one space.
+"""CLIP: two towers that put images and captions into one space.
 
-Shapes: B pictures or captions, T tokens, S side of a picture in pixels, D embedding.
+Shapes: B images or captions, T tokens, S side of an image in pixels, D embedding.
 """
 
 import hashlib
@@ -54,7 +54,7 @@ class Clip(nn.Module):
         nn.init.normal_(self.text_projection, std=text.width**-0.5)
 
     def forward(self, pixels: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Embeddings [B, D] of pictures and of captions, as the two methods below give them."""
+        """Embeddings [B, D] of images and of captions, as the two methods below give them."""
         # captions first: on a GPU their length is waited for, and then nothing else is yet
         texts = self.text_features(ids)
         return self.image_features(pixels), texts
@@ -77,7 +77,7 @@ class Clip(nn.Module):
         return unit(self.ln_final(x) @ self.text_projection)
 
     def blocks(self) -> list[nn.Module]:
-        """The repeated layers from the input on: the picture tower's, then the captions'."""
+        """The repeated layers from the input on: the image tower's, then the captions'."""
         return [*self.visual.blocks(), *self.transformer.resblocks]
 
     @property

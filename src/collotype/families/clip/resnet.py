@@ -1,6 +1,6 @@
 """CLIP's ResNet: three convolutions as stem, averages in place of strides, attention in place of the last average.
 
-Shapes: B pictures, C channels, T = 1 + places, H heads, d width of a head, D embedding.
+Shapes: B images, C channels, T = 1 + places, H heads, d width of a head, D embedding.
 """
 
 from collections import OrderedDict

@@ -11,16 +11,16 @@ import torch
 from torch import nn
 
 from collotype.evaluation.results import Measured
-from collotype.families.clip.benchmarks import Benchmark, CaptionedPictures, Classification, find_suite, suite_needs
+from collotype.families.clip.benchmarks import Benchmark, CaptionedImages, Classification, find_suite, suite_needs
+from collotype.families.clip.checkpoints import ClipCheckpoint, native, needs_of, read
+from collotype.families.clip.checkpoints.checkpoint import at_size
 from collotype.families.clip.config import ClipConfig, sized
 from collotype.families.clip.data import open_captions, source_needs
 from collotype.families.clip.data.captions import CaptionDataset, Captioned, samples_of
 from collotype.families.clip.evaluate import METRICS, evaluate, facts_of
-from collotype.families.clip.layouts import Contents, needs_of, ours, read
-from collotype.families.clip.layouts.contents import at_size
 from collotype.families.clip.model import Clip
 from collotype.families.clip.tokenizer import ClipTokenizer, bpe_tokenizer, word_tokenizer
-from collotype.families.clip.transforms import Augmentation, TrainingTransform
+from collotype.families.clip.transforms import Augmentation, ClipTrainTransform
 from collotype.losses.contrastive import ContrastiveLoss
 from collotype.recipe.clip import ClipEvaluate, ClipRecipe
 from collotype.runtime.errors import UserError
@@ -30,8 +30,8 @@ from collotype.runtime.seeds import seed_torch
 from collotype.runtime.shapes import shapes_only
 from collotype.runtime.shards.reader import Shards
 from collotype.runtime.shards.samples import counts
+from collotype.training.bad_examples import allowed_bad
 from collotype.training.batch_norm import group_batch_norm
-from collotype.training.faults import allowed_bad
 from collotype.training.overlap import Samples
 from collotype.training.task import Batch, Loss, Outputs, facts_of_sources, needs_by_use
 
@@ -55,12 +55,12 @@ class CaptionCollate:
         }
 
     def tokens(self, examples: list[Captioned]) -> list[int]:
-        """Of a picture: all are of one size, and captions are short beside it."""
+        """Of an image: all are of one size, and captions are short beside it."""
         return [self.places] * len(examples)
 
 
 class ClipTask:
-    """Pictures and captions, contrasted over the whole batch."""
+    """Images and captions, contrasted over the whole batch."""
 
     couples_examples = True
     undecayed = ()
@@ -72,7 +72,7 @@ class ClipTask:
         self._benchmarks: dict[str, list[Benchmark]] = {}
 
     @cached_property
-    def contents(self) -> Contents | None:
+    def contents(self) -> ClipCheckpoint | None:
         """What training starts from, if not from random weights.
 
         Raises:
@@ -96,7 +96,7 @@ class ClipTask:
     def captioned(self) -> list[CaptionDataset]:
         augmentation = Augmentation(**self.recipe.data.augmentation.values())
         prepare = self.config.preprocess_cfg
-        transform = TrainingTransform(self.config.vision_cfg.image_size, augmentation, prepare.mean, prepare.std)
+        transform = ClipTrainTransform(self.config.vision_cfg.image_size, augmentation, prepare.mean, prepare.std)
         return [CaptionDataset(source, transform, self.recipe.train.seed) for source in self.sources]
 
     @cached_property
@@ -194,9 +194,9 @@ class ClipTask:
         return {**outputs, "cut": batch["cut"]}
 
     def loss(self, outputs: Outputs) -> Loss:
-        """The mean over the blocks within which captions are negatives of pictures (one, if the scope is global).
+        """The mean over the blocks within which captions are negatives of images (one, if the scope is global).
 
-        Of SigLIP's, as published, the sum over pairs divided by the number of pictures.
+        Of SigLIP's, as published, the sum over pairs divided by the number of images.
         """
         scale, parts = outputs["scale"][0].exp(), self.recipe.negatives.processes
         losses, hits = [], []
@@ -234,7 +234,7 @@ class ClipTask:
         return self._benchmarks[asked]
 
     def save(self, model: Clip, folder: Path) -> None:
-        ours.write(model, folder)
+        native.write(model, folder)
 
     def negatives_per_query(self) -> int:
         return self.recipe.train.batch // self.recipe.negatives.processes - 1
@@ -249,7 +249,7 @@ class ClipTask:
     def samples(self, choice: ClipEvaluate | None = None) -> dict[str, Samples]:
         if choice is None:
             return {str(place): samples_of(source, len(source)) for place, source in enumerate(self.sources)}
-        captioned = [one for one in self.benchmarks(choice) if isinstance(one, CaptionedPictures)]
+        captioned = [one for one in self.benchmarks(choice) if isinstance(one, CaptionedImages)]
         return {one.name: samples_of(one.source, one.rows) for one in captioned}
 
     def needs(self) -> dict[str, Callable[[], list[Need]]]:
@@ -262,7 +262,7 @@ class ClipTask:
     def require_weights(self) -> None:
         _ = self.contents
 
-    def stand_in(self) -> None:
+    def use_published_config(self) -> None:
         weights = self.recipe.model.weights or ""
         why = "cannot be read as it stands" if Path(weights).exists() else "is not here"
         raise UserError(f"{weights} {why}, and nothing else tells the shape")
@@ -309,7 +309,7 @@ TOKENS = 20
 
 
 def forward_flops(model: Clip) -> float:
-    """Of a picture and a caption, in convolutions and linear layers, which are most of it; two a multiplication."""
+    """Of an image and a caption, in convolutions and linear layers, which are most of it; two a multiplication."""
     vision, text = model.config.vision_cfg, model.transformer
     words = sum(weight.numel() for weight in text.parameters()) * TOKENS
     if not vision.is_resnet:

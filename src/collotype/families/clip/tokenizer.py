@@ -31,7 +31,7 @@ PAD_ID = 0
 """After the end; seen by no token that counts. In the published vocabulary it is that of `!`."""
 
 
-class Ids(NamedTuple):
+class ClipTokenIds(NamedTuple):
     """Token ids of one text, with its start and end, and whether some of it was left out to fit the context."""
 
     ids: list[int]
@@ -59,7 +59,7 @@ class ClipTokenizer:
                 "a CLIP's has both, the end as the last."
             )
 
-    def __call__(self, text: str) -> Ids:
+    def __call__(self, text: str) -> ClipTokenIds:
         """
         Raises:
             UserError: the text has words that a closed vocabulary does not.
@@ -71,7 +71,7 @@ class ClipTokenizer:
             self._check(text, words)
         own = self.tokenizer.encode(words, is_pretokenized=True, add_special_tokens=False).ids if words else []
         room = self.context_length - 2
-        return Ids([self.start_id, *own[:room], self.end_id], len(own) > room)
+        return ClipTokenIds([self.start_id, *own[:room], self.end_id], len(own) > room)
 
     def _check(self, text: str, words: Iterable[str]) -> None:
         unknown = [word for word in words if self.tokenizer.token_to_id(word) is None]

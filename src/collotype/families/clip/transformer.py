@@ -1,6 +1,6 @@
 """Pre-norm transformer blocks, the ViT tower and the text tower, under the key names of published checkpoints.
 
-Shapes: B pictures or captions, T tokens, W width, H heads, d width of a head, D embedding.
+Shapes: B images or captions, T tokens, W width, H heads, d width of a head, D embedding.
 """
 
 from collections import OrderedDict
@@ -20,7 +20,7 @@ class QuickGelu(nn.Module):
 FUNCTIONS: dict[Activation, type[nn.Module]] = {"gelu": nn.GELU, "quick_gelu": QuickGelu}
 
 
-class Attention(nn.Module):
+class ClipAttention(nn.Module):
     """Self-attention with the keys, and the initialisation, of `nn.MultiheadAttention`."""
 
     def __init__(self, width: int, heads: int, causal: bool):
@@ -40,13 +40,13 @@ class Attention(nn.Module):
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
 
 
-class Block(nn.Module):
+class ClipBlock(nn.Module):
     """Attention and MLP, each on the normalised residual stream."""
 
     def __init__(self, width: int, heads: int, mlp_ratio: float, activation: Activation, causal: bool):
         super().__init__()
         self.ln_1 = nn.LayerNorm(width)
-        self.attn = Attention(width, heads, causal)
+        self.attn = ClipAttention(width, heads, causal)
         self.ln_2 = nn.LayerNorm(width)
         inner = int(width * mlp_ratio)
         self.mlp = nn.Sequential(
@@ -65,7 +65,7 @@ class Transformer(nn.Module):
         self, width: int, heads: int, layers: int, mlp_ratio: float, activation: Activation, causal: bool = False
     ):
         super().__init__()
-        self.resblocks = nn.ModuleList(Block(width, heads, mlp_ratio, activation, causal) for _ in range(layers))
+        self.resblocks = nn.ModuleList(ClipBlock(width, heads, mlp_ratio, activation, causal) for _ in range(layers))
 
     def forward(self, x: Tensor) -> Tensor:
         for block in self.resblocks:

@@ -1,4 +1,4 @@
-"""Pictures to what an image tower takes, as OpenCLIP's transforms make it, without torchvision.
+"""Images to what an image tower takes, as OpenCLIP's transforms make it, without torchvision.
 
 Pixels travel as bytes [3, height, width]: the model scales them on its own device with `normalised`. Only random
 erasing fills with noise that bytes cannot hold; a transform that erases gives float32, scaled already.
@@ -24,12 +24,12 @@ Size = int | tuple[int, int]
 RESAMPLINGS = {"bicubic": Resampling.BICUBIC, "bilinear": Resampling.BILINEAR}
 """What OpenCLIP evaluates with under each name of its configurations."""
 ERASED_AREA, ERASED_ASPECT = (0.02, 1 / 3), (0.3, 1 / 0.3)
-"""timm's: share of the picture, and height / width, of what is erased."""
+"""timm's: share of the image, and height / width, of what is erased."""
 
 
 @dataclass(frozen=True)
 class EvaluationTransform:
-    """A picture to bytes [3, height, width], pixel for pixel OpenCLIP's evaluation transform.
+    """An image to bytes [3, height, width], pixel for pixel OpenCLIP's evaluation transform.
 
     Args:
         resize_mode: `shortest` side to the size and the middle of it cut out; `longest` side, and the rest black;
@@ -62,16 +62,16 @@ class EvaluationTransform:
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How training pictures are varied: open_clip's `--aug-cfg`, whose key names these are.
+    """How training images are varied: open_clip's `--aug-cfg`, whose key names these are.
 
     Args:
-        scale: share of the picture's area that is cut out, drawn evenly.
+        scale: share of the image's area that is cut out, drawn evenly.
         ratio: width / height of what is cut out, drawn evenly on a logarithmic scale.
         color_jitter: strength of brightness, contrast, saturation (>= 0) and hue (0 to 0.5), applied in random order.
         color_jitter_prob: how often colours are changed, if `color_jitter` is given.
-        gray_scale_prob: how often a picture loses its colours.
+        gray_scale_prob: how often an image loses its colours.
         re_prob: how often rectangles are erased: filled with normal noise, as timm's `re_mode: pixel`.
-        re_count: most rectangles of a picture.
+        re_count: most rectangles of an image.
     """
 
     scale: tuple[float, float] = (0.9, 1.0)
@@ -84,8 +84,8 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
-class TrainingTransform:
-    """A picture to bytes [3, height, width], varied by the random numbers it is called with; always bicubic.
+class ClipTrainTransform:
+    """An image to bytes [3, height, width], varied by the random numbers it is called with; always bicubic.
 
     Where rectangles may be erased: float32, already scaled by `mean` and `std`.
     """
@@ -124,16 +124,16 @@ def resized(image: Image.Image, size: tuple[int, int], resample: Resampling) -> 
 
 
 def shortest_to(size: tuple[int, int], shortest: int) -> tuple[int, int]:
-    """(height, width) of a picture of (width, height) once its shorter side is `shortest`; torchvision's rounding."""
+    """(height, width) of an image of (width, height) once its shorter side is `shortest`; torchvision's rounding."""
     longest = int(shortest * max(size) / min(size))
     return (longest, shortest) if size[0] <= size[1] else (shortest, longest)
 
 
 def keeping_ratio(size: tuple[int, int], wanted: tuple[int, int], side: Any) -> tuple[int, int]:
-    """The (height, width) to which a picture of (width, height) is brought to touch a rectangle; timm's rounding.
+    """The (height, width) to which an image of (width, height) is brought to touch a rectangle; timm's rounding.
 
     Args:
-        side: `max`: the picture fits inside of `wanted`; `min`: it covers it.
+        side: `max`: the image fits inside of `wanted`; `min`: it covers it.
     """
     width, height = size
     ratio = side(height / wanted[0], width / wanted[1])
@@ -141,7 +141,7 @@ def keeping_ratio(size: tuple[int, int], wanted: tuple[int, int], side: Any) -> 
 
 
 def centre(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The middle (height, width) of a picture, black around it where it is smaller; torchvision's rounding."""
+    """The middle (height, width) of an image, black around it where it is smaller; torchvision's rounding."""
     height, width = size
     if image.width < width or image.height < height:
         around = Image.new(image.mode, (max(width, image.width), max(height, image.height)))

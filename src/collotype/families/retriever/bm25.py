@@ -1,6 +1,6 @@
 """BM25 over the pages' text: the baseline beside every retriever that looks at pages.
 
-The text is the source's own (a PDF's text layer, a text column), or what OCR reads on the picture.
+The text is the source's own (a PDF's text layer, a text column), or what OCR reads on the image.
 """
 
 from collections.abc import Sequence

@@ -13,16 +13,16 @@ from collotype.families.retriever.benchmarks import SUITES, find_suite
 from collotype.families.retriever.bm25 import Bm25
 from collotype.families.retriever.cache import Cache
 from collotype.families.retriever.card import write_card
-from collotype.families.retriever.checkpoints import CHECKPOINTS
+from collotype.families.retriever.checkpoints import ADAPTER, LAYOUTS, read
+from collotype.families.retriever.checkpoints import export as write_layout
 from collotype.families.retriever.compress import compress as compress_pages
 from collotype.families.retriever.data import open_source
 from collotype.families.retriever.data.pairs import RefPairs
 from collotype.families.retriever.evaluate import VectorSearch
 from collotype.families.retriever.evaluate import evaluate as evaluate_searcher
-from collotype.families.retriever.layouts import ADAPTER, LAYOUTS, read
-from collotype.families.retriever.layouts import export as write_layout
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import PRESETS
+from collotype.families.retriever.published_models import CHECKPOINTS
 from collotype.families.retriever.task import RetrieverTask
 from collotype.families.retriever.token_pooling import Pooling
 from collotype.recipe.load import parse_source
@@ -48,7 +48,7 @@ KNOWN = {
 task = RetrieverTask
 
 
-def recognises(source: str) -> bool:
+def can_load(source: str) -> bool:
     """Is this a retriever in a layout of other libraries, or the baseline?"""
     return source == BM25 or any((Path(source) / name).is_file() for name in SIGNS)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from collotype.families.retriever.benchmarks import Benchmark
+from collotype.families.retriever.benchmarks import RetrievalBenchmark
 from collotype.families.retriever.cache import Cache
 from collotype.families.retriever.evaluate import VectorSearch, evaluate
 from collotype.families.retriever.model import Retriever
@@ -31,7 +31,7 @@ class Compressed:
 
 
 def compress(
-    model: Retriever, benchmarks: Sequence[Benchmark], poolings: Sequence[Pooling], cache: Cache | None = None
+    model: Retriever, benchmarks: Sequence[RetrievalBenchmark], poolings: Sequence[Pooling], cache: Cache | None = None
 ) -> list[Compressed]:
     """By dataset: no pooling first, then each of `poolings`.
 

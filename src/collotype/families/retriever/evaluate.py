@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from collotype.evaluation.ranking import chance_metrics, mean_metrics, query_metrics, rank
-from collotype.evaluation.results import GalleryWriter, Measured, Picture
+from collotype.evaluation.results import GalleryWriter, Image, Measured
 from collotype.families.retriever.batches import BATCH_TOKENS
-from collotype.families.retriever.benchmarks import Benchmark, averaged_names
+from collotype.families.retriever.benchmarks import RetrievalBenchmark, averaged_names
 from collotype.families.retriever.benchmarks.benchmark import Event, Pages, differing_sizes, event
 from collotype.families.retriever.cache import Cache, key_of
 from collotype.families.retriever.heatmap import similarity_map
@@ -24,7 +24,7 @@ from collotype.families.retriever.token_pooling import Pooling
 from collotype.report.heatmap import enlarge, light_up
 from collotype.runtime.device import computed_on, peak_memory, reset_peak_memory
 from collotype.runtime.errors import UserError
-from collotype.runtime.pictures import digest
+from collotype.runtime.images import digest
 from collotype.runtime.process import ALONE, World, gathered, on_main, over_blocks
 
 SHOWN_QUERIES, SHOWN_PAGES = 4, 3
@@ -80,7 +80,7 @@ class VectorSearch:
         return facts | ({"pooling": pooling} if pooling else {})
 
     def looks_at(self, pages: Pages) -> str:
-        return "the page's picture"
+        return "the page's image"
 
     def events(self, queries: Sequence[str]) -> tuple[Event, ...]:
         processor = self.model.processor
@@ -115,7 +115,7 @@ class VectorSearch:
 def require_different(vectors: Sequence[Tensor], block: range, pages: Pages) -> None:
     """
     Raises:
-        UserError: most of these pages share their embedding with another, and their pictures are not the same.
+        UserError: most of these pages share their embedding with another, and their images are not the same.
     """
     first: dict[bytes, int] = {}
     alike = {place: first.setdefault(digest_of(found), place) for place, found in zip(block, vectors, strict=True)}
@@ -127,7 +127,7 @@ def require_different(vectors: Sequence[Tensor], block: range, pages: Pages) -> 
         one, other = next((one, other) for other, one in alike.items() if shown[one] != shown[other])
         raise UserError(
             f"{len(block)} pages have {len(first)} different embeddings: {pages.ids[one]} and {pages.ids[other]} are "
-            "other pictures with the same one, so the model does not see them; its weights are not sound (a layer of "
+            "other images with the same one, so the model does not see them; its weights are not sound (a layer of "
             "zeros, say): load another copy."
         )
 
@@ -140,7 +140,7 @@ def digest_of(vectors: Tensor) -> bytes:
 class Retrieval:
     """One benchmark, searched."""
 
-    benchmark: Benchmark
+    benchmark: RetrievalBenchmark
     scores: Tensor
     """float32 [num_queries, num_pages]."""
     metrics: dict[str, float]
@@ -151,9 +151,9 @@ class Retrieval:
         return self.benchmark.page_scores(self.scores[place].tolist())
 
 
-def retrieve(searcher: Searcher, benchmarks: Sequence[Benchmark], world: World = ALONE) -> list[Retrieval]:
+def retrieve(searcher: Searcher, benchmarks: Sequence[RetrievalBenchmark], world: World = ALONE) -> list[Retrieval]:
     """The benchmarks searched and measured; those over the same pages are searched together."""
-    by_pages: dict[str, list[Benchmark]] = {}
+    by_pages: dict[str, list[RetrievalBenchmark]] = {}
     for benchmark in benchmarks:
         by_pages.setdefault(benchmark.pages.fingerprint, []).append(benchmark)
     found: dict[int, Retrieval] = {}
@@ -165,7 +165,7 @@ def retrieve(searcher: Searcher, benchmarks: Sequence[Benchmark], world: World =
     return [found[id(benchmark)] for benchmark in benchmarks]
 
 
-def measured_scores(benchmark: Benchmark, scores: Tensor) -> Retrieval:
+def measured_scores(benchmark: RetrievalBenchmark, scores: Tensor) -> Retrieval:
     """
     Raises:
         UserError: a score is not a number.
@@ -185,7 +185,7 @@ def measured_scores(benchmark: Benchmark, scores: Tensor) -> Retrieval:
 
 def evaluate(
     searcher: Searcher,
-    benchmarks: Sequence[Benchmark],
+    benchmarks: Sequence[RetrievalBenchmark],
     examples_to: Path | None = None,
     world: World = ALONE,
     device: torch.device | None = None,
@@ -223,18 +223,18 @@ def evaluate(
     return measured + averages(measured)
 
 
-def chance_of(benchmark: Benchmark) -> dict[str, float]:
+def chance_of(benchmark: RetrievalBenchmark) -> dict[str, float]:
     """What pages in random order score."""
     pages = set(benchmark.pages.ids)
     return mean_metrics([chance_metrics(benchmark.qrels[query], pages) for query in benchmark.queries])
 
 
-def sizes_of(benchmark: Benchmark) -> dict[str, Any]:
+def sizes_of(benchmark: RetrievalBenchmark) -> dict[str, Any]:
     """Sizes and digest of a benchmark, as records and result files have them."""
     return {"queries": len(benchmark.queries), "pages": benchmark.num_pages, "sha256": benchmark.fingerprint}
 
 
-def events_of(benchmark: Benchmark, searcher: Searcher) -> list[Event]:
+def events_of(benchmark: RetrievalBenchmark, searcher: Searcher) -> list[Event]:
     of_queries = searcher.events(list(benchmark.queries.values()))
     found = (*benchmark.events, *differing_sizes(benchmark), *of_queries)
     return [one if benchmark.subset == "default" else {"subset": benchmark.subset, **one} for one in found]
@@ -260,11 +260,11 @@ def illustrate(model: Retriever, retrieval: Retrieval, folder: Path) -> None:
         scores, text = retrieval.of_query(query), benchmark.queries[query]
         ranking = rank(scores)
         best = ranking[: SHOWN_PAGES if late else 2 * SHOWN_PAGES]
-        rows: list[list[Picture]] = [] if late else [[]]
+        rows: list[list[Image]] = [] if late else [[]]
         for place, page in enumerate(best, start=1):
             image, right = benchmark.pages.image(numbers[page]), page in benchmark.qrels[query]
             label = f"{place}. {page} · {scores[page]:.2f}"
-            picture = writer.picture(enlarge(image), label, right)
+            picture = writer.image(enlarge(image), label, right)
             if not late:
                 rows[0].append(picture)
                 continue
@@ -272,7 +272,7 @@ def illustrate(model: Retriever, retrieval: Retrieval, folder: Path) -> None:
             looking, grid = model.processor.visual_tokens(image.size)
             vectors, patches = model.encode_queries([text], cut=True)[0], model.encode_pages([image])[0][looking]
             maps = [(word, similarity_map(vectors[place], patches, grid)) for place, word in words]
-            rows.append([picture, *(writer.picture(light_up(image, found), word) for word, found in maps)])
+            rows.append([picture, *(writer.image(light_up(image, found), word) for word, found in maps)])
         first = next((n for n, page in enumerate(ranking, 1) if page in benchmark.qrels[query]), None)
         note = f"{benchmark.name}, {query}: first right page at rank {first} of {benchmark.num_pages}"
         writer.add(f"“{text}”", note, rows)

@@ -23,9 +23,9 @@ from collotype.families.retriever.data.pages import PageRef
 from collotype.families.retriever.data.pairs import RefPairs
 from collotype.families.retriever.model import Retriever
 from collotype.runtime.errors import UserError
-from collotype.runtime.files import held, remove, sweep_partial, write_bytes, write_json, write_text
+from collotype.runtime.files import dir_lock, remove, sweep_partial, write_bytes, write_json, write_text
 from collotype.runtime.hub.commits import in_words, used
-from collotype.runtime.pictures import digest
+from collotype.runtime.images import digest
 
 PAGES_PER_CHUNK, READ_AT_ONCE = 128, 32
 QUERIES_PER_BLOCK = 256
@@ -52,7 +52,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Found:
+class MinedNegatives:
     """What was found for one query."""
 
     positive_score: float
@@ -84,7 +84,7 @@ class PageVectors:
         return self.folder / f"pages-{number:06d}.safetensors"
 
     def encode(self, model: Retriever, pages: list[PageRef], batch_tokens: int, progress: Progress) -> list[str]:
-        """Encodes what is missing; the digest of every page's picture."""
+        """Encodes what is missing; the digest of every page's image."""
         digests: list[str] = []
         for number, start in enumerate(range(0, len(pages), PAGES_PER_CHUNK)):
             refs = pages[start : start + PAGES_PER_CHUNK]
@@ -127,7 +127,7 @@ def mine(
 ) -> dict[str, Any]:
     """Writes the rows of `pairs` with mined negatives to `out` (.jsonl or .parquet), readable as `source: pairs`.
 
-    Pages that show the same picture as one of the query's own are never its negatives, and the rows of a query that
+    Pages that show the same image as one of the query's own are never its negatives, and the rows of a query that
     stands there several times share their pages. Vectors are kept in a folder beside `out` until it is written.
 
     Returns:
@@ -144,7 +144,7 @@ def mine(
         "file with --out."
     )
     require_absent(out)
-    with held(vectors, busy):
+    with dir_lock(vectors, busy):
         # it may have been written since
         require_absent(out)
         return mine_into(out, vectors, model, pairs, rules, batch_tokens, progress)
@@ -168,7 +168,7 @@ def mine_into(
     digests = cache.encode(model, list(numbers), batch_tokens, progress)
     first = {name: number for number, name in reversed(list(enumerate(digests)))}
     same = [first[name] for name in digests]
-    """For each page the first page that shows the same picture."""
+    """For each page the first page that shows the same image."""
     own: dict[str, set[int]] = {}
     for query, refs in zip(pairs.queries, rows, strict=True):
         own.setdefault(query, set()).update(same[numbers[ref]] for ref in refs)
@@ -206,7 +206,7 @@ def search(
     cache: PageVectors,
     rules: Rules,
     progress: Progress,
-) -> Iterator[Found]:
+) -> Iterator[MinedNegatives]:
     """The negatives of each (query, own pages), in one pass over the chunks."""
     device = next(model.parameters()).device
     encoded = model.encode_queries([query for query, _ in queries], cut=True)
@@ -243,7 +243,7 @@ def search(
             if score > -torch.inf
         ]
         passed = [one for one in ranked if one[2] <= bounds[query]]
-        yield Found(float(positive[query]), passed[: rules.negatives], len(ranked) - len(passed))
+        yield MinedNegatives(float(positive[query]), passed[: rules.negatives], len(ranked) - len(passed))
 
 
 def write_rows(out: Path, rows: list[dict[str, Any]]) -> None:

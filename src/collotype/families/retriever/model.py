@@ -127,7 +127,7 @@ class Retriever(nn.Module):
         image: Callable[[int], Image.Image],
         batch_tokens: int = BATCH_TOKENS,
     ) -> list[Tensor]:
-        """As `encode_pages` for pages of known (width, height) whose pictures are made when their turn comes."""
+        """As `encode_pages` for pages of known (width, height) whose images are made when their turn comes."""
         lengths = [self.processor.page_length(size) for size in sizes]
         return in_batches(
             lengths, batch_tokens, lambda batch: self._vectors(self.processor.pages([*map(image, batch)]))

@@ -15,7 +15,7 @@ from PIL.Image import Resampling
 from torch import Tensor
 
 from collotype.runtime.errors import UserError
-from collotype.runtime.pictures import opaque
+from collotype.runtime.images import opaque
 
 Channels = tuple[float, float, float]
 HALF: Channels = (0.5, 0.5, 0.5)
@@ -23,7 +23,7 @@ CLIP_MEAN: Channels = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD: Channels = (0.26862954, 0.26130258, 0.27577711)
 
 
-class Layout(Protocol):
+class VisualLayout(Protocol):
     """How a backbone looks at pages."""
 
     token_px: int
@@ -43,7 +43,7 @@ class Layout(Protocol):
         return image_token * (rows * columns)
 
     def batch(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
-        """The model's picture inputs: `pixel_values` uint8, and what else it needs."""
+        """The model's image inputs: `pixel_values` uint8, and what else it needs."""
 
     def scaled(self, pixels: Tensor) -> Tensor:
         """Bytes as the vision tower was trained to see them, float32; what is scaled already stays."""
@@ -53,7 +53,7 @@ class Layout(Protocol):
 
 
 @dataclass(frozen=True)
-class Square(Layout):
+class Square(VisualLayout):
     """Every page stretched to one square (SigLIP of PaliGemma and Gemma 3).
 
     Args:
@@ -83,7 +83,7 @@ class Square(Layout):
 
 
 @dataclass(frozen=True)
-class Split(Layout):
+class Split(VisualLayout):
     """Pages cut into square tiles, and after them the whole page in one (Idefics3, SmolVLM, ModernVBERT).
 
     Sizes and tiles are those of transformers' Idefics3ImageProcessor.
@@ -168,7 +168,7 @@ def even(side: int) -> int:
 
 
 @dataclass(frozen=True)
-class Dynamic(Layout):
+class Dynamic(VisualLayout):
     """Pages in their own proportions, up to a budget of visual tokens, each of merge x merge patches (Qwen-VL).
 
     Sizes and order of patches are those of transformers' Qwen2VLImageProcessor.
@@ -244,7 +244,7 @@ def normalised(pixels: Tensor, mean: Channels, std: Channels) -> Tensor:
 
 
 def channels_first(pictures: Sequence[np.ndarray]) -> Tensor:
-    """Pictures [height, width, 3] of one size as bytes [B, 3, height, width]."""
+    """Images [height, width, 3] of one size as bytes [B, 3, height, width]."""
     return torch.from_numpy(np.stack([picture.transpose(2, 0, 1) for picture in pictures]))
 
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from tokenizers import AddedToken, Encoding, Tokenizer, models, normalizers, pre_tokenizers
 
-from collotype.families.retriever.pixels import Layout
+from collotype.families.retriever.pixels import VisualLayout
 from collotype.families.retriever.preset import IMAGE, Preset
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_text
@@ -70,7 +70,7 @@ class Processor:
         self,
         tokenizer: Tokenizer,
         preset: Preset,
-        layout: Layout,
+        layout: VisualLayout,
         image_token: str,
         pad_token: str,
         max_query_tokens: int = 512,
@@ -169,7 +169,7 @@ class Processor:
         return self._pad([self.query_ids(query, cut)[0] for query in queries])
 
     def pages(self, images: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
-        """As `queries`, and the layout's picture inputs, bytes that the model scales on its own device."""
+        """As `queries`, and the layout's image inputs, bytes that the model scales on its own device."""
         return {**self._pad([self.page_ids(image.size) for image in images]), **self.layout.batch(images)}
 
     def _pad(self, ids: list[list[int]]) -> dict[str, torch.Tensor]:

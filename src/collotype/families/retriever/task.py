@@ -16,14 +16,14 @@ from collotype.evaluation.ranking import METRICS
 from collotype.evaluation.results import Measured
 from collotype.families.retriever.backbones import find_backbone, require_preset
 from collotype.families.retriever.backbones.shapes import Shape, measure, shapes
-from collotype.families.retriever.benchmarks import DRAWN, Benchmark, averaged_names, find_suite, suite_needs
+from collotype.families.retriever.benchmarks import DRAWN, RetrievalBenchmark, averaged_names, find_suite, suite_needs
+from collotype.families.retriever.checkpoints import native, needs_of, read
+from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint, make_processor
+from collotype.families.retriever.checkpoints.weights import canonical
 from collotype.families.retriever.collate import PairCollate
 from collotype.families.retriever.data import Pair, PairDataset, open_source, source_needs
 from collotype.families.retriever.data.pairs import RefPairs
 from collotype.families.retriever.evaluate import VectorSearch, evaluate, sizes_of
-from collotype.families.retriever.layouts import needs_of, ours, read
-from collotype.families.retriever.layouts.contents import Contents, make_processor
-from collotype.families.retriever.layouts.weights import canonical
 from collotype.families.retriever.lora import PROJECTION, Lora, add_lora, find_targets, linear_layers, merge_lora
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import TRAINED_WITH, find_preset
@@ -58,7 +58,7 @@ class RetrieverTask:
         self.recipe = recipe
         self.loaded: list[dict[str, Any]] = []
         """What is told of the weights that training started from."""
-        self._benchmarks: dict[str, list[Benchmark]] = {}
+        self._benchmarks: dict[str, list[RetrievalBenchmark]] = {}
         self.preset = find_preset(recipe.model.preset)
         self.row = find_backbone(recipe.model.backbone, recipe.model.size)
         require_preset(self.row, self.preset)
@@ -69,7 +69,7 @@ class RetrieverTask:
         return self.recipe.model.interaction == "late"
 
     @cached_property
-    def contents(self) -> Contents | None:
+    def contents(self) -> RetrieverCheckpoint | None:
         """What training starts from, if not from random weights.
 
         Raises:
@@ -148,7 +148,7 @@ class RetrieverTask:
             tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(PROJECTION)}
         elif self.has_new_projection:
             tensors |= {f"{PROJECTION}.{name}": tensor for name, tensor in self.new_projection().state_dict().items()}
-        model = Contents(self.config, self.tokenizer, tensors, found.origin, found.events).model(None)
+        model = RetrieverCheckpoint(self.config, self.tokenizer, tensors, found.origin, found.events).model(None)
         self.loaded = list(model.events)
         return model
 
@@ -242,7 +242,7 @@ class RetrieverTask:
     def metrics(self) -> tuple[str, ...]:
         return METRICS
 
-    def benchmarks(self, choice: RetrieverEvaluate) -> list[Benchmark]:
+    def benchmarks(self, choice: RetrieverEvaluate) -> list[RetrievalBenchmark]:
         """The suite's benchmarks, read once for all evaluations of a run."""
         asked = choice.model_dump_json(exclude={"every_steps"})
         if asked not in self._benchmarks:
@@ -255,7 +255,7 @@ class RetrieverTask:
             trained = {name: value.data for name, value in model.named_parameters() if value.requires_grad}
             model = self.adapt(self.start())
             model.load_state_dict(trained, strict=False, assign=True)
-        ours.write(model, folder)
+        native.write(model, folder)
 
     def negatives_per_query(self) -> int:
         block = self.recipe.train.batch // self.recipe.negatives.processes
@@ -297,7 +297,7 @@ class RetrieverTask:
     def require_weights(self) -> None:
         _ = self.contents
 
-    def stand_in(self) -> None:
+    def use_published_config(self) -> None:
         name = plain(self.recipe.model.weights)
         if name not in self.row.published:
             raise UserError(f"{name} is not here, and its name tells no shape")
@@ -307,7 +307,7 @@ class RetrieverTask:
         config["text_config"]["vocab_size"] = size["text_config"]["vocab_size"]
         dim = self.recipe.model.dim if name.startswith("vidore/") else None
         shape = RetrieverConfig(self.row.name, config, "late", dim, self.preset)
-        self.contents = Contents(shape, tokenizer, {}, name)
+        self.contents = RetrieverCheckpoint(shape, tokenizer, {}, name)
 
     def events(self, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """What the weights it started from are told for; queries that are longer than `max_query_tokens`, and so are

@@ -8,7 +8,7 @@ The client, huggingface_hub, is imported where it is asked.
 """
 
 from collotype.runtime.hub.commits import commits, used
-from collotype.runtime.hub.models import Place, place_of
+from collotype.runtime.hub.models import ModelLocation, place_of
 from collotype.runtime.hub.names import HubSource, parse, plain
 from collotype.runtime.hub.needs import Need, require_all
 from collotype.runtime.hub.refusals import NotFetchedError, in_bytes
@@ -16,9 +16,9 @@ from collotype.runtime.hub.snapshot import Snapshot, snapshot
 
 __all__ = [
     "HubSource",
+    "ModelLocation",
     "Need",
     "NotFetchedError",
-    "Place",
     "Snapshot",
     "commits",
     "in_bytes",

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from collotype.runtime.dry import is_dry
+from collotype.runtime.dry_run import is_dry
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_text
 from collotype.runtime.hub.names import COMMIT, HubSource

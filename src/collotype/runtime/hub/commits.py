@@ -9,12 +9,12 @@ from collotype.runtime.hub.names import HubSource
 
 
 @dataclass(frozen=True)
-class Block:
+class CommitScope:
     pins: Mapping[str, str]
     used: dict[str, str] = field(default_factory=dict)
 
 
-_OPEN: ContextVar[tuple[Block, ...]] = ContextVar("open", default=())
+_OPEN: ContextVar[tuple[CommitScope, ...]] = ContextVar("open", default=())
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def commits(pins: Mapping[str, str] | None = None) -> Iterator[dict[str, str]]:
     Yields:
         name -> commit of all that is used within; it fills meanwhile.
     """
-    block = Block(pins or {})
+    block = CommitScope(pins or {})
     token = _OPEN.set((*_OPEN.get(), block))
     try:
         yield block.used

@@ -15,7 +15,7 @@ FILES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".json", ".spm", ".npz"
 
 
 @dataclass(frozen=True)
-class Place:
+class ModelLocation:
     """A model's folder; of a repository, the folder of its commit, to which what is asked for comes."""
 
     folder: Path
@@ -72,7 +72,7 @@ def shards_in(index: Path) -> list[str]:
         raise UserError(f"{index} is no index of weights ({error!r}); copy the folder again.") from error
 
 
-def place_of(source: str | Path, first: Sequence[str], files: Sequence[str]) -> Place | None:
+def place_of(source: str | Path, first: Sequence[str], files: Sequence[str]) -> ModelLocation | None:
     """Where the model in a folder, or in a repository of the hub, lies; none where the source is neither.
 
     Args:
@@ -83,14 +83,14 @@ def place_of(source: str | Path, first: Sequence[str], files: Sequence[str]) -> 
         UserError: there is no such repository or revision, or the hub cannot be reached or refuses.
     """
     if Path(source).is_dir():
-        return Place(Path(source), str(source))
+        return ModelLocation(Path(source), str(source))
     is_file = Path(source).suffix in FILES and address_parts(str(source)) is None
     named = None if is_file else parse(source, "model")
     if named is None:
         return None
     found = snapshot(named, f"copy {', '.join(files)} of it into a folder and give that folder's path")
     found.fetch(first)
-    return Place(found.folder, named.repository, found)
+    return ModelLocation(found.folder, named.repository, found)
 
 
 def below(names: Iterable[str], folder: str) -> Iterator[str]:

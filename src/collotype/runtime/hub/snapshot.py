@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from collotype.runtime.dry import is_dry
+from collotype.runtime.dry_run import is_dry
 from collotype.runtime.errors import UserError
 from collotype.runtime.hub import cache
 from collotype.runtime.hub.commits import known, use

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from collotype.runtime.errors import UserError
-from collotype.runtime.files import atomic_file, cache_folder, in_turn
+from collotype.runtime.files import atomic_file, cache_folder, file_lock
 from collotype.runtime.shards.names import is_remote
 from collotype.runtime.shards.remote import FetchedShards, Told, tell
-from collotype.runtime.shards.samples import ENTRY, MISSING, SURPLUS, Fault, Indexed, Layout, index_shard
+from collotype.runtime.shards.samples import ENTRY, MISSING, SURPLUS, Fault, IndexedShard, SampleLayout, index_shard
 
 VERSION = 2
 """Of what an index holds; another one is made anew."""
@@ -52,19 +52,19 @@ def local(shard: Shard, fetched: FetchedShards) -> Path:
 
 def indexed(
     shards: list[Shard],
-    layout: Layout,
+    layout: SampleLayout,
     fetched: FetchedShards,
     progress: Progress | None = None,
     processes: int | None = None,
-) -> list[Indexed]:
+) -> list[IndexedShard]:
     """Every shard's index, from the cache folder or made now; processes that start together make it once.
 
     Raises:
         UserError: a shard is unusable.
     """
-    done: dict[Shard, Indexed] = {}
+    done: dict[Shard, IndexedShard] = {}
     turn = sha256("".join(kept_at(shard, layout).stem for shard in shards).encode()).hexdigest()[:20]
-    with in_turn(cache_folder() / "shard-index" / f"{turn}.lock"):
+    with file_lock(cache_folder() / "shard-index" / f"{turn}.lock"):
         for shard in shards:
             known = load(kept_at(shard, layout))
             if known:
@@ -80,8 +80,8 @@ def indexed(
 
 
 def made(
-    shards: list[Shard], layout: Layout, fetched: FetchedShards, processes: int | None
-) -> Iterable[tuple[Shard, Indexed | UserError]]:
+    shards: list[Shard], layout: SampleLayout, fetched: FetchedShards, processes: int | None
+) -> Iterable[tuple[Shard, IndexedShard | UserError]]:
     """Each shard with its index or what is wrong with it, as they are done."""
     processes = min(processes or os.cpu_count() or 1, len(shards))
     work = [(shard, layout, fetched) for shard in shards]
@@ -93,7 +93,7 @@ def made(
         yield from pool.map(make, work)
 
 
-def make(work: tuple[Shard, Layout, FetchedShards]) -> tuple[Shard, Indexed | UserError]:
+def make(work: tuple[Shard, SampleLayout, FetchedShards]) -> tuple[Shard, IndexedShard | UserError]:
     shard, layout, fetched = work
     try:
         index = index_shard(local(shard, fetched), layout, shard.name)
@@ -103,13 +103,13 @@ def make(work: tuple[Shard, Layout, FetchedShards]) -> tuple[Shard, Indexed | Us
     return shard, index
 
 
-def kept_at(shard: Shard, layout: Layout) -> Path:
+def kept_at(shard: Shard, layout: SampleLayout) -> Path:
     name = shard.name if is_remote(shard.name) else Path(shard.name).resolve()
     facts = f"{VERSION} {name} {shard.told} {layout}"
     return cache_folder() / "shard-index" / f"{sha256(facts.encode()).hexdigest()[:20]}.safetensors"
 
 
-def save(path: Path, index: Indexed) -> None:
+def save(path: Path, index: IndexedShard) -> None:
     from safetensors.numpy import save_file
 
     facts = {"faults": index.faults, "digest": index.digest, "samples": index.samples}
@@ -117,7 +117,7 @@ def save(path: Path, index: Indexed) -> None:
         save_file({"entries": index.entries.view(np.uint8)}, scratch, {"facts": json.dumps(facts)})
 
 
-def load(path: Path) -> Indexed | None:
+def load(path: Path) -> IndexedShard | None:
     """What `save` wrote; nothing if it is not there or damaged."""
     from safetensors import SafetensorError, safe_open
 
@@ -125,12 +125,12 @@ def load(path: Path) -> Indexed | None:
         return None
     try:
         with safe_open(path, "numpy") as file:
-            return Indexed(file.get_tensor("entries").view(ENTRY), **json.loads(file.metadata()["facts"]))
+            return IndexedShard(file.get_tensor("entries").view(ENTRY), **json.loads(file.metadata()["facts"]))
     except (SafetensorError, OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def other_counts(shards: list[Shard], indexes: list[Indexed]) -> list[Fault]:
+def other_counts(shards: list[Shard], indexes: list[IndexedShard]) -> list[Fault]:
     """Shards of which `sizes.json` beside them tells another number of samples than they have."""
     faults, sizes = [], {}
     for shard, index in zip(shards, indexes, strict=True):

@@ -14,11 +14,11 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.shards.index import Progress, Shard, indexed, local, other_counts, told, told_of
 from collotype.runtime.shards.names import is_remote, shard_names, some
 from collotype.runtime.shards.remote import FetchedShards
-from collotype.runtime.shards.samples import Fault, Layout, in_words
+from collotype.runtime.shards.samples import Fault, SampleLayout, in_words
 from collotype.runtime.shards.tar import BLOCK
 
 NEAR = 64 * 1024
-"""Picture and text of a sample that are no further apart, in bytes, are read at once."""
+"""Image and text of a sample that are no further apart, in bytes, are read at once."""
 OPEN_SHARDS = 32
 """Kept open by a process; a fetched one that was removed takes its room until it is closed."""
 
@@ -40,7 +40,7 @@ class Shards:
     def __init__(
         self,
         source: str | Sequence[str],
-        layout: Layout = Layout(),  # noqa: B008 - frozen
+        layout: SampleLayout = SampleLayout(),  # noqa: B008 - frozen
         fetched: FetchedShards | None = None,
         progress: Progress | None = None,
         processes: int | None = None,
@@ -94,23 +94,23 @@ class Shards:
         """The shard of a row, as a user knows it."""
         return self.shards[self.shard(row)].name
 
-    def picture_key(self, row: int) -> tuple[str, int]:
-        """Where the picture is."""
+    def image_key(self, row: int) -> tuple[str, int]:
+        """Where the image is."""
         return self.place(row), self.entries["picture"][row].item()
 
     def read(self, row: int) -> tuple[bytes, tuple[str, ...]]:
-        """The picture's file, and its texts."""
-        picture, picture_bytes, text, text_bytes, _ = self.entries[row].item()
-        picture, text = picture * BLOCK, text * BLOCK
-        start, stop = min(picture, text), max(picture + picture_bytes, text + text_bytes)
+        """The image's file, and its texts."""
+        image, picture_bytes, text, text_bytes, _ = self.entries[row].item()
+        image, text = image * BLOCK, text * BLOCK
+        start, stop = min(image, text), max(image + picture_bytes, text + text_bytes)
         if stop - start > picture_bytes + text_bytes + NEAR:
-            return self._bytes(row, picture, picture_bytes), self.texts(row)
+            return self._bytes(row, image, picture_bytes), self.texts(row)
         content = self._bytes(row, start, stop - start)
         found = content[text - start : text - start + text_bytes]
-        return content[picture - start : picture - start + picture_bytes], self.layout.texts(found)
+        return content[image - start : image - start + picture_bytes], self.layout.texts(found)
 
     def texts(self, row: int) -> tuple[str, ...]:
-        """The texts alone, without the picture."""
+        """The texts alone, without the image."""
         _, _, text, text_bytes, _ = self.entries[row].item()
         return self.layout.texts(self._bytes(row, text * BLOCK, text_bytes))
 

@@ -8,9 +8,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from collotype.runtime.dry import is_dry
+from collotype.runtime.dry_run import is_dry
 from collotype.runtime.errors import UserError
-from collotype.runtime.files import PARTIAL, atomic_file, cache_folder, in_turn
+from collotype.runtime.files import PARTIAL, atomic_file, cache_folder, file_lock
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -103,7 +103,7 @@ class FetchedShards:
             )
         digest = sha256(f"{address} {told.size} {told.version}".encode()).hexdigest()[:20]
         copy = self.folder / f"{digest}.tar"
-        with in_turn(self.folder / f"{digest}.lock"):
+        with file_lock(self.folder / f"{digest}.lock"):
             if copy.is_file():
                 os.utime(copy)
             else:
@@ -130,7 +130,7 @@ class FetchedShards:
 
     def _make_room(self, wanted: int) -> None:
         """Removes the copies used least recently until `wanted` more bytes are within the limit."""
-        with in_turn(self.folder / "room.lock"):
+        with file_lock(self.folder / "room.lock"):
             copies = [(copy.stat().st_mtime, copy.stat().st_size, copy) for copy in self.folder.glob("*.tar")]
             partial = [(part.stat().st_mtime, part.stat().st_size, part) for part in self.folder.glob(f".*{PARTIAL}")]
             stale = [part for part in partial if part[0] < time.time() - STALE_S]

@@ -16,16 +16,16 @@ from collotype.runtime.shards.tar import BLOCK, READ_AHEAD, BrokenTarError, Memb
 ENTRY = np.dtype(
     [("picture", "<u4"), ("picture_bytes", "<u4"), ("text", "<u4"), ("text_bytes", "<u4"), ("suffix", "u1")]
 )
-"""A sample: where picture and text begin, in blocks of a tar (512 bytes), their sizes in bytes, and which of the
-picture suffixes it has. 17 bytes: 51 MB for three million."""
+"""A sample: where image and text begin, in blocks of a tar (512 bytes), their sizes in bytes, and which of the
+image suffixes it has. 17 bytes: 51 MB for three million."""
 
-NO_PICTURE, NO_TEXT, EMPTY_TEXT = "no picture", "no caption", "empty caption"
+NO_IMAGE, NO_TEXT, EMPTY_TEXT = "no image", "no caption", "empty caption"
 APART = "files of a sample are no neighbours"
-NOT_TEXT, SEVERAL, CUT_OFF = "caption is no text", "several pictures", "shard is cut off or damaged"
+NOT_TEXT, SEVERAL, CUT_OFF = "caption is no text", "several images", "shard is cut off or damaged"
 MISSING, SURPLUS = "samples that sizes.json tells of are missing", "more samples than sizes.json tells of"
-PICTURES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm", "avif", "jp2")
+IMAGES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm", "avif", "jp2")
 TEXTS = ("txt", "text", "caption", "cap", "title", "json")
-"""Ends of suffixes that pictures and texts are likely to have, for advice."""
+"""Ends of suffixes that images and texts are likely to have, for advice."""
 COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
 """How gzip, zstd, bzip2 and xz begin."""
 
@@ -56,25 +56,25 @@ def in_words(faults: Iterable[Fault]) -> str:
 
 
 @dataclass(frozen=True)
-class Layout:
+class SampleLayout:
     """The members of a sample, by suffix: what follows the first dot of a member's name.
 
     Args:
-        pictures: the first of them that a sample has is its picture.
+        images: the first of them that a sample has is its image.
         text: its caption, or a label (`cls`); `json:KEY` is an entry of a JSON object, a text or a list of texts.
     """
 
-    pictures: tuple[str, ...] = ("jpg", "png", "jpeg", "webp")
+    images: tuple[str, ...] = ("jpg", "png", "jpeg", "webp")
     text: str = "txt"
 
     @classmethod
-    def of(cls, picture: str | None = None, text: str = "txt") -> "Layout":
+    def of(cls, image: str | None = None, text: str = "txt") -> "SampleLayout":
         """
         Args:
-            picture: the suffix of pictures, or several as `jpg;png`; none takes the usual ones.
+            image: the suffix of images, or several as `jpg;png`; none takes the usual ones.
         """
-        suffixes = [part.strip().lstrip(".").lower() for part in (picture or "").split(";")]
-        return cls(tuple(filter(None, suffixes)) or cls.pictures, text.lstrip("."))
+        suffixes = [part.strip().lstrip(".").lower() for part in (image or "").split(";")]
+        return cls(tuple(filter(None, suffixes)) or cls.images, text.lstrip("."))
 
     @property
     def text_suffix(self) -> str:
@@ -84,7 +84,7 @@ class Layout:
         """What a sample of these files lacks: NO_TEXT or NO_PICTURE."""
         if self.text_suffix not in suffixes:
             return NO_TEXT
-        return None if any(suffix in suffixes for suffix in self.pictures) else NO_PICTURE
+        return None if any(suffix in suffixes for suffix in self.images) else NO_IMAGE
 
     def texts(self, content: bytes) -> tuple[str, ...]:
         """The texts of a sample; none if it has none.
@@ -103,12 +103,12 @@ class Layout:
 
 
 @dataclass
-class Indexed:
+class IndexedShard:
     """One shard's samples that are whole, and what was found wrong.
 
     Args:
         faults: number of samples by cause; of CUT_OFF, one.
-        digest: of names, sizes of pictures, and texts.
+        digest: of names, sizes of images, and texts.
         samples: how many there are, whole or not.
     """
 
@@ -118,13 +118,13 @@ class Indexed:
     samples: int = 0
 
 
-def index_shard(path: Path, layout: Layout, name: str) -> Indexed:
+def index_shard(path: Path, layout: SampleLayout, name: str) -> IndexedShard:
     """Reads a shard's headers and texts.
 
     A shard that was cut off gives the samples before the cut, and one fault.
 
     Raises:
-        UserError: it cannot be read, has no sample, or all samples lack picture or text; `name` is what the user calls
+        UserError: it cannot be read, has no sample, or all samples lack image or text; `name` is what the user calls
             it.
     """
     faults, kinds, entries, digest, groups = Counter(), {}, [], blake2b(digest_size=16), 0
@@ -150,13 +150,13 @@ def index_shard(path: Path, layout: Layout, name: str) -> Indexed:
     samples = groups - join(torn, layout, faults)
     if why := unusable(path, name, layout, faults, kinds, samples):
         raise UserError(why)
-    return Indexed(
+    return IndexedShard(
         np.array(entries, ENTRY), {cause: n for cause, n in faults.items() if n}, digest.hexdigest(), samples
     )
 
 
-def join(torn: Mapping[str, list[set[str]]], layout: Layout, faults: Counter) -> int:
-    """Counts samples whose picture and caption stand apart as such; how many groups too many were counted for them."""
+def join(torn: Mapping[str, list[set[str]]], layout: SampleLayout, faults: Counter) -> int:
+    """Counts samples whose image and caption stand apart as such; how many groups too many were counted for them."""
     surplus = 0
     for parts in torn.values():
         if len(parts) > 1 and not layout.lacks(set.union(*parts)):
@@ -168,7 +168,7 @@ def join(torn: Mapping[str, list[set[str]]], layout: Layout, faults: Counter) ->
 
 
 def unusable(
-    path: Path, name: str, layout: Layout, faults: Counter, kinds: Mapping[str, Member], samples: int
+    path: Path, name: str, layout: SampleLayout, faults: Counter, kinds: Mapping[str, Member], samples: int
 ) -> str | None:
     """What is wrong with a shard in which every sample lacks the same; nothing if that is not so."""
     if faults[APART] == samples:
@@ -176,22 +176,22 @@ def unusable(
             f"The files of each of the {samples} samples of the shard {name} stand apart, and they must be neighbours; "
             f"pack them again sorted by name (tar --sort=name -cf {Path(name).name} …)."
         )
-    if samples not in (faults[NO_TEXT], faults[NO_PICTURE]):
+    if samples not in (faults[NO_TEXT], faults[NO_IMAGE]):
         return None
     there = ", ".join(sorted(kinds))
-    wanted = f"pictures are read from {', '.join(layout.pictures)}, captions from {layout.text_suffix}"
+    wanted = f"images are read from {', '.join(layout.images)}, captions from {layout.text_suffix}"
     return (
         f"None of the {samples} samples of the shard {name} can be used: they have {there}, and {wanted}; "
         f"{advice(path, layout, kinds)}."
     )
 
 
-def advice(path: Path, layout: Layout, kinds: Mapping[str, Member]) -> str:
+def advice(path: Path, layout: SampleLayout, kinds: Mapping[str, Member]) -> str:
     """Which suffixes to name, as far as they can be guessed."""
     keys = []
-    if not set(layout.pictures) & set(kinds):
-        likely = next((kind for kind in sorted(kinds) if kind.rpartition(".")[2] in PICTURES), None)
-        keys.append(f"picture: {likely or 'SUFFIX'}")
+    if not set(layout.images) & set(kinds):
+        likely = next((kind for kind in sorted(kinds) if kind.rpartition(".")[2] in IMAGES), None)
+        keys.append(f"image: {likely or 'SUFFIX'}")
     if layout.text_suffix not in kinds:
         likely = next((kind for end in TEXTS for kind in sorted(kinds) if kind.rpartition(".")[2] == end), None)
         keys.append(f"caption: {f'json:{json_keys(path, kinds[likely])}' if likely == 'json' else likely or 'SUFFIX'}")
@@ -237,13 +237,13 @@ def grouped(file: BinaryIO, faults: Counter) -> Iterator[tuple[str, dict[str, Me
 
 
 def sample_entry(
-    file: BinaryIO, layout: Layout, parts: dict[str, Member], faults: Counter
+    file: BinaryIO, layout: SampleLayout, parts: dict[str, Member], faults: Counter
 ) -> tuple[tuple[int, ...], bytes] | None:
     """An ENTRY's values and the text; nothing, and a fault, if the sample cannot be used."""
     if lacking := layout.lacks(parts):
         faults[lacking] += 1
         return None
-    pictures = [place for place, suffix in enumerate(layout.pictures) if suffix in parts]
+    images = [place for place, suffix in enumerate(layout.images) if suffix in parts]
     text = parts[layout.text_suffix]
     file.seek(text.offset)
     content = file.read(text.size)
@@ -254,7 +254,7 @@ def sample_entry(
     except ValueError:
         faults[NOT_TEXT] += 1
         return None
-    if len(pictures) > 1:
+    if len(images) > 1:
         faults[SEVERAL] += 1
-    picture = parts[layout.pictures[pictures[0]]]
-    return (picture.offset // BLOCK, picture.size, text.offset // BLOCK, text.size, pictures[0]), content
+    image = parts[layout.images[images[0]]]
+    return (image.offset // BLOCK, image.size, text.offset // BLOCK, text.size, images[0]), content

@@ -1,10 +1,10 @@
-"""Tables of texts and pictures, from files, folders and the hub: the one place that reads them."""
+"""Tables of texts and images, from files, folders and the hub: the one place that reads them."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from collotype.runtime.tables.files import fetch_tables, find_table, find_tables, need_of_tables, needs_of
-from collotype.runtime.tables.pictures import PictureColumn
+from collotype.runtime.tables.images import ImageColumn
 from collotype.runtime.tables.table import (
     CsvTable,
     JsonLinesTable,
@@ -40,10 +40,10 @@ def open_files(files: Sequence[Path], separator: str | None = None) -> Table:
 
 __all__ = [
     "CsvTable",
+    "ImageColumn",
     "JsonLinesTable",
     "JsonTable",
     "ParquetTable",
-    "PictureColumn",
     "Table",
     "fetch_tables",
     "find_column",

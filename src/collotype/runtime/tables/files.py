@@ -75,7 +75,7 @@ def table_in(found: Snapshot, split: str, subset: str | None = None) -> list[str
 
 
 def wanted_with(names: Sequence[str], files: Iterable[str]) -> list[str]:
-    """The files of a table, and, where its cells only name pictures, all pictures and PDFs there are."""
+    """The files of a table, and, where its cells only name images, all images and PDFs there are."""
     embeds = names[0].endswith(".parquet")
     return [*names, *(() if embeds else (name for name in files if name.lower().endswith(NAMED_IN_CELLS)))]
 

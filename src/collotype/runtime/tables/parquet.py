@@ -92,7 +92,7 @@ def read_column(path: Path, column: str) -> list[Any]:
 
 def stream(path: Path, column: str) -> Iterator[Any]:
     """A column's values one after the other, a few of them in memory, and a row group's dictionary: pyarrow writes a
-    column's first 1,024 values into one, pictures too."""
+    column's first 1,024 values into one, images too."""
     with whole(path), streamed(path) as file:
         for batch in file.iter_batches(ROWS_OF_A_BATCH, columns=[column], use_threads=False):
             yield from batch.column(0).to_pylist()
@@ -182,7 +182,7 @@ def sizes_of_groups(path: Path, columns: Iterable[str]) -> list[list[int]]:
     ]
 
 
-def holds_pictures(kind: "pa.DataType") -> bool:
+def holds_images(kind: "pa.DataType") -> bool:
     """Is this type bytes, {bytes, path}, or a list of either, in any of Arrow's ways to store them?"""
     import pyarrow as pa
 

@@ -1,4 +1,4 @@
-"""Tables of texts and pictures: parquet files, JSON lines, CSV. Small columns are read whole, pictures one by one.
+"""Tables of texts and images: parquet files, JSON lines, CSV. Small columns are read whole, images one by one.
 
 Rows are numbered from 0.
 """
@@ -42,13 +42,13 @@ class Table(Protocol):
         """A column's cells one after the other, a few of them in memory."""
 
     def cell(self, row: int, column: str) -> Any:
-        """One cell; of pictures its row group is read, of others the column. None where the row has none."""
+        """One cell; of images its row group is read, of others the column. None where the row has none."""
 
     def embeds(self, column: str) -> Literal["one", "list"] | None:
-        """Does a cell hold a picture, or a list of them? None: at most their names."""
+        """Does a cell hold an image, or a list of them? None: at most their names."""
 
     def digest(self, columns: Iterable[str]) -> str:
-        """Of what the columns hold, as far as it can be had without reading pictures."""
+        """Of what the columns hold, as far as it can be had without reading images."""
 
 
 def find_column(table: Table, *names: str) -> str | None:
@@ -117,7 +117,7 @@ class ParquetTable:
 
     def embeds(self, column: str) -> Literal["one", "list"] | None:
         kind = self.types.get(column)
-        if kind is None or not parquet.holds_pictures(kind):
+        if kind is None or not parquet.holds_images(kind):
             return None
         return "list" if parquet.is_list(kind) else "one"
 

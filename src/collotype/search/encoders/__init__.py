@@ -27,9 +27,9 @@ def open_encoder(
     if model == READER:
         if preset or base:
             raise UserError(f"The {READER} has no preset and no base; leave them out.")
-        from collotype.search.encoders.reader import Reader
+        from collotype.search.encoders.text import TextEncoder
 
-        return Reader()
+        return TextEncoder()
     from collotype.search.encoders.retriever import RetrieverEncoder
 
     with hub.commits(commits):

@@ -106,7 +106,7 @@ def installed() -> Path:
     return Path(found.origin).parent / "model"
 
 
-class Layer(nn.Module):
+class MiniLmLayer(nn.Module):
     """A layer of BERT (arXiv 1810.04805) over texts one after the other: without padding there is nothing to compute in
     vain and nothing to mask, which takes three quarters of the time of torch's own layer."""
 
@@ -137,7 +137,7 @@ class Bert(nn.Module):
         self.types = nn.Embedding(config["type_vocab_size"], width)
         self.norm = nn.LayerNorm(width, eps)
         sides = (width, config["num_attention_heads"], config["intermediate_size"])
-        self.layers = nn.ModuleList(Layer(*sides, eps) for _ in range(layers))
+        self.layers = nn.ModuleList(MiniLmLayer(*sides, eps) for _ in range(layers))
 
     def forward(self, ids: Tensor, lengths: list[int]) -> Tensor:
         """The token ids of texts one after the other, int64 [sum of lengths], to states [sum of lengths, width]."""

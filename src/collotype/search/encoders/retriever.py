@@ -1,4 +1,4 @@
-"""Any model of the retriever family, which looks at pictures of pages."""
+"""Any model of the retriever family, which looks at images of pages."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
@@ -44,7 +44,7 @@ class RetrieverEncoder:
 
     def encode_pages(self, pages: Sequence[Page]) -> list[EncodedPage]:
         """A visual token looks at its part of the grid; those of a page's prompt look nowhere, as single vectors do."""
-        vectors = self.model.encode_pages_from([page.size for page in pages], lambda place: pages[place].picture())
+        vectors = self.model.encode_pages_from([page.size for page in pages], lambda place: pages[place].image())
         return [
             EncodedPage(found.numpy(), self.boxes(page.size, len(found)))
             for page, found in zip(pages, vectors, strict=True)

@@ -1,7 +1,7 @@
 """Files to pages to an index: what changed since the last time, and nothing that a broken file can stop."""
 
 from collotype.search.ingest.ingest import Report, ingest
-from collotype.search.ingest.limits import Limits, Settings
-from collotype.search.ingest.sources import Ledger
+from collotype.search.ingest.limits import Limits, ReadingSettings
+from collotype.search.ingest.sources import SourceLedger
 
-__all__ = ["Ledger", "Limits", "Report", "Settings", "ingest"]
+__all__ = ["Limits", "ReadingSettings", "Report", "SourceLedger", "ingest"]

@@ -6,25 +6,25 @@ from pathlib import Path
 
 from collotype.runtime.texts import nfc, sound
 from collotype.search.ingest.kinds import ending, readable
-from collotype.search.ingest.limits import Settings
+from collotype.search.ingest.limits import ReadingSettings
 from collotype.search.ingest.process import GONE, WorkerProcess
 from collotype.search.ingest.reading import Lost
-from collotype.search.ingest.sources import Entry, Source
+from collotype.search.ingest.sources import Entry, SourceFile
 
 FOLDER = ".attachments"
-UNKNOWN_KIND = "attached, and no PDF or picture"
+UNKNOWN_KIND = "attached, and no PDF or image"
 
 
 def taken_out(
-    parents: Mapping[str, Entry], folder: Path, settings: Settings, lose: Callable[[Lost], None]
-) -> tuple[dict[str, Source], dict[str, str]]:
+    parents: Mapping[str, Entry], folder: Path, settings: ReadingSettings, lose: Callable[[Lost], None]
+) -> tuple[dict[str, SourceFile], dict[str, str]]:
     """Attached files by what their documents are called, and whose they are.
 
     Args:
         parents: documents with attached files.
         lose: told of each that is left out.
     """
-    files: dict[str, Source] = {}
+    files: dict[str, SourceFile] = {}
     parent_of: dict[str, str] = {}
     worker: WorkerProcess | None = None
     for parent, entry in parents.items():
@@ -40,7 +40,7 @@ def taken_out(
                 if problem:
                     lose(Lost(name, 0, *problem))
                     continue
-            files[name], parent_of[name] = Source(file, file.parent), parent
+            files[name], parent_of[name] = SourceFile(file, file.parent), parent
     if worker:
         worker.kill()
         worker.end()
@@ -48,7 +48,7 @@ def taken_out(
 
 
 def written(
-    worker: WorkerProcess | None, settings: Settings, pdf: Path, place: int, to: Path
+    worker: WorkerProcess | None, settings: ReadingSettings, pdf: Path, place: int, to: Path
 ) -> tuple[WorkerProcess | None, tuple[str, str] | None]:
     """Takes one out; the worker that goes on, and (cause, detail) of what is in the way."""
     if worker is None:
@@ -67,14 +67,14 @@ def written(
     return worker, None
 
 
-def free(parent: str, given: str, place: int, taken: Mapping[str, Source]) -> str:
+def free(parent: str, given: str, place: int, taken: Mapping[str, SourceFile]) -> str:
     """A name for what is attached to a document, which no other has."""
     own = nfc(sound(given.replace("\\", "/").rpartition("/")[2].strip("\0 "))) or f"attachment {place + 1}"
     names = itertools.chain([f"{parent}/{own}"], (f"{parent}/{own} ({number})" for number in itertools.count(2)))
     return next(name for name in names if name not in taken)
 
 
-def names_of(entries: Mapping[str, Entry], gone_from: Mapping[str, Entry], now: Mapping[str, Source]) -> list[str]:
+def names_of(entries: Mapping[str, Entry], gone_from: Mapping[str, Entry], now: Mapping[str, SourceFile]) -> list[str]:
     """Documents that are attached to nothing any more: to a document that is gone, or that has other files now."""
     return [
         name

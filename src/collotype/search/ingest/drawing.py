@@ -1,11 +1,11 @@
-"""Pictures of pages, drawn by a worker process: a file that crashes it leaves its caller standing."""
+"""Images of pages, drawn by a worker process: a file that crashes it leaves its caller standing."""
 
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from collotype.runtime.errors import UserError
-from collotype.search.ingest.limits import Settings
+from collotype.search.ingest.limits import ReadingSettings
 from collotype.search.ingest.process import GONE, WorkerProcess
 
 if TYPE_CHECKING:
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class Drawer:
-    """One process, started with the first picture; threads take turns."""
+    """One process, started with the first image; threads take turns."""
 
-    def __init__(self, settings: Settings = Settings()):  # noqa: B008 - frozen
+    def __init__(self, settings: ReadingSettings = ReadingSettings()):  # noqa: B008 - frozen
         self.settings, self.turn = settings, threading.Lock()
         self.worker: WorkerProcess | None = None
 
     def draw(self, path: Path, page: int, longest_px: int) -> "Image.Image":
-        """The page in RGB, its longest edge `longest_px` pixels (a picture file is not made larger).
+        """The page in RGB, its longest edge `longest_px` pixels (an image file is not made larger).
 
         Raises:
             UserError: there is no such page, or it cannot be drawn.
@@ -36,7 +36,7 @@ class Drawer:
                 answer = self.worker.answer()
                 if answer["event"] == "lost":
                     raise UserError(answer["detail"])
-                return Image.frombytes("RGB", tuple(answer["size"]), self.worker.picture())
+                return Image.frombytes("RGB", tuple(answer["size"]), self.worker.image())
             except GONE:
                 cause, detail = self.worker.why(self.worker.end())
                 self.worker = None

@@ -18,7 +18,7 @@ UNFIT = "the model cannot take it"
 
 @dataclass(frozen=True)
 class Pixels:
-    """A page's picture as it came from a worker."""
+    """A page's image as it came from a worker."""
 
     size: tuple[int, int]
     rgb: bytes | None
@@ -42,7 +42,7 @@ def as_page(read: PageRead) -> Page:
         number=read.number,
         digest=read.digest,
         size=read.size,
-        picture=Pixels(read.size, read.pixels),
+        image=Pixels(read.size, read.pixels),
         words=[Word(*word) for word in read.words],
         words_from=read.words_from,
         label=read.label,

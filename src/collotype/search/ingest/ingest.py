@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from collotype.search.ingest.attachments import names_of, taken_out
 from collotype.search.ingest.encoding import BATCH, Encoded, Encoding, as_page
-from collotype.search.ingest.limits import Limits, Settings
+from collotype.search.ingest.limits import Limits, ReadingSettings
 from collotype.search.ingest.reading import Closed, Event, Lost, Opened, PageRead, Unchanged, read_all
-from collotype.search.ingest.sources import READING, Entry, Ledger, Source, find_files, gone, named
+from collotype.search.ingest.sources import READING, Entry, SourceFile, SourceLedger, find_files, gone, named
 from collotype.search.pages import EncodedPage, Encoder, Page
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def ingest(
     """Brings the index up to what lies in the sources; stopped at any moment, the next call goes on.
 
     Args:
-        sources: PDFs, pictures, folders of them.
+        sources: PDFs, images, folders of them.
         names: what the documents are called, one for each source, which then are files; else by their path.
         prune: delete documents whose file lay in one of the folders and is gone.
         workers: processes that read files; one less than there are cores, if nothing else is said.
@@ -81,13 +81,13 @@ def ingest(
     Raises:
         UserError: a source is not there, or has nothing that could be indexed; the index is another encoder's.
     """
-    index.about.belongs_to(encoder, index.folder)
+    index.manifest.belongs_to(encoder, index.folder)
     found = find_files(sources)
-    ledger = Ledger(index.folder)
+    ledger = SourceLedger(index.folder)
     known = ledger.read()
     documents = named(found.files, known) if names is None else dict(zip(names, found.files, strict=True))
     workers = workers or max(1, (os.cpu_count() or 2) - 1)
-    settings = Settings(
+    settings = ReadingSettings(
         limits=limits,
         looks_at=encoder.looks_at,
         passwords=tuple(passwords),
@@ -95,7 +95,7 @@ def ingest(
     )
     work = Ingestion(index, encoder, ledger, known, told, Report(left_out=found.left_out))
 
-    def read(documents: dict[str, Source], attached_to: dict[str, str]) -> None:
+    def read(documents: dict[str, SourceFile], attached_to: dict[str, str]) -> None:
         complete = work.begin(documents, attached_to)
         if ray:
             events = ray.events(index, encoder, documents, complete, settings)
@@ -147,21 +147,21 @@ class Ingestion:
         self,
         index: "Index",
         encoder: Encoder,
-        ledger: Ledger,
+        ledger: SourceLedger,
         known: dict[str, Entry],
         told: Told,
         report: Report,
     ):
         self.index, self.encoding, self.ledger = index, Encoding(encoder), ledger
         self.known, self.told, self.report = known, told, report
-        self.documents, self.attached_to = dict[str, Source](), dict[str, str]()
+        self.documents, self.attached_to = dict[str, SourceFile](), dict[str, str]()
         self.reading = dict[str, Reading]()
         self.to_encode: list[Page] = []
         self.to_write: list[tuple[Page, EncodedPage]] = []
         self.written_at = time.monotonic()
         self.done = self.read = self.seen = 0
 
-    def begin(self, documents: dict[str, Source], attached_to: dict[str, str]) -> dict[str, Entry]:
+    def begin(self, documents: dict[str, SourceFile], attached_to: dict[str, str]) -> dict[str, Entry]:
         """Makes ready for these files by name; those entries whose pages the index has all.
 
         Args:

@@ -1,4 +1,4 @@
-"""Whether a page's text layer is believed, or its picture is read."""
+"""Whether a page's text layer is believed, or its image is read."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,9 +9,9 @@ from collotype.runtime import pdf_page
 from collotype.runtime.pdf import Box, Word
 
 NO_TEXT = 0.2
-"""From this part on of a page's characters that are none, its words with such are dropped and its picture is read."""
-PICTURE, LITTLE = 1 / 3, 0.1
-"""A page is read off its picture where pictures cover this part of it, and words less than this of them."""
+"""From this part on of a page's characters that are none, its words with such are dropped and its image is read."""
+IMAGE, LITTLE = 1 / 3, 0.1
+"""A page is read off its image where images cover this part of it, and words less than this of them."""
 CELLS = 128
 """Along each side of the grid that this is counted on."""
 
@@ -28,14 +28,14 @@ def inside(points: np.ndarray, box: Box) -> int:
     return int(((points >= box[:2]) & (points <= box[2:])).all(axis=1).sum())
 
 
-def has_unread_pictures(path: Path, page: int, words: Sequence[Word]) -> bool:
-    """Is a large part of the page pictures with hardly a word on them?"""
+def has_unread_images(path: Path, page: int, words: Sequence[Word]) -> bool:
+    """Is a large part of the page images with hardly a word on them?"""
     on_words = grid([word[1] for word in words])
     # most pages have more words, and their objects need not be looked through
-    if on_words.mean() > 1 - PICTURE:
+    if on_words.mean() > 1 - IMAGE:
         return False
-    on_pictures = grid([one.box for one in pdf_page.drawn(path, page)])
-    return bool(on_pictures.mean() >= PICTURE and (on_words & on_pictures).sum() < LITTLE * on_pictures.sum())
+    on_images = grid([one.box for one in pdf_page.drawn(path, page)])
+    return bool(on_images.mean() >= IMAGE and (on_words & on_images).sum() < LITTLE * on_images.sum())
 
 
 def grid(boxes: Sequence[Box]) -> np.ndarray:

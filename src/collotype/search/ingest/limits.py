@@ -16,7 +16,7 @@ class Limits:
     page_s: float = 30.0
     """To read and draw a page, on the clock."""
     ocr_s: float = 300.0
-    """To read a page's picture; what is read by then is kept."""
+    """To read a page's image; what is read by then is kept."""
     memory_bytes: int = 2 * 2**30
     """That reading may take beside what a worker takes by itself."""
     lost_pages: int = 3
@@ -28,12 +28,12 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class ReadingSettings:
     """What a worker is told once."""
 
     limits: Limits = Limits()
     looks_at: Literal["picture", "words"] = "words"
-    """"picture" sends every page's picture; the words of one without a text layer are read off for "words" alone."""
+    """"image" sends every page's image; the words of one without a text layer are read off for "words" alone."""
     passwords: tuple[str, ...] = ()
     """To be tried on every PDF that has one."""
     threads: int = 1
@@ -41,4 +41,4 @@ class Settings:
 
 
 PAGE_PX = 1024
-"""Longest edge of the picture of a page that is encoded; a smaller picture stays as it is."""
+"""Longest edge of the image of a page that is encoded; a smaller image stays as it is."""

@@ -24,9 +24,9 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.hub import used
 from collotype.search.encoders import open_encoder
 from collotype.search.ingest.encoding import BATCH, Encoded, Encoding, Pixels, as_page
-from collotype.search.ingest.limits import Limits, Settings
+from collotype.search.ingest.limits import Limits, ReadingSettings
 from collotype.search.ingest.reading import Closed, Event, Lost, Opened, PageRead, Unchanged, read_all
-from collotype.search.ingest.sources import Entry, Source
+from collotype.search.ingest.sources import Entry, SourceFile
 from collotype.search.pages import EncodedPage, Encoder, Page, Word
 
 if TYPE_CHECKING:
@@ -57,11 +57,11 @@ KINDS = {kind.__name__: kind for kind in (Opened, PageRead, Unchanged, Lost, Clo
 
 
 @dataclass(frozen=True)
-class Task:
+class RayTask:
     """A document to read."""
 
     document: str
-    source: Source
+    source: SourceFile
     known: Entry | None
     digests: dict[int, str]
     """Of the pages that the index has."""
@@ -78,7 +78,7 @@ def on_ray(model: Mapping[str, Any], encoders: int | None = None) -> Iterator["O
 
     Args:
         model: what `open_encoder` is called with by every actor; folders by a path that all machines have.
-        encoders: actors; as many as there are GPUs if the encoder looks at pictures, else as cores.
+        encoders: actors; as many as there are GPUs if the encoder looks at images, else as cores.
 
     Raises:
         UserError: Ray is not installed, or not at that address.
@@ -146,16 +146,16 @@ class OnRay:
         self,
         index: "Index",
         encoder: Encoder,
-        files: Mapping[str, Source],
+        files: Mapping[str, SourceFile],
         known: Mapping[str, Entry],
-        settings: Settings,
+        settings: ReadingSettings,
     ) -> Iterator[Event | Encoded]:
         """The events of every document; what is new or changed is encoded.
 
         Raises:
             UserError: Ray stopped; what was indexed stays.
         """
-        tasks = [Task(name, source, known.get(name), index.pages_of(name)) for name, source in files.items()]
+        tasks = [RayTask(name, source, known.get(name), index.pages_of(name)) for name, source in files.items()]
         context = self.ray.data.DataContext.get_current().copy()
         context.execution_options.preserve_order = True
         context.enable_progress_bars = context.print_on_execution_start = False
@@ -174,7 +174,7 @@ class OnRay:
         """What actors open: of the hub, the commits that this process has, whatever its names mean by now."""
         return {**self.model, **({"commits": used()} if used() else {})}
 
-    def encoded(self, tasks: list[Task], encoder: Encoder, settings: Settings) -> "ray.data.Dataset":
+    def encoded(self, tasks: list[RayTask], encoder: Encoder, settings: ReadingSettings) -> "ray.data.Dataset":
         """Rows of events; nothing runs before they are asked for.
 
         Raises:
@@ -217,16 +217,16 @@ def read(tasks: pa.Table, settings: Mapping[str, Any]) -> Iterator[pa.Table]:
     asked = {task.document: task for task in map(task_of, tasks["task"].to_pylist())}
     files = {name: task.source for name, task in asked.items()}
     known = {name: task.known for name, task in asked.items() if task.known}
-    told = Settings(**{**settings, "limits": Limits(**settings["limits"])})
+    told = ReadingSettings(**{**settings, "limits": Limits(**settings["limits"])})
     for event in read_all(files, known, lambda document: asked[document].digests, told, workers=1):
         yield packed([event])
 
 
-def task_of(text: str) -> Task:
+def task_of(text: str) -> RayTask:
     fields = json.loads(text)
-    return Task(
+    return RayTask(
         fields["document"],
-        Source(**{name: Path(path) for name, path in fields["source"].items()}),
+        SourceFile(**{name: Path(path) for name, path in fields["source"].items()}),
         Entry(**fields["known"]) if fields["known"] else None,
         {int(number): digest for number, digest in fields["digests"].items()},
     )
@@ -285,7 +285,7 @@ def unpacked(row: Mapping[str, Any], dim: int) -> Event | Encoded:
         fields["words"] = [(text, tuple(box), *own) for text, box, *own in fields["words"]]
     if row["kind"] == Encoded.__name__:
         words = [Word(*word) for word in fields.pop("words")]
-        page = Page(**fields, words=words, picture=Pixels(fields["size"], None))
+        page = Page(**fields, words=words, image=Pixels(fields["size"], None))
         vectors, boxes = (np.frombuffer(bytearray(row[name]), np.float32) for name in ("vectors", "boxes"))
         return Encoded(page, EncodedPage(vectors.reshape(-1, dim), boxes.reshape(-1, 4)))
     if row["kind"] == PageRead.__name__:

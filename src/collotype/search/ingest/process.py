@@ -10,7 +10,7 @@ from dataclasses import asdict
 from multiprocessing.connection import Connection
 from typing import Any
 
-from collotype.search.ingest.limits import Settings
+from collotype.search.ingest.limits import ReadingSettings
 
 OUT_OF_TIME, CRASHED = "out of time", "crashed the reader"
 GONE = (EOFError, ConnectionResetError, BrokenPipeError)
@@ -23,7 +23,7 @@ class WorkerProcess:
     Not `multiprocessing`: that runs the caller's main module again, and answers in pickles.
     """
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: ReadingSettings):
         self.limits = settings.limits
         ours, theirs = socket.socketpair()
         # one thread: what numerical libraries set aside for more would count against the limit on memory
@@ -54,7 +54,7 @@ class WorkerProcess:
     def answer(self) -> dict[str, Any]:
         return json.loads(self.connection.recv_bytes())
 
-    def picture(self) -> bytes:
+    def image(self) -> bytes:
         """What follows an answer that has `pixels`."""
         return self.connection.recv_bytes()
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collotype.runtime.pdf import Word
-from collotype.search.ingest.limits import Settings
+from collotype.search.ingest.limits import ReadingSettings
 from collotype.search.ingest.process import GONE, WorkerProcess
-from collotype.search.ingest.sources import READING, Entry, Source, digest_of
+from collotype.search.ingest.sources import READING, Entry, SourceFile, digest_of
 from collotype.search.pages import WordsFrom
 
 TOO_LARGE, UNREADABLE, GIVEN_UP = "too large", "cannot be read", "given up"
 WAITING_PAGES = 32
-"""Read and not yet encoded, at 2 MB where their pictures are looked at."""
+"""Read and not yet encoded, at 2 MB where their images are looked at."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,10 @@ Event = Opened | PageRead | Unchanged | Lost | Closed
 
 
 def read_all(
-    files: Mapping[str, Source],
+    files: Mapping[str, SourceFile],
     known: Mapping[str, Entry],
     digests: Callable[[str], Mapping[int, str]],
-    settings: Settings,
+    settings: ReadingSettings,
     workers: int,
 ) -> Iterator[Event]:
     """The events of every document; those of a file with the digest that is known are not read.
@@ -87,7 +87,7 @@ def read_all(
     Args:
         digests: of a document, those of its pages that the index has; called by several threads.
     """
-    tasks: queue.SimpleQueue[tuple[str, Source]] = queue.SimpleQueue()
+    tasks: queue.SimpleQueue[tuple[str, SourceFile]] = queue.SimpleQueue()
     for task in files.items():
         tasks.put(task)
     room = Room(tasks, known, digests, settings)
@@ -120,7 +120,7 @@ class Room:
         tasks: "queue.SimpleQueue",
         known: Mapping[str, Entry],
         digests: Callable[[str], Mapping[int, str]],
-        settings: Settings,
+        settings: ReadingSettings,
     ):
         self.tasks, self.known, self.digests = tasks, known, digests
         self.settings, self.limits = settings, settings.limits
@@ -143,7 +143,7 @@ class Room:
         raise Stopped
 
     def work(self) -> None:
-        reader = Reader(self)
+        reader = DocumentReader(self)
         try:
             while not self.stopping.is_set():
                 document, source = self.tasks.get_nowait()
@@ -158,7 +158,7 @@ class Room:
         finally:
             reader.close()
 
-    def document(self, reader: "Reader", document: str, path: Path) -> tuple[str | None, bool]:
+    def document(self, reader: "DocumentReader", document: str, path: Path) -> tuple[str | None, bool]:
         """(digest of the file or None, whether it is unchanged)."""
         try:
             size = path.stat().st_size
@@ -175,7 +175,7 @@ class Room:
         return digest if reader.read(document, path) else None, False
 
 
-class Reader:
+class DocumentReader:
     """A worker process, replaced when it dies."""
 
     def __init__(self, room: Room):
@@ -233,7 +233,7 @@ class Reader:
                 case "reading":
                     self.at = answer["page"]
                 case "page":
-                    pixels = worker.picture() if answer["pixels"] else None
+                    pixels = worker.image() if answer["pixels"] else None
                     words = [(text, tuple(box), *own) for text, box, *own in answer["words"]]
                     about = {name: answer[name] for name in ("digest", "words_from", "label")}
                     self.room.put(

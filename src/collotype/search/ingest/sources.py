@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from collotype.runtime.errors import UserError
-from collotype.runtime.files import in_turn, write_json
+from collotype.runtime.files import file_lock, write_json
 from collotype.runtime.texts import nfc
 from collotype.search.ingest.kinds import ending, named_kinds, readable, to_install
 
@@ -22,7 +22,7 @@ NO_ENDING, HIDDEN, NO_ENTRY, LINKED = "without an ending", "hidden", "folder tha
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceFile:
     """A file to index; both paths are absolute."""
 
     path: Path
@@ -31,44 +31,44 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundFiles:
     """What lies in the places that were named."""
 
-    files: list[Source]
+    files: list[SourceFile]
     left_out: dict[str, int]
     """How many files of folders are none that can be indexed, by their ending, or by what else they are."""
 
 
-def find_files(places: Iterable[str | Path]) -> Found:
-    """PDFs and pictures, those of folders and below them by name; hidden ones only where they are named themselves.
+def find_files(places: Iterable[str | Path]) -> FoundFiles:
+    """PDFs and images, those of folders and below them by name; hidden ones only where they are named themselves.
 
     Raises:
         UserError: a place is not there, is a file of another kind, or a folder without such files.
     """
-    found: dict[Path, Source] = {}
+    found: dict[Path, SourceFile] = {}
     left_out = Counter[str]()
     for place in map(Path, places):
         path = Path(os.path.abspath(place.expanduser()))
         if path.is_dir():
             others = Counter[str]()
-            files = [Source(file, path) for file in _below(path, others)]
+            files = [SourceFile(file, path) for file in _below(path, others)]
             if not files:
                 raise UserError(
-                    f"There is no PDF and no picture in {place}{told(others, ', but ')}; name a folder with some "
+                    f"There is no PDF and no image in {place}{told(others, ', but ')}; name a folder with some "
                     f"({named_kinds()})."
                 )
             left_out.update(others)
         elif path.is_file():
             if not readable(path):
                 raise UserError(
-                    f"{place} is no PDF and no picture ({named_kinds()}); leave it out{to_install([ending(path)])}."
+                    f"{place} is no PDF and no image ({named_kinds()}); leave it out{to_install([ending(path)])}."
                 )
-            files = [Source(path, path.parent)]
+            files = [SourceFile(path, path.parent)]
         else:
             raise UserError(f"There is no file or folder {place}; check the path.")
         for file in files:
             found.setdefault(file.path, file)
-    return Found(list(found.values()), dict(left_out.most_common()))
+    return FoundFiles(list(found.values()), dict(left_out.most_common()))
 
 
 def told(left_out: Mapping[str, int], before: str = "") -> str:
@@ -123,7 +123,7 @@ class Entry:
     """The document that it is attached to, which it goes with."""
 
 
-class Ledger:
+class SourceLedger:
     """The files behind an index's documents, and the model that reads them: `sources.json` in its folder."""
 
     def __init__(self, folder: Path):
@@ -149,7 +149,7 @@ class Ledger:
 
     def update(self, changed: Mapping[str, Entry | None], model: Mapping[str, Any] | None = None) -> None:
         """Sets entries, removes those that are None; other processes may do so at the same time."""
-        with in_turn(self.path.with_name(f".{LEDGER}.lock")):
+        with file_lock(self.path.with_name(f".{LEDGER}.lock")):
             entries = {**self.read(), **changed}
             kept = {document: asdict(entry) for document, entry in sorted(entries.items()) if entry}
             write_json(self.path, {"model": model or self.model(), "documents": kept})
@@ -168,13 +168,13 @@ class Ledger:
         return Path(entry.file)
 
 
-def named(files: Iterable[Source], known: Mapping[str, Entry]) -> dict[str, Source]:
+def named(files: Iterable[SourceFile], known: Mapping[str, Entry]) -> dict[str, SourceFile]:
     """Files by what their documents are called: the path below the folder that was named, with as many of that folder's
     own names before it as no other document needs. A file that is known keeps its name."""
     names = {entry.file: document for document, entry in known.items()}
     # a name whose file is gone is free: a folder that was moved keeps its documents
     taken = {nfc(document) for document, entry in known.items() if Path(entry.file).is_file()}
-    found: dict[str, Source] = {}
+    found: dict[str, SourceFile] = {}
     for source in files:
         name = names.get(str(source.path))
         if name is None or name in found:
@@ -183,7 +183,7 @@ def named(files: Iterable[Source], known: Mapping[str, Entry]) -> dict[str, Sour
     return found
 
 
-def _candidates(source: Source) -> Iterator[str]:
+def _candidates(source: SourceFile) -> Iterator[str]:
     below = source.path.relative_to(source.root)
     yield written(below)
     for place in source.root.parents:
@@ -199,7 +199,7 @@ def written(path: Path) -> str:
     return nfc(os.fsencode(path.as_posix()).decode(errors="replace"))
 
 
-def gone(places: Iterable[str | Path], known: Mapping[str, Entry], found: Mapping[str, Source]) -> list[str]:
+def gone(places: Iterable[str | Path], known: Mapping[str, Entry], found: Mapping[str, SourceFile]) -> list[str]:
     """Documents whose file lay in one of the places and is not there any more."""
     roots = [Path(os.path.abspath(Path(place).expanduser())) for place in places]
     return [

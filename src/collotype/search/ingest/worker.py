@@ -2,7 +2,7 @@
 
 `python -m collotype.search.ingest.worker DESCRIPTOR` takes JSON objects from that socket, first its settings, then
 files to read, pages to draw and attached files to write, and answers with JSON objects, one a page; after one with
-"pixels" come the bytes of its picture. Nothing is pickled: the other side trusts these answers no more than the file.
+"pixels" come the bytes of its image. Nothing is pickled: the other side trusts these answers no more than the file.
 """
 
 import hashlib
@@ -21,9 +21,9 @@ from collotype.runtime import pdf, pdf_page
 from collotype.runtime.errors import UserError
 from collotype.runtime.terms import are_cut_anew
 from collotype.runtime.texts import sound
-from collotype.search.ingest.judging import believed, has_unread_pictures
-from collotype.search.ingest.limits import PAGE_PX, Limits, Settings
-from collotype.search.ingest.looking import is_pdf, legible, num_pages, picture_of
+from collotype.search.ingest.judging import believed, has_unread_images
+from collotype.search.ingest.limits import PAGE_PX, Limits, ReadingSettings
+from collotype.search.ingest.looking import image_of, is_pdf, legible, num_pages
 from collotype.search.ingest.sources import READING
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ Words = list[pdf.Word]
 
 
 class Worker:
-    def __init__(self, to_parent: Connection, settings: Settings):
+    def __init__(self, to_parent: Connection, settings: ReadingSettings):
         self.to_parent, self.settings, self.limits = to_parent, settings, settings.limits
         self.ocr: Ocr | None = None
 
@@ -68,10 +68,10 @@ class Worker:
         self.send(event="done")
 
     def draw(self, path: Path, page: int, longest_px: int) -> None:
-        """Sends a page's picture alone."""
+        """Sends a page's image alone."""
         try:
             with self.in_time():
-                picture = picture_of(path, page, longest_px)
+                picture = image_of(path, page, longest_px)
         except (UserError, MemoryError) as error:
             self.send(**self.lost(error))
             return
@@ -128,17 +128,17 @@ class Worker:
             self.to_parent.send_bytes(sent)
 
     def looked_at(self, path: Path, page: int) -> tuple[dict[str, Any], "Image.Image | None", bool]:
-        """(size, words and label; the picture, if the model looks at it or there are no words; is OCR to read it?)"""
+        """(size, words and label; the image, if the model looks at it or there are no words; is OCR to read it?)"""
         words: Words = []
         label, to_read = "", False
         if is_pdf(path):
             layer = pdf.words(path, page, self.limits.page_characters)
             words = believed(path, page, layer)
             size, label = pdf.rendered_size(path, page, PAGE_PX), pdf_page.label(path, page)
-            to_read = len(words) < len(layer) or has_unread_pictures(path, page, words)
+            to_read = len(words) < len(layer) or has_unread_images(path, page, words)
         picture = None
         if self.settings.looks_at == "picture" or not words:
-            picture = picture_of(path, page, PAGE_PX)
+            picture = image_of(path, page, PAGE_PX)
             size = picture.size
         if max(size) > self.limits.aspect * min(size):
             raise pdf.PdfError(
@@ -151,7 +151,7 @@ class Worker:
         return about, picture, to_read
 
     def read_off(self, ocr: "Ocr", about: dict[str, Any], image: "Image.Image", dpi: float) -> list[dict[str, Any]]:
-        """Adds the words on a picture; what is to be told of it."""
+        """Adds the words on an image; what is to be told of it."""
         layer, until = about["words"], time.monotonic() + self.limits.ocr_s
         read = ocr.words(image, dpi, [box for _, box, *_ in layer], until)
         about["words"] = merged(layer, [(text, rounded(box)) for text, box in read])
@@ -216,7 +216,7 @@ def main(descriptor: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     to_parent = Connection(int(descriptor))
     told = json.loads(to_parent.recv_bytes())
-    worker = Worker(to_parent, Settings(**{**told, "limits": Limits(**told["limits"])}))
+    worker = Worker(to_parent, ReadingSettings(**{**told, "limits": Limits(**told["limits"])}))
     pdf.load_library()
     pdf.passwords[:] = worker.settings.passwords
     limit_memory(worker.limits.memory_bytes)

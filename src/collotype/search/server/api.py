@@ -8,16 +8,16 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import FileResponse
 
 import collotype
-from collotype.search.server import answers
-from collotype.search.server.guard import COOKIE, RefusedError, same, session_token
-from collotype.search.server.intake import safe_name
+from collotype.search.server import schemas
+from collotype.search.server.middleware import COOKIE, RefusedError, same, session_token
 from collotype.search.server.service import Service
+from collotype.search.server.uploads import safe_name
 
 Described = dict[int | str, dict[str, Any]]
 
 
 def problems(*statuses: int) -> Described:
-    return {status: {"model": answers.Problem, "description": MEANING[status]} for status in statuses}
+    return {status: {"model": schemas.Problem, "description": MEANING[status]} for status in statuses}
 
 
 def content(kind: str) -> Described:
@@ -31,7 +31,7 @@ MEANING = {
     404: "No such document, page or address",
     409: "The document is in use",
     413: "Too large",
-    415: "No PDF or picture",
+    415: "No PDF or image",
     421: "Sent to another server's name",
     422: "Not what is asked for here",
     429: "Too many requests",
@@ -49,7 +49,7 @@ Name = Annotated[str, Path(description="The document's name, as the index knows 
 PageNumber = Annotated[int, Path(ge=1, le=1_000_000, description="Counted from 1.")]
 Words = Annotated[str, Query(max_length=500, pattern=r"\S", description="What is looked for, in words.")]
 Longest = Annotated[int, Query(ge=16, le=2000, description="The longest edge, in pixels.")]
-Version = Annotated[str, Query(max_length=64, description="Of the file: lets a browser keep the picture.")]
+Version = Annotated[str, Query(max_length=64, description="Of the file: lets a browser keep the image.")]
 
 api = APIRouter(prefix="/api")
 
@@ -66,16 +66,16 @@ async def search(
     q: Words,
     k: Annotated[int, Query(ge=1, le=100, description="How many pages.")] = 12,
     document: Annotated[list[str], Query(max_length=100, description="Only in these documents; repeatable.")] = [],  # noqa: B006
-) -> answers.Answer:
+) -> schemas.Answer:
     """The pages that answer a query best, and where on them its words were found."""
     started = time.perf_counter()
     hits = await server.compute(server.search, q.strip(), k, document)
     seconds = round(time.perf_counter() - started, 4)
-    return answers.Answer(query=q.strip(), encoder=server.library.encoder, seconds=seconds, hits=hits)
+    return schemas.Answer(query=q.strip(), encoder=server.library.encoder, seconds=seconds, hits=hits)
 
 
 @api.get("/documents")
-async def documents(server: Server) -> answers.Documents:
+async def documents(server: Server) -> schemas.Documents:
     """What is indexed, waits to be, or could not be."""
     return await server.compute(server.documents)
 
@@ -88,15 +88,15 @@ async def documents(server: Server) -> answers.Documents:
         "requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"format": "binary"}}}}
     },
 )
-async def upload(server: Server, name: str, request: Request) -> answers.Document:
-    """Takes a PDF or picture, the request's body, and indexes it when those before it are done."""
+async def upload(server: Server, name: str, request: Request) -> schemas.DocumentResponse:
+    """Takes a PDF or image, the request's body, and indexes it when those before it are done."""
     name = safe_name(name)
     known = (await server.compute(writable(server).indexed)).get(name)
     if known and not server.intake.keeps(known.file):
         sentence = f"{name} is indexed from elsewhere; delete that document first, or give this one another name."
         raise RefusedError(409, "name", sentence)
     taken = await server.intake.receive(name, request.stream())
-    return answers.Document(**vars(taken), pages=known.pages if known else 0, uploaded=True)
+    return schemas.DocumentResponse(**vars(taken), pages=known.pages if known else 0, uploaded=True)
 
 
 @api.get("/documents/{name:path}/file", responses=content("application/pdf") | problems(404))
@@ -110,9 +110,9 @@ async def file(server: Server, name: Name) -> FileResponse:
 
 
 @api.get("/documents/{name:path}/pages/{page}/picture", responses=content("image/jpeg") | problems(404))
-async def picture(server: Server, name: Name, page: PageNumber, longest: Longest = 1000, v: Version = "") -> Response:
+async def image(server: Server, name: Name, page: PageNumber, longest: Longest = 1000, v: Version = "") -> Response:
     """A page as a JPEG."""
-    return as_picture(await server.draw(server.picture, name, page, longest), v)
+    return as_image(await server.draw(server.image, name, page, longest), v)
 
 
 @api.get("/documents/{name:path}/pages/{page}/heatmap", responses=content("image/jpeg") | problems(404))
@@ -120,10 +120,10 @@ async def heatmap(
     server: Server, name: Name, page: PageNumber, q: Words, longest: Longest = 1000, v: Version = ""
 ) -> Response:
     """A page as a JPEG, lit where the query was found."""
-    return as_picture(await server.draw(server.heatmap, name, page, q.strip(), longest), v)
+    return as_image(await server.draw(server.heatmap, name, page, q.strip(), longest), v)
 
 
-def as_picture(jpeg: bytes, version: str) -> Response:
+def as_image(jpeg: bytes, version: str) -> Response:
     kept = {"cache-control": "private, max-age=86400"} if version else None
     return Response(jpeg, media_type="image/jpeg", headers=kept)
 
@@ -135,9 +135,9 @@ async def delete(server: Server, name: Name) -> None:
 
 
 @api.get("/health")
-async def health(server: Server) -> answers.Health:
+async def health(server: Server) -> schemas.Health:
     """Whether it runs; needs no key."""
-    return answers.Health(version=collotype.__version__, key=server.settings.api_key is not None)
+    return schemas.Health(version=collotype.__version__, key=server.settings.api_key is not None)
 
 
 @api.get("/metrics", responses=content("text/plain"), response_class=Response)
@@ -147,8 +147,8 @@ async def metrics(server: Server) -> Response:
 
 
 @api.post("/session", status_code=204)
-async def session(server: Server, given: answers.Key, request: Request, response: Response) -> None:
-    """Lets the web page in: a right key is answered with a cookie, which pictures and links need."""
+async def session(server: Server, given: schemas.Key, request: Request, response: Response) -> None:
+    """Lets the web page in: a right key is answered with a cookie, which images and links need."""
     key = server.settings.api_key
     if key is None or not same(given.key, key):
         raise RefusedError(401, "key", "This is not the server's key.", {"www-authenticate": "Bearer"})

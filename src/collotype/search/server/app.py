@@ -18,22 +18,22 @@ import collotype
 from collotype.runtime.errors import UserError
 from collotype.search.library import Library, QueryError
 from collotype.search.server.api import EVERYWHERE, api, service_of
-from collotype.search.server.guard import Guard, RefusedError
-from collotype.search.server.metrics import Measured
+from collotype.search.server.metrics import MeasuredRequests
+from collotype.search.server.middleware import Guard, RefusedError
 from collotype.search.server.service import Service
-from collotype.search.server.settings import Settings
+from collotype.search.server.settings import ServerSettings
 
 LOG = logging.getLogger(__name__)
 PAGE = Path(__file__).parent / "page"
 
 
-def create_app(library: Library, folder: Path | None, settings: Settings | None = None) -> FastAPI:
+def create_app(library: Library, folder: Path | None, settings: ServerSettings | None = None) -> FastAPI:
     """The application over a library.
 
     Args:
         folder: that of the index, which keeps uploads; without one the server is read-only.
     """
-    settings = settings or Settings()
+    settings = settings or ServerSettings()
     if folder is None:
         settings = replace(settings, read_only=True)
     service = Service(library, folder, settings)
@@ -64,7 +64,7 @@ def create_app(library: Library, folder: Path | None, settings: Settings | None 
     app.include_router(api)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     app.add_middleware(Guard, settings=settings, refused=lambda reason: service.metrics.refused.labels(reason).inc())
-    app.add_middleware(Measured, metrics=service.metrics)
+    app.add_middleware(MeasuredRequests, metrics=service.metrics)
     return app
 
 

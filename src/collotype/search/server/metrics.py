@@ -30,7 +30,7 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-class Measured:
+class MeasuredRequests:
     """Counts and times every request by its route, of which there are few, never by its path."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics):

@@ -13,12 +13,12 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.texts import nfc
 from collotype.search import pages
 from collotype.search.ingest.kinds import readable_endings
-from collotype.search.library import Indexed, Library, QueryError
-from collotype.search.server import answers
-from collotype.search.server.guard import RefusedError
-from collotype.search.server.intake import Intake
+from collotype.search.library import IndexedDocument, Library, QueryError
+from collotype.search.server import schemas
 from collotype.search.server.metrics import Metrics
-from collotype.search.server.settings import Settings
+from collotype.search.server.middleware import RefusedError
+from collotype.search.server.settings import ServerSettings
+from collotype.search.server.uploads import Intake
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -34,11 +34,11 @@ DRAWN_AT_ONCE = 2
 class Service:
     """A library with what a server has around it. Everything that computes runs in a few threads of its own."""
 
-    def __init__(self, library: Library, folder: Path | None, settings: Settings):
+    def __init__(self, library: Library, folder: Path | None, settings: ServerSettings):
         self.library, self.settings, self.metrics = library, settings, Metrics()
         self.intake = Intake(library, folder, settings.waiting, self.metrics)
         self.answering = ThreadPoolExecutor(settings.at_once, thread_name_prefix="answer")
-        # of their own: a search must not wait for the pictures of the one before
+        # of their own: a search must not wait for the images of the one before
         self.drawing = ThreadPoolExecutor(DRAWN_AT_ONCE, thread_name_prefix="draw")
 
     async def compute(self, work: Callable[P, T], *arguments: P.args) -> T:
@@ -46,7 +46,7 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self.answering, work, *arguments)
 
     async def draw(self, work: Callable[P, T], *arguments: P.args) -> T:
-        """As `compute`, for pictures."""
+        """As `compute`, for images."""
         return await asyncio.get_running_loop().run_in_executor(self.drawing, work, *arguments)
 
     def stop(self) -> None:
@@ -54,11 +54,11 @@ class Service:
         for pool in (self.answering, self.drawing):
             pool.shutdown(cancel_futures=True)
 
-    def indexed(self) -> dict[str, Indexed]:
+    def indexed(self) -> dict[str, IndexedDocument]:
         """By name in NFC."""
         return {nfc(document.name): document for document in self.library.documents()}
 
-    def find(self, name: str) -> Indexed:
+    def find(self, name: str) -> IndexedDocument:
         """
         Raises:
             RefusedError: the index has no such document.
@@ -78,7 +78,7 @@ class Service:
             raise missing("The document's file is no longer where it was indexed from; index it again.")
         return file
 
-    def search(self, query: str, k: int, documents: list[str]) -> list[answers.Hit]:
+    def search(self, query: str, k: int, documents: list[str]) -> list[schemas.HitResponse]:
         known = self.indexed() if documents else {}
         if unknown := [name for name in documents if nfc(name) not in known]:
             raise missing(f"The index has no document {unknown[0][:200]!r}; GET /api/documents lists them.")
@@ -87,25 +87,25 @@ class Service:
         return [as_answer(hit, query, versions[hit.document]) for hit in hits]
 
     def version(self, name: str) -> str:
-        """Stands in a picture's address, so that a browser keeps pictures and never an outdated one."""
+        """Stands in an image's address, so that a browser keeps images and never an outdated one."""
         try:
             state = self.library.file(name).stat()
         except (UserError, OSError):
             return ""
         return hashlib.sha256(f"{state.st_mtime_ns} {state.st_size}".encode()).hexdigest()[:12]
 
-    def documents(self) -> answers.Documents:
+    def documents(self) -> schemas.Documents:
         known, uploads = self.indexed(), self.intake.uploads()
         rows = {
-            name: answers.Document(
+            name: schemas.DocumentResponse(
                 name=name, state="indexed", pages=document.pages, uploaded=self.intake.keeps(document.file)
             )
             for name, document in known.items()
         }
         for name, upload in uploads.items():
             pages_now = known[name].pages if name in known else 0
-            rows[name] = answers.Document(**vars(upload), pages=pages_now, uploaded=True)
-        return answers.Documents(
+            rows[name] = schemas.DocumentResponse(**vars(upload), pages=pages_now, uploaded=True)
+        return schemas.Documents(
             encoder=self.library.encoder,
             read_only=self.settings.read_only,
             upload_bytes=self.settings.upload_bytes,
@@ -114,8 +114,8 @@ class Service:
             documents=sorted(rows.values(), key=lambda row: row.name.casefold()),
         )
 
-    def picture(self, name: str, page: int, longest_px: int) -> bytes:
-        return self.drawn(name, lambda known: self.library.picture(known, page, longest_px))
+    def image(self, name: str, page: int, longest_px: int) -> bytes:
+        return self.drawn(name, lambda known: self.library.image(known, page, longest_px))
 
     def heatmap(self, name: str, page: int, query: str, longest_px: int) -> bytes:
         return self.drawn(name, lambda known: self.library.heatmap(known, page, query, longest_px))
@@ -142,23 +142,23 @@ def missing(sentence: str) -> RefusedError:
     return RefusedError(404, "missing", sentence)
 
 
-def as_answer(hit: pages.Hit, query: str, version: str) -> answers.Hit:
+def as_answer(hit: pages.Hit, query: str, version: str) -> schemas.HitResponse:
     document = f"/api/documents/{quote(hit.document)}"
-    return answers.Hit(
+    return schemas.HitResponse(
         document=hit.document,
         page=hit.page,
         label=hit.label,
         words_from=hit.words_from,
         score=hit.score,
-        places=[answers.Place(word=place.word, box=place.box, score=place.score) for place in hit.places],
+        places=[schemas.RegionResponse(word=place.word, box=place.box, score=place.score) for place in hit.places],
         text=hit.text,
         link=f"{document}/file#page={hit.page}",
-        picture=f"{document}/pages/{hit.page}/picture?{urlencode({'v': version})}",
+        image=f"{document}/pages/{hit.page}/picture?{urlencode({'v': version})}",
         heatmap=f"{document}/pages/{hit.page}/heatmap?{urlencode({'q': query, 'v': version})}",
     )
 
 
-def jpeg(picture: "Image.Image") -> bytes:
+def jpeg(image: "Image.Image") -> bytes:
     content = io.BytesIO()
-    picture.convert("RGB").save(content, "JPEG", quality=JPEG_QUALITY)
+    image.convert("RGB").save(content, "JPEG", quality=JPEG_QUALITY)
     return content.getvalue()

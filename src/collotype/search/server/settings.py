@@ -6,7 +6,7 @@ MIB = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class ServerSettings:
     """Limits of requests. What a document may cost (pages, pixels, seconds) are the limits of ingest."""
 
     api_key: str | None = None
@@ -21,7 +21,7 @@ class Settings:
     rate: float = 100.0
     """Requests a second of one client, on average…"""
     burst: int = 300
-    """…and at once: a page of results asks for its pictures together."""
+    """…and at once: a page of results asks for its images together."""
     request_s: float = 30.0
     upload_s: float = 600.0
     at_once: int = 16

@@ -13,19 +13,19 @@ from tests.families.beit3.made_vqa import draw
 
 from collotype.evaluation.vqa import vqa_scores
 from collotype.families.beit3.benchmarks import find_suite
-from collotype.families.beit3.data.answers import common_answers
+from collotype.families.beit3.data.annotations import common_answers
 from collotype.families.beit3.data.easy_vqa import data_folder, read_easy_vqa
-from collotype.families.beit3.data.pictures import decoded
-from collotype.families.beit3.data.questions import QuestionDataset, Source
+from collotype.families.beit3.data.images import decoded
+from collotype.families.beit3.data.questions import QuestionDataset, QuestionSource
 from collotype.families.beit3.data.tables import read_table
 from collotype.families.beit3.transforms import squashed
 from collotype.recipe.load import load_evaluation
 from collotype.runtime.errors import UserError
 from collotype.runtime.tables import open_table
-from collotype.training.faults import BadExampleError
+from collotype.training.bad_examples import BadExampleError
 
 
-def lines(folder: Path, *rows: dict, **settings) -> Source:
+def lines(folder: Path, *rows: dict, **settings) -> QuestionSource:
     for name in ("a.png", "b.png"):
         draw("circle", "red").save(folder / name)
     (folder / "table.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -68,7 +68,7 @@ def test_json_lines_with_all_that_helps(tmp_path: Path) -> None:
     ]
     source = lines(tmp_path, *rows)
     questions = source.questions
-    assert questions.ids.tolist() == [7, 9, 8, 6] and questions.picture.tolist() == [0, 1, 0, 0]
+    assert questions.ids.tolist() == [7, 9, 8, 6] and questions.image.tolist() == [0, 1, 0, 0]
     assert questions.people(0) == (7, ["yes"], "yes/no", "is") and questions.people(1) == (9, ["circle"], "", "")
     assert common_answers(source.most_frequent, 1) == ("yes", "circle", "no")
     dataset = QuestionDataset(questions, ("no", "yes"), lambda image, rng: squashed(image, 8), seed=0)
@@ -112,8 +112,8 @@ def test_parquet_as_the_hub_has_vqav2(tmp_path: Path) -> None:
         chosen = pa.table({name: values[rows] for name, values in table.items()})
         pq.write_table(chosen, tmp_path / f"train-0000{part}-of-00002.parquet", row_group_size=1)
     questions = read_table(open_table(str(tmp_path))).questions
-    assert questions.picture.tolist() == [0, 1, 0] and len(questions.pictures) == 2
-    assert decoded(questions.pictures, 1).tobytes() == draw("square", "blue").tobytes()
+    assert questions.image.tolist() == [0, 1, 0] and len(questions.images) == 2
+    assert decoded(questions.images, 1).tobytes() == draw("square", "blue").tobytes()
     scores = vqa_scores(map(questions.people, range(3)), {50: "red", 51: "blue", 60: "Blue."})
     assert scores.metrics == pytest.approx({"vqa_accuracy": 2 / 3, "vqa_accuracy_other": 2 / 3})
 
@@ -158,18 +158,18 @@ def test_columns_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     assert lines(tmp_path, {**ASKED, "id": "q1"}).questions.ids.tolist() == [0]
 
 
-def test_a_picture_that_a_table_names_may_be_missing(tmp_path: Path) -> None:
+def test_a_image_that_a_table_names_may_be_missing(tmp_path: Path) -> None:
     questions = lines(tmp_path, {**ASKED, "image": "gone.png", "answer": "yes"}).questions
     with pytest.raises(BadExampleError, match=r"gone\.png"):
-        decoded(questions.pictures, 0)
-    with pytest.raises(UserError, match=r"1 pictures .*gone\.png"):
-        questions.pictures.require([0])
+        decoded(questions.images, 0)
+    with pytest.raises(UserError, match=r"1 images .*gone\.png"):
+        questions.images.require([0])
 
 
-def test_pictures_that_are_missing_are_told_before_an_evaluation(tmp_path: Path) -> None:
+def test_images_that_are_missing_are_told_before_an_evaluation(tmp_path: Path) -> None:
     lines(tmp_path, ASKED, {**ASKED, "image": "gone.png"})
     asked = {"suite": "vqa", "path": tmp_path / "table.jsonl"}
-    with pytest.raises(UserError, match=r"1 pictures that are asked about are not there \(.*gone\.png\)"):
+    with pytest.raises(UserError, match=r"1 images that are asked about are not there \(.*gone\.png\)"):
         find_suite(load_evaluation("beit3", **asked))
     assert len(find_suite(load_evaluation("beit3", **asked, limit=1)).questions) == 1
 
@@ -177,7 +177,7 @@ def test_pictures_that_are_missing_are_told_before_an_evaluation(tmp_path: Path)
 def test_easy_vqa_is_whole() -> None:
     train, test = read_easy_vqa("train"), read_easy_vqa("test")
     assert (len(train.questions), len(test.questions)) == (38_575, 9_673)
-    assert (len(train.questions.pictures), len(test.questions.pictures)) == (4_000, 1_000)
+    assert (len(train.questions.images), len(test.questions.images)) == (4_000, 1_000)
     listed = (data_folder() / "answers.txt").read_text().split()
     assert sorted(common_answers(train.most_frequent)) == sorted(common_answers(test.most_frequent)) == sorted(listed)
     kinds = test.questions.answers
@@ -186,8 +186,8 @@ def test_easy_vqa_is_whole() -> None:
         test.questions.people(0) == (0, ["triangle"], "other", "")
         and test.questions.text(0) == "what is the red shape?"
     )
-    test.questions.pictures.require(np.unique(test.questions.picture).tolist())
-    assert decoded(test.questions.pictures, 0).size == (64, 64)
+    test.questions.images.require(np.unique(test.questions.image).tolist())
+    assert decoded(test.questions.images, 0).size == (64, 64)
     with pytest.raises(UserError, match="no split 'val'"):
         read_easy_vqa("val")
 

@@ -10,16 +10,16 @@ import pytest
 from tests.families.beit3.made_vqa import write, write_vqav2
 
 from collotype.evaluation.vqa import vqa_scores
-from collotype.families.beit3.answers import ANSWERS, write_answers
+from collotype.families.beit3.answer_vocab import ANSWERS, write_answers
 from collotype.families.beit3.benchmarks import find_suite
-from collotype.families.beit3.data.answers import common_answers
+from collotype.families.beit3.data.annotations import common_answers
 from collotype.families.beit3.data.index import read_index
-from collotype.families.beit3.data.questions import QuestionDataset, Source
+from collotype.families.beit3.data.questions import QuestionDataset, QuestionSource
 from collotype.families.beit3.data.vqav2 import read_vqav2
 from collotype.families.beit3.transforms import squashed
 from collotype.recipe.load import load_evaluation
 from collotype.runtime.errors import UserError
-from collotype.training.faults import BadExampleError
+from collotype.training.bad_examples import BadExampleError
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def root(tmp_path: Path) -> Path:
     return write_vqav2(tmp_path / "data")
 
 
-def read(root: Path, split: str, **settings) -> Source:
+def read(root: Path, split: str, **settings) -> QuestionSource:
     return read_vqav2(root, split, root.parent / "held-out.json", **{"num_held_out": 4, **settings})
 
 
@@ -36,7 +36,7 @@ def official(root: Path, name: str) -> list[dict]:
     return json.loads((root / "vqa" / f"{name}.json").read_text())[member]
 
 
-def test_every_question_keeps_its_picture_its_words_and_its_ten_answers(root: Path) -> None:
+def test_every_question_keeps_its_image_its_words_and_its_ten_answers(root: Path) -> None:
     found = {split: read(root, split).questions for split in ("train", "val", "test", "test-dev")}
     assert [len(questions) for questions in found.values()] == [48 + 32, 16, 48, 24]
     for split, parts in (("train", ("train2014", "val2014")), ("val", ("val2014",)), ("test", ("test2015",))):
@@ -47,7 +47,7 @@ def test_every_question_keeps_its_picture_its_words_and_its_ten_answers(root: Pa
                 row = rows.pop(asked["question_id"], None)
                 if row is not None:
                     assert questions.text(row) == asked["question"]
-                    name = questions.pictures.name(int(questions.picture[row]))
+                    name = questions.images.name(int(questions.image[row]))
                     assert name == f"{part}/COCO_{part}_{asked['image_id']:012d}.jpg"
         assert not rows
     annotations = {row["question_id"]: row for row in official(root, "v2_mscoco_val2014_annotations")}
@@ -57,31 +57,31 @@ def test_every_question_keeps_its_picture_its_words_and_its_ten_answers(root: Pa
         assert Counter(said.answers) == Counter(each["answer"] for each in wanted["answers"])
 
 
-def test_the_same_pictures_are_held_out_wherever_the_file_is(root: Path) -> None:
-    pictures = {}
+def test_the_same_images_are_held_out_wherever_the_file_is(root: Path) -> None:
+    images = {}
     for split in ("train", "val"):
         questions = read(root, split).questions
-        pictures[split] = {questions.pictures.name(number) for number in np.unique(questions.picture).tolist()}
-    assert not pictures["train"] & pictures["val"] and len(pictures["train"] | pictures["val"]) == 24
+        images[split] = {questions.images.name(number) for number in np.unique(questions.image).tolist()}
+    assert not images["train"] & images["val"] and len(images["train"] | images["val"]) == 24
     listed = json.loads((root.parent / "held-out.json").read_text())["image_ids"]
-    assert {f"val2014/COCO_val2014_{number:012d}.jpg" for number in listed} == pictures["val"]
+    assert {f"val2014/COCO_val2014_{number:012d}.jpg" for number in listed} == images["val"]
     # the file decides, not the seed
     assert read(root, "val", seed=5, num_held_out=7).questions.digest == read(root, "val").questions.digest
     (root.parent / "held-out.json").unlink()
     assert read(root, "val", seed=5).questions.digest != read_vqav2(root, "val", root / "a.json", 6, 4).questions.digest
     for content, told in (
-        ('{"image_ids": [1]}', "lists pictures of which val2014"),
-        ('{"image_ids": []}', "must list pictures as .*the list is empty"),
-        ('{"image_ids": [{}]}', "must list pictures as .*TypeError"),
-        ("[1]", "must list pictures as .*TypeError"),
-        ("{", "must list pictures as .*JSONDecodeError"),
+        ('{"image_ids": [1]}', "lists images of which val2014"),
+        ('{"image_ids": []}', "must list images as .*the list is empty"),
+        ('{"image_ids": [{}]}', "must list images as .*TypeError"),
+        ("[1]", "must list images as .*TypeError"),
+        ("{", "must list images as .*JSONDecodeError"),
     ):
         (root.parent / "held-out.json").write_text(content)
         with pytest.raises(UserError, match=rf"held-out\.json {told}"):
             read(root, "val")
     with pytest.raises(UserError, match=r"below\.json, which is to say what is held out, cannot be written"):
         read_vqav2(root, "val", root.parent / "held-out.json" / "below.json", num_held_out=4)
-    with pytest.raises(UserError, match="val2014 has 12 pictures, of which 1000"):
+    with pytest.raises(UserError, match="val2014 has 12 images, of which 1000"):
         read_vqav2(root, "train", root / "none.json")
 
 
@@ -163,11 +163,11 @@ def test_a_question_id_is_there_once(root: Path) -> None:
         read(root, "test")
 
 
-def test_pictures_that_are_missing(root: Path) -> None:
+def test_images_that_are_missing(root: Path) -> None:
     for number in (3000, 3001, 3002, 3003):
         (root / "test2015" / f"COCO_test2015_{number:012d}.jpg").unlink()
     asked = {"suite": "vqav2", "path": root, "split": "test"}
-    with pytest.raises(UserError, match=r"4 pictures that are asked about are not there \(.*003000\.jpg, .*, …\)"):
+    with pytest.raises(UserError, match=r"4 images that are asked about are not there \(.*003000\.jpg, .*, …\)"):
         find_suite(load_evaluation("beit3", **asked))
     assert len(find_suite(load_evaluation("beit3", **asked, blank_pictures=True)).questions) == 48
     (root / "train2014" / f"COCO_train2014_{1000:012d}.jpg").unlink()
@@ -175,9 +175,9 @@ def test_pictures_that_are_missing(root: Path) -> None:
     dataset = QuestionDataset(train.questions, ("1", "yes", "no"), lambda image, rng: squashed(image, 8), seed=0)
     with pytest.raises(BadExampleError) as caught:
         dataset.example(0, 0)
-    assert (caught.value.cause, caught.value.place) == ("picture file cannot be read", str(root / "train2014"))
+    assert (caught.value.cause, caught.value.place) == ("image file cannot be read", str(root / "train2014"))
     (root / "val2014").rename(root / "elsewhere")
-    with pytest.raises(UserError, match=r"no folder .*val2014; unpack COCO's pictures"):
+    with pytest.raises(UserError, match=r"no folder .*val2014; unpack COCO's images"):
         read(root, "train")
 
 
@@ -217,7 +217,7 @@ def test_upstreams_index_files(root: Path) -> None:
         ({"scores": [0.5, 1.0]}, "KeyError: 0.5"),
         ({"scores": [1.0]}, "ValueError"),
         ({"text_segment": "what?"}, "line 2 is in words, others are not"),
-        ({"image_path": "val2014/gone.jpg"}, r"1 pictures .*gone\.jpg"),
+        ({"image_path": "val2014/gone.jpg"}, r"1 images .*gone\.jpg"),
         ({"qid": 100}, "100 the first"),
     ],
 )

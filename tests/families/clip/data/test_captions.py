@@ -1,4 +1,4 @@
-"""Examples from shards: pixels and a caption, a function of (row, epoch), and pictures that cannot be read."""
+"""Examples from shards: pixels and a caption, a function of (row, epoch), and images that cannot be read."""
 
 import io
 import pickle
@@ -12,12 +12,12 @@ from tests.families.clip.drawn import drawn, encoded
 from tests.runtime.shards.made_shards import sample, write_tar
 
 from collotype.families.clip.data.captions import CaptionDataset, decode
-from collotype.families.clip.transforms import Augmentation, EvaluationTransform, TrainingTransform, to_bytes
+from collotype.families.clip.transforms import Augmentation, ClipTrainTransform, EvaluationTransform, to_bytes
 from collotype.runtime.shards.reader import Shards
-from collotype.runtime.shards.samples import Layout
-from collotype.training.faults import BadExampleError
+from collotype.runtime.shards.samples import SampleLayout
+from collotype.training.bad_examples import BadExampleError
 
-TRANSFORM = TrainingTransform(16, Augmentation(scale=(0.3, 1.0)))
+TRANSFORM = ClipTrainTransform(16, Augmentation(scale=(0.3, 1.0)))
 
 
 @pytest.fixture(autouse=True)
@@ -27,15 +27,15 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def shards(tmp_path: Path) -> Shards:
-    """Five good pictures, of which the last has three captions, one that is cut off, and one that is none."""
+    """Five good images, of which the last has three captions, one that is cut off, and one that is none."""
     files = []
     for number in range(5):
         caption = b'{"title": "Caption %d"}' % number
         files += [(f"{number}.jpg", encoded(drawn(40 + number, 30))), (f"{number}.json", caption)]
     files[-1] = ("4.json", b'{"title": ["one", "two", "three"]}')
     files += [("5.jpg", encoded(drawn(40, 30))[:200]), ("5.json", b'{"title": "cut"}')]
-    files += [("6.jpg", b"no picture"), ("6.json", b'{"title": "none"}')]
-    return Shards(str(write_tar(tmp_path / "00.tar", files)), Layout(text="json:title"))
+    files += [("6.jpg", b"no image"), ("6.json", b'{"title": "none"}')]
+    return Shards(str(write_tar(tmp_path / "00.tar", files)), SampleLayout(text="json:title"))
 
 
 def test_examples_are_a_function_of_row_and_epoch(shards: Shards) -> None:
@@ -54,7 +54,7 @@ def test_epochs_take_turns_among_captions(shards: Shards) -> None:
     assert set(captions[:3]) == {"one", "two", "three"} and captions[3:] == captions[:3]
 
 
-def test_evaluation_sees_the_picture_as_it_is(shards: Shards) -> None:
+def test_evaluation_sees_the_image_as_it_is(shards: Shards) -> None:
     transform = EvaluationTransform(16)
     content, _ = shards.read(1)
     example = CaptionDataset(shards, transform, seed=0).example(1, 0)
@@ -62,13 +62,13 @@ def test_evaluation_sees_the_picture_as_it_is(shards: Shards) -> None:
 
 
 @pytest.mark.parametrize("row", [5, 6])
-def test_a_picture_that_cannot_be_decoded_says_where_it_is(shards: Shards, row: int) -> None:
+def test_a_image_that_cannot_be_decoded_says_where_it_is(shards: Shards, row: int) -> None:
     with pytest.raises(BadExampleError) as caught:
         CaptionDataset(shards, TRANSFORM, seed=0).example(row, 0)
-    assert (caught.value.cause, caught.value.place) == ("picture cannot be decoded", shards.shards[0].name)
+    assert (caught.value.cause, caught.value.place) == ("image cannot be decoded", shards.shards[0].name)
 
 
-def test_a_picture_with_too_many_pixels_is_not_decoded(shards: Shards) -> None:
+def test_a_image_with_too_many_pixels_is_not_decoded(shards: Shards) -> None:
     with pytest.raises(BadExampleError, match="40 x 30 pixels") as caught:
         CaptionDataset(shards, TRANSFORM, seed=0, max_pixels=1199).example(0, 0)
     assert caught.value.cause == "too many pixels"
@@ -80,13 +80,13 @@ def test_a_picture_with_too_many_pixels_is_not_decoded(shards: Shards) -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "CMYK", "1"])
-def test_pictures_are_decoded_as_webdataset_does(mode: str) -> None:
+def test_images_are_decoded_as_webdataset_does(mode: str) -> None:
     form = "TIFF" if mode == "CMYK" else "PNG"
     content = encoded(drawn(20, 13, mode), form)
     assert torch.equal(to_bytes(decode(content, "")), to_bytes(Image.open(io.BytesIO(content)).convert("RGB")))
 
 
-def test_identities_are_the_picture_and_what_a_tokenizer_makes_of_captions(tmp_path: Path) -> None:
+def test_identities_are_the_image_and_what_a_tokenizer_makes_of_captions(tmp_path: Path) -> None:
     files = [file for n, text in enumerate(("A  Cat", "a cat", "a dog")) for file in sample(str(n), b"x", text)]
     dataset = CaptionDataset(Shards(str(write_tar(tmp_path / "a.tar", files))), TRANSFORM, seed=0)
     first, second, third = (set(dataset.identities(row)) for row in range(3))
@@ -98,10 +98,10 @@ def test_fingerprints_follow_data_and_settings(shards: Shards, tmp_path: Path) -
     copy = tmp_path / "elsewhere" / "01.tar"
     copy.parent.mkdir()
     copy.write_bytes((tmp_path / "00.tar").read_bytes())
-    assert CaptionDataset(Shards(str(copy), Layout(text="json:title")), TRANSFORM, 0).fingerprint() == first
-    others = [CaptionDataset(shards, TRANSFORM, 1), CaptionDataset(shards, TrainingTransform(16), 0)]
+    assert CaptionDataset(Shards(str(copy), SampleLayout(text="json:title")), TRANSFORM, 0).fingerprint() == first
+    others = [CaptionDataset(shards, TRANSFORM, 1), CaptionDataset(shards, ClipTrainTransform(16), 0)]
     copy.write_bytes(copy.read_bytes().replace(b"Caption 3", b"Captain 3"))
-    others.append(CaptionDataset(Shards(str(copy), Layout(text="json:title")), TRANSFORM, 0))
+    others.append(CaptionDataset(Shards(str(copy), SampleLayout(text="json:title")), TRANSFORM, 0))
     assert first not in {other.fingerprint() for other in others}
 
 

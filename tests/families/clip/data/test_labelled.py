@@ -1,4 +1,4 @@
-"""Which class a labelled picture is of, for folders and shards as they are published."""
+"""Which class a labelled image is of, for folders and shards as they are published."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from collotype.families.clip.data.classes import (
     named_templates,
     read_templates,
 )
-from collotype.families.clip.data.labelled import FolderPictures, ShardPictures
+from collotype.families.clip.data.labelled import FolderImages, ShardImages
 from collotype.runtime.errors import UserError
-from collotype.training.faults import BadExampleError
+from collotype.training.bad_examples import BadExampleError
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def folders(root: Path, *names: str) -> Path:
-    """Class folders; the picture of the class number n is 20 + n pixels wide."""
+    """Class folders; the image of the class number n is 20 + n pixels wide."""
     for number, name in enumerate(names):
         (root / name / "deeper").mkdir(parents=True)
         drawn(20 + number, 10).save(root / name / "b.JPEG")
@@ -49,51 +49,51 @@ def test_openais_templates_take_a_class() -> None:
 
 
 def test_synset_folders_have_imagenets_names(tmp_path: Path) -> None:
-    pictures = FolderPictures(folders(tmp_path, "n02123045", "n01440764"))
-    assert pictures.classes.names == ("tench", "tabby cat")
-    assert [pictures.label(row) for row in range(len(pictures))] == [0, 0, 1, 1]
-    assert [pictures.image(row).size for row in range(4)] == [(21, 10), (21, 11), (20, 10), (20, 11)]
-    assert pictures.image(0).mode == "RGB" and len(pictures.templates()) == 80
-    all_classes = FolderPictures(tmp_path, "imagenet")
+    images = FolderImages(folders(tmp_path, "n02123045", "n01440764"))
+    assert images.classes.names == ("tench", "tabby cat")
+    assert [images.label(row) for row in range(len(images))] == [0, 0, 1, 1]
+    assert [images.image(row).size for row in range(4)] == [(21, 10), (21, 11), (20, 10), (20, 11)]
+    assert images.image(0).mode == "RGB" and len(images.templates()) == 80
+    all_classes = FolderImages(tmp_path, "imagenet")
     assert len(all_classes.classes) == 1000 and all_classes.labels == [0, 0, 281, 281]
 
 
 def test_other_folders_are_their_classes_names(tmp_path: Path) -> None:
     folders(tmp_path, "dog", "cat")
-    assert FolderPictures(tmp_path).classes.names == ("cat", "dog")
-    named = FolderPictures(tmp_path, ["a small cat", "a dog"])
+    assert FolderImages(tmp_path).classes.names == ("cat", "dog")
+    named = FolderImages(tmp_path, ["a small cat", "a dog"])
     assert named.classes.names[named.label(3)] == "a dog"
     (told,) = named.faults
     assert told.cause == "class folders take names by their order (cat is 'a small cat', …)" and told.count == 2
-    assert not FolderPictures(tmp_path, ["dog", "bird", "cat"]).faults and not FolderPictures(tmp_path).faults
+    assert not FolderImages(tmp_path, ["dog", "bird", "cat"]).faults and not FolderImages(tmp_path).faults
     with pytest.raises(UserError, match="2 class folders, and 3 class names"):
-        FolderPictures(tmp_path, ["a", "b", "c"])
+        FolderImages(tmp_path, ["a", "b", "c"])
 
 
 def test_numbered_folders_count_into_the_names(tmp_path: Path) -> None:
     folders(tmp_path, "0", "2", "10")
     with pytest.raises(UserError, match="are numbers"):
-        FolderPictures(tmp_path)
-    assert FolderPictures(tmp_path, "imagenet").labels == [0, 0, 10, 10, 2, 2]
+        FolderImages(tmp_path)
+    assert FolderImages(tmp_path, "imagenet").labels == [0, 0, 10, 10, 2, 2]
     with pytest.raises(UserError, match=r"1 labels that mean none of the 3 classes .*'10'"):
-        FolderPictures(tmp_path, ["a", "b", "c"])
+        FolderImages(tmp_path, ["a", "b", "c"])
 
 
-def test_folders_without_pictures_are_told(tmp_path: Path) -> None:
+def test_folders_without_images_are_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no class folders"):
-        FolderPictures(tmp_path)
+        FolderImages(tmp_path)
     (tmp_path / "cat").mkdir()
-    with pytest.raises(UserError, match="cat holds no picture"):
-        FolderPictures(tmp_path)
+    with pytest.raises(UserError, match="cat holds no image"):
+        FolderImages(tmp_path)
     with pytest.raises(UserError, match="cannot be read"):
-        FolderPictures(tmp_path / "nowhere")
+        FolderImages(tmp_path / "nowhere")
     (tmp_path / "cat" / "a.jpg").write_bytes(b"none")
-    with pytest.raises(BadExampleError, match=r"a\.jpg: picture cannot be decoded"):
-        FolderPictures(tmp_path).image(0)
+    with pytest.raises(BadExampleError, match=r"a\.jpg: image cannot be decoded"):
+        FolderImages(tmp_path).image(0)
     (tmp_path / "cat" / "a.jpg").unlink()
     (tmp_path / "cat" / "a.jpg").symlink_to(tmp_path / "gone.jpg")
-    with pytest.raises(BadExampleError, match=r"a\.jpg: picture file cannot be read"):
-        FolderPictures(tmp_path).image(0)
+    with pytest.raises(BadExampleError, match=r"a\.jpg: image file cannot be read"):
+        FolderImages(tmp_path).image(0)
 
 
 def labelled_shard(path: Path, *labels: str) -> Path:
@@ -107,18 +107,18 @@ def test_published_shards_bring_their_names_and_templates(tmp_path: Path) -> Non
     path = labelled_shard(tmp_path / "set" / "test" / "0.tar", "1", "0", "2")
     (tmp_path / "set" / "classnames.txt").write_text("cat\ndog\ntoad\n")
     (tmp_path / "set" / "zeroshot_classification_templates.txt").write_text("a photo of a {c}, a pet.\n")
-    pictures = ShardPictures.open(str(path))
-    assert [pictures.classes.names[pictures.label(row)] for row in range(3)] == ["dog", "cat", "toad"]
-    assert [pictures.image(row).size for row in range(3)] == [(20, 10), (21, 10), (22, 10)]
-    assert pictures.templates() == ["a photo of a {}, a pet."]
+    images = ShardImages.open(str(path))
+    assert [images.classes.names[images.label(row)] for row in range(3)] == ["dog", "cat", "toad"]
+    assert [images.image(row).size for row in range(3)] == [(20, 10), (21, 10), (22, 10)]
+    assert images.templates() == ["a photo of a {}, a pet."]
 
 
 def test_labels_that_mean_no_class_are_listed(tmp_path: Path) -> None:
     path = labelled_shard(tmp_path / "0.tar", "dog", "3", "cow", "cat", "cow")
     with pytest.raises(UserError, match=r"2 labels that mean none of the 2 classes \('cat', 'dog', …\): '3', 'cow'"):
-        ShardPictures.open(str(path), ["cat", "dog"])
+        ShardImages.open(str(path), ["cat", "dog"])
     with pytest.raises(UserError, match=r"no classnames\.txt beside"):
-        ShardPictures.open(str(path))
+        ShardImages.open(str(path))
 
 
 def test_names_and_templates_come_from_files(tmp_path: Path) -> None:

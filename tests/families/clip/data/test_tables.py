@@ -1,4 +1,4 @@
-"""Captioned and labelled pictures in tables: CSV as for OpenCLIP, JSON lines, parquet as `datasets` writes it."""
+"""Captioned and labelled images in tables: CSV as for OpenCLIP, JSON lines, parquet as `datasets` writes it."""
 
 import json
 from pathlib import Path
@@ -9,17 +9,17 @@ import pytest
 from tests.families.clip.drawn import drawn, encoded
 
 from collotype.families.clip.data.captions import CaptionDataset
-from collotype.families.clip.data.labelled import TablePictures
+from collotype.families.clip.data.labelled import LabelledTableImages
 from collotype.families.clip.data.tables import TableCaptions
 from collotype.families.clip.transforms import EvaluationTransform
 from collotype.runtime.errors import UserError
 from collotype.runtime.shards.samples import Fault
 from collotype.runtime.tables import open_table
-from collotype.training.faults import BadExampleError
+from collotype.training.bad_examples import BadExampleError
 
 
-def pictures(folder: Path, count: int) -> list[str]:
-    """Files `pictures/N.png`, 20 + N pixels wide."""
+def images(folder: Path, count: int) -> list[str]:
+    """Files `images/N.png`, 20 + N pixels wide."""
     (folder / "pictures").mkdir()
     for number in range(count):
         drawn(20 + number, 10).save(folder / "pictures" / f"{number}.png")
@@ -31,7 +31,7 @@ def dataset(source: TableCaptions) -> CaptionDataset:
 
 
 def test_a_csv_file_as_for_open_clip(tmp_path: Path) -> None:
-    paths = pictures(tmp_path, 2)
+    paths = images(tmp_path, 2)
     (tmp_path / "train.csv").write_text(f"title\tfilepath\na cat, asleep\t{paths[0]}\na dog\t{tmp_path}/{paths[1]}\n")
     data = dataset(TableCaptions(open_table(str(tmp_path / "train.csv"))))
     assert [data.example(row, 0).caption for row in range(2)] == ["a cat, asleep", "a dog"]
@@ -40,7 +40,7 @@ def test_a_csv_file_as_for_open_clip(tmp_path: Path) -> None:
 
 
 def test_json_lines_with_several_captions_and_rows_that_lack_something(tmp_path: Path) -> None:
-    paths = pictures(tmp_path, 3)
+    paths = images(tmp_path, 3)
     rows = [
         {"image": paths[0], "caption": ["one", "two"]},
         {"image": paths[0], "caption": " "},
@@ -56,11 +56,11 @@ def test_json_lines_with_several_captions_and_rows_that_lack_something(tmp_path:
     assert len(data) == 3
     assert {data.example(0, epoch).caption for epoch in range(2)} == {"one", "two"}
     assert data.example(1, 0).pixels.equal(EvaluationTransform(8)(drawn(22, 10)))
-    causes = ("empty caption", "no picture", "no caption", "caption is no text")
+    causes = ("empty caption", "no image", "no caption", "caption is no text")
     assert sorted(data.faults) == sorted(Fault(cause, str(path), 1) for cause in causes)
     with pytest.raises(BadExampleError, match=r"row 6.*gone\.png") as caught:
         data.example(2, 0)
-    assert (caught.value.cause, caught.value.place) == ("picture file cannot be read", str(path))
+    assert (caught.value.cause, caught.value.place) == ("image file cannot be read", str(path))
 
 
 def write_parquet(path: Path, first: int, count: int, kind: str = "bytes") -> None:
@@ -73,7 +73,7 @@ def write_parquet(path: Path, first: int, count: int, kind: str = "bytes") -> No
 
 
 @pytest.mark.parametrize("kind", ["bytes", "hub"])
-def test_parquet_files_of_pictures(tmp_path: Path, kind: str) -> None:
+def test_parquet_files_of_images(tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "set"
     write_parquet(folder / "train-00000-of-00002.parquet", 0, 10, kind)
     write_parquet(folder / "train-00001-of-00002.parquet", 10, 6, kind)
@@ -96,8 +96,8 @@ def test_a_limit_takes_the_first_rows(tmp_path: Path) -> None:
     assert few.fingerprint() != dataset(TableCaptions(table)).fingerprint()
 
 
-def test_pictures_shared_by_rows_have_one_identity(tmp_path: Path) -> None:
-    paths = pictures(tmp_path, 2)
+def test_images_shared_by_rows_have_one_identity(tmp_path: Path) -> None:
+    paths = images(tmp_path, 2)
     (tmp_path / "a.csv").write_text(f"filepath,title\n{paths[0]},one\n{paths[0]},two\n{paths[1]},two\n")
     data = dataset(TableCaptions(open_table(str(tmp_path / "a.csv"))))
     first, second, third = (set(data.identities(row)) for row in range(3))
@@ -105,7 +105,7 @@ def test_pictures_shared_by_rows_have_one_identity(tmp_path: Path) -> None:
 
 
 def test_columns_are_named_where_they_have_other_names(tmp_path: Path) -> None:
-    paths = pictures(tmp_path, 1)
+    paths = images(tmp_path, 1)
     (tmp_path / "a.csv").write_text(f"file;words;image\n{paths[0]};a cat;\n")
     table = open_table(str(tmp_path / "a.csv"), separator=";")
     assert TableCaptions(table, "file", "words").texts(0) == ("a cat",)
@@ -116,7 +116,7 @@ def test_columns_are_named_where_they_have_other_names(tmp_path: Path) -> None:
 
 
 def test_fingerprints_follow_captions(tmp_path: Path) -> None:
-    paths, path = pictures(tmp_path, 1), tmp_path / "a.csv"
+    paths, path = images(tmp_path, 1), tmp_path / "a.csv"
     path.write_text(f"filepath,title\n{paths[0]},one\n")
     first = dataset(TableCaptions(open_table(str(path)))).fingerprint()
     assert dataset(TableCaptions(open_table(str(path)))).fingerprint() == first
@@ -129,27 +129,27 @@ def test_a_parquet_file_brings_its_class_names(tmp_path: Path) -> None:
     table = pa.table({"image": [encoded(drawn(20 + n, 10)) for n in range(3)], "label": [1, 0, 1]})
     path = tmp_path / "test.parquet"
     pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(features)}), path)
-    labelled = TablePictures(open_table(str(path)))
+    labelled = LabelledTableImages(open_table(str(path)))
     assert [labelled.classes.names[labelled.label(row)] for row in range(3)] == ["dog", "cat", "dog"]
     assert labelled.image(2).size == (22, 10) and len(labelled) == 3
     pq.write_table(table, path)
     with pytest.raises(UserError, match="are numbers, or missing; fill them in, or give class names"):
-        TablePictures(open_table(str(path)))
+        LabelledTableImages(open_table(str(path)))
     with pytest.raises(UserError, match="1 labels that mean none of the 1 classes"):
-        TablePictures(open_table(str(path)), names=["cat"])
+        LabelledTableImages(open_table(str(path)), names=["cat"])
 
 
 def test_labels_that_are_texts_are_their_names(tmp_path: Path) -> None:
-    paths = pictures(tmp_path, 3)
+    paths = images(tmp_path, 3)
     (tmp_path / "a.csv").write_text(
         "image,label\n" + "".join(f"{path},{name}\n" for path, name in zip(paths, "bab", strict=True))
     )
-    labelled = TablePictures(open_table(str(tmp_path / "a.csv")))
+    labelled = LabelledTableImages(open_table(str(tmp_path / "a.csv")))
     assert labelled.classes.names == ("a", "b") and labelled.labels == [1, 0, 1]
     assert labelled.image(1).size == (21, 10)
     (tmp_path / "b.csv").write_text(f"image,label\n{paths[0]},a\n{paths[1]},\nnowhere.jpg,b\n")
     with pytest.raises(UserError, match=r"b\.csv are numbers, or missing; fill them in"):
-        TablePictures(open_table(str(tmp_path / "b.csv")))
+        LabelledTableImages(open_table(str(tmp_path / "b.csv")))
     (tmp_path / "b.csv").write_text(f"image,label\n{paths[0]},a\nnowhere.jpg,b\n")
-    with pytest.raises(BadExampleError, match=r"row 1 names the picture .*nowhere\.jpg"):
-        TablePictures(open_table(str(tmp_path / "b.csv"))).image(1)
+    with pytest.raises(BadExampleError, match=r"row 1 names the image .*nowhere\.jpg"):
+        LabelledTableImages(open_table(str(tmp_path / "b.csv"))).image(1)

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet
 from PIL import Image
 
-from collotype.families.retriever.data.sheets import Pictures, held_out_sheets
+from collotype.families.retriever.data.sheets import SheetImages, held_out_sheets
 
-PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
 def png(colour: str, size: tuple[int, int] = (32, 24)) -> dict[str, Any]:
@@ -29,13 +29,13 @@ def as_png(image: Image.Image) -> dict[str, Any]:
 def write_table(file: Path, columns: Mapping[str, Sequence[Any]], group: int = 3) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     arrays = {
-        name: pa.array(values, PICTURE) if name == "image" else pa.array(values) for name, values in columns.items()
+        name: pa.array(values, IMAGE) if name == "image" else pa.array(values) for name, values in columns.items()
     }
     pyarrow.parquet.write_table(pa.table(arrays), file, row_group_size=group)
 
 
 def write_qa(folder: Path, rows: Sequence[tuple[str | None, dict, str]], files: int = 2) -> Path:
-    """(query, picture, file name) rows, in several files of small row groups."""
+    """(query, image, file name) rows, in several files of small row groups."""
     for number in range(files):
         queries, images, names = zip(
             *rows[number * len(rows) // files : (number + 1) * len(rows) // files], strict=True
@@ -65,7 +65,7 @@ def write_beir(
 
 def sheets_as_qa(folder: Path, count: int) -> Path:
     """Held-out sheets: what a small model of the desk can be asked."""
-    pictures = Pictures()
+    pictures = SheetImages()
     sheets = held_out_sheets(pictures)[:count]
     rows = [(sheet.query, as_png(pictures.draw(sheet, "a test")), f"{n}.png") for n, sheet in enumerate(sheets)]
     return write_qa(folder, rows)

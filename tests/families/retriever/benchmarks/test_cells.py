@@ -102,7 +102,7 @@ def as_beir_writes(folder: Path, corpus: list[dict], scores: tuple = (1, 2)) -> 
     return folder
 
 
-def test_beirs_own_files_with_pictures_are_read(tmp_path: Path) -> None:
+def test_beirs_own_files_with_images_are_read(tmp_path: Path) -> None:
     for name in ("7", "8"):
         (tmp_path / f"{name}.png").write_bytes(png("red" if name == "7" else "green")["bytes"])
     as_beir_writes(tmp_path, [{"_id": "7", "image": "7.png"}, {"_id": "8", "image": "8.png"}])

@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
     return write_qa(tmp_path / "set", ROWS)
 
 
-def test_mteb_merges_equal_pictures_and_equal_queries(folder: Path) -> None:
+def test_mteb_merges_equal_images_and_equal_queries(folder: Path) -> None:
     found = read_qa("qa/set", folder)
     assert list(found.queries.values()) == ["what is red?", "what is blue?", "what is warm?"]
     # red, green, blue, white, black
@@ -60,7 +60,7 @@ def test_vidore_benchmark_ranks_as_its_evaluator_does(folder: Path, scores: list
     assert found.page_scores(scores) == merged_by_vidore_benchmark(list(found.pages.ids), scores)
 
 
-def test_the_fingerprint_goes_by_pictures_queries_and_answers(folder: Path, tmp_path: Path) -> None:
+def test_the_fingerprint_goes_by_images_queries_and_answers(folder: Path, tmp_path: Path) -> None:
     before = read_qa("qa/set", folder)
     again = read_qa("qa/set", write_qa(tmp_path / "copy", ROWS, files=1))
     assert again.fingerprint == before.fingerprint and again.pages.fingerprint == before.pages.fingerprint
@@ -70,7 +70,7 @@ def test_the_fingerprint_goes_by_pictures_queries_and_answers(folder: Path, tmp_
     assert asked.pages.fingerprint == before.pages.fingerprint and asked.fingerprint != before.fingerprint
 
 
-def test_texts_and_files_may_stand_in_place_of_picture_bytes(tmp_path: Path) -> None:
+def test_texts_and_files_may_stand_in_place_of_image_bytes(tmp_path: Path) -> None:
     (tmp_path / "p.png").write_bytes(png("red")["bytes"])
     write_table(
         tmp_path / "set.parquet",
@@ -87,11 +87,11 @@ def test_texts_and_files_may_stand_in_place_of_picture_bytes(tmp_path: Path) -> 
         ({"image": [png("red")]}, "has no column 'query'; it has image"),
         ({"query": ["a"]}, "has no column 'image'"),
         ({"query": [None], "image": [png("red")]}, "No row of"),
-        ({"query": ["a"], "image": [None]}, "row 0, column image holds no picture"),
-        ({"query": ["a"], "image": [{"bytes": b"no picture", "path": None}]}, "row 0, column image is no picture"),
+        ({"query": ["a"], "image": [None]}, "row 0, column image holds no image"),
+        ({"query": ["a"], "image": [{"bytes": b"no image", "path": None}]}, "row 0, column image is no image"),
         (
             {"query": ["a"], "image": [{"bytes": None, "path": "x.png"}]},
-            r"the picture .*x.png, which cannot be read",
+            r"the image .*x.png, which cannot be read",
         ),
     ],
 )

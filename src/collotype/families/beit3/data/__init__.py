@@ -1,18 +1,18 @@
-"""What BEiT-3 is asked: pictures, questions about them, and what people answered."""
+"""What BEiT-3 is asked: images, questions about them, and what people answered."""
 
 from collections import Counter
 from pathlib import Path
 
 from collotype.families.beit3.data.easy_vqa import read_easy_vqa
 from collotype.families.beit3.data.index import read_index
-from collotype.families.beit3.data.questions import Source
+from collotype.families.beit3.data.questions import QuestionSource
 from collotype.families.beit3.data.tables import read_table
 from collotype.families.beit3.data.vqav2 import read_vqav2
 from collotype.recipe.beit3 import Beit3Source, EasyVqaSource, VqaIndexSource, VqaTableSource
 from collotype.runtime.tables import open_table
 
 
-def open_source(source: Beit3Source) -> Source:
+def open_source(source: Beit3Source) -> QuestionSource:
     """The questions of a source of training data, as in a recipe.
 
     Raises:
@@ -21,7 +21,7 @@ def open_source(source: Beit3Source) -> Source:
     if isinstance(source, EasyVqaSource):
         return read_easy_vqa("train")
     if isinstance(source, VqaIndexSource):
-        return Source(read_index(Path(source.path), "train"), Counter())
+        return QuestionSource(read_index(Path(source.path), "train"), Counter())
     if isinstance(source, VqaTableSource):
         columns = (source.picture_column, source.question_column, source.answer_column, source.id_column)
         return read_table(open_table(source.path, source.split), *columns)

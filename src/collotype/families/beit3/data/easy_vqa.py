@@ -1,13 +1,13 @@
-"""easy-VQA (Victor Zhou, MIT licence): 48,248 questions of 13 answers about 5,000 small pictures of a shape."""
+"""easy-VQA (Victor Zhou, MIT licence): 48,248 questions of 13 answers about 5,000 small images of a shape."""
 
 import json
 from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
-from collotype.families.beit3.data.answers import ONLY, Answered, Answers
-from collotype.families.beit3.data.pictures import PictureFiles
-from collotype.families.beit3.data.questions import Questions, Row, Source
+from collotype.families.beit3.data.annotations import ONLY, Answered, Answers
+from collotype.families.beit3.data.images import ImageFiles
+from collotype.families.beit3.data.questions import Questions, QuestionSource, Row
 from collotype.runtime.errors import UserError
 
 PACKAGE = "easy_vqa"
@@ -25,11 +25,11 @@ def data_folder() -> Path:
     for place in (spec and spec.submodule_search_locations) or ():
         if (Path(place) / "data").is_dir():
             return Path(place) / "data"
-    raise UserError("The pictures and questions of easy-VQA are not installed; pip install 'collotype[desk]'.")
+    raise UserError("The images and questions of easy-VQA are not installed; pip install 'collotype[desk]'.")
 
 
-def read_easy_vqa(split: str) -> Source:
-    """The questions of `train` (38,575 about 4,000 pictures) or `test` (9,673 about 1,000).
+def read_easy_vqa(split: str) -> QuestionSource:
+    """The questions of `train` (38,575 about 4,000 images) or `test` (9,673 about 1,000).
 
     Raises:
         UserError: no such split, or the package is not installed or damaged.
@@ -48,7 +48,7 @@ def read_easy_vqa(split: str) -> Source:
     questions = Questions.pack(
         (Row(row, numbers.setdefault(image, len(numbers)), text, row) for row, (text, _, image) in enumerate(asked)),
         lambda: answers,
-        lambda: PictureFiles(folder / "images", (f"{image}.png" for image in numbers)),
+        lambda: ImageFiles(folder / "images", (f"{image}.png" for image in numbers)),
         str(folder / "questions.json"),
     )
-    return Source(questions, Counter(answer for _, answer, _ in asked))
+    return QuestionSource(questions, Counter(answer for _, answer, _ in asked))

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from collotype.evaluation.vqa import SOFT_SCORES
-from collotype.families.beit3.answers import ANSWERS, read_answers
-from collotype.families.beit3.data.answers import Answered, AnswersWriter
-from collotype.families.beit3.data.pictures import PictureFiles
+from collotype.families.beit3.answer_vocab import ANSWERS, read_answers
+from collotype.families.beit3.data.annotations import Answered, AnswersWriter
+from collotype.families.beit3.data.images import ImageFiles
 from collotype.families.beit3.data.questions import Questions, Row
 from collotype.runtime.errors import UserError
 
@@ -29,25 +29,25 @@ def read_index(root: Path, split: str) -> Questions:
     in tokens, or in words, if a `text_segment` is a text.
 
     Raises:
-        UserError: a file is missing or a line of it not as upstream writes it, or a picture is missing that is asked
+        UserError: a file is missing or a line of it not as upstream writes it, or an image is missing that is asked
             about outside of `train`.
     """
     if split not in FILES:
         raise UserError(f"There are no index files of a split {split!r}; choose one of {', '.join(FILES)}.")
-    reader = Reader(read_answers(root / ANSWERS))
+    reader = IndexReader(read_answers(root / ANSWERS))
     questions = Questions.pack(
         reader.rows([root / name for name in FILES[split]]),
         reader.answers.packed,
-        lambda: PictureFiles(root, reader.names),
+        lambda: ImageFiles(root, reader.names),
         str(root / FILES[split][-1]),
     )
     questions = replace(questions, in_tokens=bool(reader.in_tokens), whole_answers=False)
     if split != "train":
-        questions.pictures.require(np.unique(questions.picture).tolist())
+        questions.images.require(np.unique(questions.image).tolist())
     return questions
 
 
-class Reader:
+class IndexReader:
     """Reads lines, and collects what several of them share."""
 
     def __init__(self, vocabulary: Sequence[str]):
@@ -69,7 +69,7 @@ class Reader:
         try:
             text, labels, scores = said["text_segment"], said["labels"], said["scores"]
             people = {self.vocabulary[label]: COUNT_OF[score] for label, score in zip(labels, scores, strict=True)}
-            question, picture = int(said["qid"]), self.names.setdefault(said["image_path"], len(self.names))
+            question, image = int(said["qid"]), self.names.setdefault(said["image_path"], len(self.names))
             in_tokens = not isinstance(text, str)
             text = " ".join(str(int(token)) for token in text) if in_tokens else text
         except (KeyError, IndexError, TypeError, ValueError) as error:
@@ -80,4 +80,4 @@ class Reader:
         if self.in_tokens not in (None, in_tokens):
             raise UserError(f"{origin} is in {'tokens' if in_tokens else 'words'}, others are not; make it again.")
         self.in_tokens = in_tokens
-        return Row(question, picture, text, self.answers.append(Answered(people)) if people else -1)
+        return Row(question, image, text, self.answers.append(Answered(people)) if people else -1)

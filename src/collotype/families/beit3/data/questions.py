@@ -1,4 +1,4 @@
-"""Questions about pictures, packed: some 75 bytes a question of VQAv2 beside its words, whatever is kept of it."""
+"""Questions about images, packed: some 75 bytes a question of VQAv2 beside its words, whatever is kept of it."""
 
 import random
 from array import array
@@ -14,10 +14,10 @@ from PIL import Image
 from torch import Tensor
 
 from collotype.evaluation.vqa import Question
-from collotype.families.beit3.data.answers import ONLY, Answers, Targets
-from collotype.families.beit3.data.pictures import Pictures, decoded
+from collotype.families.beit3.data.annotations import ONLY, Answers, Targets
+from collotype.families.beit3.data.images import QuestionImages, decoded
 from collotype.runtime.errors import UserError
-from collotype.runtime.pictures import MAX_PIXELS
+from collotype.runtime.images import MAX_PIXELS
 from collotype.runtime.seeds import derive_seed
 from collotype.runtime.shards.samples import Fault
 from collotype.runtime.texts import Texts
@@ -35,7 +35,7 @@ class Row(NamedTuple):
     """
 
     id: int
-    picture: int
+    image: int
     text: str
     answers: int = -1
 
@@ -46,7 +46,7 @@ class Questions:
 
     Args:
         ids: int64 [rows], each once.
-        picture: int32 [rows], a number of `pictures`.
+        image: int32 [rows], a number of `images`.
         answer_row: int32 [rows], a row of `answers`; -1 where there are none.
         origin: the file they are of, as a user knows it.
         in_tokens: texts are the ids of tokens.
@@ -54,23 +54,23 @@ class Questions:
     """
 
     ids: np.ndarray
-    picture: np.ndarray
+    image: np.ndarray
     answer_row: np.ndarray
     text_row: np.ndarray
     texts: Texts
     answers: Answers
-    pictures: Pictures
+    images: QuestionImages
     origin: str
     in_tokens: bool = False
     whole_answers: bool = True
 
     @classmethod
     def pack(
-        cls, rows: Iterable[Row], answers: Callable[[], Answers], pictures: Callable[[], Pictures], origin: str
+        cls, rows: Iterable[Row], answers: Callable[[], Answers], images: Callable[[], QuestionImages], origin: str
     ) -> "Questions":
         """
         Args:
-            answers, pictures: asked for when the rows have been read.
+            answers, images: asked for when the rows have been read.
 
         Raises:
             UserError: there are none, or an id is too large or there twice.
@@ -85,14 +85,14 @@ class Questions:
                     raise UserError(
                         f"{origin} has the question id {row.id}, which is too large; give it one of 63 bits at most."
                     ) from None
-                picture.append(row.picture)
+                picture.append(row.image)
                 answer_row.append(row.answers)
                 yield (row.text,)
 
         packed = Texts(texts())
         numbers = (np.array(part) for part in (ids, picture, answer_row))
         text_row = np.arange(len(packed), dtype=np.int32)
-        found = cls(*numbers, text_row, packed, answers(), pictures(), origin)
+        found = cls(*numbers, text_row, packed, answers(), images(), origin)
         found.require_distinct()
         return found
 
@@ -118,19 +118,19 @@ class Questions:
         return tuple(map(int, self.text(row).split()))
 
     def samples(self) -> Samples:
-        return Samples(len(self), self.text, lambda row: [decoded(self.pictures, int(self.picture[row]))])
+        return Samples(len(self), self.text, lambda row: [decoded(self.images, int(self.image[row]))])
 
     def take(self, rows: np.ndarray) -> "Questions":
         """The same questions in these rows; texts and answers are shared."""
-        chosen = {name: getattr(self, name)[rows] for name in ("ids", "picture", "answer_row", "text_row")}
+        chosen = {name: getattr(self, name)[rows] for name in ("ids", "image", "answer_row", "text_row")}
         return replace(self, **chosen)
 
-    def by_picture(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Pictures in order of their first question, and the rows of each one's questions."""
-        _, first, place = np.unique(self.picture, return_index=True, return_inverse=True)
+    def by_image(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Images in order of their first question, and the rows of each one's questions."""
+        _, first, place = np.unique(self.image, return_index=True, return_inverse=True)
         order = np.argsort(first[place], kind="stable")
         for rows in np.split(order, np.flatnonzero(np.diff(first[place][order])) + 1):
-            yield int(self.picture[rows[0]]), rows
+            yield int(self.image[rows[0]]), rows
 
     def people(self, row: int) -> Question:
         """What the official accuracy wants to know.
@@ -150,21 +150,21 @@ class Questions:
 
     @property
     def nbytes(self) -> int:
-        """In memory, pictures' names aside."""
-        own = sum(part.nbytes for part in (self.ids, self.picture, self.answer_row, self.text_row))
+        """In memory, images' names aside."""
+        own = sum(part.nbytes for part in (self.ids, self.image, self.answer_row, self.text_row))
         return own + self.texts.nbytes + self.answers.nbytes
 
     @cached_property
     def digest(self) -> str:
-        """Of questions, their order, answers, and pictures as far as it can be had without reading them."""
-        content = sha256(f"{self.texts.digest()} {self.answers.digest()} {self.pictures.digest()}".encode())
-        for part in (self.ids, self.picture, self.answer_row, self.text_row):
+        """Of questions, their order, answers, and images as far as it can be had without reading them."""
+        content = sha256(f"{self.texts.digest()} {self.answers.digest()} {self.images.digest()}".encode())
+        for part in (self.ids, self.image, self.answer_row, self.text_row):
             content.update(part.tobytes())
         return content.hexdigest()
 
 
 @dataclass(frozen=True)
-class Source:
+class QuestionSource:
     """Questions, and what a vocabulary is made of."""
 
     questions: Questions
@@ -172,7 +172,7 @@ class Source:
     """How many questions each answer is the most frequent of, in order of first occurrence: see `common_answers`."""
 
 
-class Transform(Protocol):
+class QuestionTransform(Protocol):
     """See `transforms.py`."""
 
     def __call__(self, image: Image.Image, rng: random.Random) -> Tensor: ...
@@ -180,7 +180,7 @@ class Transform(Protocol):
 
 @dataclass
 class Asked:
-    """A question with its picture, uint8 [3, S, S], and the answers to be trained towards.
+    """A question with its image, uint8 [3, S, S], and the answers to be trained towards.
 
     Args:
         question: words, or token ids without start and end.
@@ -199,7 +199,7 @@ class QuestionDataset:
 
     Args:
         merged: as of `Targets`.
-        max_pixels: width x height that a picture may have.
+        max_pixels: width x height that an image may have.
 
     Raises:
         UserError: no question has an answer in the vocabulary.
@@ -209,7 +209,7 @@ class QuestionDataset:
         self,
         questions: Questions,
         vocabulary: Sequence[str],
-        transform: Transform,
+        transform: QuestionTransform,
         seed: int,
         merged: bool = False,
         max_pixels: int = MAX_PIXELS,
@@ -238,7 +238,7 @@ class QuestionDataset:
 
     @property
     def regions(self) -> list[range]:
-        """None: pictures are files, all as near as each other."""
+        """None: images are files, all as near as each other."""
         return []
 
     def question(self, row: int) -> str | tuple[int, ...]:
@@ -248,17 +248,17 @@ class QuestionDataset:
     def example(self, row: int, epoch: int) -> Asked:
         """
         Raises:
-            BadExampleError: the picture is not there, cannot be decoded, or is too large.
+            BadExampleError: the image is not there, cannot be decoded, or is too large.
         """
         asked = self.questions
-        image = decoded(asked.pictures, int(asked.picture[row]), self.max_pixels)
+        image = decoded(asked.images, int(asked.image[row]), self.max_pixels)
         pixels = self.transform(image, random.Random(derive_seed(self.seed, "augment", row, epoch)))
         targets = self.targets.of_row(int(asked.answer_row[row]))
         return Asked(int(asked.ids[row]), pixels, self.question(row), *targets)
 
     def identities(self, row: int) -> tuple[Hashable, ...]:
-        """The picture, and the question as a tokenizer sees it."""
-        name = self.questions.pictures.name(int(self.questions.picture[row]))
+        """The image, and the question as a tokenizer sees it."""
+        name = self.questions.images.name(int(self.questions.image[row]))
         return ("picture", name), " ".join(self.questions.text(row).lower().split())
 
     def fingerprint(self) -> str:

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from collotype.families.beit3.data.answers import ONLY, Answered, AnswersWriter, require_enough
-from collotype.families.beit3.data.pictures import PictureFiles, Pictures, TablePictures
-from collotype.families.beit3.data.questions import Questions, Row, Source
+from collotype.families.beit3.data.annotations import ONLY, Answered, AnswersWriter, require_enough
+from collotype.families.beit3.data.images import ImageFiles, QuestionImages, QuestionTableImages
+from collotype.families.beit3.data.questions import Questions, QuestionSource, Row
 from collotype.runtime.errors import UserError
 from collotype.runtime.tables import Table, find_column, need_column
 from collotype.runtime.tables.cells import cells, wrong_cell
 
-PICTURE_COLUMNS = ("image", "picture", "image_path", "path", "filepath")
+IMAGE_COLUMNS = ("image", "picture", "image_path", "path", "filepath")
 QUESTION_COLUMNS, ANSWER_COLUMNS = ("question", "query"), ("answers", "answer")
-ID_COLUMNS, PICTURE_ID_COLUMNS = ("question_id", "qid", "id"), ("image_id", "picture_id")
+ID_COLUMNS, IMAGE_ID_COLUMNS = ("question_id", "qid", "id"), ("image_id", "picture_id")
 TYPE_COLUMNS = ("answer_type", "question_type")
 """VQAv2's, for accuracy by type."""
 
@@ -30,8 +30,8 @@ def read_table(
     question_column: str | None = None,
     answer_column: str | None = None,
     id_column: str | None = None,
-) -> Source:
-    """The rows of a table: a picture or its path, a question, and what people answered to it.
+) -> QuestionSource:
+    """The rows of a table: an image or its path, a question, and what people answered to it.
 
     Answers are a list (ten people's, say, or dicts with `answer` as the hub has VQAv2), one text, or {answer: count};
     in cells of text also as JSON. A row may have none, and so may a table. Paths are relative to the table's folder.
@@ -41,15 +41,15 @@ def read_table(
         id_column: of integers; none: the first of the usual names, else (and where it has texts) rows count from 0.
 
     Raises:
-        UserError: a column is missing, a row has no picture or question, two have one id, or a row has answers of two
+        UserError: a column is missing, a row has no image or question, two have one id, or a row has answers of two
             or three people, with which none could be wholly right.
     """
     question = need_column(table, *([question_column] if question_column else QUESTION_COLUMNS))
-    picture = need_column(table, *([picture_column] if picture_column else PICTURE_COLUMNS))
+    image = need_column(table, *([picture_column] if picture_column else IMAGE_COLUMNS))
     answer = need_column(table, answer_column) if answer_column else find_column(table, *ANSWER_COLUMNS)
-    if table.embeds(picture) == "list":
-        raise UserError(f"The column {picture!r} of {table.files[0]} holds lists; name one of single pictures.")
-    seen = TablePicturesSeen(table, picture)
+    if table.embeds(image) == "list":
+        raise UserError(f"The column {image!r} of {table.files[0]} holds lists; name one of single images.")
+    seen = TableImagesSeen(table, image)
     writer, most_frequent = AnswersWriter(), Counter[str]()
     types = [find_column(table, name) for name in TYPE_COLUMNS]
 
@@ -67,11 +67,11 @@ def read_table(
             known = writer.append(Answered(people, *(str(name or "") for name in kind))) if people else -1
             yield Row(number, shown, text, known)
 
-    return Source(Questions.pack(rows(), writer.packed, seen.pictures, str(table.files[0])), most_frequent)
+    return QuestionSource(Questions.pack(rows(), writer.packed, seen.images, str(table.files[0])), most_frequent)
 
 
-class TablePicturesSeen:
-    """Numbers the pictures of a column: those of one path are one, those of one `image_id`, else a row has its own."""
+class TableImagesSeen:
+    """Numbers the images of a column: those of one path are one, those of one `image_id`, else a row has its own."""
 
     def __init__(self, table: Table, column: str):
         self.table, self.column, self.root = table, column, table.files[0].parent
@@ -83,7 +83,7 @@ class TablePicturesSeen:
         """By row.
 
         Raises:
-            UserError: a row has no picture.
+            UserError: a row has no image.
         """
         for row, key in enumerate(self._keys()):
             if key not in self._known:
@@ -93,20 +93,20 @@ class TablePicturesSeen:
 
     def _keys(self) -> Iterator[Hashable]:
         if self.embedded:
-            by = find_column(self.table, *PICTURE_ID_COLUMNS)
+            by = find_column(self.table, *IMAGE_ID_COLUMNS)
             yield from self.table.stream(by) if by else range(len(self.table))
             return
         for row, cell in enumerate(self.table.stream(self.column)):
             path = cell.get("path") if isinstance(cell, Mapping) else cell
             if not path or not isinstance(path, str):
-                raise wrong_cell(self.table, row, self.column, path, "a picture's path")
+                raise wrong_cell(self.table, row, self.column, path, "an image's path")
             folder = self.table.place(row)[0].parent
             yield path if folder == self.root else os.path.relpath(folder / path, self.root)
 
-    def pictures(self) -> Pictures:
+    def images(self) -> QuestionImages:
         if self.embedded:
-            return TablePictures(self.table, self.column, np.array(self._first_rows))
-        return PictureFiles(self.root, map(str, self._known))
+            return QuestionTableImages(self.table, self.column, np.array(self._first_rows))
+        return ImageFiles(self.root, map(str, self._known))
 
 
 def ids_of(table: Table, column: str | None) -> list[int]:

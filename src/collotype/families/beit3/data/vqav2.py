@@ -1,7 +1,7 @@
 """VQAv2 from the official files.
 
 They are `v2_OpenEnded_mscoco_PART_questions.json` and `v2_mscoco_PART_annotations.json`, in a folder or in `vqa` below
-it, beside COCO's folders of pictures (`val2014/COCO_val2014_000000000042.jpg`). 1,000 pictures of val2014 are held out,
+it, beside COCO's folders of images (`val2014/COCO_val2014_000000000042.jpg`). 1,000 images of val2014 are held out,
 as ViLT and BEiT-3 do it; which ones nobody said, so ours are drawn from a seed and written down.
 """
 
@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from collotype.families.beit3.data.answers import Answered, Answers, require_enough
-from collotype.families.beit3.data.pictures import PictureFiles
-from collotype.families.beit3.data.questions import Questions, Row, Source
+from collotype.families.beit3.data.annotations import Answered, Answers, require_enough
+from collotype.families.beit3.data.images import ImageFiles
+from collotype.families.beit3.data.questions import Questions, QuestionSource, Row
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_json
 from collotype.runtime.json_arrays import JsonArray
@@ -31,12 +31,12 @@ HELD_OUT = 1000
 """Pictures."""
 
 
-def read_vqav2(root: Path, split: str, held_out: Path, seed: int = 0, num_held_out: int = HELD_OUT) -> Source:
-    """The questions of `train` (train2014 and val2014 without the pictures held out), `val` (theirs), `test` (whose
+def read_vqav2(root: Path, split: str, held_out: Path, seed: int = 0, num_held_out: int = HELD_OUT) -> QuestionSource:
+    """The questions of `train` (train2014 and val2014 without the images held out), `val` (theirs), `test` (whose
     answers nobody has) or `test-dev`. A vocabulary is made of all questions of `train`, the held out ones too.
 
     Args:
-        held_out: the file that says which pictures are held out; if it is not there, it is drawn and written.
+        held_out: the file that says which images are held out; if it is not there, it is drawn and written.
         seed, num_held_out: for drawing.
 
     Raises:
@@ -45,34 +45,34 @@ def read_vqav2(root: Path, split: str, held_out: Path, seed: int = 0, num_held_o
     """
     if split not in PARTS_OF:
         raise UserError(f"VQAv2 has no split {split!r}; choose one of {', '.join(PARTS_OF)}.")
-    parts = [Part(root, name) for name in PARTS_OF[split]]
+    parts = [SplitFiles(root, name) for name in PARTS_OF[split]]
     most_frequent: Counter[str] = Counter()
     answers = Answers.of(row for part in parts for row in part.annotations(most_frequent))
     names: dict[tuple[str, int], int] = {}
     questions = Questions.pack(
         (row for part in parts for row in part.questions(names)),
         lambda: answers,
-        lambda: PictureFiles(root, (f"{folder}/COCO_{folder}_{image:012d}.jpg" for folder, image in names)),
+        lambda: ImageFiles(root, (f"{folder}/COCO_{folder}_{image:012d}.jpg" for folder, image in names)),
         str(parts[-1].question_file),
     )
     questions = replace(questions, answer_row=np.concatenate(rows_of_answers(parts)))
     if split in ("train", "val"):
-        of_pictures = is_held_out(names, held_out, seed, num_held_out)[questions.picture]
+        of_pictures = is_held_out(names, held_out, seed, num_held_out)[questions.image]
         questions = questions.take(np.flatnonzero(of_pictures == (split == "val")))
-    return Source(questions, most_frequent)
+    return QuestionSource(questions, most_frequent)
 
 
-class Part:
+class SplitFiles:
     """The files of train2014, val2014, test2015 or test-dev2015.
 
     Raises:
-        UserError: one is not there, or the pictures' folder.
+        UserError: one is not there, or the images' folder.
     """
 
     def __init__(self, root: Path, name: str):
         self.name, self.folder = name, "test2015" if name.startswith("test") else name
         if not (root / self.folder).is_dir():
-            raise UserError(f"There is no folder {root / self.folder}; unpack COCO's pictures of {self.folder} there.")
+            raise UserError(f"There is no folder {root / self.folder}; unpack COCO's images of {self.folder} there.")
         self.question_file = find(root, f"v2_OpenEnded_mscoco_{name}_questions.json")
         self.annotation_file = find(root, f"v2_mscoco_{name}_annotations.json") if name in ANNOTATED else None
         self.question_ids, self.annotation_ids = array("q"), array("q")
@@ -97,7 +97,7 @@ class Part:
     def questions(self, names: dict[tuple[str, int], int]) -> Iterator[Row]:
         """
         Args:
-            names: (folder, image id) -> picture number; grows.
+            names: (folder, image id) -> image number; grows.
 
         Raises:
             UserError: the file is damaged, of another part, or a question lacks something.
@@ -162,7 +162,7 @@ def find(root: Path, name: str) -> Path:
     raise UserError(f"There is no {name} in {root} or in {root / 'vqa'}; download it from visualqa.org.")
 
 
-def rows_of_answers(parts: list[Part]) -> list[np.ndarray]:
+def rows_of_answers(parts: list[SplitFiles]) -> list[np.ndarray]:
     """For each part the row in `Answers` of each of its questions, int32; -1 where a part has no annotations.
 
     Raises:
@@ -187,27 +187,25 @@ def rows_of_answers(parts: list[Part]) -> list[np.ndarray]:
 
 
 def is_held_out(names: dict[tuple[str, int], int], file: Path, seed: int, count: int) -> np.ndarray:
-    """Which pictures are held out, bool, by number; those that `file` lists, or which it lists from now on.
+    """Which images are held out, bool, by number; those that `file` lists, or which it lists from now on.
 
     Raises:
-        UserError: the file lists pictures that val2014 has not, or cannot be written, or there are not so many.
+        UserError: the file lists images that val2014 has not, or cannot be written, or there are not so many.
     """
     there = sorted(image for folder, image in names if folder == HELD_OUT_OF)
     if file.is_file():
         chosen = listed(file)
         if not chosen <= set(there):
-            raise UserError(
-                f"{file} lists pictures of which {HELD_OUT_OF} has no questions; remove it, or give its own."
-            )
+            raise UserError(f"{file} lists images of which {HELD_OUT_OF} has no questions; remove it, or give its own.")
     else:
         if count >= len(there):
             raise UserError(
-                f"{HELD_OUT_OF} has {len(there)} pictures, of which {count} are to be held out; have fewer drawn "
+                f"{HELD_OUT_OF} has {len(there)} images, of which {count} are to be held out; have fewer drawn "
                 "(num_held_out of the source), or name a file that lists them (held_out)."
             )
         chosen = sorted(random.Random(derive_seed(seed, "VQAv2, held out")).sample(there, count))
         try:
-            write_json(file, {"what": f"pictures of {HELD_OUT_OF} held out", "seed": seed, "image_ids": chosen})
+            write_json(file, {"what": f"images of {HELD_OUT_OF} held out", "seed": seed, "image_ids": chosen})
         except UserError as error:
             raise UserError(
                 f"{file}, which is to say what is held out, cannot be written; name a file elsewhere with held_out."
@@ -219,7 +217,7 @@ def is_held_out(names: dict[tuple[str, int], int], file: Path, seed: int, count:
 def listed(file: Path) -> set[int]:
     """
     Raises:
-        UserError: the file lists no pictures.
+        UserError: the file lists no images.
     """
     try:
         if found := set(json.loads(file.read_text())["image_ids"]):
@@ -228,6 +226,6 @@ def listed(file: Path) -> set[int]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
     raise UserError(
-        f'{file} must list pictures as {{"image_ids": [42, …]}} ({reason}); give another, or remove it, and some are '
+        f'{file} must list images as {{"image_ids": [42, …]}} ({reason}); give another, or remove it, and some are '
         "drawn."
     )

@@ -1,29 +1,29 @@
-"""What CLIP trains on, pictures with captions, and what it classifies, pictures with labels."""
+"""What CLIP trains on, images with captions, and what it classifies, images with labels."""
 
 from pathlib import Path
 
 from collotype.families.clip.data.captions import CaptionSource
 from collotype.families.clip.data.classes import IMAGENET
-from collotype.families.clip.data.labelled import FolderPictures, LabelledPictures, ShardPictures, TablePictures
+from collotype.families.clip.data.labelled import FolderImages, LabelledImages, LabelledTableImages, ShardImages
 from collotype.families.clip.data.tables import TableCaptions
 from collotype.recipe.clip import CaptionTableSource, ShardSource
 from collotype.runtime.hub import Need, parse
 from collotype.runtime.shards.names import is_shards
 from collotype.runtime.shards.reader import Shards
-from collotype.runtime.shards.samples import Layout
+from collotype.runtime.shards.samples import SampleLayout
 from collotype.runtime.tables import needs_of, open_table
 
 TABLES = (".parquet", ".csv", ".tsv", ".jsonl")
 
 
 def open_captions(source: ShardSource | CaptionTableSource) -> CaptionSource:
-    """Pictures with captions, of a source as in a recipe.
+    """Images with captions, of a source as in a recipe.
 
     Raises:
         UserError: it is not there, or not as the source says.
     """
     if isinstance(source, ShardSource):
-        return Shards(source.path, Layout.of(source.picture, source.caption))
+        return Shards(source.path, SampleLayout.of(source.image, source.caption))
     table = open_table(source.path, source.split, separator=source.separator)
     return TableCaptions(table, source.image_column, source.caption_column, source.limit)
 
@@ -33,8 +33,8 @@ def source_needs(source: ShardSource | CaptionTableSource) -> list[Need]:
     return [] if isinstance(source, ShardSource) else needs_of(source.path, source.split)
 
 
-def open_labelled(path: str, names: str | None = None, split: str | None = None) -> LabelledPictures:
-    """Pictures of classes: a folder of class folders, tar shards with `.cls`, a table.
+def open_labelled(path: str, names: str | None = None, split: str | None = None) -> LabelledImages:
+    """Images of classes: a folder of class folders, tar shards with `.cls`, a table.
 
     Args:
         names: a file of class names, or `imagenet`; none: those of the data.
@@ -45,10 +45,10 @@ def open_labelled(path: str, names: str | None = None, split: str | None = None)
     """
     place = Path(path)
     if is_shards(path):
-        return ShardPictures.open(path, names)
+        return ShardImages.open(path, names)
     if is_table(path) or (names != IMAGENET and is_on_hub(path)):
-        return TablePictures(open_table(path, split or "test"), names=names)
-    return FolderPictures(place, names)
+        return LabelledTableImages(open_table(path, split or "test"), names=names)
+    return FolderImages(place, names)
 
 
 def is_table(path: str) -> bool:

@@ -1,4 +1,4 @@
-"""Pictures with their captions, as training reads them."""
+"""Images with their captions, as training reads them."""
 
 import random
 from collections.abc import Hashable, Sequence
@@ -9,21 +9,21 @@ from typing import Protocol
 from PIL import Image
 from torch import Tensor
 
-from collotype.runtime import pictures
-from collotype.runtime.pictures import MAX_PIXELS
+from collotype.runtime import images
+from collotype.runtime.images import MAX_PIXELS
 from collotype.runtime.seeds import derive_seed
 from collotype.runtime.shards.samples import Fault
-from collotype.training.faults import BadExampleError
+from collotype.training.bad_examples import BadExampleError
 from collotype.training.overlap import Samples
 
 
 class CaptionSource(Protocol):
-    """Where pictures and captions are: shards or a table. Random access by row."""
+    """Where images and captions are: shards or a table. Random access by row."""
 
     digest: str
-    """Of what the rows hold, as far as it can be had without reading pictures."""
+    """Of what the rows hold, as far as it can be had without reading images."""
     faults: Sequence[Fault]
-    """What is left out, and was known without reading pictures."""
+    """What is left out, and was known without reading images."""
 
     def __len__(self) -> int: ...
 
@@ -35,16 +35,16 @@ class CaptionSource(Protocol):
         """The file of a row, as a user knows it."""
 
     def read(self, row: int) -> tuple[bytes, tuple[str, ...]]:
-        """The picture's file, and its captions, one at least."""
+        """The image's file, and its captions, one at least."""
 
     def texts(self, row: int) -> tuple[str, ...]:
         """The captions alone."""
 
-    def picture_key(self, row: int) -> Hashable:
-        """What tells the row's picture from others, as far as it can be had without reading it."""
+    def image_key(self, row: int) -> Hashable:
+        """What tells the row's image from others, as far as it can be had without reading it."""
 
 
-class Transform(Protocol):
+class CaptionTransform(Protocol):
     """See `transforms.py`."""
 
     def __call__(self, image: Image.Image, rng: random.Random) -> Tensor: ...
@@ -62,10 +62,10 @@ class CaptionDataset:
     """A source's rows as training examples: a function of (seed, row, epoch). A `MapDataset`.
 
     Args:
-        max_pixels: width x height that a picture may have.
+        max_pixels: width x height that an image may have.
     """
 
-    def __init__(self, source: CaptionSource, transform: Transform, seed: int, max_pixels: int = MAX_PIXELS):
+    def __init__(self, source: CaptionSource, transform: CaptionTransform, seed: int, max_pixels: int = MAX_PIXELS):
         self.source, self.transform, self.seed, self.max_pixels = source, transform, seed, max_pixels
 
     def __len__(self) -> int:
@@ -87,7 +87,7 @@ class CaptionDataset:
         """Of several captions, epochs take turns.
 
         Raises:
-            BadExampleError: the picture cannot be decoded, or is too large.
+            BadExampleError: the image cannot be decoded, or is too large.
         """
         content, captions = self.source.read(row)
         image = decode(content, self.source.place(row), self.max_pixels)
@@ -96,9 +96,9 @@ class CaptionDataset:
         return Captioned(self.transform(image, rng), captions[(first + epoch) % len(captions)])
 
     def identities(self, row: int) -> tuple[Hashable, ...]:
-        """The picture, and the captions as a tokenizer sees them."""
+        """The image, and the captions as a tokenizer sees them."""
         captions = {" ".join(text.lower().split()) for text in self.source.texts(row)}
-        return ("picture", self.source.picture_key(row)), *sorted(captions)
+        return ("picture", self.source.image_key(row)), *sorted(captions)
 
     def fingerprint(self) -> str:
         facts = f"{self.source.digest} {len(self)} {self.transform} {self.seed} {self.max_pixels}"
@@ -111,12 +111,12 @@ def samples_of(source: CaptionSource, rows: int) -> Samples:
 
 
 def decode(content: bytes, place: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """As `pictures.as_stored`.
+    """As `images.as_stored`.
 
     Raises:
-        BadExampleError: it is damaged, no picture, or has more than `max_pixels`.
+        BadExampleError: it is damaged, no image, or has more than `max_pixels`.
     """
     try:
-        return pictures.as_stored(content, place, max_pixels)
-    except pictures.PictureError as error:
+        return images.as_stored(content, place, max_pixels)
+    except images.ImageError as error:
         raise BadExampleError(error.cause, place, str(error)) from error

@@ -1,4 +1,4 @@
-"""Labelled pictures for zero-shot classification: class folders, tar shards with `.cls`, a table."""
+"""Labelled images for zero-shot classification: class folders, tar shards with `.cls`, a table."""
 
 import json
 import os
@@ -20,25 +20,25 @@ from collotype.families.clip.data.classes import (
     named_templates,
     read_templates,
 )
-from collotype.families.clip.data.tables import PICTURE_COLUMNS, UNREADABLE_FILE, picture_in
+from collotype.families.clip.data.tables import IMAGE_COLUMNS, UNREADABLE_FILE, image_in
 from collotype.runtime.errors import UserError
 from collotype.runtime.shards.names import is_remote
 from collotype.runtime.shards.reader import Shards
-from collotype.runtime.shards.samples import Fault, Layout
+from collotype.runtime.shards.samples import Fault, SampleLayout
 from collotype.runtime.tables import ParquetTable, Table, need_column, parquet
-from collotype.training.faults import BadExampleError
+from collotype.training.bad_examples import BadExampleError
 
 LABEL_COLUMNS = ("label", "labels", "cls", "fine_label")
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""What torchvision's ImageFolder takes for pictures."""
+"""What torchvision's ImageFolder takes for images."""
 
 
-class LabelledPictures(Protocol):
-    """Pictures of classes, by row."""
+class LabelledImages(Protocol):
+    """Images of classes, by row."""
 
     classes: Classes
     digest: str
-    """Of what the rows are, as far as it can be had without reading pictures."""
+    """Of what the rows are, as far as it can be had without reading images."""
     faults: Sequence[Fault]
     """What is left out, or doubtful."""
 
@@ -57,12 +57,12 @@ class LabelledPictures(Protocol):
         """Captions that come with the set, else OpenAI's 80 of ImageNet."""
 
 
-class FolderPictures:
+class FolderImages:
     """A folder of class folders, as torchvision's ImageFolder reads it: classes and files in sorted order. Class
     folders that are numbers count into `names` (ImageNet-V2).
 
     Raises:
-        UserError: there are no class folders, one has no pictures, or names are missing.
+        UserError: there are no class folders, one has no images, or names are missing.
     """
 
     def __init__(self, root: Path, names: str | Sequence[str] | None = None):
@@ -77,9 +77,9 @@ class FolderPictures:
         self.paths: list[Path] = []
         self.labels: list[int] = []
         for folder, number in zip(folders, self.classes.numbers(folders, str(root)), strict=True):
-            found = pictures_below(root / folder)
+            found = images_below(root / folder)
             if not found:
-                raise UserError(f"{root / folder} holds no picture; remove the folder or copy it again.")
+                raise UserError(f"{root / folder} holds no image; remove the folder or copy it again.")
             self.paths += found
             self.labels += [number] * len(found)
         named = (f"{path.relative_to(root)} {path.stat().st_size if path.exists() else None}" for path in self.paths)
@@ -115,7 +115,7 @@ def by_place(classes: Classes, names: str | Sequence[str] | None, where: str) ->
     ]
 
 
-def pictures_below(folder: Path) -> list[Path]:
+def images_below(folder: Path) -> list[Path]:
     """In torchvision's order: the files of a folder before those of the folders in it."""
     return [
         Path(place) / name
@@ -125,7 +125,7 @@ def pictures_below(folder: Path) -> list[Path]:
     ]
 
 
-class ShardPictures:
+class ShardImages:
     """Tar shards whose samples have a label in `.cls`: a class's number, or its name.
 
     Args:
@@ -142,8 +142,8 @@ class ShardPictures:
         self.labels = self.classes.numbers(texts, shards.names[0])
 
     @classmethod
-    def open(cls, source: str | Sequence[str], names: str | Sequence[str] | None = None) -> "ShardPictures":
-        return cls(Shards(source, Layout(text="cls")), names)
+    def open(cls, source: str | Sequence[str], names: str | Sequence[str] | None = None) -> "ShardImages":
+        return cls(Shards(source, SampleLayout(text="cls")), names)
 
     def __len__(self) -> int:
         return len(self.shards)
@@ -178,8 +178,8 @@ def templates_beside(*folders: Path) -> list[str]:
     return named_templates("openai")
 
 
-class TablePictures:
-    """A table with a column of pictures or their paths, and one of labels: numbers, names or keys of classes.
+class LabelledTableImages:
+    """A table with a column of images or their paths, and one of labels: numbers, names or keys of classes.
 
     Args:
         names: none: those in the parquet file of a `ClassLabel`, else the labels themselves, sorted.
@@ -196,10 +196,10 @@ class TablePictures:
         names: str | Sequence[str] | None = None,
     ):
         self.table = table
-        self.picture = need_column(table, *([picture_column] if picture_column else PICTURE_COLUMNS))
+        self.image = need_column(table, *([picture_column] if picture_column else IMAGE_COLUMNS))
         column = need_column(table, *([label_column] if label_column else LABEL_COLUMNS))
         labels, where = table.values(column), str(table.files[0])
-        self.digest, self.faults = table.digest([self.picture, column]), ()
+        self.digest, self.faults = table.digest([self.image, column]), ()
         names = names if names is not None else class_label_names(table, column)
         if names is None and not all(isinstance(label, str) and is_name(label) for label in labels):
             raise UserError(f"Labels of {where} are numbers, or missing; fill them in, or give class names.")
@@ -211,7 +211,7 @@ class TablePictures:
 
     def image(self, row: int) -> Image.Image:
         (file, _), origin = self.table.place(row), self.table.where(row)
-        return decode(picture_in(self.table.cell(row, self.picture), file, origin), str(file))
+        return decode(image_in(self.table.cell(row, self.image), file, origin), str(file))
 
     def label(self, row: int) -> int:
         return self.labels[row]

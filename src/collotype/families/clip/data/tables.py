@@ -1,4 +1,4 @@
-"""Captions, and pictures or their paths, in a table: parquet, JSON lines, CSV."""
+"""Captions, and images or their paths, in a table: parquet, JSON lines, CSV."""
 
 from array import array
 from bisect import bisect_right
@@ -11,20 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from collotype.runtime import pictures
+from collotype.runtime import images
 from collotype.runtime.errors import UserError
-from collotype.runtime.shards.samples import EMPTY_TEXT, NO_PICTURE, NO_TEXT, NOT_TEXT, Fault
+from collotype.runtime.shards.samples import EMPTY_TEXT, NO_IMAGE, NO_TEXT, NOT_TEXT, Fault
 from collotype.runtime.tables import ParquetTable, Table, need_column, parquet
 from collotype.runtime.texts import Texts
-from collotype.training.faults import BadExampleError
+from collotype.training.bad_examples import BadExampleError
 
-PICTURE_COLUMNS, CAPTION_COLUMNS = ("image", "filepath", "path"), ("caption", "title", "text")
+IMAGE_COLUMNS, CAPTION_COLUMNS = ("image", "filepath", "path"), ("caption", "title", "text")
 """What they are called in CSV files for OpenCLIP, and in datasets of the hub."""
-UNREADABLE_FILE = "picture file cannot be read"
+UNREADABLE_FILE = "image file cannot be read"
 
 
 class TableCaptions:
-    """The rows of a table that have a caption and name or hold a picture, as a `CaptionSource`.
+    """The rows of a table that have a caption and name or hold an image, as a `CaptionSource`.
 
     Paths are relative to the table's folder. A caption may be a list of them.
 
@@ -43,17 +43,15 @@ class TableCaptions:
         caption_column: str | None = None,
         limit: int | None = None,
     ):
-        self.picture = need_column(table, *([picture_column] if picture_column else PICTURE_COLUMNS))
+        self.image = need_column(table, *([picture_column] if picture_column else IMAGE_COLUMNS))
         self.caption = need_column(table, *([caption_column] if caption_column else CAPTION_COLUMNS))
-        if table.embeds(self.picture) == "list":
-            raise UserError(
-                f"The column {self.picture!r} of {table.files[0]} holds lists; name one of single pictures."
-            )
+        if table.embeds(self.image) == "list":
+            raise UserError(f"The column {self.image!r} of {table.files[0]} holds lists; name one of single images.")
         self.files = table.files
         self._starts = table.starts if isinstance(table, ParquetTable) else [0, len(table)]
-        self._embedding = table if table.embeds(self.picture) else None
+        self._embedding = table if table.embeds(self.image) else None
         self._choose(table, limit)
-        facts = f"{limit} {self.picture} {self.caption} {table.digest([self.picture, self.caption])}"
+        facts = f"{limit} {self.image} {self.caption} {table.digest([self.image, self.caption])}"
         self.digest = sha256(facts.encode()).hexdigest()
 
     def _choose(self, table: Table, limit: int | None) -> None:
@@ -63,26 +61,26 @@ class TableCaptions:
         def usable(captions: Iterable[Any]) -> Iterable[tuple[str, ...]]:
             for row, cell in enumerate(captions):
                 texts, fault = texts_of(cell)
-                fault = fault or (NO_PICTURE if named is not None and not named[row] else None)
+                fault = fault or (NO_IMAGE if named is not None and not named[row] else None)
                 if fault:
                     faults[fault, str(table.place(row)[0])] += 1
                 else:
                     rows.append(row)
                     yield texts
 
-        named = None if self._embedding else Texts(map(path_of, islice(table.stream(self.picture), limit)))
+        named = None if self._embedding else Texts(map(path_of, islice(table.stream(self.image), limit)))
         self._captions = Texts(usable(islice(table.stream(self.caption), limit)))
         self._rows, self._paths = np.array(rows), named
         self.faults = [Fault(cause, place, count) for (cause, place), count in faults.items()]
         if not len(self):
-            raise UserError(f"No row of {table.files[0]} has a picture and a caption; correct the columns' names.")
+            raise UserError(f"No row of {table.files[0]} has an image and a caption; correct the columns' names.")
 
     def __len__(self) -> int:
         return len(self._rows)
 
     @property
     def regions(self) -> list[range]:
-        """Row groups of parquet files that hold pictures; else none: all rows are as near as each other."""
+        """Row groups of parquet files that hold images; else none: all rows are as near as each other."""
         if not self._embedding:
             return []
         bounds = [0]
@@ -102,30 +100,30 @@ class TableCaptions:
     def texts(self, row: int) -> tuple[str, ...]:
         return self._captions[row]
 
-    def picture_key(self, row: int) -> Hashable:
+    def image_key(self, row: int) -> Hashable:
         return self._paths[int(self._rows[row])] if self._paths else self._place(row)
 
     def read(self, row: int) -> tuple[bytes, tuple[str, ...]]:
         """
         Raises:
-            BadExampleError: see `picture_in`.
+            BadExampleError: see `image_in`.
         """
         (file, number), table_row = self._place(row), int(self._rows[row])
         origin = f"{file}, row {number}"
-        cell = self._paths[table_row][0] if self._paths else self._embedding.cell(table_row, self.picture)
-        return picture_in(cell, file, origin), self.texts(row)
+        cell = self._paths[table_row][0] if self._paths else self._embedding.cell(table_row, self.image)
+        return image_in(cell, file, origin), self.texts(row)
 
 
-def picture_in(cell: Any, table: Path, origin: str) -> bytes:
-    """The file of the picture that a table's cell holds or names.
+def image_in(cell: Any, table: Path, origin: str) -> bytes:
+    """The file of the image that a table's cell holds or names.
 
     Raises:
         BadExampleError: the cell is empty, or the file that it names cannot be read.
     """
     if not cell:
-        raise BadExampleError(NO_PICTURE, str(table), f"{origin}: {NO_PICTURE}.")
+        raise BadExampleError(NO_IMAGE, str(table), f"{origin}: {NO_IMAGE}.")
     try:
-        return pictures.encoded(cell, table.parent, origin)
+        return images.encoded(cell, table.parent, origin)
     except UserError as error:
         raise BadExampleError(UNREADABLE_FILE, str(table), str(error)) from error
 

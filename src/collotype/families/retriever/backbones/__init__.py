@@ -10,17 +10,17 @@ from collotype.families.retriever.backbones import (
     qwen3_5,
     qwen3_vl,
 )
-from collotype.families.retriever.backbones.row import Backbone
+from collotype.families.retriever.backbones.spec import BackboneSpec
 from collotype.families.retriever.preset import Preset
 from collotype.runtime.errors import UserError
 
-BACKBONES: dict[str, Backbone] = {
+BACKBONES: dict[str, BackboneSpec] = {
     module.ROW.name: module.ROW
     for module in (paligemma, qwen2_vl, qwen2_5_vl, qwen3_vl, qwen3_5, idefics3, modernvbert, gemma3)
 }
 
 
-def find_backbone(name: str, size: str | None = None) -> Backbone:
+def find_backbone(name: str, size: str | None = None) -> BackboneSpec:
     """The row of that name, if it has that size (none: any).
 
     Raises:
@@ -33,7 +33,7 @@ def find_backbone(name: str, size: str | None = None) -> Backbone:
     return BACKBONES[name]
 
 
-def require_preset(row: Backbone, preset: Preset) -> None:
+def require_preset(row: BackboneSpec, preset: Preset) -> None:
     """
     Raises:
         UserError: the backbone always attends in one way, and the preset in the other.
@@ -45,4 +45,4 @@ def require_preset(row: Backbone, preset: Preset) -> None:
         )
 
 
-__all__ = ["BACKBONES", "Backbone", "find_backbone", "require_preset"]
+__all__ = ["BACKBONES", "BackboneSpec", "find_backbone", "require_preset"]

@@ -8,7 +8,7 @@ from PIL.Image import Resampling
 from torch import Tensor, nn
 
 from collotype.families.retriever.backbones import paligemma
-from collotype.families.retriever.backbones.row import TINY_TEXT, TINY_VISION, Backbone, positions
+from collotype.families.retriever.backbones.spec import TINY_TEXT, TINY_VISION, BackboneSpec, positions
 from collotype.families.retriever.pixels import Square
 
 IMAGE_TOKEN = "<image_soft_token>"
@@ -50,7 +50,7 @@ def build(config: Mapping[str, Any]) -> nn.Module:
 
 
 def forward(backbone: nn.Module, inputs: Mapping[str, Tensor], causal: bool) -> Tensor:
-    """Causal, but for a picture's own tokens, which see each other."""
+    """Causal, but for an image's own tokens, which see each other."""
     ids, mask = inputs["input_ids"], inputs["attention_mask"].long()
     text = {"input_ids": ids, "attention_mask": mask, "position_ids": positions(mask)}
     kinds = (ids == backbone.config.image_token_id).long()
@@ -63,7 +63,7 @@ def layout(config: Mapping[str, Any], budget: int | None) -> Square:
     return Square(size_px, size_px // math.isqrt(config["mm_tokens_per_image"]), Resampling.BILINEAR)
 
 
-ROW = Backbone(
+ROW = BackboneSpec(
     zero_norms=r"language_model\..*norm\.weight$",
     name="gemma3",
     model_type="gemma3",

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from collotype.families.retriever.backbones.row import TINY_TEXT, TINY_VISION, Backbone, positions
+from collotype.families.retriever.backbones.spec import TINY_TEXT, TINY_VISION, BackboneSpec, positions
 from collotype.families.retriever.pixels import Split
 
 NAMED_TILES = 6
@@ -39,9 +39,9 @@ def forward(backbone: nn.Module, inputs: Mapping[str, Tensor], causal: bool) -> 
     """Causal throughout. The tiles of all pages are given as those of one, in the order of their tokens, so that none
     is padding."""
     mask = inputs["attention_mask"].long()
-    pictures = {"pixel_values": inputs["pixel_values"][None]} if "pixel_values" in inputs else {}
+    images = {"pixel_values": inputs["pixel_values"][None]} if "pixel_values" in inputs else {}
     text = {"input_ids": inputs["input_ids"], "attention_mask": mask, "position_ids": positions(mask)}
-    return backbone(**text, **pictures, use_cache=False).last_hidden_state
+    return backbone(**text, **images, use_cache=False).last_hidden_state
 
 
 def layout(config: Mapping[str, Any], budget: int | None) -> Split:
@@ -53,7 +53,7 @@ def layout(config: Mapping[str, Any], budget: int | None) -> Split:
     return Split(vision["image_size"], side, tiles)
 
 
-ROW = Backbone(
+ROW = BackboneSpec(
     name="idefics3",
     model_type="idefics3",
     sizes={"tiny": TINY},

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from collotype.families.retriever.backbones import idefics3
-from collotype.families.retriever.backbones.row import TINY_VISION, draw_patches
+from collotype.families.retriever.backbones.spec import TINY_VISION, draw_patches
 from collotype.families.retriever.pixels import Split
 
 SPECIAL = {"bos": "<|begin_of_text|>", "eos": "<|end_of_text|>", "cls": "[CLS]", "sep": "[SEP]", "pad": "[PAD]"}
@@ -81,11 +81,11 @@ def build(config: Mapping[str, Any]) -> nn.Module:
 
 def forward(backbone: nn.Module, inputs: Mapping[str, Tensor], causal: bool) -> Tensor:
     """Bidirectional throughout. The tiles of all pages are given as those of one, in the order of their tokens."""
-    pictures = {}
+    images = {}
     if "pixel_values" in inputs:
-        pictures = {"pixel_values": inputs["pixel_values"].flatten(0, -4)[None]}
+        images = {"pixel_values": inputs["pixel_values"].flatten(0, -4)[None]}
     mask = inputs["attention_mask"].long()
-    return backbone(input_ids=inputs["input_ids"], attention_mask=mask, **pictures).last_hidden_state
+    return backbone(input_ids=inputs["input_ids"], attention_mask=mask, **images).last_hidden_state
 
 
 def layout(config: Mapping[str, Any], budget: int | None) -> Split:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from collotype.families.retriever.backbones.row import Backbone, draw_patches
+from collotype.families.retriever.backbones.spec import BackboneSpec, draw_patches
 from collotype.families.retriever.pixels import Square
 
 TINY = {
@@ -93,7 +93,7 @@ def forward(backbone: nn.Module, inputs: Mapping[str, Tensor], causal: bool) -> 
     ).last_hidden_state
 
 
-ROW = Backbone(
+ROW = BackboneSpec(
     name="paligemma",
     model_type="paligemma",
     sizes={"tiny": TINY, "tiny-lines": LINES, "3b-448": PALIGEMMA_3B},

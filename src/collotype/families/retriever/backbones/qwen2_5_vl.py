@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from collotype.families.retriever.backbones import qwen2_vl
-from collotype.families.retriever.backbones.row import TINY_VISION
+from collotype.families.retriever.backbones.spec import TINY_VISION
 
 TINY = {
     "vision_config": {

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from collotype.families.retriever.backbones.row import TINY_TEXT, Backbone, attend, draw_patches, draw_words
+from collotype.families.retriever.backbones.spec import TINY_TEXT, BackboneSpec, attend, draw_patches, draw_words
 from collotype.families.retriever.pixels import Dynamic
 
 IMAGE_TOKEN = "<|image_pad|>"
@@ -79,16 +79,16 @@ def build(config: Mapping[str, Any]) -> nn.Module:
 
 def forward(backbone: nn.Module, inputs: Mapping[str, Tensor], causal: bool) -> Tensor:
     """Pages attend as queries do. What kind a token is decides its rotary position, so it is always given with
-    pictures."""
+    images."""
     backbone.rope_deltas = None
     attend(backbone.language_model, causal)
     ids = inputs["input_ids"]
-    pictures = {}
+    images = {}
     if "pixel_values" in inputs:
-        pictures = {name: inputs[name] for name in ("pixel_values", "image_grid_thw")}
-        pictures["mm_token_type_ids"] = (ids == backbone.config.image_token_id).int()
+        images = {name: inputs[name] for name in ("pixel_values", "image_grid_thw")}
+        images["mm_token_type_ids"] = (ids == backbone.config.image_token_id).int()
     mask = inputs["attention_mask"].long()
-    return backbone(input_ids=ids, attention_mask=mask, use_cache=False, **pictures).last_hidden_state
+    return backbone(input_ids=ids, attention_mask=mask, use_cache=False, **images).last_hidden_state
 
 
 def layout(config: Mapping[str, Any], budget: int | None) -> Dynamic:
@@ -98,7 +98,7 @@ def layout(config: Mapping[str, Any], budget: int | None) -> Dynamic:
     )
 
 
-ROW = Backbone(
+ROW = BackboneSpec(
     name="qwen2-vl",
     model_type="qwen2_vl",
     sizes={"tiny": TINY, "2b": QWEN2_VL_2B},

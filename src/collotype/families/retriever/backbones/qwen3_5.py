@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from collotype.families.retriever.backbones import qwen3_vl
-from collotype.families.retriever.backbones.row import TINY_TEXT, draw_patches, draw_words
+from collotype.families.retriever.backbones.spec import TINY_TEXT, draw_patches, draw_words
 
 ROPE = {"rope_type": "default", "rope_theta": 1e7, "partial_rotary_factor": 0.25, "mrope_interleaved": True}
 TINY = {

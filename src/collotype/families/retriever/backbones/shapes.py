@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from collotype.families.retriever.backbones.row import Backbone
+from collotype.families.retriever.backbones.spec import BackboneSpec
 
 FILE = Path(__file__).with_name("shapes.json")
 NUMBER = re.compile(r"\.\d+\.")
@@ -28,7 +28,7 @@ class Shape:
     """By canonical name: (inputs, outputs)."""
 
 
-def measure(row: Backbone, config: Mapping[str, Any]) -> Shape:
+def measure(row: BackboneSpec, config: Mapping[str, Any]) -> Shape:
     """Of a configuration, on torch's device `meta`."""
     from collotype.runtime.shapes import shapes_only
 

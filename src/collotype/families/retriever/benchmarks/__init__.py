@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from collotype.families.retriever.benchmarks.beir import read_beir
-from collotype.families.retriever.benchmarks.benchmark import Benchmark
+from collotype.families.retriever.benchmarks.benchmark import RetrievalBenchmark
 from collotype.families.retriever.benchmarks.qa import read_qa
 from collotype.families.retriever.benchmarks.sheets import sheet_benchmarks
 from collotype.families.retriever.benchmarks.slides import slide_benchmarks
@@ -15,7 +15,7 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.tables import fetch_tables, need_of_tables
 
 
-def own_data(choice: RetrieverEvaluate) -> list[Benchmark]:
+def own_data(choice: RetrieverEvaluate) -> list[RetrievalBenchmark]:
     """A dataset in a folder (or, in the qa layout, a file) of the user's, or on the hub."""
     place = Path(choice.path or "")
     if not place.exists() or choice.path is None:
@@ -40,7 +40,7 @@ def on_hub(choice: RetrieverEvaluate) -> hub.Snapshot:
     )
 
 
-SUITES: dict[str, Callable[[RetrieverEvaluate], list[Benchmark]]] = {
+SUITES: dict[str, Callable[[RetrieverEvaluate], list[RetrievalBenchmark]]] = {
     "sheets": lambda choice: sheet_benchmarks(),
     "slides": lambda choice: slide_benchmarks(),
     "vidore-v1": vidore_benchmarks,
@@ -55,7 +55,7 @@ DRAWN = ("sheets", "slides")
 """Those whose pages are made on demand."""
 
 
-def find_suite(choice: RetrieverEvaluate) -> list[Benchmark]:
+def find_suite(choice: RetrieverEvaluate) -> list[RetrievalBenchmark]:
     """The benchmarks of a suite: a dataset each, or one of its language subsets.
 
     Raises:
@@ -85,4 +85,4 @@ def averaged_names(suite: str) -> list[str]:
     return vidore_names(suite) if suite.startswith("vidore-") else []
 
 
-__all__ = ["DRAWN", "SUITES", "Benchmark", "averaged_names", "find_suite", "suite_needs"]
+__all__ = ["DRAWN", "SUITES", "RetrievalBenchmark", "averaged_names", "find_suite", "suite_needs"]

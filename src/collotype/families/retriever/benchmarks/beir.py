@@ -10,10 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from collotype.evaluation.results import MtebTask
-from collotype.families.retriever.benchmarks.benchmark import HEADLINE, Benchmark, Counting, Event, Pages, event
-from collotype.families.retriever.benchmarks.qa import picture_pages
+from collotype.families.retriever.benchmarks.benchmark import (
+    HEADLINE,
+    Counting,
+    Event,
+    Pages,
+    RetrievalBenchmark,
+    event,
+)
+from collotype.families.retriever.benchmarks.qa import image_pages
 from collotype.runtime.errors import UserError
-from collotype.runtime.tables import PictureColumn, Table, find_column, find_tables, need_column, open_files
+from collotype.runtime.tables import ImageColumn, Table, find_column, find_tables, need_column, open_files
 from collotype.runtime.tables.cells import grades, ids, texts
 
 PAGE_ID, QUERY_ID = ("corpus-id", "corpus_id", "_id", "id"), ("query-id", "query_id", "_id", "id")
@@ -31,7 +38,7 @@ def read_beir(
     headline: str = HEADLINE,
     task: MtebTask | None = None,
     published: Mapping[str, int] | None = None,
-) -> list[Benchmark]:
+) -> list[RetrievalBenchmark]:
     """A benchmark for each language subset.
 
     Configurations corpus{corpus-id, image}, queries{query-id, query}, qrels{query-id, corpus-id, score}; the languages
@@ -43,11 +50,11 @@ def read_beir(
     """
     tables = beir_files(folder, split) if (folder / BEIR_CORPUS).is_file() else find_tables(folder, split)
     prefixes = sorted(config.removesuffix("corpus") for config in tables if config.endswith("-corpus")) or [""]
-    read: dict[str, Corpus] = {}
+    read: dict[str, BeirCorpus] = {}
     found = []
     for prefix in prefixes:
         parts = {part: part_of(tables, prefix, names, folder) for part, names in PARTS.items()}
-        corpus = Corpus(open_files(parts["corpus"]))
+        corpus = BeirCorpus(open_files(parts["corpus"]))
         # languages mostly search the same pages: they are kept, and then encoded, once
         corpus = read.setdefault(corpus.pages.fingerprint + repr(corpus.pages.ids), corpus)
         queries, qrels = open_files(parts["queries"]), read_qrels(open_files(parts["qrels"]))
@@ -58,12 +65,14 @@ def read_beir(
             own = {query: text for (query, text), of in zip(asked.items(), languages, strict=True) if of == language}
             kept, judged, events = judge(own, qrels, corpus.pages.ids, f"{folder} ({language})")
             found.append(
-                Benchmark(name, kept, corpus.pages, judged, language, headline, counting, events, task, published or {})
+                RetrievalBenchmark(
+                    name, kept, corpus.pages, judged, language, headline, counting, events, task, published or {}
+                )
             )
     return found
 
 
-class Corpus:
+class BeirCorpus:
     """The pages of a corpus table.
 
     Raises:
@@ -76,9 +85,7 @@ class Corpus:
         if find_column(table, "image") is None and find_column(table, "text"):
             self.pages = text_pages(table, names)
         else:
-            self.pages = picture_pages(
-                table, PictureColumn(table, need_column(table, "image")), range(len(names)), names
-            )
+            self.pages = image_pages(table, ImageColumn(table, need_column(table, "image")), range(len(names)), names)
 
 
 def require_once(names: list[str], table: Table, what: str) -> None:
@@ -97,11 +104,11 @@ def text_pages(table: Table, names: list[str]) -> Pages:
         f"{title or ''} {text or ''}".strip() for title, text in zip(titles, texts(table, "text", True), strict=True)
     ]
 
-    def no_picture(page: int) -> Any:
+    def no_image(page: int) -> Any:
         raise UserError(f"{table.files[0]} has texts and no column image, so only bm25 and reader can search it.")
 
     digest = hashlib.sha256("\0".join(pages).encode()).hexdigest()
-    return Pages(names, no_picture, no_picture, digest, pages.__getitem__, "the columns title and text")
+    return Pages(names, no_image, no_image, digest, pages.__getitem__, "the columns title and text")
 
 
 def beir_files(folder: Path, split: str) -> dict[str, list[Path]]:

@@ -24,14 +24,14 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True)
 class Pages:
-    """Pages to search, numbered from 0; a picture is read when it is asked for."""
+    """Pages to search, numbered from 0; an image is read when it is asked for."""
 
     ids: Sequence[str]
     image: Callable[[int], Image.Image]
     size: Callable[[int], tuple[int, int]]
-    """(width, height) in pixels, without decoding the picture."""
+    """(width, height) in pixels, without decoding the image."""
     fingerprint: str
-    """A digest of all pictures, in order."""
+    """A digest of all images, in order."""
     text: Callable[[int], str] | None = None
     """The page's text, where the source has one."""
     text_from: str = "their text"
@@ -42,7 +42,7 @@ class Pages:
 
 
 @dataclass(frozen=True)
-class Benchmark:
+class RetrievalBenchmark:
     """Queries over pages, and which pages answer which query; one language subset of a dataset, if it has some."""
 
     name: str
@@ -97,7 +97,7 @@ def event(kind: str, count: int, note: str) -> tuple[Event, ...]:
     return ({"kind": kind, "count": count, "note": note},) if count else ()
 
 
-def differing_sizes(benchmark: Benchmark) -> tuple[Event, ...]:
+def differing_sizes(benchmark: RetrievalBenchmark) -> tuple[Event, ...]:
     """An event for each number that is not as published."""
     found = {"queries": len(benchmark.queries), "pages": benchmark.num_pages}
     return tuple(

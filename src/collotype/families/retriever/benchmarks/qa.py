@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from collotype.evaluation.results import MtebTask
-from collotype.families.retriever.benchmarks.benchmark import HEADLINE, Benchmark, Counting, Pages, event
+from collotype.families.retriever.benchmarks.benchmark import HEADLINE, Counting, Pages, RetrievalBenchmark, event
 from collotype.runtime.errors import UserError
-from collotype.runtime.tables import PictureColumn, Table, cells, find_column, find_tables, need_column, open_files
+from collotype.runtime.tables import ImageColumn, Table, cells, find_column, find_tables, need_column, open_files
 
 TEXT_COLUMNS = ("text_description", "markdown", "text")
 """Where a page's text may stand, the first that is there."""
@@ -21,10 +21,10 @@ def read_qa(
     headline: str = HEADLINE,
     task: MtebTask | None = None,
     published: Mapping[str, int] | None = None,
-) -> Benchmark:
+) -> RetrievalBenchmark:
     """Columns query, image, image_filename; text_description, markdown or text where there is one.
 
-    mteb's counting: pages are one where their pictures are the same bytes, queries where their texts are the same; a
+    mteb's counting: pages are one where their images are the same bytes, queries where their texts are the same; a
     query's right pages are those of all its rows. vidore-benchmark's: a page is known by its image_filename, and a
     query that stands in several rows has the last row's page as its only right one.
 
@@ -38,10 +38,10 @@ def read_qa(
         )
     table = open_files(tables["default"] if "default" in tables else next(iter(tables.values())))
     texts = cells.texts(table, need_column(table, "query"), blank=True)
-    pictures = PictureColumn(table, need_column(table, "image"))
+    images = ImageColumn(table, need_column(table, "image"))
     by_name = counting == "vidore-benchmark"
     filenames = cells.texts(table, need_column(table, "image_filename")) if by_name else [None] * len(table)
-    rows_of = first_rows([*zip(filenames, pictures.digests, strict=True)])
+    rows_of = first_rows([*zip(filenames, images.digests, strict=True)])
     first = list(dict.fromkeys(rows_of))
     number = {row: place for place, row in enumerate(first)}
     ids = [str(place) if counting == "mteb" else filenames[row] for place, row in enumerate(first)]
@@ -64,8 +64,8 @@ def read_qa(
         *event("queries-merged", asked - len(queries), "rows ask what an earlier row asks"),
         *event("blank-queries", sum(text is not None and not text.strip() for text in texts), "taken as no query"),
     )
-    pages = picture_pages(table, pictures, first, ids)
-    return Benchmark(name, queries, pages, qrels, "default", headline, counting, events, task, published or {})
+    pages = image_pages(table, images, first, ids)
+    return RetrievalBenchmark(name, queries, pages, qrels, "default", headline, counting, events, task, published or {})
 
 
 def first_rows(keys: Sequence[object]) -> list[int]:
@@ -74,15 +74,15 @@ def first_rows(keys: Sequence[object]) -> list[int]:
     return [seen.setdefault(key, row) for row, key in enumerate(keys)]
 
 
-def picture_pages(table: Table, pictures: PictureColumn, rows: Sequence[int], ids: Sequence[str]) -> Pages:
+def image_pages(table: Table, images: ImageColumn, rows: Sequence[int], ids: Sequence[str]) -> Pages:
     """The pages in these rows of a table."""
     column = find_column(table, *TEXT_COLUMNS)
     texts = cells.texts(table, column, blank=True) if column else []
     return Pages(
         ids,
-        image=lambda page: pictures.image(rows[page]),
-        size=lambda page: pictures.sizes[rows[page]],
-        fingerprint=hashlib.sha256(" ".join(pictures.digests[row] for row in rows).encode()).hexdigest(),
+        image=lambda page: images.image(rows[page]),
+        size=lambda page: images.sizes[rows[page]],
+        fingerprint=hashlib.sha256(" ".join(images.digests[row] for row in rows).encode()).hexdigest(),
         text=(lambda page: texts[rows[page]] or "") if column else None,
         text_from=f"the column {column}" if column else Pages.text_from,
     )

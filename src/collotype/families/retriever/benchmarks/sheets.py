@@ -1,29 +1,29 @@
-"""The sheets suite: held-out queries over pages of small pictures."""
+"""The sheets suite: held-out queries over pages of small images."""
 
 import hashlib
 
-from collotype.families.retriever.benchmarks.benchmark import Benchmark, Pages
+from collotype.families.retriever.benchmarks.benchmark import Pages, RetrievalBenchmark
 from collotype.families.retriever.data.sheets import (
     HELD_OUT_SEED,
     SHEET_PX,
-    Pictures,
     Sheet,
+    SheetImages,
     held_out_sheets,
     second_hand_sheets,
 )
 
 
-def sheet_benchmarks() -> list[Benchmark]:
-    """`sheets/held-out` and the harder `sheets/held-out-second-hand`, of the pictures that come with the package."""
-    pictures = Pictures()
+def sheet_benchmarks() -> list[RetrievalBenchmark]:
+    """`sheets/held-out` and the harder `sheets/held-out-second-hand`, of the images that come with the package."""
+    images = SheetImages()
     return [
-        sheet_benchmark("sheets/held-out", pictures, held_out_sheets(pictures)),
-        sheet_benchmark("sheets/held-out-second-hand", pictures, second_hand_sheets(pictures)),
+        sheet_benchmark("sheets/held-out", images, held_out_sheets(images)),
+        sheet_benchmark("sheets/held-out-second-hand", images, second_hand_sheets(images)),
     ]
 
 
-def sheet_benchmark(name: str, pictures: Pictures, sheets: list[Sheet]) -> Benchmark:
-    """Every sheet that shows both named pictures answers a query, whichever sheet the query was made for."""
+def sheet_benchmark(name: str, images: SheetImages, sheets: list[Sheet]) -> RetrievalBenchmark:
+    """Every sheet that shows both named images answers a query, whichever sheet the query was made for."""
     queries = {f"q{number:03d}": sheet.named for number, sheet in enumerate(sheets)}
     ids = [f"p{number:03d}" for number in range(len(sheets))]
     qrels = {
@@ -32,8 +32,8 @@ def sheet_benchmark(name: str, pictures: Pictures, sheets: list[Sheet]) -> Bench
     }
     pages = Pages(
         ids,
-        image=lambda page: pictures.draw(sheets[page], f"{name}, page {ids[page]}"),
+        image=lambda page: images.draw(sheets[page], f"{name}, page {ids[page]}"),
         size=lambda page: (SHEET_PX, SHEET_PX),
-        fingerprint=hashlib.sha256(f"{pictures.digest} {HELD_OUT_SEED} {sheets}".encode()).hexdigest(),
+        fingerprint=hashlib.sha256(f"{images.digest} {HELD_OUT_SEED} {sheets}".encode()).hexdigest(),
     )
-    return Benchmark(name, {query: " and ".join(named) for query, named in queries.items()}, pages, qrels)
+    return RetrievalBenchmark(name, {query: " and ".join(named) for query, named in queries.items()}, pages, qrels)

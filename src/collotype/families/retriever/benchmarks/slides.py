@@ -7,7 +7,7 @@ the same slides in the same order), so that its words mostly are not on the page
 import hashlib
 from collections import defaultdict
 
-from collotype.families.retriever.benchmarks.benchmark import Benchmark, Pages
+from collotype.families.retriever.benchmarks.benchmark import Pages, RetrievalBenchmark
 from collotype.families.retriever.data.slides import Deck, packaged_decks
 from collotype.runtime import pdf
 
@@ -39,7 +39,7 @@ def right_slides(deck: Deck) -> dict[int, set[int]]:
     return {page: answers[title] for title, page in deck.titles}
 
 
-def slide_benchmarks() -> list[Benchmark]:
+def slide_benchmarks() -> list[RetrievalBenchmark]:
     """Both datasets, a subset for the language of each deck."""
     decks = packaged_decks()
     own = [benchmark("slides/titles", deck, [deck]) for deck in decks]
@@ -48,7 +48,7 @@ def slide_benchmarks() -> list[Benchmark]:
     ]
 
 
-def benchmark(name: str, deck: Deck, askers: list[Deck]) -> Benchmark:
+def benchmark(name: str, deck: Deck, askers: list[Deck]) -> RetrievalBenchmark:
     """The titles of the decks `askers` over the slides of `deck`."""
     queries: dict[str, str] = {}
     qrels: dict[str, dict[str, int]] = {}
@@ -64,4 +64,4 @@ def benchmark(name: str, deck: Deck, askers: list[Deck]) -> Benchmark:
             queries[query] = title
             answers = {pages.ids[answer - 1]: 1 for answer in right[page]}
             qrels[query] = {**qrels.get(query, {}), **answers}
-    return Benchmark(name, queries, pages, qrels, subset=deck.language)
+    return RetrievalBenchmark(name, queries, pages, qrels, subset=deck.language)

@@ -9,7 +9,7 @@ import yaml
 
 from collotype.evaluation.results import MtebTask
 from collotype.families.retriever.benchmarks.beir import read_beir
-from collotype.families.retriever.benchmarks.benchmark import Benchmark, Counting
+from collotype.families.retriever.benchmarks.benchmark import Counting, RetrievalBenchmark
 from collotype.families.retriever.benchmarks.qa import read_qa
 from collotype.recipe.retriever import RetrieverEvaluate
 from collotype.runtime import hub
@@ -30,7 +30,7 @@ def vidore_names(suite: str) -> list[str]:
     return [f"{suite}/{dataset}" for dataset in published()[suite]["datasets"]]
 
 
-def vidore_benchmarks(choice: RetrieverEvaluate) -> list[Benchmark]:
+def vidore_benchmarks(choice: RetrieverEvaluate) -> list[RetrievalBenchmark]:
     """The chosen suite's datasets (those of `choice.only`, if it names some).
 
     Raises:
@@ -38,7 +38,7 @@ def vidore_benchmarks(choice: RetrieverEvaluate) -> list[Benchmark]:
     """
     suite = published()[choice.suite]
     require_known(choice)
-    found: list[Benchmark] = []
+    found: list[RetrievalBenchmark] = []
     for dataset in choice.only or suite["datasets"]:
         facts = suite["datasets"][dataset]
         layout, folder = place_of(facts, choice)

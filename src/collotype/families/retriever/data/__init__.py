@@ -4,7 +4,7 @@ from typing import Protocol
 
 from collotype.families.retriever.data.outline import OutlinePairs
 from collotype.families.retriever.data.pairs import Pair
-from collotype.families.retriever.data.sheets import Pictures, SheetPairs
+from collotype.families.retriever.data.sheets import SheetImages, SheetPairs
 from collotype.families.retriever.data.slides import SlidePairs
 from collotype.families.retriever.data.table_pairs import TablePairs, pair_needs
 from collotype.recipe.retriever import PairSource, PdfOutlineSource, SheetSource, SlideSource
@@ -37,7 +37,7 @@ def open_source(source: SheetSource | SlideSource | PairSource | PdfOutlineSourc
     """
     match source:
         case SheetSource():
-            return SheetPairs(Pictures(source.pictures), source.queries, source.seed, source.negatives)
+            return SheetPairs(SheetImages(source.pictures), source.queries, source.seed, source.negatives)
         case SlideSource():
             return SlidePairs(source)
         case PairSource():

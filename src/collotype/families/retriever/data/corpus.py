@@ -13,7 +13,7 @@ COLUMNS = (
 """What to do where a column is missing."""
 
 
-class Corpus:
+class NegativeCorpus:
     """The pages in a column of a table.
 
     Args:

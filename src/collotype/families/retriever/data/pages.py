@@ -1,4 +1,4 @@
-"""Where a page's picture is: a picture file, a page of a PDF, a cell of a parquet file. A reference costs nothing until
+"""Where a page's image is: an image file, a page of a PDF, a cell of a parquet file. A reference costs nothing until
 it is read, can be compared, and can be written down in a pairs file. And how the cells of a table name pages."""
 
 import hashlib
@@ -12,7 +12,7 @@ from PIL import Image
 
 from collotype.runtime import pdf
 from collotype.runtime.errors import UserError
-from collotype.runtime.pictures import content_of, decode
+from collotype.runtime.images import content_of, decode
 from collotype.runtime.tables import Table
 from collotype.runtime.tables.parquet import read_cell
 
@@ -23,10 +23,10 @@ class PageRef(Protocol):
     path: Path
 
     def read(self) -> Image.Image:
-        """The decoded picture.
+        """The decoded image.
 
         Raises:
-            UserError: it is missing, cannot be decoded, or has more than MAX_PIXELS (runtime/pictures.py).
+            UserError: it is missing, cannot be decoded, or has more than MAX_PIXELS (runtime/images.py).
         """
 
     def key(self) -> Hashable:
@@ -37,7 +37,7 @@ class PageRef(Protocol):
 
 
 @dataclass(frozen=True)
-class PictureFile:
+class ImageFile:
     path: Path
 
     def read(self) -> Image.Image:
@@ -69,7 +69,7 @@ class PdfPage:
 
 @dataclass(frozen=True)
 class ParquetCell:
-    """A picture within a parquet file, as bytes or as {bytes, path}; `place` counts within a list of them."""
+    """An image within a parquet file, as bytes or as {bytes, path}; `place` counts within a list of them."""
 
     path: Path
     row: int
@@ -101,7 +101,7 @@ def relative(path: Path, folder: Path) -> str:
 
 
 def ref_from(value: Any, folder: Path, page_px: int, origin: str) -> PageRef:
-    """The page that a table in `folder` names by a path (of a picture, or of a PDF with one page), or by a mapping:
+    """The page that a table in `folder` names by a path (of an image, or of a PDF with one page), or by a mapping:
     {path}, {document, page}, {parquet, row, column}; what else stands in the mapping is somebody's note.
 
     Raises:
@@ -124,7 +124,7 @@ def ref_from(value: Any, folder: Path, page_px: int, origin: str) -> PageRef:
         ) from None
     if path.lower().endswith(".pdf"):
         return PdfPage(folder / path, 1, page_px)
-    return PictureFile(folder / path)
+    return ImageFile(folder / path)
 
 
 Lookup = Callable[[Hashable, str], PageRef]

@@ -10,7 +10,7 @@ from PIL import Image
 from collotype.families.retriever.data.pages import PageRef
 from collotype.runtime.errors import UserError
 from collotype.runtime.seeds import derive_seed
-from collotype.training.faults import BadExampleError
+from collotype.training.bad_examples import BadExampleError
 from collotype.training.overlap import Samples
 
 
@@ -81,5 +81,5 @@ class RefPairs(ABC):
 
     @cached_property
     def _page_keys(self) -> list[tuple[Hashable, ...]]:
-        """In the order of the rows, because pictures within parquet files are known by their content only."""
+        """In the order of the rows, because images within parquet files are known by their content only."""
         return [tuple(ref.key() for ref in self.pages(row)) for row in range(len(self))]

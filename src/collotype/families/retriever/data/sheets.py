@@ -1,6 +1,6 @@
-"""Sheets: pages of 3 x 3 small pictures by two artists, and queries that name two of them.
+"""Sheets: pages of 3 x 3 small images by two artists, and queries that name two of them.
 
-A concept (say, "bicycle") has a picture by each artist. Training shows both hands of most concepts; of some only the
+A concept (say, "bicycle") has an image by each artist. Training shows both hands of most concepts; of some only the
 first artist's. Pairs of concepts that held-out queries name are never named in a training query.
 """
 
@@ -49,7 +49,7 @@ class Sheet:
         return self.concepts.issuperset(concepts)
 
 
-class Pictures:
+class SheetImages:
     """The concepts and their tiles, CELL_PX square, from two tar shards."""
 
     def __init__(self, folder: str | None = None):
@@ -65,7 +65,7 @@ class Pictures:
         return [TarShard(self.folder / f"{hand}.tar") for hand in HANDS]
 
     def tile(self, concept: str, hand: int, origin: str) -> Image.Image:
-        """The picture of `concept` by that artist; `origin` names the row in an error."""
+        """The image of `concept` by that artist; `origin` names the row in an error."""
         if (concept, hand) not in self._tiles:
             key, shard = self.keys[concept], self.shards[hand]
             try:
@@ -73,7 +73,7 @@ class Pictures:
                 image = image.convert("RGB").resize((CELL_PX, CELL_PX), Image.Resampling.BICUBIC)
             except (UserError, UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
                 raise UserError(
-                    f"{origin}: the picture {key}.png ({concept}) in {shard.path} cannot be read ({error}); replace it."
+                    f"{origin}: the image {key}.png ({concept}) in {shard.path} cannot be read ({error}); replace it."
                 ) from error
             self._tiles[concept, hand] = image
         return self._tiles[concept, hand]
@@ -105,47 +105,47 @@ def is_held_out(first: str, second: str) -> bool:
     return derive_seed("pair", *sorted((first, second))) % HELD_OUT_ONE_PAIR_IN == 0
 
 
-def training_sheet(pictures: Pictures, row: int, seed: int) -> Sheet:
+def training_sheet(images: SheetImages, row: int, seed: int) -> Sheet:
     """Sheet `row` of the training stream `seed`: nine concepts, any hand training may show, no held-out pair named."""
     rng = random.Random(derive_seed(seed, "training sheet", row))
     while True:
-        concepts = rng.sample(list(pictures.keys), SIDE * SIDE)
-        cells = pictures.in_hands_training_shows(concepts, rng)
+        concepts = rng.sample(list(images.keys), SIDE * SIDE)
+        cells = images.in_hands_training_shows(concepts, rng)
         named = tuple(rng.sample(concepts, 2))
         if not is_held_out(*named):
             return Sheet(cells, named)
 
 
-def near_misses(pictures: Pictures, sheet: Sheet, row: int, seed: int, count: int) -> list[Sheet]:
+def near_misses(images: SheetImages, sheet: Sheet, row: int, seed: int, count: int) -> list[Sheet]:
     """Explicit negatives of training sheet `row`: sheets that show one of its two named concepts, by turns."""
     misses = []
     for number in range(count):
         rng = random.Random(derive_seed(seed, "near miss", row, number))
-        others = rng.sample([name for name in pictures.keys if name not in sheet.named], SIDE * SIDE - 1)
+        others = rng.sample([name for name in images.keys if name not in sheet.named], SIDE * SIDE - 1)
         concepts = rng.sample([sheet.named[number % 2], *others], SIDE * SIDE)
-        misses.append(Sheet(pictures.in_hands_training_shows(concepts, rng), sheet.named))
+        misses.append(Sheet(images.in_hands_training_shows(concepts, rng), sheet.named))
     return misses
 
 
-def held_out_sheets(pictures: Pictures) -> list[Sheet]:
-    """New combinations of pictures that training did show."""
+def held_out_sheets(images: SheetImages) -> list[Sheet]:
+    """New combinations of images that training did show."""
     sheets = []
     for row in range(HELD_OUT):
         rng = random.Random(derive_seed(HELD_OUT_SEED, "held-out", row))
-        named = sample_held_out_pair(rng, list(pictures.keys))
-        others = rng.sample([name for name in pictures.keys if name not in named], SIDE * SIDE - 2)
+        named = sample_held_out_pair(rng, list(images.keys))
+        others = rng.sample([name for name in images.keys if name not in named], SIDE * SIDE - 2)
         concepts = rng.sample([*named, *others], SIDE * SIDE)
-        sheets.append(Sheet(pictures.in_hands_training_shows(concepts, rng), named))
+        sheets.append(Sheet(images.in_hands_training_shows(concepts, rng), named))
     return sheets
 
 
-def second_hand_sheets(pictures: Pictures) -> list[Sheet]:
-    """The harder part: all pictures by the second artist; training never showed the two named ones in that hand."""
+def second_hand_sheets(images: SheetImages) -> list[Sheet]:
+    """The harder part: all images by the second artist; training never showed the two named ones in that hand."""
     sheets = []
     for row in range(HELD_OUT):
         rng = random.Random(derive_seed(HELD_OUT_SEED, "second hand", row))
-        named = tuple(rng.sample(list(pictures.first_hand_only), 2))
-        concepts = rng.sample([*named, *rng.sample(list(pictures.both_hands), SIDE * SIDE - 2)], SIDE * SIDE)
+        named = tuple(rng.sample(list(images.first_hand_only), 2))
+        concepts = rng.sample([*named, *rng.sample(list(images.both_hands), SIDE * SIDE - 2)], SIDE * SIDE)
         sheets.append(Sheet(tuple((name, 1) for name in concepts), named))
     return sheets
 
@@ -163,29 +163,29 @@ class SheetPairs:
     closed_vocabulary = True
     regions, left_out = (), 0
 
-    def __init__(self, pictures: Pictures, num_queries: int, seed: int, num_negatives: int = 0):
-        self.pictures, self.num_queries, self.seed, self.num_negatives = pictures, num_queries, seed, num_negatives
+    def __init__(self, images: SheetImages, num_queries: int, seed: int, num_negatives: int = 0):
+        self.images, self.num_queries, self.seed, self.num_negatives = images, num_queries, seed, num_negatives
 
     def __len__(self) -> int:
         return self.num_queries
 
     def texts(self) -> list[str]:
-        return self.pictures.texts()
+        return self.images.texts()
 
     def page_size(self) -> tuple[int, int]:
         return SHEET_PX, SHEET_PX
 
     def example(self, row: int, epoch: int) -> Pair:
-        sheet = training_sheet(self.pictures, row, self.seed)
-        misses = near_misses(self.pictures, sheet, row, self.seed, self.num_negatives)
-        page, *negatives = (self.pictures.draw(drawn, f"training row {row}") for drawn in (sheet, *misses))
+        sheet = training_sheet(self.images, row, self.seed)
+        misses = near_misses(self.images, sheet, row, self.seed, self.num_negatives)
+        page, *negatives = (self.images.draw(drawn, f"training row {row}") for drawn in (sheet, *misses))
         return Pair(sheet.query, page, tuple(negatives))
 
     def identities(self, row: int) -> tuple[Hashable, ...]:
-        sheet = training_sheet(self.pictures, row, self.seed)
+        sheet = training_sheet(self.images, row, self.seed)
         return frozenset(sheet.named), sheet.cells
 
     def fingerprint(self) -> str:
-        first = training_sheet(self.pictures, 0, self.seed)
-        facts = f"{self.pictures.digest} {self.num_queries} {self.seed} {self.num_negatives} {first}"
+        first = training_sheet(self.images, 0, self.seed)
+        facts = f"{self.images.digest} {self.num_queries} {self.seed} {self.num_negatives} {first}"
         return hashlib.sha256(facts.encode()).hexdigest()

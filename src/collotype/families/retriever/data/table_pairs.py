@@ -5,7 +5,7 @@ import os
 from functools import cached_property
 from pathlib import Path
 
-from collotype.families.retriever.data.corpus import COLUMNS, Corpus
+from collotype.families.retriever.data.corpus import COLUMNS, NegativeCorpus
 from collotype.families.retriever.data.pages import PageRef, document_in, refs_in
 from collotype.families.retriever.data.pairs import RefPairs
 from collotype.recipe.retriever import RENAMED, PairSource
@@ -55,14 +55,14 @@ class TablePairs(RefPairs):
     def __init__(self, source: PairSource):
         self.source, self.num_negatives = source, source.negatives
         self.table, self.corpus = open_pairs(source.path, source.split, source.subset), None
-        self.picture_columns = [source.image_column, *([source.negatives_column] if source.negatives else [])]
+        self.image_columns = [source.image_column, *([source.negatives_column] if source.negatives else [])]
         self.names_documents = {"document", "page"} <= set(self.table.columns)
         by_page = source.image_column not in self.table.columns and self.names_documents
-        for column in (source.query_column, *self.picture_columns[by_page:]):
+        for column in (source.query_column, *self.image_columns[by_page:]):
             need_column(self.table, column, hint=COLUMNS)
         if source.corpus:
             pages = open_pairs(source.corpus, source.split, source.subset)
-            self.corpus = Corpus(pages, source.corpus_id_column, source.corpus_image_column, source.page_px)
+            self.corpus = NegativeCorpus(pages, source.corpus_id_column, source.corpus_image_column, source.page_px)
         self.queries = list(self.table.values(source.query_column)[: source.limit])
         self._require_queries()
 
@@ -96,13 +96,13 @@ class TablePairs(RefPairs):
 
     @cached_property
     def _fingerprint(self) -> str:
-        """Of the settings, the queries, what the cells name, and the names and sizes of files: not of pictures' bytes.
+        """Of the settings, the queries, what the cells name, and the names and sizes of files: not of images' bytes.
 
         Raises:
             UserError: a row names no page, or a file that is missing.
         """
         settings = self.source.model_dump(exclude={"path", "corpus", "weight"})
-        content = hashlib.sha256(f"{settings} {self.table.digest(self.picture_columns)}".encode())
+        content = hashlib.sha256(f"{settings} {self.table.digest(self.image_columns)}".encode())
         if self.corpus:
             content.update(self.corpus.digest().encode())
         for part in (*self.queries, *self._named_files()):
@@ -112,7 +112,7 @@ class TablePairs(RefPairs):
     def _named_files(self) -> list[str]:
         """Name (from the table's folder) and size of each file that cells name."""
         first_rows = {}
-        for column in self.picture_columns:
+        for column in self.image_columns:
             if not self.table.embeds(column):
                 for row in range(len(self)):
                     for ref in self.pages(row) if column == self.source.image_column else self.negatives(row):

@@ -1,0 +1,100 @@
+"""What a published folder holds, in our terms, and the model made of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from collotype.families.retriever.backbones import BACKBONES, BackboneSpec
+from collotype.families.retriever.checkpoints.weights import load_strictly
+from collotype.families.retriever.lora import add_lora
+from collotype.families.retriever.model import Retriever, RetrieverConfig
+from collotype.families.retriever.preset import Preset
+from collotype.families.retriever.processor import Processor
+from collotype.runtime.errors import UserError
+from collotype.runtime.model_folder import name_some, parameters_on_meta
+from collotype.runtime.soundness import unsound
+
+
+@dataclass(frozen=True)
+class RetrieverCheckpoint:
+    """A retriever as it lies in a folder; `tensors` have canonical names and the types of the file."""
+
+    config: RetrieverConfig
+    tokenizer: Tokenizer
+    tensors: Mapping[str, Tensor]
+    origin: str
+    events: tuple[dict[str, Any], ...] = ()
+    """What was not alike in the folder."""
+
+    @property
+    def row(self) -> BackboneSpec:
+        return BACKBONES[self.config.backbone]
+
+    def model(self, dtype: torch.dtype | None = torch.float32) -> Retriever:
+        """The model in evaluation mode, on the CPU, in `dtype` (none: as in the file).
+
+        Raises:
+            UserError: weights are missing, left over or not finite.
+        """
+        with parameters_on_meta():
+            model = Retriever(self.config, make_processor(self.config, self.tokenizer))
+            if self.config.lora:
+                add_lora(model, self.config.lora)
+        given = {name: tensor.to(dtype) if dtype else tensor for name, tensor in self.tensors.items()}
+        load_strictly(model, model.row, given, self.origin)
+        model.events = (*self.events, *unsound(self.tensors, self.origin, self.row.zero_norms))
+        return model.eval()
+
+
+def make_processor(config: RetrieverConfig, tokenizer: Tokenizer) -> Processor:
+    row = BACKBONES[config.backbone]
+    layout = row.layout(config.backbone_config, config.preset.max_visual_tokens)
+    return Processor(tokenizer, config.preset, layout, row.image_token, row.pad_token, config.max_query_tokens)
+
+
+def read_backbone(values: dict[str, Any], origin: Path) -> tuple[BackboneSpec, dict[str, Any]]:
+    """The row of a transformers configuration of any age, and that configuration with nothing left out.
+
+    Raises:
+        UserError: it is of another kind of model.
+    """
+    rows = {kind: row for row in BACKBONES.values() for kind in (row.model_type, *row.other_types)}
+    kind = values.get("model_type")
+    if kind not in rows:
+        raise UserError(f"{origin} describes {unknown_kind(values, list(rows))}.")
+    from transformers import CONFIG_MAPPING
+
+    row = rows[kind]
+    config = CONFIG_MAPPING[row.model_type].from_dict({**values, "model_type": row.model_type}).to_dict()
+    return row, row.settle(config)
+
+
+def with_attention(row: BackboneSpec, config: dict[str, Any], preset: Preset) -> dict[str, Any]:
+    """The configuration with what transformers reads of a language model that looks in both directions."""
+    if row.attention != "any":
+        return config
+    return {**config, "text_config": {**config["text_config"], "is_causal": preset.query_attention == "causal"}}
+
+
+def unknown_kind(values: dict[str, Any], known: list[str]) -> str:
+    """What a configuration that is none of ours describes, the nearest that is known, and what differs."""
+    kind, made_for = values.get("model_type"), (values.get("architectures") or ["no class"])[0]
+    nearest = next(iter(get_close_matches(str(kind), known, 1, cutoff=0.5)), None)
+    if nearest is None:
+        return f"a {kind!r} model ({made_for}); a retriever's backbone is one of {', '.join(known)}"
+    row = next(row for row in BACKBONES.values() if nearest in (row.model_type, *row.other_types))
+    own = set(values) - {"model_type", "architectures", "dtype", "torch_dtype", "transformers_version"}
+    from transformers import CONFIG_MAPPING
+
+    fields = sorted(own - set(CONFIG_MAPPING[row.model_type]().to_dict()))
+    differs = f"the class {made_for}" + (f" and the fields {name_some(fields)}" if fields else "")
+    return (
+        f"a {kind!r} model, which is not known; the nearest known is {nearest!r} (the backbone {row.name}), from which "
+        f"it differs by {differs}; correct model_type if it is one, else use the program it was made with"
+    )

@@ -1,0 +1,150 @@
+"""peft's adapters merged by peft itself: what it computes of DoRA, patterns and tokens is what our weights become.
+
+The tensors' names say which layers are adapted, in the names of the model that was trained; only they are translated.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint
+from collotype.families.retriever.checkpoints.weights import canonical
+from collotype.families.retriever.model import Retriever
+from collotype.runtime.errors import UserError
+from collotype.runtime.model_folder import name_some
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+
+PREFIX = "base_model.model."
+"""What peft puts before the names of the model it adapted."""
+PART = re.compile(r"(?P<layer>.+)\.(?P<part>lora_\w+(\.weight|\.bias)?|token_adapter\.trainable_tokens_delta)")
+TOKENS = "token_adapter.trainable_tokens_delta"
+ADAPTED = (nn.Linear, nn.Embedding, nn.Conv2d, nn.Conv3d)
+"""What peft has a plain LoRA layer for."""
+
+
+@dataclass(frozen=True)
+class AdapterPart:
+    """A tensor of an adapter, none of the model's own."""
+
+    trained: str
+    """The layer's name in the model that was trained, by which peft's patterns go."""
+    layer: str
+    """Its canonical name."""
+    name: str
+    """lora_A.weight, lora_magnitude_vector, …"""
+    tensor: Tensor
+
+
+def parts_of(tensors: Mapping[str, Tensor], base: RetrieverCheckpoint) -> tuple[list[AdapterPart], dict[str, Tensor]]:
+    """The adapter's own tensors, and those that replace the base's (`modules_to_save`, biases), canonically named."""
+    row, parts, whole = base.row, [], {}
+    for key, tensor in tensors.items():
+        if found := PART.fullmatch(key):
+            trained = found["layer"].removeprefix(PREFIX)
+            layer = row.canonical(f"{trained}.weight").removesuffix(".weight")
+            parts.append(AdapterPart(trained, layer, found["part"].replace("_vector.weight", "_vector"), tensor))
+        else:
+            whole[key] = tensor
+    return parts, canonical(row, whole, base.origin)
+
+
+def merged(
+    base: RetrieverCheckpoint, settings: Mapping[str, Any], parts: list[AdapterPart], origin: str
+) -> RetrieverCheckpoint:
+    """The base with the adapter in its weights; those are float32 from here on, the others stay as they are.
+
+    Raises:
+        UserError: half an adapter, or one that peft does not merge.
+    """
+    model = base.model(None)
+    modules = {model.row.canonical(f"{name}.weight").removesuffix(".weight"): name for name, _ in model.named_modules()}
+    layers = {part.layer: modules[part.layer] for part in parts}
+    for layer, module in layers.items():
+        if not isinstance(adapted := model.get_submodule(module).float(), ADAPTED):
+            raise UserError(f"{origin} adapts {layer}, a {type(adapted).__name__}, which is not supported.")
+    try:
+        model = merged_by_peft(model, peft_config(settings, parts, modules, origin), parts, modules, origin)
+    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, re.error) as error:
+        problem = str(error).split("\n")[0]
+        raise UserError(f"peft does not merge {origin} ({problem}); merge it where it was trained.") from error
+    state = canonical(model.row, model.state_dict(), origin)
+    touched = {key: tensor for key, tensor in state.items() if key.rpartition(".")[0] in layers}
+    return replace(base, tensors={**base.tensors, **touched}, origin=f"{origin} on {base.origin}")
+
+
+def merged_by_peft(
+    model: Retriever, config: "LoraConfig", parts: list[AdapterPart], modules: Mapping[str, str], origin: str
+) -> Retriever:
+    from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+
+    given = {f"{PREFIX}{modules[part.layer]}.{part.name}": part.tensor for part in parts}
+    adapted = get_peft_model(model, config)
+    wanted = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+    missing, unknown = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted))
+    if missing or unknown:
+        raise UserError(
+            f"{origin} does not fit its settings: {len(missing)} tensors are missing ({name_some(missing)}) and "
+            f"{len(unknown)} are unknown ({name_some(unknown)}); copy the folder again."
+        )
+    for key, tensor in wanted.items():
+        if tensor.shape != given[key].shape:
+            raise UserError(f"{origin}: {key} is {list(given[key].shape)}, by its settings it is {list(tensor.shape)}.")
+    set_peft_model_state_dict(adapted, given)
+    return adapted.merge_and_unload()
+
+
+def peft_config(
+    settings: Mapping[str, Any], parts: list[AdapterPart], modules: Mapping[str, str], origin: str
+) -> "LoraConfig":
+    """The adapter's settings for the layers that it has tensors of, each by name instead of by pattern."""
+    from peft import LoraConfig
+
+    def of_layer(default: str, pattern: str) -> dict[str, float]:
+        by_key = settings.get(pattern) or {}
+        chosen = {part.layer: matching(by_key, part.trained, settings[default]) for part in adapted}
+        for layer, values in chosen.items():
+            if len(values) > 1:
+                raise UserError(
+                    f"{origin}: {pattern} gives {layer} the values {' and '.join(map(str, values))}; peft trains with "
+                    "the first and sorts them when it saves, so which one it was is lost; leave the right one."
+                )
+        return {re.escape(modules[layer]): values[0] for layer, values in chosen.items()}
+
+    adapted = [part for part in parts if part.name != TOKENS]
+    tokens = {modules[part.layer]: token_indices(settings, part, origin) for part in parts if part.name == TOKENS}
+    return LoraConfig(
+        r=settings["r"],
+        lora_alpha=settings["lora_alpha"],
+        target_modules=sorted({modules[part.layer] for part in adapted}),
+        rank_pattern=of_layer("r", "rank_pattern"),
+        alpha_pattern=of_layer("lora_alpha", "alpha_pattern"),
+        trainable_token_indices=tokens or None,
+        **{key: settings[key] for key in ("use_rslora", "use_dora", "lora_bias") if settings.get(key)},
+    )
+
+
+def matching(by_key: Mapping[str, float], name: str, default: float) -> list[float]:
+    """The values of the keys that match a layer's name as peft matches them, without repetitions."""
+    found = dict.fromkeys(value for key, value in by_key.items() if re.match(rf"(.*\.)?({key})$", name))
+    return list(found) or [default]
+
+
+def token_indices(settings: Mapping[str, Any], part: AdapterPart, origin: str) -> list[int]:
+    """
+    Raises:
+        UserError: no setting says of which tokens these rows are.
+    """
+    said = settings.get("trainable_token_indices")
+    by_layer = said if isinstance(said, Mapping) else {"": said}
+    found = next((rows for name, rows in by_layer.items() if f".{part.trained}".endswith(name and f".{name}")), None)
+    if not isinstance(found, list) or len(found) != len(part.tensor):
+        raise UserError(
+            f"{origin} has {len(part.tensor)} rows for tokens of {part.trained}, and its trainable_token_indices are "
+            f"{said!r}; copy the folder again."
+        )
+    return found

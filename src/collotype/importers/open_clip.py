@@ -1,0 +1,361 @@
+"""open_clip's training command as a recipe.
+
+(src/open_clip_train/params.py, data.py and train.py of 4.2.0.dev0; defaults of 2.x and 3.x where they differ.)
+"""
+
+import ast
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from collotype.importers.arguments import parse_arguments, tell_unknown
+from collotype.importers.imported import Imported
+from collotype.importers.launch import Launch, account_for_launch, device_named
+from collotype.importers.mapping import LARGEST, MappingLedger, shown, slug
+from collotype.importers.open_clip_flags import FLAGS, OTHERWISE, REASONS
+from collotype.runtime.errors import UserError
+from collotype.runtime.shards.names import is_shards
+
+MODULES = ("open_clip_train.main", "open_clip_train.legacy_main", "training.main")
+CC3M_EXAMPLES = 2_905_954
+
+ONE_EACH = "the first versions started one for each GPU; one is assumed: give --processes"
+PRECISIONS = {
+    "amp": "fp16",
+    "amp_bf16": "bf16",
+    "amp_bfloat16": "bf16",
+    "fp16": "fp16",
+    "bf16": "bf16",
+    "pure_fp16": "fp16",
+    "pure_bf16": "bf16",
+    "fp32": "fp32",
+}
+AUGMENTATION = ("scale", "ratio", "color_jitter", "color_jitter_prob", "gray_scale_prob", "re_prob", "re_count")
+OF_TIMM = ("ratio", "re_prob", "re_count")
+"""Ignored without use_timm=True."""
+SIZES = ("RN50", "RN101", "RN50x4", "RN50x16", "RN50x64", "ViT-B-32", "ViT-B-16", "ViT-L-14")
+"""Models that have the same name here."""
+PIPE = re.compile(r"pipe:\s*aws s3 cp (?:--[\w-]+ )*(s3://\S+) -")
+SHARD_RANGE = re.compile(r"\{(\d{1,9})\.\.(\d{1,9})\}")
+
+
+def import_command(
+    launch: Launch, context: str, name: str, processes: int | None = None, examples: int | None = None
+) -> Imported:
+    """The recipe of a training command.
+
+    Args:
+        context: the whole text, where a GPU may be named; name: of the recipe, where the command gives none.
+        processes: on how many it runs, where the command does not say; examples: of the training data.
+
+    Raises:
+        UserError: a flag has no value or an impossible one.
+    """
+    ledger = MappingLedger("open_clip", dict(parse_arguments(launch.arguments, FLAGS, positional=False)) | launch.flags)
+    count = launch.shared_by(processes)
+    OpenClipImport(ledger, launch, count, examples).take()
+    if launch.launcher == "python" and launch.tail == "training.main" and not processes:
+        ledger.assume("processes", ONE_EACH)
+    ledger.recipe("name", slug(str(ledger.given.get("--name") or name)), "--name")
+    if device := device_named(context):
+        ledger.beside("device", device)
+    account_for_launch(ledger, launch, processes)
+    tell_unknown(ledger, FLAGS, "open_clip")
+    ledger.leave_rest(REASONS, OTHERWISE)
+    return ledger.close(launch.launcher, count)
+
+
+class OpenClipImport:
+    """A command's flags on their way into the ledger."""
+
+    def __init__(self, ledger: MappingLedger, launch: Launch, processes: int, examples: int | None):
+        self.ledger, self.launch, self.processes, self.examples = ledger, launch, processes, examples
+        self.per_process = ledger.count("--batch-size", 64)
+        self.accumulation = ledger.count("--accum-freq", 1)
+        self.batch = self.per_process * processes * self.accumulation
+        self.workers = ledger.whole("--workers", 1 if launch.tail == "training.main" else 4)
+        self.model = ledger.text("--model", "RN50") or "RN50"
+
+    def take(self) -> None:
+        ledger = self.ledger
+        ledger.recipe("family", "clip")
+        self.take_model()
+        self.take_data()
+        if ledger.switch("--siglip"):
+            ledger.recipe("loss.name", "sigmoid", "--siglip")
+        ledger.recipe("negatives", {"scope": "global"})
+        ledger.recipe("train.batch", self.batch, "--batch-size", "--accum-freq")
+        ledger.recipe("train.micro_batch", "auto")
+        self.take_steps()
+        ledger.recipe("train.seed", ledger.whole("--seed", 0), "--seed")
+        self.take_precision()
+        if ledger.switch("--grad-checkpointing"):
+            ledger.recipe("train.gradient_checkpointing", True, "--grad-checkpointing")
+        self.take_optimizer()
+        if ledger.given.get("--grad-clip-norm") is not None:
+            ledger.recipe("train.clip_grad_norm", ledger.number("--grad-clip-norm", 1.0), "--grad-clip-norm")
+        ledger.recipe("train.workers", self.workers, "--workers")
+        self.take_evaluation()
+        self.take_circumstances()
+
+    def take_model(self) -> None:
+        """The named model, or weights of it: of these the file tells the shape, and the name what no file tells."""
+        ledger = self.ledger
+        schema, _, path = self.model.partition(":")
+        name = self.model if path else self.model.replace("/", "-")
+        weights = ledger.text("--pretrained")
+        if schema in ("hf-hub", "local-dir") and path:
+            weights = weights or path
+        size = re.sub(r"(?i)-quickgelu$", "", name)
+        if not path:
+            quick = size != name or ledger.switch("--force-quick-gelu") or (weights or "").lower() == "openai"
+            ledger.recipe("model.activation", "quick_gelu" if quick else "gelu", "--force-quick-gelu", "--model")
+        elif ledger.switch("--force-quick-gelu"):
+            ledger.recipe("model.activation", "quick_gelu", "--force-quick-gelu")
+        if weights:
+            self.take_weights(weights, None if path else size)
+        else:
+            ledger.recipe("model.size", size, "--model")
+        if size not in SIZES and not path:
+            ledger.assume("model", f"{shown(name)} is none of the models here; there are {', '.join(SIZES)}", name)
+        if sides := ledger.given.get("--force-image-size"):
+            if len(set(sides)) > 1 or not re.fullmatch(r"[1-9]\d{0,4}", sides[0]):
+                raise UserError(f"--force-image-size is {shown(' '.join(sides))}; images are squares.")
+            ledger.recipe("model.image_size", int(sides[0]), "--force-image-size")
+        self.take_batch_norm(name)
+
+    def take_weights(self, weights: str, size: str | None) -> None:
+        ledger = self.ledger
+        ledger.recipe("model.weights", weights, "--pretrained", "--model")
+        ledger.beside("weights", weights)
+        if size:
+            ledger.beside("size", size)
+        if not re.search(r"[/.]", weights):
+            tag = f"{shown(weights)} is a tag of open_clip's, which is not looked up; put its file or repository there"
+            ledger.assume("model.weights", tag, weights)
+
+    def take_batch_norm(self, name: str) -> None:
+        ledger = self.ledger
+        if name.upper().startswith("RN"):
+            synchronised = ledger.switch("--use-bn-sync")
+            if not synchronised:
+                ledger.recipe("model.batch_norm_group", self.per_process)
+            ledger.beside("batch_norm", "synchronised" if synchronised else "process", "--use-bn-sync")
+
+    def take_data(self) -> None:
+        ledger = self.ledger
+        path = ledger.text("--train-data")
+        if path is None:
+            other = [word for word in self.launch.arguments if word.startswith("--train-data-list")]
+            raise UserError(
+                "The command has no --train-data: what it trains on; "
+                + (
+                    f"{other[0].split('=')[0]} is a fork's flag that is not read: write its data as --train-data."
+                    if other
+                    else "add it."
+                )
+            )
+        kind = ledger.text("--dataset-type", "auto") or "auto"
+        table = kind == "csv" or (kind == "auto" and path.endswith((".csv", ".tsv")))
+        if kind == "auto" and not path.endswith((".csv", ".tsv", ".tar")) and "$" not in path:
+            ledger.assume("--dataset-type", "open_clip cannot tell it from the data's ending; shards are taken")
+        if table:
+            separator = ledger.text("--csv-separator", "\t") or "\t"
+            source: Any = {
+                "source": "captions",
+                "path": path,
+                "image_column": ledger.text("--csv-img-key", "filepath"),
+                "caption_column": ledger.text("--csv-caption-key", "title"),
+                "separator": separator.replace("\\t", "\t"),
+            }
+            names = ("--csv-img-key", "--csv-caption-key", "--csv-separator")
+        else:
+            names = ("--json-text-key", "--text-key", "--image-key", "--train-data-upsampling-factors")
+            source = self.shards(path)
+        ledger.recipe("data.train", source, "--train-data", "--dataset-type", *names)
+        ledger.beside("dataset", path)
+        ledger.beside("seeded_shuffle", False)
+        self.take_augmentation()
+
+    def shards(self, path: str) -> Any:
+        """The sources of tars; with upsampling factors, which are a shard's, one for each with its weight."""
+        ledger = self.ledger
+        in_json, member = (ledger.text(name) for name in ("--json-text-key", "--text-key"))
+        # of several alternatives, joined by semicolons, the first
+        caption, *others = (f"json:{in_json}" if in_json else member or "txt").split(";")
+        if others:
+            ledger.leave("captions", f"one member holds them; {caption} is taken", ";".join(others))
+        if shards := shards_of(path):
+            ledger.beside("shards", shards)
+        common = {"source": "shards", **({"caption": caption} if caption != "txt" else {})}
+        if suffixes := ledger.text("--image-key"):
+            common["picture"] = suffixes
+        factors = ledger.text("--train-data-upsampling-factors")
+        if not factors:
+            return {**common, "path": unpiped(path)}
+        paths = path.split("::")
+        numbers = MappingLedger(ledger.tool, dict(enumerate_factors(factors.split("::"))))
+        if len(numbers.given) != len(paths):
+            raise UserError(
+                f"--train-data has {len(paths)} sources and --train-data-upsampling-factors {len(numbers.given)} "
+                f"numbers ({shown(factors)}); open_clip wants one for each."
+            )
+        if not ledger.switch("--dataset-resampled"):
+            ledger.assume("--train-data-upsampling-factors", "open_clip stops without --dataset-resampled", factors)
+        weights = [
+            numbers.number(name, 1.0) * (shards_of(one, 1) or 1) for name, one in zip(numbers.given, paths, strict=True)
+        ]
+        if not all(shards_of(one, 1) for one in paths):
+            ledger.assume("weights", "factors are a shard's, and how many there are cannot be counted", factors)
+        return [{**common, "path": unpiped(one), "weight": weight} for one, weight in zip(paths, weights, strict=True)]
+
+    def take_augmentation(self) -> None:
+        ledger = self.ledger
+        asked = {key: text for key, _, text in (one.partition("=") for one in ledger.given.get("--aug-cfg") or ())}
+        timm = asked.pop("use_timm", "False") == "True"
+        read = {key: text for key, text in asked.items() if key in AUGMENTATION and (timm or key not in OF_TIMM)}
+        if not timm and "color_jitter_prob" not in read:
+            read.pop("color_jitter", None)
+        for key in (key for key in asked if key not in read):
+            ledger.leave(f"--aug-cfg {key}", "open_clip does not read it, or needs another key with it", asked[key])
+        chosen = {"scale": [0.9, 1.0]} | {key: augmentation_value(key, text) for key, text in read.items()}
+        if isinstance(jitter := chosen.get("color_jitter"), float):
+            chosen["color_jitter"] = [jitter] * 3 + [0.0]
+        ledger.recipe("data.augmentation", chosen, "--aug-cfg")
+
+    def take_steps(self) -> None:
+        """Steps as open_clip counts them: with shards, its loader's workers round them up."""
+        ledger = self.ledger
+        stated = ledger.whole("--train-num-samples", 0)
+        examples = self.examples or stated or CC3M_EXAMPLES
+        if not (self.examples or stated):
+            counted = f"epochs are counted with {CC3M_EXAMPLES:,}, of CC3M; give --examples, or set train.steps"
+            ledger.assume("examples", counted)
+        share = examples / (self.per_process * self.processes)
+        sources = ledger.values["data"]["train"]
+        if (sources[0] if isinstance(sources, list) else sources)["source"] == "shards":
+            workers = max(1, self.workers)
+            batches = math.ceil(math.ceil(share) / workers) * workers
+        else:
+            # its sampler gives each process an equal share, rounded up
+            batches = math.ceil(examples / self.processes) // self.per_process
+        self.steps_per_epoch = max(1, batches // self.accumulation)
+        epochs = ledger.count("--epochs", 32)
+        steps = self.steps_per_epoch * epochs
+        if steps > LARGEST:
+            raise UserError(f"The command asks for {steps:,} steps; lower --epochs or --train-num-samples.")
+        ledger.recipe("train.steps", steps, "--epochs", "--train-num-samples")
+        ledger.beside("examples", examples)
+        ledger.beside("epochs", epochs)
+        every = max(1, ledger.whole("--save-frequency", 1)) * self.steps_per_epoch
+        ledger.recipe("train.checkpoint_every", every, "--save-frequency")
+
+    def take_precision(self) -> None:
+        ledger = self.ledger
+        named = ledger.text("--precision")
+        # the default became bf16 between 3.3 and 4.2, without a word
+        name = named or ("amp" if self.launch.tail == "training.main" else "amp_bf16")
+        if name not in PRECISIONS:
+            raise UserError(f"--precision is {shown(name)}; known are {', '.join(PRECISIONS)}.")
+        ledger.recipe("train.precision", PRECISIONS[name], "--precision")
+        ledger.beside("precision_given", named is not None)
+        ledger.beside("loss_precision", PRECISIONS[name])
+        if name.startswith("pure") or name in ("fp16", "bf16"):
+            ledger.beside("weights_precision", PRECISIONS[name])
+
+    def take_optimizer(self) -> None:
+        ledger = self.ledger
+        vit = "vit" in self.model.lower()
+        for key, flag, default in (
+            ("lr", "--lr", 5e-4),
+            ("beta1", "--beta1", 0.9),
+            ("beta2", "--beta2", 0.98 if vit else 0.999),
+            ("eps", "--eps", 1e-6 if vit else 1e-8),
+            ("weight_decay", "--wd", 0.2),
+        ):
+            ledger.recipe(f"train.optimizer.{key}", ledger.number(flag, default), flag)
+        name = ledger.text("--opt", "adamw") or "adamw"
+        ledger.beside("optimizer", name, "--opt")
+        if name != "adamw":
+            ledger.assume("--opt", f"{shown(name)} has no counterpart; adamw is taken", name)
+        schedule = ledger.text("--lr-scheduler", "cosine") or "cosine"
+        constant = schedule.startswith("const") or ledger.switch("--skip-scheduler")
+        if schedule not in ("cosine", "const"):
+            taken = "constant" if constant else "cosine"
+            ledger.assume("--lr-scheduler", f"{shown(schedule)} has no counterpart; {taken} is taken", schedule)
+        ledger.recipe("train.schedule.name", "constant" if constant else "cosine", "--lr-scheduler", "--skip-scheduler")
+        warmup = 0 if ledger.switch("--skip-scheduler") else ledger.whole("--warmup", 10_000)
+        ledger.recipe("train.schedule.warmup_steps", warmup, "--warmup")
+
+    def take_evaluation(self) -> None:
+        ledger = self.ledger
+        every = ledger.whole("--zeroshot-frequency", 2) * self.steps_per_epoch
+        entries: list[dict[str, Any]] = []
+        for flag, extra in (("--imagenet-val", {}), ("--imagenet-v2", {"name": "v2"})):
+            if path := ledger.text(flag):
+                when = {"every_steps": every} if 0 < every <= LARGEST else {}
+                entries.append({"suite": "imagenet", "path": path, **extra, **when})
+                ledger.account("evaluate", (flag, "--zeroshot-frequency"))
+        if (path := ledger.text("--val-data")) and (path.endswith((".csv", ".tsv")) or is_shards(path)):
+            entries.append({"suite": "captions", "path": path})
+            ledger.account("evaluate", ("--val-data",))
+        elif path:
+            ledger.leave("--val-data", "the suite `captions` reads tables and shards; write the pairs as one")
+        ledger.recipe("evaluate", entries)
+
+    def take_circumstances(self) -> None:
+        ledger = self.ledger
+        for flag, key in (("--local-loss", "local_loss"), ("--gather-with-grad", "gather_with_grad")):
+            ledger.beside(key, ledger.switch(flag), flag)
+        ledger.beside("negatives_scope", "global")
+        ledger.beside("negatives_per_query", self.batch - 1)
+        if self.accumulation > 1:
+            ledger.beside("scale_gradient_factor", self.accumulation)
+        ledger.beside("workers", self.workers)
+        ledger.beside("seed_given", ledger.given.get("--seed") is not None)
+        ledger.beside("seeded_initialisation", True)
+        ledger.beside("devices", self.processes)
+        if self.processes > 1:
+            ledger.beside("process_group", "initialised")
+
+
+def shards_of(path: str, single: int | None = None) -> int | None:
+    """How many tars a brace pattern means; without one `single`, where it names a tar, else none."""
+    total = 0
+    for source in path.split("::"):
+        ranges = [int(last) - int(first) + 1 for first, last in SHARD_RANGE.findall(source)]
+        if not ranges and single and source.endswith((".tar", ".tar -")):
+            ranges = [single]
+        if not ranges or min(ranges) < 1:
+            return None
+        total += math.prod(ranges)
+    return total if total <= LARGEST else None
+
+
+def unpiped(path: str) -> str:
+    """`pipe:aws s3 cp s3://… -` as the address that the pipe reads."""
+    return "::".join(PIPE.sub(r"\1", one) for one in path.split("::"))
+
+
+def enumerate_factors(factors: list[str]) -> Iterator[tuple[str, str]]:
+    for number, factor in enumerate(factors, 1):
+        yield f"--train-data-upsampling-factors ({number})", factor
+
+
+def augmentation_value(key: str, text: str) -> Any:
+    """A value as open_clip reads it, by the grammar of Python's literals.
+
+    Raises:
+        UserError: it is no number and no row of numbers.
+    """
+    try:
+        value = ast.literal_eval(text) if len(text) <= 200 else None
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        value = None
+    row = list(value) if isinstance(value, tuple | list) else [value]
+    if not row or not all(isinstance(one, int | float) and not isinstance(one, bool) and abs(one) < 1e6 for one in row):
+        raise UserError(f"--aug-cfg {key} is {shown(text)}; it must be a number or several, as in scale=(0.4,1.0).")
+    if key == "re_count":
+        return int(row[0])
+    return [float(one) for one in row] if isinstance(value, tuple | list) else float(row[0])

@@ -1,0 +1,79 @@
+"""The flags of open_clip: how many words each takes, and why some have no counterpart. (params.py of 4.2.0.dev0.)"""
+
+from collotype.importers.arguments import Takes
+
+ONE = (
+    "model pretrained batch-size workers epochs epochs-cooldown wd grad-clip-norm opt warmup lr beta1 beta2 eps "
+    "momentum lr-scheduler lr-cooldown-end lr-cooldown-power precision accum-freq dataset-type train-data val-data "
+    "train-num-samples val-num-samples train-data-upsampling-factors csv-img-key csv-caption-key csv-separator "
+    "image-key text-key json-text-key max-image-pixels imagenet-val imagenet-v2 zeroshot-frequency val-frequency "
+    "val-retrieval-chunk-size val-retrieval-precision save-frequency resume seed logs name report-to wandb-notes "
+    "wandb-project-name log-every-n-steps log-metric-every-n-steps train-loss-ema-samples remote-sync "
+    "remote-sync-frequency remote-sync-protocol lock-image-unlocked-groups lock-text-unlocked-layers distill-model "
+    "distill-pretrained loss-dist-impl torchcompile-strategy torchcompile-backend torchcompile-mode fsdp-checkpoint "
+    "dist-url dist-backend device cache-dir force-context-length force-patch-dropout text-layer-decay "
+    "image-layer-decay audio-layer-decay image-interpolation image-resize-mode coca-caption-loss-weight "
+    "coca-contrastive-loss-weight use-bnb-linear text-pad-multiple bucket-pool bucket-chunk bench-steps"
+).split()
+SWITCHES = (
+    "dataset-resampled use-bn-sync skip-scheduler save-most-recent lock-image lock-image-freeze-bn-stats lock-text "
+    "lock-text-freeze-layer-norm grad-checkpointing local-loss gather-with-grad force-quick-gelu force-custom-text "
+    "torchscript trace torchcompile fsdp fsdp-no-reshard-after-forward fsdp-offload-cpu ddp-static-graph "
+    "no-set-device-rank debug copy-codebase horovod log-local delete-previous-checkpoint pretrained-image siglip "
+    "use-naflex force-naflex-vision length-bucketing synthetic-data"
+).split()
+MANY = "aug-cfg image-mean image-std force-image-size opt-kwargs opt-fallback-list wd-exclude".split()
+FLAGS: dict[str, Takes] = {
+    **dict.fromkeys((f"--{name}" for name in ONE), "one"),
+    **dict.fromkeys((f"--{name}" for name in SWITCHES), "none"),
+    **dict.fromkeys((f"--{name}" for name in MANY), "many"),
+}
+
+LIT = "towers are trained whole here"
+LOGGING = "what a run writes is always the same (metrics.jsonl, report.html); trackers are named with --track"
+MACHINE = "a matter of the machine, which changes no number here"
+GENERATIVE = "CoCa, distillation and NaFlex have no counterpart"
+REASONS: dict[str, str] = {
+    f"--{name}": reason
+    for names, reason in (
+        (
+            "lock-image lock-image-unlocked-groups lock-image-freeze-bn-stats lock-text lock-text-unlocked-layers "
+            "lock-text-freeze-layer-norm",
+            LIT,
+        ),
+        (
+            "logs name report-to wandb-notes wandb-project-name log-every-n-steps log-metric-every-n-steps log-local "
+            "debug copy-codebase remote-sync remote-sync-frequency remote-sync-protocol train-loss-ema-samples",
+            LOGGING,
+        ),
+        (
+            "dist-url dist-backend device ddp-static-graph no-set-device-rank horovod torchcompile "
+            "torchcompile-strategy torchcompile-backend torchcompile-mode torchscript trace cache-dir loss-dist-impl "
+            "length-bucketing bucket-pool bucket-chunk text-pad-multiple "
+            "fsdp-no-reshard-after-forward fsdp-offload-cpu fsdp-checkpoint",
+            MACHINE,
+        ),
+        (
+            "distill-model distill-pretrained coca-caption-loss-weight coca-contrastive-loss-weight use-naflex "
+            "force-naflex-vision",
+            GENERATIVE,
+        ),
+        ("save-most-recent delete-previous-checkpoint", "train.keep_checkpoints says how many are kept"),
+        ("resume", "a run goes on with --resume"),
+        ("fsdp", "a CLIP's scale is a single number, which is not divided among processes"),
+        (
+            "val-num-samples val-frequency val-retrieval-chunk-size val-retrieval-precision",
+            "it is counted and exact here",
+        ),
+        ("dataset-resampled", "here every example comes once an epoch"),
+        ("train-data-upsampling-factors", "of a table there is one"),
+        (
+            "image-mean image-std image-interpolation image-resize-mode max-image-pixels",
+            "images are read as CLIP's are",
+        ),
+        ("epochs-cooldown lr-cooldown-end lr-cooldown-power", "there is no cooldown"),
+        ("pretrained-image", "towers start together, from model.size or model.weights"),
+    )
+    for name in names.split()
+}
+OTHERWISE = "nothing here corresponds to it"

@@ -1,0 +1,144 @@
+"""The plan: a recipe's numbers resolved for the hardware at hand. No weights are touched."""
+
+import difflib
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from collotype.preflight.estimate import disk_mib, memory_mib, step_seconds
+from collotype.preflight.hardware import Hardware
+from collotype.recipe import Recipe
+from collotype.runtime.errors import UserError
+from collotype.training.batch_norm import require_whole_groups
+from collotype.training.optim import learning_rate
+
+Plan = dict[str, Any]
+CURVE_POINTS = 65
+"""Of the learning rate, beside those where it bends."""
+
+
+def make_plan(
+    recipe: Recipe,
+    processes: int,
+    device: str,
+    precision: str | None,
+    hardware: Hardware,
+    model: dict[str, Any],
+    negatives_per_query: int,
+    examples: int | None,
+    datasets: Collection[str] | None,
+    metrics: Collection[str],
+    faults: Mapping[str, int] = MappingProxyType({}),
+) -> Plan:
+    """Everything a run will do. What cannot be known is missing.
+
+    Args:
+        precision: none: the device has not what the recipe asks for.
+        hardware: what the device can do.
+        model: the task's own facts (`parameters`, `trainable_parameters`, …).
+        examples: there are to train on; none: nobody knows.
+        faults: how many examples are left out or doubtful, by cause.
+        datasets: what the recipe's suites measure ("SUITE/DATASET"); none: not all of it is known.
+        metrics: by which numbers.
+
+    Raises:
+        UserError: the batch cannot be cut for these processes and micro-batches or is larger than the data; an
+            expectation names a dataset or metric that is not measured.
+    """
+    train = recipe.train
+    share, micro_batch = cut(recipe, processes)
+    if examples is not None and examples < train.batch:
+        raise UserError(f"train.batch is {train.batch}, but data.train has only {examples} examples; lower the batch.")
+    if group := model.get("batch_norm_group"):
+        if train.micro_batch_tokens:
+            raise UserError(
+                f"train.micro_batch_tokens is {train.micro_batch_tokens}, and the model has BatchNorm over {group} "
+                "examples; cut by examples, with train.micro_batch."
+            )
+        if group == train.batch and micro_batch == "auto":
+            micro_batch = share
+        require_whole_groups(group, train.batch, share, group if micro_batch == "auto" else micro_batch)
+    for expected in (one for one in recipe.expect if one.measured_by is None):
+        if datasets is not None:
+            require("dataset", expected.dataset, datasets)
+        require("metric", expected.metric, metrics)
+    plan = {
+        "batch": train.batch,
+        "micro_batch": f"{train.micro_batch_tokens} tokens" if train.micro_batch_tokens else micro_batch,
+        "processes": processes,
+        "negatives_per_query": negatives_per_query,
+        "steps": train.steps,
+        "warmup_steps": recipe.warmup_steps,
+        **({} if examples is None else epochs_of(recipe, examples)),
+        **({"faults_of_data": ", ".join(f"{count:,} {cause}" for cause, count in faults.items())} if faults else {}),
+        "learning_rate": curve(recipe),
+        **({"precision": precision} if precision else {}),
+        "shard": train.shard if processes > 1 else "none",
+        "device": device,
+        "hardware": hardware,
+        **model,
+    }
+    return {**plan, "estimate": estimate(recipe, plan)} if "parameters" in model else plan
+
+
+def estimate(recipe: Recipe, plan: Plan) -> dict[str, Any]:
+    """Memory and disk in MiB, and seconds of a step, of which `check --measure` knows more."""
+    seconds = step_seconds(recipe, plan)
+    return {
+        "memory_mib": memory_mib(recipe, plan, plan.get("precision"), plan["processes"]),
+        "disk_mib": disk_mib(recipe, plan, plan.get("precision")),
+        **({} if seconds is None else {"step_s": float(f"{seconds:.2g}"), "from": "arithmetic"}),
+    }
+
+
+def epochs_of(recipe: Recipe, examples: int) -> Plan:
+    steps_per_epoch = examples // recipe.train.batch
+    return {
+        "examples": examples,
+        "epochs": round(recipe.train.steps / steps_per_epoch, 4),
+        "warmup_epochs": round(recipe.warmup_steps / steps_per_epoch, 4),
+        "examples_left_out_per_epoch": examples % recipe.train.batch,
+    }
+
+
+def curve(recipe: Recipe) -> list[tuple[int, float]]:
+    """(step, learning rate) at the bends of the schedule and evenly in between."""
+    last = recipe.train.steps
+    even = {1 + round(place * (last - 1) / (CURVE_POINTS - 1)) for place in range(CURVE_POINTS)}
+    bends = {min(last, step) for step in (recipe.warmup_steps, recipe.warmup_steps + 1) if step > 0}
+    return [(step, learning_rate(recipe, step)) for step in sorted(even | bends)]
+
+
+def require(kind: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise UserError(
+            f"The recipe expects a value of the {kind} {name!r}, which is not measured{hint}; measured are "
+            f"{', '.join(known) or 'none'}."
+        )
+
+
+def cut(recipe: Recipe, processes: int) -> tuple[int, int | str]:
+    """A process's share of the batch, and its micro-batch.
+
+    Raises:
+        UserError: they do not divide each other.
+    """
+    share = divide("train.batch", recipe.train.batch, "processes", processes)
+    micro_batch = recipe.train.micro_batch or share
+    if micro_batch != "auto":
+        divide("the batch of one process", share, "train.micro_batch", micro_batch)
+    return share, micro_batch
+
+
+def divide(name: str, number: int, by_name: str, by: int) -> int:
+    """number / by, if that is whole; else an error that names the divisors on either side."""
+    if number % by:
+        divisors = [divisor for divisor in range(1, number + 1) if number % divisor == 0]
+        nearest = [max(d for d in divisors if d < by), *[d for d in divisors if d > by][:1]]
+        raise UserError(
+            f"{name} is {number}, which {by_name} = {by} does not divide; the nearest that do are "
+            f"{' and '.join(map(str, nearest))}."
+        )
+    return number // by

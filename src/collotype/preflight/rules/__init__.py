@@ -1,0 +1,22 @@
+"""The rules: a module for each subject, found by being here.
+
+A rule is a function from a case to what it sees there, with what all of its findings have in common as its decoration:
+
+    @rule("bf16 with BatchNorm", "will differ", "open_clip issue 184")
+    def half_precision_in_batch_norm(case: Case) -> Iterator[Seen]:
+        if case.plan.get("precision") == "bf16" and "batch_norm_group" in case.plan:
+            yield Seen(seen="precision bf16", reference="fp16", why="…", fix="--set train.precision=fp16")
+"""
+
+import importlib
+import pkgutil
+
+from collotype.preflight.rules.rule import Rule
+
+
+def discover() -> tuple[Rule, ...]:
+    modules = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
+    return tuple(value for module in modules for value in vars(module).values() if isinstance(value, Rule))
+
+
+RULES = discover()

@@ -1,0 +1,41 @@
+"""What is not here, and so cannot be known."""
+
+from collections.abc import Iterator
+
+from collotype.preflight.context import CheckContext
+from collotype.preflight.rules.rule import Evidence, rule
+
+WHAT = {
+    "weights": ("weights not here", "the weights that training starts from"),
+    "model": ("shape of the model unknown", "a model whose shape can be read"),
+    "data.train": ("training data not here", "data that can be read"),
+    "room": ("no room for what a run fetches", "a disk with room for it"),
+    "evaluate": ("evaluation data not here", "data that can be read"),
+}
+
+
+@rule("not here", "blocks", "this machine", training=False)
+def not_here(context: CheckContext) -> Iterator[Evidence]:
+    for name, reason in context.plan.get("unknown", {}).items():
+        kind = "evaluate" if name.startswith("evaluate") else name
+        what, wanted = WHAT.get(kind, (f"{name} unknown", "a value"))
+        # the shape comes with the weights
+        if {"model": "weights"}.get(name, name) in context.plan.get("fetched", ()):
+            yield Evidence(
+                severity="note",
+                name=what,
+                seen=reason,
+                reference=wanted,
+                why="What depends on it is left open in this plan.",
+                fix="none needed, a run fetches it; `check --online` says how much that is",
+            )
+            continue
+        yield Evidence(
+            name=what,
+            seen=reason,
+            reference=wanted,
+            why="What depends on it is left open in this plan, and a run stops there."
+            if kind != "evaluate"
+            else "A run opens what it is measured on before it trains, and stops there.",
+            fix="as said; the rest of the plan holds",
+        )

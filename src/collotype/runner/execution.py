@@ -1,0 +1,209 @@
+"""One run: check, train, evaluate, report."""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from collotype.evaluation.results import Measured, Results, results_of, write_results
+from collotype.families import load
+from collotype.preflight.difference_effects import EFFECTS
+from collotype.recipe import Recipe
+from collotype.report.compare import Comparison, compare
+from collotype.report.html import write_report
+from collotype.report.record import environment, write_record
+from collotype.report.track import Tracking
+from collotype.report.verdict import judge
+from collotype.runner.callbacks import Callback, hooks_for, measure
+from collotype.runner.planning import prepare, resolve
+from collotype.runner.run_dir import choose_folder, kept_commits, open_folder
+from collotype.runtime.device import peak_memory, pick_device
+from collotype.runtime.errors import InterruptedRunError, UserError
+from collotype.runtime.files import (
+    JsonLines,
+    dir_lock,
+)
+from collotype.runtime.hub import commits, used
+from collotype.runtime.process import World, gather_objects, on_main, process_group
+from collotype.training.engine import EMA, Training, train, where_whole
+from collotype.training.task import Task
+
+WAIT_FOR_LOADERS_S = 7
+"""How long the loader processes of a killed run may go on holding its folder."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder, and what its `record.json` says.
+
+    Examples:
+        >>> import collotype
+        >>> run = collotype.run(
+        ...     "desk-colpali", out="runs/tiny", overrides={"train.steps": 1, "evaluate": [], "expect": []}
+        ... )
+        >>> run.reproduced  # nothing was expected
+        True
+        >>> run.record["recipe"]["train"]["batch"]
+        32
+        >>> type(run.model()).__name__
+        'Retriever'
+    """
+
+    folder: Path
+    record: dict[str, Any]
+
+    @property
+    def results(self) -> Results:
+        """The metrics by dataset: {"sheets/held-out": {"ndcg_at_5": 0.995, …}}."""
+        return self.record["results"]
+
+    @property
+    def verdict(self) -> dict[str, Any] | None:
+        """What was expected beside what came out; none where a recipe expects nothing."""
+        return self.record["verdict"]
+
+    @property
+    def reproduced(self) -> bool:
+        """Nothing that was expected was missed."""
+        return self.verdict is None or self.verdict["reproduced"]
+
+    def model(self) -> Any:
+        """The trained model, as of `load`."""
+        return load(self.folder / "model")
+
+
+def run(
+    recipe: str | Path | Recipe,
+    out: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    listener: Callback | None = None,
+    track: Sequence[str] = (),
+    smoke: bool = False,
+) -> Run:
+    """Checks, trains, evaluates and reports a recipe.
+
+    Args:
+        recipe: a built-in name, a file, a run directory, or a Recipe.
+        out: the run directory; `runs/NAME` if none.
+        overrides: {"train.steps": 8, …}.
+        resume: go on from the last whole checkpoint in `out`, if there is one.
+        overwrite: delete the run that is in `out` first.
+        listener: is told what happens while the run goes.
+        track: dashboards that are told the metrics, too (tensorboard, wandb, trackio).
+        smoke: run the recipe's smoke form: tiny random weights, a few local rows.
+
+    Returns:
+        the finished run; on every process of a launcher.
+
+    Raises:
+        UserError: whatever the user can fix, in a sentence; what was written before is kept.
+
+    Examples:
+        Two steps instead of 1,100, without evaluation:
+
+        >>> import collotype
+        >>> run = collotype.run(
+        ...     "desk-colpali", out="runs/short", overrides={"train.steps": 2, "evaluate": [], "expect": []}
+        ... )
+        >>> sorted(path.name for path in run.folder.iterdir())[2:]
+        ['metrics.jsonl', 'model', 'recipe.yaml', 'record.json', 'report.html']
+    """
+    started, world, listener = time.perf_counter(), World.from_environment(), listener or Callback()
+    if resume and overwrite:
+        raise UserError("--resume goes on with a run and --overwrite deletes it; give one of them.")
+    folder = choose_folder(recipe, out, resume)
+    recipe, device = resolve(recipe, overrides, smoke), pick_device(world)
+    if recipe.study:
+        raise UserError(f"{recipe.name} is a study of many runs; `collotype run` or collotype.run_study runs it.")
+    folder, tracking = folder or Path("runs") / recipe.name, Tracking(track)
+    with ExitStack() as hold:
+        hold.enter_context(commits(kept_commits(folder) if resume else None))
+        task, plan, data = prepare(recipe, world, device)
+        hold.enter_context(process_group(world, device))
+        busy = (
+            f"Another process is writing the run in {folder}: was the launcher started twice? Wait for it, stop it, or "
+            "choose another folder with --out."
+        )
+        on_main(world, lambda: hold.enter_context(dir_lock(folder, busy, WAIT_FOR_LOADERS_S)))
+        on_main(world, lambda: open_folder(folder, recipe, resume, overwrite))
+        if world.is_main:
+            listener.planned(recipe, folder, plan)
+        hold.callback(tracking.finish)
+        hooks = hooks_for(task, recipe, folder, listener, tracking)
+        try:
+            training = train(task, recipe, folder, world, device, resume, hooks)
+        except InterruptedRunError as stop:
+            raise InterruptedRunError(f"{stop}; go on with `collotype run {folder} --resume`.") from None
+        trained = time.perf_counter()
+        results = finish(task, recipe, folder, training, listener, world)
+        tracking.evaluated(recipe.train.steps, results)
+        steps = JsonLines(folder / "metrics.jsonl").read()
+        parts = {
+            "recipe": recipe.model_dump(),
+            "plan": plan | ({} if recipe.train.micro_batch_tokens else {"micro_batch": training.micro_batch}),
+            "environment": environment(plan["device"], torch.get_num_threads(), {"processes": world.size}),
+            "hub": used(),
+            "data": data,
+            "model": {**task.describe(), "initial_sha256": training.initial_sha256},
+            "timing": {
+                "steps_s": round(sum(row["seconds"] for row in steps), 2),
+                "evaluate_s": round(time.perf_counter() - trained, 2),
+                "last_process_s": round(time.perf_counter() - started, 2),
+                "peak_memory_mib": gather_objects(round(peak_memory(device) / 2**20, 1)),
+            },
+            "results": results,
+            "verdict": judge(recipe, results),
+            "events": [*task.events(steps), *training.events],
+        }
+        on_main(world, lambda: conclude(folder, parts))
+        finished = Run(folder, parts)
+        if world.is_main:
+            listener.finished(finished)
+        return finished
+
+
+def finish(
+    task: Task[Any, Any], recipe: Recipe, folder: Path, training: Training, listener: Callback, world: World
+) -> Results:
+    """Saves the trained model and evaluates it on every suite; then the same with the moving averages, if there are
+    some."""
+
+    def measured_and_saved(model: Any, version: str = "") -> list[Measured]:
+        def work(world: World) -> list[Measured]:
+            with training.context():
+                return measure(task, model, recipe.evaluate, world, None if version else folder / "evaluation", version)
+
+        on_main(world, lambda: task.save(model, folder / (f"model-{version}" if version else "model")))
+        return where_whole(training.sharded, world, work)
+
+    on_main(world, lambda: listener.evaluating([choice.suite for choice in recipe.evaluate]))
+    measured = measured_and_saved(training.model)
+    if training.averaged:
+        with training.averaged() as model:
+            measured += measured_and_saved(model, EMA)
+    on_main(world, lambda: write_results(folder / "evaluation", measured))
+    return results_of(measured)
+
+
+def conclude(folder: Path, parts: dict[str, Any]) -> None:
+    write_record(folder, **parts)
+    write_report(folder)
+
+
+def compare_runs(one: str | Path, other: str | Path) -> Comparison:
+    """Two finished runs, or a run and published:NAME, side by side.
+
+    Raises:
+        UserError: one of them is nothing that can be compared.
+    """
+    return compare(one, other, EFFECTS)
+
+
+def is_main_process() -> bool:
+    return World.from_environment().is_main

@@ -1,0 +1,228 @@
+"""A recipe resolved, planned for the hardware at hand, and compared with what was published; nothing is written."""
+
+import functools
+import shutil
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from collotype.families import task_for
+from collotype.importers import Origin
+from collotype.preflight.context import CheckContext
+from collotype.preflight.findings import find
+from collotype.preflight.hardware import Hardware, named, present
+from collotype.preflight.plan import Plan, cut, make_plan
+from collotype.preflight.published_data import beside_published, published_examples
+from collotype.preflight.reference import nearest, reference_of
+from collotype.recipe import Recipe, load_recipe
+from collotype.report.published import Published
+from collotype.report.published.expectations import with_numbers
+from collotype.runtime.device import pick_device
+from collotype.runtime.dry_run import dry
+from collotype.runtime.errors import UserError
+from collotype.runtime.hub import Need, NotFetchedError, commits, require_all
+from collotype.runtime.hub.needs import facts_of as fetch_facts
+from collotype.runtime.hub.needs import require_room_for
+from collotype.runtime.process import World
+from collotype.training.engine import EMA
+from collotype.training.optim import require_optimizer
+from collotype.training.precision import named_precision, resolve_precision
+from collotype.training.profiling import measure_step
+from collotype.training.task import Task, data_facts, overlaps
+
+T = TypeVar("T")
+
+OF_TRAINING = "data.train.examples"
+"""Among a published run's circumstances."""
+
+
+def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task[Any, Any], Plan, dict[str, Any]]:
+    """The recipe's task, its plan on this hardware, and the facts of its data; nothing is written.
+
+    The cheap comes first: what the recipe alone forbids, then what the hub refuses, then weights, then data.
+
+    Raises:
+        UserError: whatever makes the run impossible and can be known before it.
+    """
+    task = task_for(recipe)
+    precision = resolve_precision(recipe.train.precision, device).name
+    require_optimizer(recipe.train.optimizer.name, device)
+    cut(recipe, world.size)
+    task.require_possible()
+    require_all([need for needs_of in task.needs().values() for need in needs_of()])
+    task.require_weights()
+    data, model = data_facts(task, recipe.evaluate), task.describe()
+    plan = plan_of(recipe, task, world, present(device), precision, model, data, data["train"]["examples"], data)
+    plan |= overlaps(task, recipe.evaluate)
+    return task, with_findings(recipe, plan, reference_of(recipe)), data
+
+
+def plan_of(
+    recipe: Recipe,
+    task: Task[Any, Any],
+    world: World,
+    device: tuple[str, Hardware],
+    precision: str | None,
+    model: dict[str, Any],
+    data: dict[str, Any],
+    examples: int | None,
+    datasets: Collection[str] | None,
+) -> Plan:
+    endings = ("",) if recipe.train.ema_decay is None else ("", f"@{EMA}")
+    versions = (
+        None if datasets is None else [f"{name}{ending}" for ending in endings for name in datasets if name != "train"]
+    )
+    plan = make_plan(
+        recipe,
+        processes=world.size,
+        device=device[0],
+        precision=precision,
+        hardware=device[1],
+        model=model,
+        negatives_per_query=task.negatives_per_query(),
+        examples=examples,
+        datasets=versions,
+        metrics=task.metrics(),
+        faults=data.get("train", {}).get("faults", {}),
+    )
+    return {**plan, "data": beside_published(data, recipe.data.train)}
+
+
+def with_findings(recipe: Recipe, plan: Plan, reference: Published | None, origin: Origin | None = None) -> Plan:
+    case = CheckContext(recipe=recipe, plan=plan, reference=reference, origin=origin)
+    return {**plan, **({"reference": reference.name} if reference else {}), "findings": find(case)}
+
+
+def check(
+    recipe: str | Path | Recipe,
+    overrides: Mapping[str, Any] | None = None,
+    smoke: bool = False,
+    origin: Origin | None = None,
+    against: str | None = None,
+    card: str | None = None,
+    measure: bool = False,
+    online: bool = False,
+) -> tuple[Recipe, Plan]:
+    """The resolved recipe and its plan; nothing is trained or written, no network is asked, and weights are not read.
+
+    What cannot be known without data or weights that are not here is missing in the plan, named in its `unknown` with
+    the reason, and a finding.
+
+    Args:
+        origin: what the recipe was imported from.
+        against: the published result to hold it against; none: the one that the recipe expects, or, of an imported one,
+            the nearest.
+        card: plan for this GPU (V100, T4, A100-40GB, …) instead of the device that is here.
+        measure: calibrate time and memory by a measured micro-batch, for which data and weights are read.
+        online: ask the hub what a run will fetch, and whether it will be given; small files that tell it are fetched.
+
+    Raises:
+        UserError: the recipe is impossible whatever the machine has; no such card or published result.
+    """
+    recipe, world = resolve(recipe, overrides, smoke), World.from_environment()
+    device, settings = pick_device(world), origin.settings if origin else {}
+    where = named(card or settings["device"]) if card or "device" in settings else present(device)
+    bf16 = where[1].get("capability", [0]) >= [8, 0]
+    precision = named_precision(recipe.train.precision, where[1]["kind"], bf16)
+    evaluates_only, reference = settings.get("evaluates_only", False), reference_of(recipe, against)
+    task, known = task_for(recipe), PartialFacts()
+    with dry(), commits():
+        if "unknown_model" not in settings:
+            known.ask("weights", task.require_weights)
+        if "weights" in known.unknown:
+            known.ask("model", task.use_published_config)
+        nameless = "model" in known.unknown or "unknown_model" in settings
+        model = task.framing() if nameless else known.ask("model", task.describe) or {}
+        train = {} if evaluates_only else known.ask("data.train", task.train_facts) or {}
+        facts = {"train": train} if train else {}
+        for number, choice in enumerate(() if evaluates_only else recipe.evaluate):
+            facts |= known.ask(f"evaluate.{number}", functools.partial(task.facts_of, choice)) or {}
+        here = [one for number, one in enumerate(recipe.evaluate) if f"evaluate.{number}" not in known.unknown]
+        shared = overlaps(task, here) if train else {}
+    with commits():
+        needs = {name: of for name, of in task_for(recipe).needs().items() if name == "weights" or not evaluates_only}
+        fetch = asked_of_hub(needs, known) if online and "unknown_model" not in settings else None
+    whole = not known.unknown and not evaluates_only
+    assumed = published_examples(recipe.data.train) or settings.get("examples")
+    assumed = assumed or (reference and reference.circumstances.get(OF_TRAINING))
+    examples = train.get("examples") or assumed
+    plan = plan_of(recipe, task, world, where, precision, model, facts, examples, facts if whole else None)
+    plan |= {
+        "folder": folder_facts(Path("runs") / recipe.name),
+        "unknown": known.unknown,
+        "fetched": sorted(known.fetched),
+        **({"fetch": fetch} if fetch else {}),
+        **shared,
+    }
+    if examples and not train:
+        plan["assumed"] = {"examples": "as published"}
+    if measure and whole and not card:
+        measured = measure_step(task_for(recipe), recipe, world, device)
+        plan |= {"micro_batch": measured.pop("micro_batch"), "estimate": {**plan["estimate"], **measured}}
+    if origin and not reference and not evaluates_only:
+        reference = nearest(recipe, plan)
+    if evaluates_only:
+        # of a model that is published its name is enough to say how it was evaluated
+        known.unknown.pop("model", None)
+    return recipe, with_findings(recipe, plan, reference, origin)
+
+
+class PartialFacts:
+    """Facts, and why those are not known that nobody can tell here."""
+
+    def __init__(self) -> None:
+        self.unknown: dict[str, str] = {}
+        self.fetched: set[str] = set()
+        """Those of them that a run fetches by itself."""
+
+    def ask(self, name: str, fact: Callable[[], T]) -> T | None:
+        try:
+            return fact()
+        except UserError as error:
+            if name.startswith("data.") and self.unknown.get("model") == str(error):
+                # a shape that follows from the data is unknown for the data's reason
+                del self.unknown["model"]
+            # data that waits for weights has no cause of its own
+            if str(error) not in self.unknown.values():
+                self.unknown[name] = str(error)
+                self.fetched = self.fetched - {name} | ({name} if isinstance(error, NotFetchedError) else set())
+            return None
+
+
+def granted(needs_of: Callable[[], list[Need]]) -> list[Need]:
+    """
+    Raises:
+        UserError: the hub would not give them.
+    """
+    needs = needs_of()
+    for need in needs:
+        need.require_access()
+    return needs
+
+
+def asked_of_hub(wanted: Mapping[str, Callable[[], list[Need]]], known: PartialFacts) -> dict[str, Any]:
+    """For a plan: what a run fetches; what the hub refuses joins what is not here."""
+    parts = [known.ask(name, functools.partial(granted, needs_of)) or [] for name, needs_of in wanted.items()]
+    needs = [need for part in parts for need in part]
+    known.ask("room", functools.partial(require_room_for, needs))
+    return fetch_facts(needs)
+
+
+def folder_facts(folder: Path) -> dict[str, Any]:
+    """What is in the folder that a run would take, and how much room there is."""
+    is_run = (folder / "recipe.yaml").is_file()
+    holds = "a finished run" if (folder / "record.json").is_file() else "a run that has not ended"
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free // 2**20
+    return {"path": str(folder), "free_mib": free, **({"holds": holds} if is_run else {})}
+
+
+def resolve(recipe: str | Path | Recipe, overrides: Mapping[str, Any] | None, smoke: bool = False) -> Recipe:
+    """The recipe with overrides, and with numbers in the places of published results it names."""
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe, overrides, smoke)
+    elif overrides or smoke:
+        raise UserError("Overrides go with a recipe's name or file; change the Recipe object itself instead.")
+    return with_numbers(recipe)

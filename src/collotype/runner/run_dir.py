@@ -1,0 +1,105 @@
+"""The run directory: which one it is, whether it may be written, and what a run writes into it."""
+
+import json
+from pathlib import Path
+
+from collotype.preflight.difference_effects import CUTS_THE_WORK
+from collotype.recipe import Recipe, recipe_text
+from collotype.report.compare import differences
+from collotype.runner.planning import resolve
+from collotype.runtime.errors import UserError
+from collotype.runtime.files import (
+    PARTIAL,
+    remove,
+    room_to_write,
+    sweep_partial,
+    write_json,
+    write_text,
+)
+from collotype.runtime.hub import used
+from collotype.training.engine import EMA
+
+
+def choose_folder(recipe: str | Path | Recipe, out: str | Path | None, resume: bool) -> Path | None:
+    """`out`, or the run directory itself that is to be resumed."""
+    if out:
+        return Path(out)
+    is_run = resume and not isinstance(recipe, Recipe) and (Path(recipe) / "recipe.yaml").is_file()
+    return Path(recipe) if is_run else None
+
+
+NOT_SCIENCE = {"name", *CUTS_THE_WORK}
+"""What may differ between a run and its continuation: what it is called, and how the work is cut and kept."""
+
+MARK = "# the resolved recipe of a collotype run\n"
+"""The first line of a run directory's recipe.yaml: by it a run directory is known."""
+
+COMMITS = "hub.json"
+"""What names of the hub meant when the run began, and mean when it is resumed."""
+
+PARTS = (
+    "checkpoints",
+    "model",
+    f"model-{EMA}",
+    "evaluation",
+    "tensorboard",
+    "wandb",
+    "tracked-as",
+    "metrics.jsonl",
+    COMMITS,
+    "record.json",
+    "report.html",
+    "recipe.yaml",
+)
+"""What a run writes, in the order in which it is deleted: the mark last, so that a kill in between leaves a run."""
+
+
+def kept_commits(folder: Path) -> dict[str, str]:
+    """What a run that is to go on has had from the hub.
+
+    Raises:
+        UserError: its file is damaged.
+    """
+    file = folder / COMMITS
+    try:
+        return dict(json.loads(file.read_text())) if file.is_file() else {}
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{file} is damaged ({error}); start the run anew with --overwrite.") from error
+
+
+def open_folder(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> None:
+    """Makes `folder` this run's, or says why it cannot be.
+
+    Raises:
+        UserError: it holds another run, or something that is no run.
+    """
+    with room_to_write(folder):
+        saved = folder / "recipe.yaml"
+        is_run = saved.is_file() and saved.read_text().startswith(MARK)
+        if not is_run and folder.exists():
+            if any(not path.name.endswith(PARTIAL) for path in folder.iterdir()):
+                raise UserError(f"{folder} is there and is no run of ours; choose another folder with --out.")
+        if is_run and not (resume or overwrite):
+            raise UserError(
+                f"{folder} already holds a run; go on with it with --resume, delete it with --overwrite, or choose "
+                "another folder with --out."
+            )
+        if is_run and resume:
+            require_same_science(folder, resolve(saved, None), recipe)
+        if is_run and overwrite:
+            for part in PARTS:
+                remove(folder / part)
+        if folder.exists():
+            sweep_partial(folder)
+        if used():
+            write_json(folder / COMMITS, used())
+        write_text(saved, MARK + recipe_text(recipe))
+
+
+def require_same_science(folder: Path, before: Recipe, now: Recipe) -> None:
+    keys = sorted(key for key in differences(before.model_dump(), now.model_dump()) if key not in NOT_SCIENCE)
+    if keys:
+        raise UserError(
+            f"{folder} holds a run of another recipe ({', '.join(keys)} differ); resume it with the recipe it has "
+            f"(`collotype run {folder} --resume`) or choose another folder with --out."
+        )

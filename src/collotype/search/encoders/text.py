@@ -1,0 +1,157 @@
+"""The reader: late interaction over a page's words, without looking at the page.
+
+A word is two vectors side by side: MiniLM's, which knows the words around it and what it means, and one of the word's
+spelling and that of its two neighbours, which knows names, numbers and languages that MiniLM never saw. Their dot
+products add up, so a query's word is at its best where the same words, or words of its meaning, stand in its context.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+
+from collotype.runtime.errors import UserError
+from collotype.runtime.terms import normalised, origins, spans
+from collotype.runtime.threads import one_thread
+from collotype.search.encoders.minilm import BEFORE, WINDOW, MiniLm
+from collotype.search.pages import Box, EncodedPage, EncodedQuery, Page
+
+NAME = "reader: MiniLM and spelling, over the text layer or OCR"
+LAYERS = 6
+SPELLING_DIM, SPELLING_PART, NEIGHBOUR = 128, 0.4, 0.5
+"""Of the spelling's vector: its width, its part of a dot product, and how much each neighbour counts beside the word.
+Set on two of the slides' decks and checked on the manual of gnuplot (docs/search.md)."""
+MAX_QUERY_WORDS = 256
+FORMER_TERMS = "(?P<cjk>[\\u3040-\\u30ff\\u3400-\\u9fff\\uac00-\\ud7af\\uf900-\\ufaff]+)|[^\\W\\u3040-\\u30ff\\u3400-\\u9fff\\uac00-\\ud7af\\uf900-\\ufaff]+"  # noqa: E501
+"""What made terms of the first indexes, whose identity stands: a page that is cut into others since is another page
+(its digest says so), and is encoded again where it is indexed again."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """A word as it is compared."""
+
+    text: str
+    box: Box
+    word: int
+    """Which of the page's words, or the query's, it is of."""
+    own: str
+    """What of it no later term has: of overlapping pairs of characters, the first one."""
+
+
+class TextEncoder:
+    """
+    Raises:
+        UserError: its package is not installed.
+    """
+
+    name = NAME
+    interaction: Literal["late"] = "late"
+    looks_at: Literal["words"] = "words"
+
+    def __init__(self) -> None:
+        self.meaning = MiniLm(LAYERS)
+        self.dim = self.meaning.dim + SPELLING_DIM
+        settings = [SPELLING_DIM, SPELLING_PART, NEIGHBOUR, WINDOW, BEFORE, FORMER_TERMS]
+        self.identity = hashlib.sha256(json.dumps([self.meaning.digest(), *settings]).encode()).hexdigest()
+
+    def encode_pages(self, pages: Sequence[Page]) -> list[EncodedPage]:
+        """A vector for each word; none for a page without."""
+        terms = [split([(word.text, word.box, word.characters) for word in page.words]) for page in pages]
+        return [
+            EncodedPage(vectors, np.array([term.box for term in of], np.float32).reshape(-1, 4))
+            for of, vectors in zip(terms, self.vectors(terms), strict=True)
+        ]
+
+    @one_thread()
+    def encode_queries(self, queries: Sequence[str]) -> list[EncodedQuery]:
+        """
+        Raises:
+            UserError: a query has no word, or too many.
+        """
+        words = [tuple(query.split()) for query in queries]
+        terms = [split([(word, (0.0, 0.0, 1.0, 1.0)) for word in of]) for of in words]
+        for query, of in zip(queries, terms, strict=True):
+            if not of:
+                raise UserError(f"The query {query!r} has no word; give it at least one.")
+            if len(of) > MAX_QUERY_WORDS:
+                raise UserError(
+                    f"The query {query[:40]!r}… has {len(of):,} words, and the reader takes {MAX_QUERY_WORDS} at most; "
+                    "shorten it."
+                )
+        return [
+            EncodedQuery(vectors, whole, tuple(term.word for term in of))
+            for whole, of, vectors in zip(words, terms, self.vectors(terms), strict=True)
+        ]
+
+    def vectors(self, terms: Sequence[Sequence[Term]]) -> list[np.ndarray]:
+        """float32 [terms, dim] of unit length, for each text."""
+        found = []
+        for of, meaning in zip(terms, self.meaning.vectors([[term.own for term in of] for of in terms]), strict=True):
+            overlaps = [place for place, term in enumerate(of) if term.own != term.text]
+            whole = meaning.copy()
+            whole[overlaps] += meaning[np.array(overlaps, int) + 1]
+            parts = (1 - SPELLING_PART) ** 0.5 * unit(whole), SPELLING_PART**0.5 * spelling([term.text for term in of])
+            found.append(np.concatenate(parts, axis=1))
+        return found
+
+
+def split(words: Sequence[tuple[str, Box] | tuple[str, Box, Sequence[Box]]]) -> list[Term]:
+    """The terms in words, each with its part of the word's box.
+
+    Args:
+        words: with their boxes and, where these are known, those of their characters.
+    """
+    found = []
+    for number, (text, box, *characters) in enumerate(words):
+        folded = normalised(text)
+        places = list(spans(folded))
+        part = even_part(box, len(folded))
+        if characters and characters[0]:
+            part = own_part(np.array(characters[0]), origins(text, folded))
+        for (start, end), (following, _) in pairwise([*places, (len(folded), 0)]):
+            found.append(Term(folded[start:end], part(start, end), number, folded[start : min(end, following)]))
+    return found
+
+
+def even_part(box: Box, length: int) -> Callable[[int, int], Box]:
+    """The box of some characters, as if all were equally wide."""
+    left, top, right, bottom = box
+    wide = (right - left) / max(1, length)
+    return lambda start, end: (left + start * wide, top, left + end * wide, bottom)
+
+
+def own_part(boxes: np.ndarray, origin: Sequence[tuple[int, int]]) -> Callable[[int, int], Box]:
+    """The box around the characters' own, which each of the folded ones comes from."""
+
+    def part(start: int, end: int) -> Box:
+        of = boxes[origin[start][0] : origin[end - 1][1]]
+        return (*of[:, :2].min(axis=0).tolist(), *of[:, 2:].max(axis=0).tolist())
+
+    return part
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+
+
+def spelling(terms: Sequence[str]) -> np.ndarray:
+    """Of each term and, moved by a place to tell them from it, the terms before and after it: float32
+    [terms, SPELLING_DIM] of unit length."""
+    own = np.array([signs(term) for term in terms], np.float32).reshape(-1, SPELLING_DIM)
+    found = own.copy()
+    found[1:] += NEIGHBOUR * np.roll(own[:-1], 1, axis=1)
+    found[:-1] += NEIGHBOUR * np.roll(own[1:], -1, axis=1)
+    return unit(found)
+
+
+@lru_cache(maxsize=2**16)
+def signs(term: str) -> np.ndarray:
+    """SPELLING_DIM numbers -1 or 1, chosen by the term alone: those of two terms are nearly orthogonal."""
+    digest = hashlib.shake_128(term.encode("utf-8", "surrogatepass")).digest(SPELLING_DIM // 8)
+    return np.unpackbits(np.frombuffer(digest, np.uint8)).astype(np.float32) * 2 - 1

@@ -1,0 +1,86 @@
+"""`index.json`: what an index was made by, and how it keeps vectors."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+from collotype.runtime.errors import UserError
+from collotype.runtime.files import write_json
+from collotype.search.pages import Encoder
+from collotype.search.quantization import Precision
+
+FORMAT = 1
+FILE = "index.json"
+OWN = (".writing", "pages.lance")
+"""What may be there before `index.json`, which comes last."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    encoder_name: str
+    identity: str
+    """Digest of all that decides a vector."""
+    dim: int
+    interaction: Literal["late", "single"]
+    precision: Precision = "fp16"
+    pool_factor: int = 1
+    """How many of a page's vectors became one, on average, before they were stored."""
+    format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("fp16", "int8"):
+            raise UserError(f"No precision {self.precision!r} for an index; the choices are fp16 and int8.")
+        if self.pool_factor < 1:
+            raise UserError(f"The pool factor is {self.pool_factor}; give a whole number from 1 (no pooling) on.")
+
+    def write(self, folder: Path) -> None:
+        write_json(folder / FILE, asdict(self))
+
+    def belongs_to(self, encoder: Encoder, folder: Path) -> None:
+        """Raises a UserError where the vectors are not this encoder's."""
+        if encoder.identity != self.identity:
+            named = "other weights or settings of the same name" if encoder.name == self.encoder_name else encoder.name
+            raise UserError(
+                f"The index in {folder} was made by {self.encoder_name} ({self.identity[:12]}), and this is {named} "
+                f"({encoder.identity[:12]}): search it with the former, or index the documents again into a new folder."
+            )
+
+
+def is_index(folder: Path) -> bool:
+    return (folder / FILE).is_file()
+
+
+def check_free(folder: Path) -> None:
+    """Raises a UserError where a folder has an index, or files that are none of one."""
+    if is_index(folder):
+        raise UserError(f"There is an index in {folder} already; add to it, or choose another folder.")
+    if folder.is_dir() and (foreign := [file.name for file in folder.iterdir() if file.name not in OWN]):
+        raise UserError(f"{folder} is no index and not empty (it has {foreign[0]}); choose another folder.")
+
+
+def read(folder: Path) -> Manifest:
+    """What is said of the index in `folder`.
+
+    Raises:
+        UserError: there is none, it is of another format, or the file is damaged.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise UserError(
+            f"There is no index in {folder} (no {FILE}); make one with `collotype index SOURCE --to {folder}`."
+        )
+    try:
+        found = json.loads(path.read_text())
+        version = found["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error!r}); index the documents again into a new folder.") from error
+    if version != FORMAT:
+        raise UserError(
+            f"The index in {folder} has format {version}, and this version of collotype reads format {FORMAT}; "
+            "use the version that made it, or index the documents again into a new folder."
+        )
+    try:
+        return Manifest(**{field.name: found[field.name] for field in fields(Manifest)})
+    except KeyError as error:
+        raise UserError(f"{path} has no {error.args[0]!r}; index the documents again into a new folder.") from error

@@ -1,0 +1,109 @@
+"""Pages kept in memory, those asked for last: a small index is read once, a large one where it is searched."""
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+
+from collotype.search.pages import PageFacts, Word
+from collotype.search.quantization import unpack_boxes
+from collotype.search.store import Version, from_lists, parts
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T")
+
+VECTORS_BYTES, DETAILS_PAGES = 192 * 2**20, 512
+"""Some 750 pages of 1,030 × 128 in fp16; hits' details are some 40 KB a page."""
+
+Stored = tuple["torch.Tensor", float]
+"""A page's vectors as they are stored [n, D], and what a stored number is worth."""
+
+
+Details = tuple[PageFacts, np.ndarray]
+"""What the index has of a page beside its vectors; the boxes are theirs."""
+
+
+class LruPages(Generic[T]):
+    """One thing of each page, by key, so that it stays true when pages are added, written again or deleted.
+
+    Args:
+        read: from the table, for some places of a version's catalogue.
+        cost: of one page's, in the unit of `limit`.
+    """
+
+    def __init__(self, read: Callable[[Version, np.ndarray], list[T]], cost: Callable[[T], int], limit: int):
+        self.read, self.cost, self.limit = read, cost, limit
+        self._pages: OrderedDict[int, T] = OrderedDict()
+        self._total = 0
+        self._turn = threading.Lock()
+
+    def of(self, version: Version, places: np.ndarray) -> list[T]:
+        """Of the pages at these places of a version's catalogue, read where it is not kept."""
+        keys = version.catalogue.keys[places].tolist()
+        found: dict[int, T] = {}
+        with self._turn:
+            for key in keys:
+                if key in self._pages:
+                    self._pages.move_to_end(key)
+                    found[key] = self._pages[key]
+        missing = np.array([place for place, key in zip(places, keys, strict=True) if key not in found], int)
+        if len(missing):
+            read = dict(zip(version.catalogue.keys[missing].tolist(), self.read(version, missing), strict=True))
+            self._keep(read)
+            found |= read
+        return [found[key] for key in keys]
+
+    def _keep(self, pages: dict[int, T]) -> None:
+        with self._turn:
+            for key, page in pages.items():
+                if key not in self._pages:
+                    self._pages[key] = page
+                    self._total += self.cost(page)
+            while self._total > self.limit:
+                self._total -= self.cost(self._pages.popitem(last=False)[1])
+
+
+class PageCache:
+    """What one index keeps, whichever of its versions are looked at."""
+
+    def __init__(self) -> None:
+        self.vectors = LruPages(read_vectors, lambda page: page[0].nbytes, VECTORS_BYTES)
+        self.details = LruPages(read_details, lambda _: 1, DETAILS_PAGES)
+
+
+def read_vectors(version: Version, places: np.ndarray) -> list[Stored]:
+    """Each page's in memory of its own."""
+    import torch
+
+    rows = version.take(places, ["vectors", "scale"])
+    numbers, width, starts = parts(rows["vectors"])
+    # by dlpack: memory that must not be written to has no other way into torch without a copy
+    vectors = torch.from_dlpack(numbers).view(-1, width)
+    scales = rows["scale"].to_pylist()
+    return [(vectors[low:high].clone(), scale) for low, high, scale in zip(starts, starts[1:], scales, strict=False)]
+
+
+def read_details(version: Version, places: np.ndarray) -> list[Details]:
+    light = ["document", "page", "digest", "width", "height", "metadata", "label", "words_from", "words"]
+    rows = version.take(places, [*light, "word_boxes", "boxes"])
+    (boxes, starts), (word_boxes, words) = (from_lists(rows[name]) for name in ("boxes", "word_boxes"))
+    found = []
+    for place, row in enumerate(rows.select(light).to_pylist()):
+        there = unpack_boxes(word_boxes[words[place] : words[place + 1]]).tolist()
+        facts = PageFacts(
+            document=row["document"],
+            number=row["page"],
+            digest=row["digest"],
+            size=(row["width"], row["height"]),
+            metadata=json.loads(row["metadata"]),
+            label=row["label"] or "",
+            words_from=row["words_from"] or "",
+            words=tuple(Word(text, tuple(box)) for text, box in zip(row["words"], there, strict=True)),
+        )
+        found.append((facts, unpack_boxes(boxes[starts[place] : starts[place + 1]])))
+    return found

@@ -1,0 +1,678 @@
+"""What becomes of other tools' published configs and commands, and of those that failed."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.importers.fuzz import HERE, SEEDS
+
+from collotype.families.clip.config import SIZES as CLIP_SIZES
+from collotype.families.retriever.backbones import BACKBONES
+from collotype.families.retriever.preset import PRESETS
+from collotype.importers import Imported, beit3, colpali_names, import_foreign, is_foreign, open_clip_flags
+from collotype.importers.open_clip import SIZES
+from collotype.importers.upstream import SETTINGS
+from collotype.losses import named
+from collotype.recipe.load import builtin_names, find_recipe, parse_recipe
+from collotype.runtime.errors import UserError
+
+CASES, PUBLISHED = HERE / "cases", HERE / "published"
+PARTS = ("shared.yml", "default_tr_args.yaml", "test_data.yaml")
+WHOLE = [file for file in SEEDS if file.name not in PARTS and file.parent.name != "corpus"]
+
+
+def at(values: Any, dotted: str) -> Any:
+    for key in dotted.split("."):
+        values = values[key]
+    return values
+
+
+def stated(imported: Imported, expected: dict[str, Any]) -> dict[str, Any]:
+    """Of what is expected, what there is: keys of the recipe, and `origin.KEY`."""
+    origin = {"launcher": imported.origin.launcher, "processes": imported.origin.processes, **imported.origin.settings}
+    whole = {**parse_recipe(imported.values, "here").model_dump(), "origin": origin}
+    return {key: at(whole, key) for key in expected}
+
+
+DOCUMENTED = {
+    "bipali-torchrun.sh": {
+        "name": "bipali",
+        "model.backbone": "paligemma",
+        "model.weights": "google/paligemma-3b-mix-448",
+        "model.interaction": "single",
+        "model.pooling": "mean",
+        "model.dim": None,
+        "model.lora.targets": "language-model",
+        "model.lora.init": "gaussian",
+        "loss.name": "BiEncoderLoss",
+        "loss.dialect": "paper",
+        "train.batch": 32,
+        "train.steps": 3710,
+        "train.precision": "bf16",
+        "train.optimizer.name": "adamw",
+        "train.optimizer.lr": 5e-5,
+        "train.schedule.name": "linear",
+        "train.schedule.warmup_steps": 500,
+        "train.clip_grad_norm": 1.0,
+        "origin.launcher": "torchrun",
+        "origin.processes": 8,
+        "origin.negatives_scope": "process",
+        "origin.negatives_per_query": 3,
+        "origin.dataset": "load_train_set_detailed",
+        "origin.optimizer": "adamw_torch",
+        "origin.engine": "<=0.3.10",
+    },
+    "colqwen2-v100.sh": {
+        "model.backbone": "qwen2-vl",
+        "model.dim": 128,
+        "model.lora.projection": "lora",
+        "data.train": [{"path": "manu/colpali-queries", "corpus": "manu/colpali-corpus", "negatives": 1}],
+        "loss.name": "ColbertPairwiseNegativeCELoss",
+        "loss.temperature": 1.0,
+        "loss.normalize": False,
+        "loss.in_batch_weight": 0.0,
+        "train.batch": 32,
+        "train.precision": "fp16",
+        "train.optimizer.name": "paged_adamw_8bit",
+        "origin.launcher": "accelerate",
+        "origin.processes": 16,
+        "origin.device": "V100",
+        "origin.weights_precision": "fp16",
+        "origin.negatives_scope": "process",
+        "origin.negatives_per_query": 2,
+        "origin.explicit_negatives": 1,
+    },
+    "rn50-cc3m.sh": {
+        "name": "sample_bs128x8",
+        "model.size": "RN50",
+        "model.activation": "gelu",
+        "model.batch_norm_group": 128,
+        "train.batch": 1024,
+        # open_clip's count: 2,838 rounds, made a multiple of 32 workers, in each of 32 epochs
+        "train.steps": 32 * 2848,
+        "train.precision": "bf16",
+        "train.optimizer.beta2": 0.999,
+        "train.optimizer.weight_decay": 0.1,
+        "train.schedule.warmup_steps": 10_000,
+        "train.gradient_checkpointing": True,
+        "data.augmentation.scale": [0.9, 1.0],
+        "origin.shards": 576,
+        "origin.workers": 32,
+        "origin.local_loss": False,
+        "origin.gather_with_grad": False,
+        "origin.loss_precision": "bf16",
+        "origin.negatives_per_query": 1023,
+    },
+    "beit3-evaluate.sh": {
+        "model.weights": "data/beit3_base_indomain_patch16_224.pth",
+        "model.image_size": 480,
+        "model.new_head": False,
+        # a recipe trains: as published, so that no rule finds fault with what the command does not do
+        "train.batch": 128,
+        "train.steps": 50_000,
+        "origin.launcher": "python",
+        "origin.process_group": "missing",
+        "origin.random_head": True,
+        "origin.evaluates_only": True,
+        "origin.evaluation_repeats": False,
+    },
+    "configs/pali/train_colpali_model.yaml": {
+        "model.weights": "vidore/colpaligemma-3b-mix-448-base",
+        "model.preset": "colpali-engine-0.3.13",
+        "loss.dialect": "colpali-engine>=0.3.11",
+        "train.batch": 4,
+        "train.schedule.warmup_steps": 500,
+        "origin.engine": ">=0.3.11",
+        "origin.negatives_per_query": 3,
+    },
+    "configs/pali/train_bipali_pairwise_256_model.yaml": {
+        "loss.name": "BiPairwiseCELoss",
+        "train.workers": 8,
+        "train.steps": 3 * 1855,
+        "origin.attention": "flash_attention_2",
+        "origin.reentrant_checkpointing": False,
+    },
+    "configs/qwen2/train_colqwen2_model.yaml": {
+        "model.backbone": "qwen2-vl",
+        "train.gradient_checkpointing": True,
+        "train.optimizer.lr": 2e-4,
+        "origin.max_visual_tokens": 1024,
+    },
+    "configs/qwen2/train_biqwen2_hardneg_model.yaml": {
+        "model.quantize": "nf4",
+        "model.pooling": "last",
+        "train.batch": 128,
+        "train.schedule.name": "cosine",
+        "train.schedule.warmup_steps": 232,
+        "loss.in_batch_weight": 0.5,
+        "origin.negatives_scope": "process",
+        "origin.negatives_per_query": 64,
+        "origin.optimizer": "adafactor",
+    },
+    "rn50-cc3m-readme.sh": {
+        "train.precision": "fp16",
+        "train.batch": 128,
+        "data.train": [
+            {"source": "captions", "image_column": "filepath", "caption_column": "title", "separator": "\t"}
+        ],
+        "evaluate": [{"suite": "imagenet"}, {"suite": "captions"}],
+        "origin.precision_given": False,
+    },
+    "vit-b-32-slurm.sh": {
+        "model.activation": "quick_gelu",
+        "model.size": "ViT-B-32",
+        "train.batch": 256 * 32 * 2,
+        "train.steps": 32 * 8280,
+        "train.optimizer.beta2": 0.98,
+        "data.augmentation.color_jitter": [0.32, 0.32, 0.32, 0.0],
+        "origin.launcher": "srun",
+        "origin.processes": 32,
+        "origin.local_loss": True,
+        "origin.gather_with_grad": False,
+        "origin.scale_gradient_factor": 2,
+    },
+    "beit3-base-vqav2.sh": {
+        "model.weights": "/your_beit3_model_path/beit3_base_patch16_224.pth",
+        "model.new_head": True,
+        "train.batch": 128,
+        "train.steps": 50_000,
+        "train.optimizer.beta2": 0.98,
+        "train.optimizer.head_lr_multiplier": 20.0,
+        "train.schedule.warmup_steps": 5000,
+        "train.schedule.final_lr": 1e-6,
+        "origin.launcher": "torch.distributed.launch",
+        "origin.process_group": "refused",
+        "origin.evaluation_augmented": True,
+    },
+    "beit3-base-evaluate.sh": {"origin.evaluation_repeats": True, "evaluate": [{"suite": "vqav2", "split": "test"}]},
+    "training_args.json": {
+        "train.batch": 32,
+        "train.seed": 7,
+        "train.shard": "fsdp",
+        "train.clip_grad_norm": None,
+        "train.schedule.name": "constant",
+        "train.schedule.warmup_steps": 279,
+        "origin.reentrant_checkpointing": True,
+    },
+}
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_documented_commands_mean_this(name: str) -> None:
+    expected = DOCUMENTED[name]
+    imported = import_foreign(next(folder / name for folder in (CASES, PUBLISHED) if (folder / name).exists()))
+    found = stated(imported, expected)
+    for key, value in expected.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            found[key] = [
+                {name: each.get(name) for name in wanted} for each, wanted in zip(found[key], value, strict=True)
+            ]
+    assert found == expected
+
+
+def test_the_published_recipe_of_beit3_is_the_built_in_one() -> None:
+    """Two ways to one recipe: the published command, and what ships."""
+    imported = parse_recipe(import_foreign(PUBLISHED / "beit3-large-vqav2.sh").values, "here")
+    ours = parse_recipe(parse_recipe_file("beit3-large-vqav2"), "ours")
+    assert imported.train.optimizer == ours.train.optimizer
+    assert imported.train.schedule == ours.train.schedule
+    assert (imported.train.batch, imported.train.steps, imported.train.seed) == (128, ours.train.steps, 42)
+
+
+def parse_recipe_file(name: str) -> dict[str, Any]:
+    from collotype.recipe.load import parse_yaml
+
+    return parse_yaml(find_recipe(name).read_text(), name)
+
+
+@pytest.mark.parametrize("file", WHOLE, ids=lambda file: file.name)
+def test_no_setting_is_forgotten(file: Path) -> None:
+    """Whatever stands in the file became a key of the recipe, a fact beside it, or is left out with a reason."""
+    imported = import_foreign(file)
+    names = [*imported.carried, *(one.name for one in imported.left_out)]
+    text = re.sub(r"(?m)^\s*#.*$", "", file.read_text())
+    if file.suffix == ".sh":
+        given = set(re.findall(r"(?<=\s)--[\w-]+", text))
+        accounted = {word for name in names for word in name.split()}
+    elif file.suffix == ".json":
+        given, accounted = set(json.loads(text)), {name.partition(".")[0] for name in names}
+    else:
+        given = set(re.findall(r"(?m)^ +(\w+)\s*:", text)) | set(re.findall(r'[{,] *"(\w+)":', text))
+        accounted = {part for name in names for part in name.split(".")}
+    assert given <= accounted, given - accounted
+
+
+@pytest.mark.parametrize("file", WHOLE, ids=lambda file: file.name)
+def test_what_is_carried_over_is_there(file: Path) -> None:
+    imported = import_foreign(file)
+    origin = {**imported.origin.settings, "processes": imported.origin.processes}
+    for name, target in imported.carried.items():
+        at({**imported.values, "origin": origin}, target), name
+    assert set(imported.origin.settings) <= set(SETTINGS)
+    assert all(one.reason for one in imported.left_out)
+    json.dumps([imported.values, imported.origin.settings])
+
+
+BASES = {
+    "open_clip": ("torchrun --nproc_per_node 2 -m open_clip_train.main --train-data a.tar", open_clip_flags.FLAGS),
+    "beit3": (
+        "torchrun --nproc_per_node 2 run_beit3_finetuning.py --task vqav2 --model beit3_base_patch16_480 --data_path d "
+        "--sentencepiece_model b.spm",
+        beit3.FLAGS,
+    ),
+}
+TYPICAL = {
+    "--task": "vqav2",
+    "--model": "beit3_base_patch16_384",
+    "--opt_betas": "0.9 0.98",
+    "--precision": "fp32",
+    "--lr-scheduler": "const",
+    "--aug-cfg": "'scale=(0.5,1)' use_timm=True nothing=3",
+    "--beta1": "0.5",
+    "--beta2": "0.5",
+    "--drop_path": "0.5",
+    "--force-image-size": "64 64",
+    "--opt": "lookahead_adamw",
+}
+
+
+@pytest.mark.parametrize(("tool", "flag"), [(tool, flag) for tool, (_, flags) in BASES.items() for flag in flags])
+def test_every_flag_of_a_tool_is_accounted_for(tool: str, flag: str) -> None:
+    base, flags = BASES[tool]
+    word = TYPICAL.get(flag, "1") if flags[flag] != "none" else ""
+    imported = import_foreign(f"{base} {flag} {word}")
+    named = set(imported.carried) | {one.name.partition(" ")[0] for one in imported.left_out}
+    assert flag in named
+    assert (
+        import_foreign(f"{base} {flag}={word}" if word and flags[flag] == "one" else f"{base} {flag} {word}")
+        == imported
+    )
+
+
+def test_unknown_flags_and_stray_words_are_left_out() -> None:
+    imported = import_foreign(f"{BASES['open_clip'][0]} --new-flag 3 4 --other stray --lr=1e-3 -q")
+    left = {one.name: one.value for one in imported.left_out}
+    assert left == {"--new-flag": "3 4", "--other": "stray", "-q": "true", "examples": "not given"}
+
+
+@pytest.mark.parametrize(
+    ("start", "launcher", "processes"),
+    [
+        ("python", "python", 1),
+        ("CUDA_VISIBLE_DEVICES=0,1 python3 -u", "python", 1),
+        ("nohup torchrun --standalone --nproc-per-node=4", "torchrun", 4),
+        ("torchrun --nnodes 2 --nproc_per_node 4 --rdzv_endpoint=h:1", "torchrun", 8),
+        ("CUDA_VISIBLE_DEVICES=0,1,2 torchrun --nproc_per_node gpu", "torchrun", 3),
+        ("python -m torch.distributed.launch --nproc_per_node=8 --use-env", "torch.distributed.launch", 8),
+        ("python -m torch.distributed.run --nproc_per_node=2", "torchrun", 2),
+        ("accelerate launch --multi_gpu --num_machines 2 --num_processes 16", "accelerate", 16),
+        ("accelerate launch --config_file c.yaml", "accelerate", 1),
+        ("deepspeed --num_gpus 4", "deepspeed", 4),
+        ("srun -n8 python", "srun", 8),
+        ("srun --nodes=2 --ntasks-per-node=4 --exclusive python", "srun", 8),
+        ("srun -N 2 torchrun --nnodes 2 --nproc_per_node 8", "torchrun", 16),
+        ("mpirun -np 4 -x PATH python", "mpirun", 4),
+    ],
+)
+def test_launchers(start: str, launcher: str, processes: int) -> None:
+    program = (
+        "run_beit3_finetuning.py --task vqav2 --model beit3_base_patch16_480 --data_path d --sentencepiece_model b"
+    )
+    imported = import_foreign(f"{start} {program}")
+    assert (imported.origin.launcher, imported.origin.processes) == (launcher, processes)
+    assert imported.values["train"]["batch"] == 64 * processes
+
+
+def test_plain_python_divides_a_batch_among_the_gpus_it_sees() -> None:
+    """That is how the published retrievers were trained; under torchrun, the same config had an eighth of the
+    negatives."""
+    config = CASES / "bipali.yaml"
+    alone = import_foreign(f"CUDA_VISIBLE_DEVICES=0,1,2,3,4,5,6,7 python scripts/train/train_colbert.py {config}")
+    assert (alone.values["train"]["batch"], alone.origin.processes, alone.origin.settings["devices"]) == (32, 1, 8)
+    assert (alone.origin.settings["negatives_scope"], alone.origin.settings["negatives_per_query"]) == ("global", 31)
+    assert import_foreign(config, processes=8).values == alone.values
+    assert "processes" in {one.name for one in import_foreign(config).left_out}
+
+
+@pytest.mark.parametrize(
+    ("version", "preset", "dialect", "scope"),
+    [
+        ("0.1.1", "colpali-paper", "paper", "process"),
+        ("0.3.3", "colpali-engine-0.2", "paper", "process"),
+        ("0.3.10", "colpali-engine-0.3.4", "colpali-engine<=0.3.10", "process"),
+        ("0.3.12", "colpali-engine-0.3.11", "colpali-engine>=0.3.11", "global"),
+    ],
+)
+def test_a_pinned_engine_says_its_prompts_losses_and_negatives(
+    version: str, preset: str, dialect: str, scope: str
+) -> None:
+    command = f"torchrun --nproc_per_node 8 train_colbert.py {CASES}/bipali.yaml"
+    imported = import_foreign(f"pip install 'colpali-engine[train]=={version}'\n{command}")
+    assert (imported.values["model"]["preset"], imported.values["loss"]["dialect"]) == (preset, dialect)
+    assert (imported.origin.settings["negatives_scope"], imported.origin.settings["engine"]) == (scope, version)
+
+
+def test_steps_are_counted_as_open_clip_counts_them() -> None:
+    """2,838 rounds of 1,024 are 355 for each of 8 workers, so 2,840; another number of workers gives another."""
+    command = "torchrun --nproc_per_node 8 -m open_clip_train.main --train-data 'x-{0000..0575}.tar' --batch-size 128 "
+    command += "--train-num-samples 2905954 --epochs 1 --workers"
+    assert [import_foreign(f"{command} {workers}").values["train"]["steps"] for workers in (8, 1, 32)] == [
+        2840,
+        2838,
+        2848,
+    ]
+    assert import_foreign(f"{command} 8", examples=10_240).values["train"]["steps"] == 16
+
+
+def test_scripts_are_read_as_a_shell_would() -> None:
+    text = """#!/bin/bash
+        module load cuda; source env.sh && mkdir -p out
+        export GPUS=4 NAME="my run"
+        BATCH=${BATCH:-32}  # per GPU
+        if true; then
+          torchrun --nproc_per_node=$GPUS -m open_clip_train.main --train-data 'a-{0..9}.tar'::"b-{0..4}.tar" \\
+            --batch-size ${BATCH} --name "$NAME $UNSET" --lr=1e-3 2>&1 | tee $NAME.log &
+        fi
+    """
+    imported = import_foreign(text)
+    assert imported.values["train"]["batch"] == 128
+    assert imported.values["data"]["train"]["path"] == "a-{0..9}.tar::b-{0..4}.tar"
+    assert imported.origin.settings["shards"] == 15
+    assert imported.values["name"] == "my-run--UNSET"
+
+
+OPEN_CLIP = (
+    "-m open_clip_train.main --train-data '/d/{000..099}.tar' --train-num-samples 2000000 --model RN50 --batch-size 64"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "launcher", "processes", "said"),
+    [
+        ("#SBATCH -N 8\n#SBATCH --ntasks-per-node=4\nsrun --cpu_bind=v python", "srun", 32, ""),
+        ("#SBATCH --nodes=2 --ntasks=16\nsrun python", "srun", 16, ""),
+        ("#SBATCH --ntasks=16\n##SBATCH --ntasks=99\nsrun -n 4 python", "srun", 4, ""),
+        ("#SBATCH -N 2\necho\n#SBATCH --ntasks=99\nsrun python", "srun", 2, ""),
+        ("#SBATCH --gpus=8\n#SBATCH --ntasks-per-gpu=1\nsrun python", "srun", 8, ""),
+        ("#SBATCH -N 2\n#SBATCH --tasks-per-node=8\nsrun -n $SLURM_NTASKS python", "srun", 16, ""),
+        ("#SBATCH -N 2\n#SBATCH --ntasks-per-node=4\nmpirun python", "mpirun", 8, ""),
+        ("#SBATCH --nodes=4\nsrun torchrun --nnodes=$SLURM_NNODES --nproc_per_node=8", "torchrun", 32, ""),
+        ("#SBATCH --nodes=3\nN=$(scontrol show hostnames $L | wc -l)\ntorchrun --nnodes $N", "torchrun", 3, ""),
+        ("#SBATCH --nodes=4\naccelerate launch --num_processes $((SLURM_NNODES * 8))", "accelerate", 32, ""),
+        ("#SBATCH --gres=gpu:a100:4\naccelerate launch", "accelerate", 4, "one for each of 4 GPUs is assumed"),
+        ("#SBATCH --ntasks=8\npython", "python", 1, "the job has 8 tasks, and without srun one of them starts"),
+        ("srun python", "srun", 1, "srun's number of tasks stands nowhere in the text; 1 process is assumed"),
+        ("mpirun python", "mpirun", 1, "mpirun's number of processes stands nowhere in the text; 1 process is assumed"),
+        ("deepspeed", "deepspeed", 1, "deepspeed's number of processes stands nowhere in the text; 1 process is"),
+        ("accelerate launch --config_file c.yaml", "accelerate", 1, "accelerate's number of processes stands"),
+        ("torchrun --nnodes=$SLURM_NNODES --nproc_per_node=8", "torchrun", 8, "--nnodes is $SLURM_NNODES, which the"),
+        ("torchrun --nproc_per_node $(nproc)", "torchrun", 1, "--nproc_per_node is $(nproc), which the text does"),
+        ("torchrun $ARGS", "torchrun", 1, "the text does not tell what $ARGS is, which starts it; 1 is assumed"),
+        ("ARGS='--nproc_per_node 4 --node_rank $RANK'\ntorchrun $ARGS", "torchrun", 4, ""),
+        ("$LAUNCH", "python", 1, "the text does not tell what $LAUNCH is, which starts it"),
+        ("deepspeed --include localhost:0,1,2", "deepspeed", 3, ""),
+        ("mpirun -H a:4,b:2 python", "mpirun", 6, ""),
+        ("mpirun -np 8 -N 4 python", "mpirun", 8, ""),
+        ("conda run -n 5 torchrun --nproc_per_node 2", "torchrun", 2, ""),
+        ("CUDA_VISIBLE_DEVICES=0,1,2 python -m torch.distributed.run --nproc_per_node gpu --", "torchrun", 3, ""),
+        ("for R in 0 1; do RANK=$R WORLD_SIZE=2 python @ & done; wait", "python", 2, ""),
+    ],
+)
+def test_processes_are_those_that_the_script_asks_for(text: str, launcher: str, processes: int, said: str) -> None:
+    script = text.replace("@", OPEN_CLIP) if "@" in text else f"{text} {OPEN_CLIP}"
+    imported = import_foreign(f"#!/bin/bash\n{script}\n")
+    assert (imported.origin.launcher, imported.origin.processes) == (launcher, processes)
+    assert imported.values["train"]["batch"] == 64 * processes
+    told = [one for one in imported.origin.assumed if one.startswith("processes")]
+    assert bool(told) == bool(said) and said in " ".join(told)
+    if said and launcher != "python":
+        given = import_foreign(f"#!/bin/bash\n{script}\n", processes=24)
+        assert given.values["train"]["batch"] == 64 * 24 and not given.origin.assumed
+
+
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [
+        ("A='--lr 1e-4 --name x'", "$A"),
+        ("A=(--lr 1e-4 --name 'x')", '"${A[@]}"'),
+        ("A=--lr; A+=' 1e-4 '; A+='--name x'", "$A"),
+        ("A=(--lr 1e-4); A+=(--name x)", "${A[*]}"),
+        ('A="$A --lr 1e-4"; A="${A} --name x"', "$A"),
+        ("N=x; declare -r L=$((1))e-$((2 * 2))", "--lr $L --name ${N:-y}"),
+        ("", "--lr ${L:-1e-4} --name ${N:=x}"),
+        ("L=1e-4.bak; N=/a/x", "--lr ${L%.*} --name ${N##*/}"),
+        ("set -- 1e-4 x", '--lr "$1" --name "${2}"'),
+        ("B=yes; if [[ $B == y* ]]; then A='--lr 1e-4'; else A='--lr 1'; fi", "$A --name x"),
+        ("B=2; [ $B -gt 1 ] && L=1e-4 || L=9", "--lr $L --name x"),
+        ("case b in a) L=1;; b|c) L=1e-4;; esac", "--lr $L --name x"),
+        ("for i in 1 2 4; do L=1e-$i; done", "--lr $L --name x"),
+        ('[ -z "$L" ] && exit 1; L=1e-4', "--lr $L --name x"),
+        ("while [ $# -gt 0 ]; do case $1 in --lr) L=$2; shift;; esac; shift; done; : ${L:=1e-4}", "--lr $L --name x"),
+        ("read -r Z < f; L=1e-4", "--lr $L --name x"),
+        ("", "--lr 1e-4 \\\n  --name 'x'\t# --lr 5"),
+    ],
+)
+def test_words_are_those_of_bash(before: str, words: str) -> None:
+    imported = import_foreign(f"{before}\ntorchrun --nproc_per_node 2 {OPEN_CLIP} {words}\n")
+    assert (imported.values["train"]["optimizer"]["lr"], imported.values["name"]) == (1e-4, "x")
+
+
+@pytest.mark.parametrize(
+    ("before", "words", "said"),
+    [
+        ("", "$A", "The flags in $A (line 2)"),
+        ("A=(x y); A[3]=z", '"${A[@]}"', "The flags in $A (line 2)"),
+        ("if [ $1 = a ]; then L=1; else L=2; fi", "--lr $L", "--lr is $L (line 2), and the text does not tell"),
+        ("while read L; do :; done", "--lr $L", "--lr is $L (line 2)"),
+        ("L=$(cat rate)", "--lr $L", "--lr is $(cat…) (line 2)"),
+        ("", "--new $A", "The flags in $A (line 2) after --new are unknown"),
+        ("", "--lr 1e-4 stray", "The word 'stray' (line 2) after 1e-4 belongs to no flag"),
+        ("", "--lr 1e-4\n--beta1 0.5", "Line 3 begins with --beta1"),
+    ],
+)
+def test_a_word_that_stays_unknown_is_refused_with_its_place(before: str, words: str, said: str) -> None:
+    with pytest.raises(UserError) as error:
+        import_foreign(f"{before}\ntorchrun --nproc_per_node 2 {OPEN_CLIP} {words}\n")
+    assert said in str(error.value)
+
+
+def test_what_differs_is_said_first() -> None:
+    command = f"torchrun --nproc_per_node 2 {OPEN_CLIP} --opt lamb --cosinereg 0.1 --lr 1 --lr 1e-4 --logs $HOME/x"
+    imported = import_foreign(command)
+    assert [one.partition(":")[0] for one in imported.origin.assumed] == ["--opt = lamb", "--cosinereg = 0.1"]
+    assert {one.name: one.value for one in imported.left_out}["--lr (earlier)"] == "1"
+    assert imported.values["train"]["optimizer"]["lr"] == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("model", "activation", "size"),
+    [
+        ("ViT-B-32 --pretrained w.pt", "gelu", "ViT-B-32"),
+        ("ViT-B/32 --pretrained w.pt", "gelu", "ViT-B-32"),
+        ("ViT-B-32-quickgelu --pretrained w.pt", "quick_gelu", "ViT-B-32"),
+        ("RN50 --pretrained openai", "quick_gelu", "RN50"),
+        ("ViT-L-14 --pretrained w.pt --force-quick-gelu", "quick_gelu", "ViT-L-14"),
+        ("hf-hub:org/clip", None, None),
+    ],
+)
+def test_fine_tuning_keeps_what_the_model_s_name_says(model: str, activation: str | None, size: str | None) -> None:
+    imported = import_foreign(f"python -m open_clip_train.main --train-data a.tar --model {model}")
+    assert imported.values["model"].get("activation") == activation
+    assert imported.origin.settings.get("size") == size
+    assert imported.origin.settings["weights"] == imported.values["model"]["weights"]
+
+
+def test_factors_of_shards_are_weights_of_sources() -> None:
+    """open_clip draws shards, each by the factor of its source: ten of factor 1 and five of 3 are 10 to 15."""
+    data = "--train-data 'a{0..9}.tar::pipe:aws s3 cp s3://b/{0..4}.tar -::c.tar' --dataset-type webdataset"
+    command = f"python -m open_clip_train.main --train-num-samples 900 {data} --dataset-resampled"
+    sources = import_foreign(f"{command} --train-data-upsampling-factors 1::3::0.5").values["data"]["train"]
+    assert [(one["path"], one["weight"]) for one in sources] == [
+        ("a{0..9}.tar", 10.0),
+        ("s3://b/{0..4}.tar", 15.0),
+        ("c.tar", 0.5),
+    ]
+    with pytest.raises(UserError, match="has 3 sources and --train-data-upsampling-factors 2 numbers"):
+        import_foreign(f"{command} --train-data-upsampling-factors 1::3")
+
+
+@pytest.mark.parametrize(
+    ("setting", "init", "said"),
+    [
+        ("init_lora_weights: true", "kaiming", ""),
+        ("init_lora_weights: gaussian", "gaussian", ""),
+        ("init_lora_weights: false", "kaiming", "init_lora_weights = false: the second matrix is drawn"),
+        ("init_lora_weights: pissa_niter_4", "kaiming", "init_lora_weights = pissa_niter_4: it changes the base's"),
+        ("init_lora_weights: newest", "kaiming", "init_lora_weights = newest: it is no initialisation that is known"),
+        ("use_dora: true", "kaiming", "peft_config.use_dora = true: magnitudes are trained"),
+        ("use_dora: false", "kaiming", ""),
+        ("rank_pattern: {q_proj: 4}", "kaiming", "peft_config.rank_pattern.q_proj = 4: some layers have a rank"),
+        ("bias: all", "kaiming", "peft_config.bias = all: biases are trained"),
+        ("brand_new: 3", "kaiming", "peft_config.brand_new = 3: it is not known here"),
+        (
+            "modules_to_save: [lm_head, custom_text_proj]",
+            "kaiming",
+            "modules_to_save (lm_head) = lm_head: it is",
+        ),
+    ],
+)
+def test_each_setting_of_an_adapter_is_carried_or_told(setting: str, init: str, said: str) -> None:
+    text = (CASES / "colqwen2-v100.yaml").read_text()
+    start = text.index("  peft_config:")
+    lora = f"  peft_config:\n    (): peft.LoraConfig\n    r: 8\n    {setting}\n"
+    imported = import_foreign(text[:start] + lora, processes=2, examples=640)
+    assert imported.values["model"]["lora"]["init"] == init
+    told = [one for one in imported.origin.assumed if one.startswith("peft")]
+    assert bool(told) == bool(said) and said in " ".join(told)
+    assert imported.values["model"]["lora"]["projection"] == ("full" if "custom_text_proj" in setting else "frozen")
+
+
+@pytest.mark.parametrize(
+    ("modules", "targets"),
+    [
+        ("'(.*(model).*(down_proj|gate_proj|up_proj|k_proj|q_proj|v_proj|o_proj).*$)'", "language-model"),
+        ("'(.*(model).*(q_proj|v_proj).*$)'", "(.*(model).*(q_proj|v_proj).*$)"),
+        (
+            "'(.*(model)(?!.*visual).*(down_proj|gate_proj|up_proj|k_proj|q_proj|v_proj|o_proj).*$)'",
+            "(.*(model)(?!.*visual).*(down_proj|gate_proj|up_proj|k_proj|q_proj|v_proj|o_proj).*$)",
+        ),
+    ],
+)
+def test_a_pattern_of_some_layers_stays_a_pattern(modules: str, targets: str) -> None:
+    text = (CASES / "bipali.yaml").read_text()
+    text = re.sub(r"target_modules: .*", lambda _: f"target_modules: {modules}", text)
+    assert import_foreign(text).values["model"]["lora"]["targets"] == targets
+
+
+def test_the_gpu_is_the_one_that_the_text_names() -> None:
+    command = "python -m training.main --train-data v100.tar --logs /a100/{0}"
+    for text, device in (
+        (command, None),
+        (f"# on 8 V100-32GB\n{command}", "V100"),
+        (f"srun --gres=gpu:a100:8 -n 8 {command}", "A100"),
+        (f"# A100 or H100\n{command}", None),
+    ):
+        assert import_foreign(text).origin.settings.get("device") == device
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("ls -l && rm -rf /", "is nothing that can be imported. Known are colpali-engine's configs"),
+        ("python train.py --lr 3", "is nothing that can be imported; it starts train.py"),
+        ("no-such-file.yaml", "is nothing that can be imported"),
+        ("python train_colbert.py scripts/configs/qwen2/train.py", "without a .yaml config"),
+        ("python train_colbert.py missing.yaml", "config missing.yaml is not there; run this where"),
+        ("python run_beit3_finetuning.py --task nlvr2", "--task is nlvr2; of BEiT-3's tasks there is vqav2"),
+        ("python -m training.main --lr 3", "has no --train-data"),
+        ("python -m training.main --train-data", "--train-data has no value"),
+        ("python -m training.main --train-data a.tar --lr fast", "--lr is fast; it must be a number"),
+        ("python -m training.main --train-data a.tar --lr nan", "--lr is nan; it must be a number"),
+        ("python -m training.main --train-data a.tar --lr 0", "at train.optimizer.lr: input should be greater than 0"),
+        (
+            "python -m training.main --train-data a.tar --batch-size 1.5",
+            "--batch-size is 1.5; it must be a whole number",
+        ),
+        (
+            "python -m training.main --train-data a.tar --wandb x",
+            "--wandb may be --wandb-notes or --wandb-project-name",
+        ),
+        ("python -m training.main --train-data a.tar --name 'x", "Line 1 is not understood as bash ("),
+        ("torchrun --nproc_per_node 0 -m training.main --train-data a.tar", "is '0', which is no number"),
+        ("python -m training.main --train-data a\npython -m training.main --train-data b", "has 2 training commands"),
+        ('{"a": 1}', "not of transformers' TrainingArguments"),
+        ("A=12345678901234567890;" + "A=$A$A$A$A;" * 20, "has more than 20000 characters"),
+        ("ls\n" * 6000, "has more than 20000 steps or words"),
+    ],
+)
+def test_what_cannot_be_imported_is_said_in_a_sentence(text: str, words: str) -> None:
+    with pytest.raises(UserError) as error:
+        import_foreign(text)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_recipes_are_told_from_foreign_files(tmp_path: Path) -> None:
+    assert all(is_foreign(file) and is_foreign(str(file)) for file in WHOLE)
+    assert is_foreign("torchrun -m training.main --lr 3")
+    assert not is_foreign("desk-colpaly") and not is_foreign(str(tmp_path))
+    assert not any(is_foreign(find_recipe(name)) for name in builtin_names())
+
+
+@pytest.mark.parametrize(
+    ("data", "source", "unknown"),
+    [
+        (
+            "{(): datasets.load_dataset, path: me/pages, split: dev, name: en}",
+            {"path": "me/pages", "split": "dev", "subset": "en"},
+            {"examples", "processes"},
+        ),
+        (
+            "{(): colpali_engine.data.dataset.ColPaliEngineDataset, data: {(): datasets.load_dataset, path: me/pages}, "
+            "query_column_name: q, pos_target_column_name: page, neg_target_column_name: others, num_negatives: 2}",
+            {"path": "me/pages", "query_column": "q", "image_column": "page", "negatives_column": "others"},
+            {"examples", "processes"},
+        ),
+        (
+            "{(): colpali_engine.utils.dataset_transformation.load_wikiss}",
+            {"path": "load_wikiss"},
+            {"examples", "processes", "train_dataset (data)"},
+        ),
+        (
+            "{(): colpali_engine.utils.dataset_transformation.load_train_set_with_docmatix}",
+            {"path": "vidore/colpali_train_set"},
+            {"processes", "train_dataset (docmatix)"},
+        ),
+    ],
+)
+def test_what_a_retriever_trains_on(data: str, source: dict, unknown: set[str]) -> None:
+    text = (CASES / "bipali.yaml").read_text()
+    function = "dataset_loading_func: !ext colpali_engine.utils.dataset_transformation.load_train_set_detailed"
+    imported = import_foreign(text.replace(function, f"train_dataset: {data}"))
+    assert imported.values["data"]["train"] == {"source": "pairs", **source}
+    assert {one.name for one in imported.left_out} & {"examples", "processes", *unknown} == unknown
+    assert "examples" not in {
+        one.name for one in import_foreign(text.replace(function, f"train_dataset: {data}"), examples=5).left_out
+    }
+
+
+def test_several_datasets_take_turns() -> None:
+    text = (CASES / "bipali.yaml").read_text()
+    function = "dataset_loading_func: !ext colpali_engine.utils.dataset_transformation.load_train_set_detailed"
+    two = "[{(): datasets.load_dataset, path: a}, {(): datasets.load_dataset, path: b}]"
+    values = import_foreign(text.replace(function, f"train_dataset: {two}"), examples=960, processes=4).values
+    assert [source["path"] for source in values["data"]["train"]] == ["a", "b"]
+    assert values["data"]["mixing"] == "one-per-batch"
+    assert values["train"]["steps"] == 60
+
+
+def test_names_are_those_of_the_families_and_losses() -> None:
+    presets = {name for rows in colpali_names.GENERATIONS.values() for _, name in rows}
+    assert presets <= set(PRESETS)
+    assert {row.backbone for row in colpali_names.CLASSES.values()} <= set(BACKBONES)
+    assert {name for _, name in colpali_names.DIALECTS} == set(named.NAMED)
+    assert set(colpali_names.IN_BATCH) == set(named.NAMED[named.PAPER])
+    assert {*colpali_names.IN_BATCH, *colpali_names.LATER} == set(named.NAMED[named.CURRENT])
+    assert set(SIZES) <= set(CLIP_SIZES)
