@@ -14,7 +14,7 @@ from collotype.families.beit3.data.easy_vqa import read_easy_vqa
 from collotype.families.beit3.data.questions import Questions
 from collotype.families.beit3.data.tables import read_table
 from collotype.families.beit3.data.vqav2 import read_vqav2
-from collotype.recipe.beit3 import Beit3Evaluate
+from collotype.families.beit3.recipe import Beit3Evaluate
 from collotype.runtime.errors import UserError
 from collotype.runtime.hub import Need
 from collotype.runtime.tables import needs_of, open_table

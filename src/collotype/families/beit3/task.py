@@ -21,9 +21,9 @@ from collotype.families.beit3.data.annotations import common_answers
 from collotype.families.beit3.data.questions import Asked, QuestionDataset, QuestionSource
 from collotype.families.beit3.evaluate import METRICS, evaluate
 from collotype.families.beit3.model import Beit3, draw_at_unit_scale
+from collotype.families.beit3.recipe import Beit3Evaluate, Beit3Recipe, VqaIndexSource, VqaTableSource
 from collotype.families.beit3.tokenizer import WORDS, Beit3TokenIds, Beit3Tokenizer, pad, word_tokenizer
 from collotype.families.beit3.transforms import Beit3TrainTransform
-from collotype.recipe.beit3 import Beit3Evaluate, Beit3Recipe, VqaIndexSource, VqaTableSource
 from collotype.runtime import tables as table_files
 from collotype.runtime.errors import UserError
 from collotype.runtime.hub import Need

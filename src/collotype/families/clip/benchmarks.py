@@ -12,7 +12,7 @@ from collotype.families.clip.data import is_on_hub, open_captions, open_labelled
 from collotype.families.clip.data.captions import CaptionSource, decode
 from collotype.families.clip.data.classes import IMAGENET, named_templates
 from collotype.families.clip.data.labelled import LabelledImages
-from collotype.recipe.clip import CaptionTableSource, ClipEvaluate, ShardSource
+from collotype.families.clip.recipe import CaptionTableSource, ClipEvaluate, ShardSource
 from collotype.runtime.errors import UserError
 from collotype.runtime.hub import Need
 from collotype.runtime.shards.names import is_shards

@@ -19,10 +19,10 @@ from collotype.families.clip.data import open_captions, source_needs
 from collotype.families.clip.data.captions import CaptionDataset, Captioned, samples_of
 from collotype.families.clip.evaluate import METRICS, evaluate, facts_of
 from collotype.families.clip.model import Clip
+from collotype.families.clip.recipe import ClipEvaluate, ClipRecipe
 from collotype.families.clip.tokenizer import ClipTokenizer, bpe_tokenizer, word_tokenizer
 from collotype.families.clip.transforms import Augmentation, ClipTrainTransform
 from collotype.losses.contrastive import ContrastiveLoss
-from collotype.recipe.clip import ClipEvaluate, ClipRecipe
 from collotype.runtime.errors import UserError
 from collotype.runtime.hub import Need
 from collotype.runtime.process import ALONE, World

@@ -21,17 +21,19 @@ from collotype.families.retriever.checkpoints import native, needs_of, read
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint, make_processor
 from collotype.families.retriever.checkpoints.weights import canonical
 from collotype.families.retriever.collate import PairCollate
+from collotype.families.retriever.config import Lora, RetrieverConfig
 from collotype.families.retriever.data import Pair, PairDataset, open_source, source_needs
 from collotype.families.retriever.data.pairs import RefPairs
 from collotype.families.retriever.evaluate import VectorSearch, evaluate, sizes_of
-from collotype.families.retriever.lora import PROJECTION, Lora, add_lora, find_targets, linear_layers, merge_lora
-from collotype.families.retriever.model import Retriever, RetrieverConfig
+from collotype.families.retriever.lora import PROJECTION, add_lora, find_targets, linear_layers, merge_lora
+from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import TRAINED_WITH, find_preset
-from collotype.families.retriever.processor import Processor, spelling_tokenizer, word_tokenizer
+from collotype.families.retriever.processor import Processor
 from collotype.families.retriever.quantize import quantize, require_bitsandbytes
+from collotype.families.retriever.recipe import RetrieverEvaluate, RetrieverLoss, RetrieverRecipe
+from collotype.families.retriever.tokenizer import spelling_tokenizer, word_tokenizer
 from collotype.losses.contrastive import ContrastiveLoss, Vectors
 from collotype.losses.named import OBJECTIVES, make_loss
-from collotype.recipe.retriever import RetrieverEvaluate, RetrieverLoss, RetrieverRecipe
 from collotype.runtime.digest import state_digest
 from collotype.runtime.errors import UserError
 from collotype.runtime.hub import Need, plain

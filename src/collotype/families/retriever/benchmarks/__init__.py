@@ -9,7 +9,7 @@ from collotype.families.retriever.benchmarks.qa import read_qa
 from collotype.families.retriever.benchmarks.sheets import sheet_benchmarks
 from collotype.families.retriever.benchmarks.slides import slide_benchmarks
 from collotype.families.retriever.benchmarks.vidore import vidore_benchmarks, vidore_names, vidore_needs
-from collotype.recipe.retriever import RetrieverEvaluate
+from collotype.families.retriever.recipe import RetrieverEvaluate
 from collotype.runtime import hub
 from collotype.runtime.errors import UserError
 from collotype.runtime.tables import fetch_tables, need_of_tables

@@ -5,7 +5,8 @@ from pathlib import Path
 from collotype.families.retriever.backbones import BACKBONES
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint
 from collotype.families.retriever.checkpoints.weights import canonical, name_in_file
-from collotype.families.retriever.model import Retriever, RetrieverConfig
+from collotype.families.retriever.config import RetrieverConfig
+from collotype.families.retriever.model import Retriever
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_folder, write_json
 from collotype.runtime.model_folder import DESCRIPTION, read_json, read_tensors, read_tokenizer, write_tensors
