@@ -1,4 +1,4 @@
-"""A family is one folder and one line: one outside of the package is trained, judged, loaded and listed as the others."""
+"""A family is one folder and one line: one from outside of the package is trained, judged, loaded and listed."""
 
 from pathlib import Path
 
