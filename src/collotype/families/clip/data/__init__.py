@@ -23,7 +23,7 @@ def open_captions(source: ShardSource | CaptionTableSource) -> CaptionSource:
         UserError: it is not there, or not as the source says.
     """
     if isinstance(source, ShardSource):
-        return Shards(source.path, SampleLayout.of(source.image, source.caption))
+        return Shards(source.path, SampleLayout.of(source.picture, source.caption))
     table = open_table(source.path, source.split, separator=source.separator)
     return TableCaptions(table, source.image_column, source.caption_column, source.limit)
 
