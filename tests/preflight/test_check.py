@@ -18,7 +18,7 @@ from collotype.runtime import model_folder
 from collotype.runtime.errors import UserError
 from tests.conftest import SMALL
 
-CASES = Path(__file__).parents[1] / "recipe" / "imports" / "cases"
+CASES = Path(__file__).parents[1] / "importers" / "cases"
 DOCS = Path(__file__).parents[2] / "docs" / "check.md"
 
 DOCUMENTED = {

@@ -24,11 +24,11 @@ def in_words(recipe: Values, plan: Values) -> dict[str, str]:
     cut = f"{plan['processes']} process{'es' * (plan['processes'] > 1)}, micro-batch {plan['micro_batch']}"
     lines["batch"] = f"{train['batch']:,} on {cut}{negatives}"
     assumed = ", as published" if plan.get("assumed") else ""
-    epochs = f" = {plan['epochs']:.4g} × {plan['examples']:,} examples{assumed}" if "epochs" in plan else ""
+    epochs = (
+        f" ({count(plan['epochs'], 'epoch')} of {plan['examples']:,} examples{assumed})" if "epochs" in plan else ""
+    )
     lines["steps"] = f"{train['steps']:,}{epochs or ', epochs unknown'}"
-    warmup = f"{plan['warmup_steps']:,} steps"
-    warmup += f" = {plan['warmup_epochs']:.3g} epochs" if "warmup_epochs" in plan else ""
-    lines["learning rate"] = f"{train['optimizer']['lr']:g}, {train['schedule']['name']}, warm-up {warmup}"
+    lines["learning rate"] = f"{train['optimizer']['lr']:g}, {train['schedule']['name']}, {warmup_line(plan)}"
     lines["optimiser"] = f"{train['optimizer']['name']}, precision {plan.get('precision', UNKNOWN)} on {plan['device']}"
     if "preset" in plan:
         pages = f", {plan['vectors_per_page']:,} vectors a page" if plan.get("vectors_per_page", 1) > 1 else ""
@@ -42,6 +42,18 @@ def in_words(recipe: Values, plan: Values) -> dict[str, str]:
     if "fetch" in plan:
         lines["a run fetches"] = needs.in_words(plan["fetch"])
     return lines
+
+
+def count(number: float, what: str) -> str:
+    return f"{number:.4g} {what}{'' if number == 1 else 's'}"
+
+
+def warmup_line(plan: Values) -> str:
+    steps, epochs = plan["warmup_steps"], plan.get("warmup_epochs")
+    if not steps:
+        return "no warm-up"
+    of_epochs = f" ({count(round(epochs, 3), 'epoch')})" if epochs else ""
+    return f"warm-up of {steps:,} step{'s' * (steps > 1)}{of_epochs}"
 
 
 def data_line(plan: Values) -> str:

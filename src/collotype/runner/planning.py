@@ -132,7 +132,7 @@ def check(
         if "unknown_model" not in settings:
             known.ask("weights", task.require_weights)
         if "weights" in known.unknown:
-            known.ask("model", task.use_published_config)
+            known.ask("model", functools.partial(task.use_published_config, settings.get("size")))
         nameless = "model" in known.unknown or "unknown_model" in settings
         model = task.framing() if nameless else known.ask("model", task.describe) or {}
         train = {} if evaluates_only else known.ask("data.train", task.train_facts) or {}

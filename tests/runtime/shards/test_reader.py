@@ -170,7 +170,7 @@ def pairs(image: str, text: str, caption: bytes = b"a cat") -> list[tuple[str, b
         (pairs("input.jpg", "outputs.txt"), {}, "(image: input.jpg, caption: outputs.txt)"),
         (pairs("input.jpg", "outputs.txt"), {"text": "outputs.txt"}, "(image: input.jpg)"),
         (pairs("jpeg.jpg", "txt"), {}, "(image: jpeg.jpg)"),
-        (pairs("jpg", "txt"), {"picture": "png;webp"}, "images are read from png, webp, .*(image: jpg)"),
+        (pairs("jpg", "txt"), {"picture": "png;webp"}, "images are read from png, webp, .*(picture: jpg)"),
         (pairs("npy", "txt"), {}, "(image: SUFFIX)"),
         (
             sorted(pairs("jpg", "txt"), key=lambda file: file[0][2:]),
