@@ -32,7 +32,8 @@ def print_check(console: Console, recipe: Recipe, plan: Plan, imported: Imported
         console.print(plan_table(recipe, plan))
     print_findings(console, plan["findings"], imported)
     if imported:
-        missing = f"lists {len(imported.left_out)} settings without counterpart"
+        count = len(imported.left_out)
+        missing = f"lists {count} setting{'s' * (count != 1)} without counterpart"
         say(console, f"\ncollotype import … -o {recipe.name}.yaml writes the recipe, and {missing}", "dim", 0)
 
 

@@ -23,7 +23,7 @@ def in_words(recipe: Values, plan: Values) -> dict[str, str]:
     negatives = f"; {plan['negatives_per_query']:,} negatives per query" if plan["negatives_per_query"] else ""
     cut = f"{plan['processes']} process{'es' * (plan['processes'] > 1)}, micro-batch {plan['micro_batch']}"
     lines["batch"] = f"{train['batch']:,} on {cut}{negatives}"
-    assumed = ", as published" if plan.get("assumed") else ""
+    assumed = f", {plan['assumed']['examples']}" if plan.get("assumed") else ""
     epochs = (
         f" ({count(plan['epochs'], 'epoch')} of {plan['examples']:,} examples{assumed})" if "epochs" in plan else ""
     )
@@ -45,7 +45,8 @@ def in_words(recipe: Values, plan: Values) -> dict[str, str]:
 
 
 def count(number: float, what: str) -> str:
-    return f"{number:.4g} {what}{'' if number == 1 else 's'}"
+    text = f"{number:.4g}"
+    return f"{text} {what}{'' if text == '1' else 's'}"
 
 
 def warmup_line(plan: Values) -> str:
@@ -75,7 +76,7 @@ def needs_line(recipe: Values, plan: Values) -> str:
     if "peak_memory_mib" in found:
         memory = f"memory {in_gib(found['peak_memory_mib'])} at its peak"
     else:
-        memory = f"memory {in_gib(sum(found['memory_mib'].values()))} and activations"
+        memory = f"memory {in_gib(sum(found['memory_mib'].values()))} plus activations"
     disk = f"disk {in_gib(found['disk_mib'])}"
     if "step_s" not in found:
         return f"{memory}; {disk}; time unknown (--measure)"
@@ -92,4 +93,4 @@ def in_time(seconds: float) -> str:
     for size, unit in ((86400 * 365, "years"), (86400, "days"), (3600, "h"), (60, "min")):
         if seconds >= 1.5 * size:
             return f"{seconds / size:.2g} {unit}" if seconds / size < 100 else f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
+    return f"{seconds:.0f} s" if seconds >= 1 else "less than 1 s"

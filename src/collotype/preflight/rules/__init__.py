@@ -1,6 +1,6 @@
 """The rules: a module for each subject, found by being here.
 
-A rule is a function from a context to what it sees there, with what all of its findings have in common as its decoration:
+A rule is a function from a context to what it sees there; what all of its findings share stands in its decoration:
 
     @rule("bf16 with BatchNorm", "will differ", "open_clip issue 184")
     def half_precision_in_batch_norm(context: CheckContext) -> Iterator[Evidence]:
