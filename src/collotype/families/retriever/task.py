@@ -297,14 +297,14 @@ class RetrieverTask:
     def require_weights(self) -> None:
         _ = self.contents
 
-    def use_published_config(self) -> None:
+    def use_published_config(self, size: str | None = None) -> None:
         name = plain(self.recipe.model.weights)
         if name not in self.row.published:
             raise UserError(f"{name} is not here, and its name tells no shape")
-        size = self.row.sizes[self.row.published[name]]
+        shapes = self.row.sizes[self.row.published[name]]
         tokenizer = word_tokenizer([self.preset.query(""), self.preset.page_prompt], self.row.special_tokens)
-        config = self.row.configure(size, tokenizer.get_vocab())
-        config["text_config"]["vocab_size"] = size["text_config"]["vocab_size"]
+        config = self.row.configure(shapes, tokenizer.get_vocab())
+        config["text_config"]["vocab_size"] = shapes["text_config"]["vocab_size"]
         dim = self.recipe.model.dim if name.startswith("vidore/") else None
         shape = RetrieverConfig(self.row.name, config, "late", dim, self.preset)
         self.contents = RetrieverCheckpoint(shape, tokenizer, {}, name)

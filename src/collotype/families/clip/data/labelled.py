@@ -69,7 +69,8 @@ class FolderImages:
         try:
             folders = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and entry.name[0] != ".")
         except OSError as error:
-            raise UserError(f"{root} cannot be read ({error}); give the folder with the class folders.") from error
+            fault = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+            raise UserError(f"The folder {root} {fault}; give the one with the class folders.") from error
         if not folders:
             raise UserError(f"{root} has no class folders; give the folder with one folder a class in it.")
         self.root, self.classes = root, classes_of_folders(folders, names, str(root))
