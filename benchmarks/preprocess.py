@@ -29,7 +29,7 @@ def main() -> list[dict[str, Any]]:
     import transformers
 
     from collotype.families.retriever.batches import BATCH_TOKENS, cut_in_batches
-    from collotype.families.retriever.pixels import Dynamic, Square
+    from collotype.families.retriever.transforms import Dynamic, Square
 
     transformers.logging.set_verbosity_error()
     rng = np.random.default_rng(0)

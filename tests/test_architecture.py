@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from collotype.registry import FAMILIES
+
 SOURCE = Path(__file__).parents[1] / "src" / "collotype"
 FLOORS = [
+    {"registry"},
     {"recipe", "losses", "evaluation", "runtime"},
     {"training", "report", "importers"},
     {"families", "preflight"},
@@ -62,12 +65,48 @@ def test_metrics_import_nothing_of_the_project(metrics: str) -> None:
 
 
 def test_families_do_not_import_each_other() -> None:
-    for file in (SOURCE / "families").rglob("*/*.py"):
-        own = f"collotype.families.{file.relative_to(SOURCE / 'families').parts[0]}"
-        foreign = [
-            name for name in imports(file) if name.startswith("collotype.families.") and not name.startswith(own)
-        ]
-        assert not foreign, f"{file} imports {foreign}"
+    """Nor does what they share import one of them, nor the door in front of them: `registry.py` is the one list."""
+    folder = SOURCE / "families"
+    for file in folder.rglob("*.py"):
+        own = file.relative_to(folder).parts[0].removesuffix(".py")
+        seen = {name.split(".")[2] for name in imports(file) if name.startswith("collotype.families.")}
+        assert not (seen & set(FAMILIES)) - {own}, f"{file} imports {seen}"
+
+
+SAME_IN_ALL = set("benchmarks checkpoints commands config data evaluate model recipe task tokenizer transforms".split())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_same_file_names_in_each_family(family: str) -> None:
+    there = {path.name.removesuffix(".py") for path in (SOURCE / "families" / family).iterdir()}
+    assert SAME_IN_ALL <= there
+
+
+def test_no_module_is_in_a_circle() -> None:
+    """Within a room, too; imports for type checkers and those inside functions count."""
+    modules = {".".join(("collotype", *file.relative_to(SOURCE).with_suffix("").parts)): file for file in FILES}
+    modules = {name.removesuffix(".__init__"): file for name, file in modules.items()}
+    graph = {name: {other for other in imports(file) if other in modules} - {name} for name, file in modules.items()}
+    for name, file in modules.items():
+        if file.name == "__init__.py":  # a package may import its modules, whose import it always precedes
+            graph[name] = {other for other in graph[name] if not other.startswith(f"{name}.")}
+    assert not circle(graph)
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """One of them, or nothing."""
+    done: set[str] = set()
+
+    def walk(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        if name in done:
+            return []
+        found = next(filter(None, (walk(other, [*path, name]) for other in sorted(graph[name]))), [])
+        done.add(name)
+        return found
+
+    return next(filter(None, (walk(name, []) for name in sorted(graph))), [])
 
 
 def test_all_imports_are_absolute() -> None:

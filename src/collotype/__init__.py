@@ -12,8 +12,8 @@ if TYPE_CHECKING:  # what type checkers and the API reference read; at run time 
     from collotype.losses.maxsim import maxsim as maxsim
     from collotype.recipe import Recipe as Recipe
     from collotype.recipe import load_recipe as load_recipe
-    from collotype.runner.execution import Run as Run
-    from collotype.runner.execution import run as run
+    from collotype.runner import Run as Run
+    from collotype.runner import run as run
     from collotype.runtime.errors import UserError as UserError
     from collotype.search.index import Index as Index
     from collotype.study import run_study as run_study

@@ -10,8 +10,9 @@ from collotype.report.html import write_study_report
 from collotype.report.record import read_record
 from collotype.report.study import Variant, as_markdown, headlines, summarise, table
 from collotype.runner.callbacks import Callback
-from collotype.runner.execution import Run, run
+from collotype.runner.execution import run
 from collotype.runner.planning import prepare, resolve
+from collotype.runner.result import Run
 from collotype.runner.run_dir import require_same_science
 from collotype.runtime.device import pick_device
 from collotype.runtime.errors import InterruptedRunError, UserError

@@ -21,7 +21,8 @@ from collotype.families.clip.tokenizer import bpe_tokenizer
 from collotype.families.clip.transforms import EvaluationTransform, normalised
 from collotype.families.retriever.backbones import BACKBONES
 from collotype.families.retriever.checkpoints.weights import canonical, load_strictly
-from collotype.families.retriever.model import Retriever, RetrieverConfig
+from collotype.families.retriever.config import RetrieverConfig
+from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import PRESETS
 from collotype.families.retriever.token_pooling import pool_tokens
 from collotype.losses.contrastive import Vectors

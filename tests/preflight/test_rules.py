@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from collotype.preflight.difference_effects import EFFECTS
-from collotype.preflight.findings import SEVERITIES, find
-from collotype.preflight.rules import RULES
+from collotype.preflight.findings import SEVERITIES
+from collotype.preflight.rules import RULES, find
 from collotype.recipe import load_recipe
 from collotype.recipe.load import parse_yaml, set_key
 from collotype.report import published

@@ -31,7 +31,7 @@ def compress(
     from collotype.runtime.files import cache_folder, write_json
 
     ways = whole_numbers(factors), methods.split(",")
-    choice = load_evaluation("retriever", suite=suite or commands.DEFAULT_SUITE, path=path, data_dir=data_dir)
+    choice = load_evaluation("retriever", suite=suite or commands.SPEC.default_suite, path=path, data_dir=data_dir)
     rows = commands.compress(model, choice, *ways, cache or cache_folder(), preset, base)
     if out:
         write_json(out, rows)

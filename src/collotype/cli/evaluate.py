@@ -80,7 +80,7 @@ def evaluate(
     keys = {"path": path, "name": name, "data_dir": data_dir, "only": only, "split": split, "counting": counting}
     keys |= {"names": names, "templates": templates, "limit": limit, "held_out": held_out}
     keys |= {"blank_pictures": blank_pictures or None}
-    choice = load_evaluation(family, suite=suite or families.family(family).DEFAULT_SUITE, **keys)
+    choice = load_evaluation(family, suite=suite or families.family(family).default_suite, **keys)
     kept = None if no_cache else cache or cache_folder()
     options = {"preset": preset, "base": base, "activation": activation, "tokenizer": tokenizer, "answers": answers}
     trained = [model for model in models if model != READER]

@@ -25,7 +25,7 @@ from collotype.report.compare import Comparison, in_short
 from collotype.report.study import headlines, table
 from collotype.report.verdict import in_words, left_open
 from collotype.runner.callbacks import Callback
-from collotype.runner.execution import Run
+from collotype.runner.result import Run
 
 if TYPE_CHECKING:
     from collotype.search.check import Checked

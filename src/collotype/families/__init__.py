@@ -1,50 +1,51 @@
-"""The model families, and the one place that knows all of them."""
+"""The model families behind one door: what is done with a model, whichever family it is of."""
 
-import importlib
 import inspect
 import json
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from collotype.evaluation.results import Measured
-from collotype.recipe import Recipe
-from collotype.recipe.load import FAMILIES
-from collotype.recipe.schema import Evaluate
-from collotype.runtime.device import pick_device
+from collotype import registry
+from collotype.registry import FAMILIES
 from collotype.runtime.errors import UserError
-from collotype.runtime.hub import commits, place_of
-from collotype.runtime.model_folder import DESCRIPTION, require_there
-from collotype.runtime.process import World, process_group
-from collotype.training.precision import resolve_precision
-from collotype.training.task import Task
+
+if TYPE_CHECKING:  # a recipe of a family is read without torch
+    from collotype.evaluation.results import Measured
+    from collotype.families.shared.spec import FamilySpec
+    from collotype.recipe import Recipe
+    from collotype.recipe.schema import Evaluate
+    from collotype.training.task import Task
 
 
-def family(name: str) -> Any:
-    """What a family does for the commands: its module `commands`."""
-    return importlib.import_module(f"collotype.families.{name}.commands")
+def family(name: str) -> "FamilySpec":
+    found: FamilySpec = registry.spec(name, "commands")
+    return found
 
 
-def task_for(recipe: Recipe) -> Task[Any, Any]:
+def task_for(recipe: "Recipe") -> "Task[Any, Any]":
     """The family's task for a recipe."""
     return family(recipe.family).task(recipe)
 
 
 def family_of(source: str | Path) -> str:
     """Of the model in a folder, a file or a repository of the hub: the retriever's, if nothing says another."""
+    from collotype.runtime.hub import place_of
+    from collotype.runtime.model_folder import DESCRIPTION, require_there
+
     require_there(source)
     place = place_of(source, (DESCRIPTION,), ("its files",)) if not Path(source).is_file() else None
     try:
         said = json.loads((place.folder / DESCRIPTION).read_text()).get("family")
     except (OSError, ValueError, AttributeError):
         said = None
-    if said in FAMILIES:
+    if isinstance(said, str) and said in FAMILIES:
         return said
 
     def can_load(name: str) -> bool:
         if place and place.found:
-            return any(place.has(sign) for sign in family(name).SIGNS)
+            return any(place.has(sign) for sign in family(name).signs)
         return family(name).can_load(str(source))
 
     # the newest first: the signs of the older ones are more general
@@ -93,6 +94,8 @@ def load(source: str | Path, **options: Any) -> Any:
         >>> model.score(queries, pages).shape  # [num_queries, num_pages]
         torch.Size([2, 3])
     """
+    from collotype.runtime.hub import commits
+
     with commits():
         return family(family_of(source)).load(source, **options_for(source, options))
 
@@ -110,6 +113,8 @@ def export(source: str | Path, layout: str, out: str | Path, **options: Any) -> 
     Raises:
         UserError: no such model or layout, a layout that cannot express the model, or `out` is there.
     """
+    from collotype.runtime.hub import commits
+
     if Path(out).exists():
         raise UserError(f"{out} is there already; choose another folder with --out.")
     with commits():
@@ -118,13 +123,13 @@ def export(source: str | Path, layout: str, out: str | Path, **options: Any) -> 
 
 def evaluate(
     models: Sequence[str | Path],
-    choice: Evaluate,
+    choice: "Evaluate",
     cache: Path | None = None,
     batch_tokens: int | None = None,
     out: Path | None = None,
     precision: str = "fp32",
     **options: Any,
-) -> dict[str, list[Measured]]:
+) -> "dict[str, list[Measured]]":
     """The models in these folders, measured on a suite; a launcher's processes share the work.
 
     Args:
@@ -142,11 +147,16 @@ def evaluate(
     Raises:
         UserError: no such model or suite.
     """
+    from collotype.runtime.device import pick_device
+    from collotype.runtime.hub import commits
+    from collotype.runtime.process import World, process_group
+    from collotype.training.precision import resolve_precision
+
     world = World.from_environment()
     device = pick_device(world)
     computed = resolve_precision(precision, device)
     with process_group(world, device), computed.context(device):
-        found = {}
+        found: dict[str, list[Measured]] = {}
         for model in map(str, models):
             with commits() as used:
                 found[model] = family(family_of(model)).evaluate(
@@ -167,4 +177,4 @@ def out_of(out: Path | None, model: str, models: Sequence[str | Path]) -> Path |
 
 def known(kind: Literal["models", "presets", "suites", "layouts"]) -> list[str]:
     """The names of what the families offer."""
-    return [name for one in FAMILIES for name in family(one).KNOWN.get(kind, ())]
+    return [name for one in FAMILIES for name in getattr(family(one), kind)]

@@ -1,9 +1,7 @@
 """What makes a run's number differ from the published one, found before the run."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
-
-from collotype.preflight.context import CheckContext
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 Severity = Literal["blocks", "will differ", "may differ", "note"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
@@ -26,12 +24,3 @@ class Finding:
     source: str
     here: bool = True
     """False: of the command or config that was imported; the recipe made of it does not do that."""
-
-
-def find(context: CheckContext) -> list[dict[str, Any]]:
-    """Every rule's findings on a case, as dicts, the gravest first; those of an imported command before those of the
-    recipe made of it."""
-    from collotype.preflight.rules import RULES
-
-    found = [finding for rule in RULES for finding in rule(context)]
-    return [asdict(one) for one in sorted(found, key=lambda one: (SEVERITIES.index(one.severity), one.here))]

@@ -5,22 +5,18 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from collotype.recipe.beit3 import Beit3Recipe
-from collotype.recipe.clip import ClipRecipe
-from collotype.recipe.retriever import RetrieverRecipe, TrainSource
+from collotype.recipe.family import recipe_spec
 from collotype.recipe.schema import Evaluate, Recipe
 from collotype.recipe.smoke import smoke_form
+from collotype.registry import FAMILIES
 from collotype.runtime.errors import UserError
 
 BUILTIN = Path(__file__).parent / "builtin"
-
-FAMILIES: dict[str, type[Recipe]] = {"retriever": RetrieverRecipe, "clip": ClipRecipe, "beit3": Beit3Recipe}
-"""What kind of recipe each family has. Where a file may be of several families, the last that knows it takes it."""
 
 
 class RecipeLoader(yaml.SafeLoader):
@@ -100,31 +96,6 @@ def parse_overrides(assignments: list[str]) -> dict[str, Any]:
             raise UserError(f"--set {assignment!r} is not of the form key.path=value, for example --set train.steps=8.")
         overrides[key.strip()] = parse_yaml(value, f"the value of --set {key}")
     return overrides
-
-
-def parse_source(text: str) -> TrainSource:
-    """A source of training data from the command line: as in a recipe, `{source: pairs, path: …}`, or a path alone,
-    which is that of PDFs if it holds these and no table.
-
-    Raises:
-        UserError: as of a recipe's `data.train`.
-    """
-    path = Path(text).expanduser()
-    if text.lstrip().startswith("{"):
-        values = parse_yaml(text, "the value of --data")
-    elif path.suffix.lower() == ".pdf" or (path.is_dir() and holds_pdfs_only(path)):
-        values = {"source": "pdf-outline", "path": text}
-    else:
-        values = {"source": "pairs", "path": text}
-    try:
-        return TypeAdapter(TrainSource).validate_python(values)
-    except ValidationError as error:
-        raise UserError(explain(error, "--data")) from None
-
-
-def holds_pdfs_only(folder: Path) -> bool:
-    endings = {file.suffix.lower() for file in folder.rglob("*")}
-    return ".pdf" in endings and not endings & {".parquet", ".jsonl"}
 
 
 def explain(error: ValidationError, origin: str) -> str:
@@ -233,10 +204,10 @@ def parse_recipe(values: dict[str, Any], origin: str) -> Recipe:
         UserError: no recipe of its family, or of none.
     """
     family = values.get("family")
-    if family not in FAMILIES:
+    if not isinstance(family, str) or family not in FAMILIES:
         raise UserError(f"{origin}, at family: found {family!r}; the families are {', '.join(FAMILIES)}.")
     try:
-        return FAMILIES[family].model_validate(values)
+        return recipe_spec(family).recipe.model_validate(values)
     except ValidationError as error:
         raise UserError(explain(error, origin)) from None
 
@@ -250,9 +221,8 @@ def load_evaluation(family: str, **values: Any) -> Evaluate:
     """
     given = {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
     given = {key: value for key, value in given.items() if value not in (None, [])}
-    kind = get_args(FAMILIES[family].model_fields["evaluate"].annotation)[0]
     try:
-        return kind.model_validate(given)
+        return recipe_spec(family).evaluate.model_validate(given)
     except ValidationError as error:
         raise UserError(explain(error, "The evaluation")) from None
 

@@ -6,6 +6,9 @@ Architecture, loss, negatives, adapter and schedule stay; what needs a download,
 from collections.abc import Mapping
 from typing import Any
 
+from collotype.recipe.family import recipe_spec
+from collotype.registry import FAMILIES
+
 STEPS, BATCH = 4, 8
 
 
@@ -15,7 +18,7 @@ def smoke_form(values: Mapping[str, Any]) -> dict[str, Any]:
     processes = negatives.get("processes", 1)
     batch = processes * -(-BATCH // processes) if isinstance(processes, int) and processes > 0 else BATCH
     changed = {
-        **FAMILIES.get(values.get("family"), retriever)(section(values, "model"), section(values, "data"), batch),
+        **of_family(values, batch),
         "train": {
             **train,
             "batch": batch,
@@ -34,43 +37,11 @@ def smoke_form(values: Mapping[str, Any]) -> dict[str, Any]:
     return {**values, **sound, **named, "expect": []}
 
 
-def retriever(model: Mapping[str, Any], data: Mapping[str, Any], batch: int) -> dict[str, Any]:
-    sources = data.get("train")
-    sources = [one for one in (sources if isinstance(sources, list) else [sources]) if isinstance(one, Mapping)]
-    explicit = max((one.get("negatives", 0) for one in sources), default=0)
-    return {
-        "model": {**model, "size": "tiny", "weights": None, "base": None, "quantize": "none"},
-        "data": {"train": {"source": "sheets", "queries": STEPS * batch, "negatives": explicit}},
-        "evaluate": [{"suite": "sheets"}],
-    }
-
-
-def clip(model: Mapping[str, Any], data: Mapping[str, Any], batch: int) -> dict[str, Any]:
-    vit = "vit" in str(model.get("size")).lower()
-    return {
-        "model": {
-            **{name: model[name] for name in ("activation", "init_seed") if name in model},
-            "size": "tiny-vit" if vit else "tiny-rn",
-            "vocabulary": "words",
-        },
-        "data": {**data, "train": {"source": "shards", "path": "collotype:pictures/twitter.tar"}},
-        "evaluate": [{"suite": "pictures"}],
-    }
-
-
-def beit3(model: Mapping[str, Any], data: Mapping[str, Any], batch: int) -> dict[str, Any]:
-    return {
-        "model": {
-            **{name: model[name] for name in ("drop_path", "init_seed") if name in model},
-            "size": "tiny",
-            "tokenizer": "words",
-        },
-        "data": {**data, "answers": None, "num_answers": None, "train": {"source": "easy-vqa"}},
-        "evaluate": [{"suite": "easy-vqa", "limit": 64}],
-    }
-
-
-FAMILIES = {"retriever": retriever, "clip": clip, "beit3": beit3}
+def of_family(values: Mapping[str, Any], batch: int) -> dict[str, Any]:
+    family = values.get("family")
+    if not isinstance(family, str) or family not in FAMILIES:
+        return {}
+    return recipe_spec(family).smoke_form(section(values, "model"), section(values, "data"), batch)
 
 
 def section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from collotype.evaluation.results import Measured, Results, headline, results_of
 from collotype.preflight.plan import Plan
 from collotype.recipe import Recipe
 from collotype.recipe.schema import Evaluate
 from collotype.report.track import Tracking
+from collotype.runner.result import Run
 from collotype.runtime.files import (
     JsonLines,
 )
@@ -17,9 +18,6 @@ from collotype.runtime.hub import used
 from collotype.runtime.process import World
 from collotype.training.engine import Hooks
 from collotype.training.task import Task
-
-if TYPE_CHECKING:
-    from collotype.runner.execution import Run
 
 
 class Callback:
@@ -35,7 +33,7 @@ class Callback:
 
     def evaluating(self, suites: list[str]) -> None: ...
 
-    def finished(self, run: "Run") -> None: ...
+    def finished(self, run: Run) -> None: ...
 
 
 def hooks_for(task: Task[Any, Any], recipe: Recipe, folder: Path, listener: Callback, tracking: Tracking) -> Hooks:

@@ -3,14 +3,12 @@
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from collotype.evaluation.results import Measured, Results, results_of, write_results
-from collotype.families import load
 from collotype.preflight.difference_effects import EFFECTS
 from collotype.recipe import Recipe
 from collotype.report.compare import Comparison, compare
@@ -20,6 +18,7 @@ from collotype.report.track import Tracking
 from collotype.report.verdict import judge
 from collotype.runner.callbacks import Callback, hooks_for, measure
 from collotype.runner.planning import prepare, resolve
+from collotype.runner.result import Run
 from collotype.runner.run_dir import choose_folder, kept_commits, open_folder
 from collotype.runtime.device import peak_memory, pick_device
 from collotype.runtime.errors import InterruptedRunError, UserError
@@ -34,46 +33,6 @@ from collotype.training.task import Task
 
 WAIT_FOR_LOADERS_S = 7
 """How long the loader processes of a killed run may go on holding its folder."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run: its folder, and what its `record.json` says.
-
-    Examples:
-        >>> import collotype
-        >>> run = collotype.run(
-        ...     "desk-colpali", out="runs/tiny", overrides={"train.steps": 1, "evaluate": [], "expect": []}
-        ... )
-        >>> run.reproduced  # nothing was expected
-        True
-        >>> run.record["recipe"]["train"]["batch"]
-        32
-        >>> type(run.model()).__name__
-        'Retriever'
-    """
-
-    folder: Path
-    record: dict[str, Any]
-
-    @property
-    def results(self) -> Results:
-        """The metrics by dataset: {"sheets/held-out": {"ndcg_at_5": 0.995, …}}."""
-        return self.record["results"]
-
-    @property
-    def verdict(self) -> dict[str, Any] | None:
-        """What was expected beside what came out; none where a recipe expects nothing."""
-        return self.record["verdict"]
-
-    @property
-    def reproduced(self) -> bool:
-        """Nothing that was expected was missed."""
-        return self.verdict is None or self.verdict["reproduced"]
-
-    def model(self) -> Any:
-        """The trained model, as of `load`."""
-        return load(self.folder / "model")
 
 
 def run(

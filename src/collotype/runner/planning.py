@@ -11,11 +11,11 @@ import torch
 from collotype.families import task_for
 from collotype.importers import Origin
 from collotype.preflight.context import CheckContext
-from collotype.preflight.findings import find
 from collotype.preflight.hardware import Hardware, named, present
 from collotype.preflight.plan import Plan, cut, make_plan
 from collotype.preflight.published_data import beside_published, published_examples
 from collotype.preflight.reference import nearest, reference_of
+from collotype.preflight.rules import find
 from collotype.recipe import Recipe, load_recipe
 from collotype.report.published import Published
 from collotype.report.published.expectations import with_numbers

@@ -14,8 +14,8 @@ from collotype.families.retriever.benchmarks.benchmark import Event, Pages
 from collotype.families.retriever.cache import Cache, key_of
 from collotype.families.retriever.evaluate import evaluate as evaluate_searcher
 from collotype.families.retriever.model import stack
+from collotype.families.retriever.recipe import RetrieverEvaluate
 from collotype.losses.contrastive import score_all
-from collotype.recipe.retriever import RetrieverEvaluate
 from collotype.runtime.ocr import Ocr
 from collotype.runtime.process import World, over_blocks
 from collotype.search.pages import Encoder, Page, Word

@@ -23,7 +23,7 @@ from collotype.families.beit3.data.images import ImageFiles, decoded
 from collotype.families.beit3.predict import Answering
 from collotype.families.beit3.submission import read_submission
 from collotype.recipe.load import load_evaluation
-from collotype.runner.execution import Run
+from collotype.runner.result import Run
 from collotype.runtime.errors import UserError
 from tests.families.beit3.small import trained_pieces
 from tests.families.beit3.vqav2_run import IMAGES, fine_tuned

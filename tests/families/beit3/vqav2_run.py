@@ -6,7 +6,7 @@ import torch
 
 import collotype
 from collotype.families.beit3.tokenizer import SENTENCE_PIECES
-from collotype.runner.execution import Run
+from collotype.runner.result import Run
 from tests.families.beit3.made_vqa import write_vqav2
 from tests.families.beit3.small import make, pieces_tokenizer, trained_pieces
 

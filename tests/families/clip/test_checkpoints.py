@@ -263,7 +263,7 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no CLIP in a layout we know"):
         read(tmp_path / "folder")
     (tmp_path / "folder" / "collotype.json").write_text(json.dumps({"family": "retriever"}))
-    with pytest.raises(UserError, match="holds a retriever, not a CLIP"):
+    with pytest.raises(UserError, match="holds a retriever model, not a clip model"):
         read(tmp_path / "folder")
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collotype.families.retriever.batches import cut_in_batches, in_batches, padding
-from collotype.families.retriever.pixels import Dynamic
+from collotype.families.retriever.transforms import Dynamic
 from collotype.runtime.process import BLOCK, World, over_blocks
 
 LENGTHS = st.lists(st.integers(1, 900), max_size=200)

@@ -23,8 +23,8 @@ from collotype.families.retriever.data.sheets import SheetImages, training_sheet
 from collotype.families.retriever.data.table_pairs import TablePairs
 from collotype.families.retriever.mine import Rules, mine
 from collotype.families.retriever.model import Retriever
+from collotype.families.retriever.recipe import PairSource
 from collotype.recipe import load_recipe
-from collotype.recipe.retriever import PairSource
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import dir_lock
 

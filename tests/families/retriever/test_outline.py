@@ -7,7 +7,7 @@ from tests.small_pdf import small_pdf
 
 from collotype.families.retriever.data import open_source
 from collotype.families.retriever.data.outline import CAPTION, OutlinePairs
-from collotype.recipe.retriever import PdfOutlineSource
+from collotype.families.retriever.recipe import PdfOutlineSource
 from collotype.runtime.errors import UserError
 
 BREAD = small_pdf(

@@ -19,8 +19,8 @@ import collotype
 from collotype.families import task_for
 from collotype.families.retriever.data import open_source
 from collotype.families.retriever.data.table_pairs import TablePairs
+from collotype.families.retriever.recipe import PairSource
 from collotype.recipe import load_recipe
-from collotype.recipe.retriever import PairSource
 from collotype.runtime.errors import UserError
 from collotype.training.loader import load
 from collotype.training.sampler import GlobalBatchSampler, RankMicroBatchSampler

@@ -14,8 +14,8 @@ from collotype.families.beit3.data.easy_vqa import read_easy_vqa
 from collotype.families.beit3.data.questions import Questions
 from collotype.families.beit3.data.tables import read_table
 from collotype.families.beit3.data.vqav2 import read_vqav2
-from collotype.recipe.beit3 import Beit3Evaluate
-from collotype.runtime.errors import UserError
+from collotype.families.beit3.recipe import Beit3Evaluate
+from collotype.families.shared.suites import need_path, require_suite
 from collotype.runtime.hub import Need
 from collotype.runtime.tables import needs_of, open_table
 
@@ -51,21 +51,15 @@ class QuestionBenchmark:
 
 
 def vqav2(choice: Beit3Evaluate) -> Questions:
-    return read_vqav2(Path(need_path(choice)), choice.of_split, choice.held_out_file).questions
+    return read_vqav2(Path(need_path(choice, "files")), choice.of_split, choice.held_out_file).questions
 
 
 def table(choice: Beit3Evaluate) -> Questions:
-    return read_table(open_table(need_path(choice), choice.of_split)).questions
+    return read_table(open_table(need_path(choice, "files"), choice.of_split)).questions
 
 
 def easy_vqa(choice: Beit3Evaluate) -> Questions:
     return read_easy_vqa(choice.of_split).questions
-
-
-def need_path(choice: Beit3Evaluate) -> str:
-    if choice.path is None:
-        raise UserError(f"The suite {choice.suite} reads your own files; name where they are with --path.")
-    return choice.path
 
 
 SUITES: dict[str, Callable[[Beit3Evaluate], Questions]] = {"easy-vqa": easy_vqa, "vqav2": vqav2, "vqa": table}
@@ -77,7 +71,7 @@ def find_suite(choice: Beit3Evaluate) -> QuestionBenchmark:
     Raises:
         UserError: no such suite, or its data is not there, or not all images that are asked about.
     """
-    require_suite(choice)
+    require_known(choice)
     questions = SUITES[choice.suite](choice)
     if choice.limit:
         questions = questions.take(np.arange(min(choice.limit, len(questions))))
@@ -86,12 +80,11 @@ def find_suite(choice: Beit3Evaluate) -> QuestionBenchmark:
     return QuestionBenchmark(f"{choice.suite}/{choice.own_name}", questions, choice.blank_pictures)
 
 
-def require_suite(choice: Beit3Evaluate) -> None:
-    if choice.suite not in SUITES:
-        raise UserError(f"No suite {choice.suite!r}; a BEiT-3 can be evaluated on {', '.join(SUITES)}.")
+def require_known(choice: Beit3Evaluate) -> None:
+    require_suite(choice, SUITES, "a BEiT-3")
 
 
 def suite_needs(choice: Beit3Evaluate) -> list[Need]:
     """What `find_suite` will fetch of the hub, if it will."""
-    require_suite(choice)
-    return needs_of(need_path(choice), choice.of_split) if choice.suite == "vqa" else []
+    require_known(choice)
+    return needs_of(need_path(choice, "files"), choice.of_split) if choice.suite == "vqa" else []

@@ -16,19 +16,16 @@ from collotype.families.beit3.evaluate import evaluate as evaluate_model
 from collotype.families.beit3.evaluate import scored
 from collotype.families.beit3.model import Beit3
 from collotype.families.beit3.predict import BATCH_TOKENS
+from collotype.families.beit3.recipe import Beit3Evaluate
 from collotype.families.beit3.submission import read_submission
 from collotype.families.beit3.task import Beit3Task
 from collotype.families.beit3.tokenizer import SENTENCE_PIECES
-from collotype.recipe.beit3 import Beit3Evaluate
+from collotype.families.shared.spec import FamilySpec
 from collotype.report.card import card, find_record
 from collotype.runtime.device import pick_device
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import World
 
-DEFAULT_SUITE = "easy-vqa"
-SIGNS = (SENTENCE_PIECES,)
-"""One of these is in any published folder that holds a BEiT-3."""
-KNOWN = {"models": SIZES, "suites": SUITES, "layouts": LAYOUTS}
 SEEN = {
     "kind": "questions that released weights have seen",
     "note": "upstream never said which 1,000 images it held out: its fine-tuned weights were trained on some 97.5 % "
@@ -36,8 +33,6 @@ SEEN = {
 }
 NAME, BEGINNING = b"beit3.text_embed", 2**24
 """What every checkpoint of it has among its names, and where at the latest, in bytes, if it is of the old format."""
-
-task = Beit3Task
 
 
 def can_load(source: str) -> bool:
@@ -133,3 +128,17 @@ def refuse_checkpoints(out: Path, model: str) -> None:
             f"{out} holds {found[0]}, and beside it nobody could tell whose answers are those of {model}; name another "
             "folder with --out."
         )
+
+
+SPEC = FamilySpec(
+    task=Beit3Task,
+    load=load,
+    export=export,
+    evaluate=evaluate,
+    can_load=can_load,
+    signs=(SENTENCE_PIECES,),
+    default_suite="easy-vqa",
+    models=SIZES,
+    suites=SUITES,
+    layouts=LAYOUTS,
+)

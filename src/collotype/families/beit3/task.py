@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +21,18 @@ from collotype.families.beit3.data.annotations import common_answers
 from collotype.families.beit3.data.questions import Asked, QuestionDataset, QuestionSource
 from collotype.families.beit3.evaluate import METRICS, evaluate
 from collotype.families.beit3.model import Beit3, draw_at_unit_scale
+from collotype.families.beit3.recipe import Beit3Evaluate, Beit3Recipe, VqaIndexSource, VqaTableSource
 from collotype.families.beit3.tokenizer import WORDS, Beit3TokenIds, Beit3Tokenizer, pad, word_tokenizer
 from collotype.families.beit3.transforms import Beit3TrainTransform
-from collotype.recipe.beit3 import Beit3Evaluate, Beit3Recipe, VqaIndexSource, VqaTableSource
+from collotype.families.shared.suites import OpenedSuites
+from collotype.families.shared.task import FamilyTask, cut_events, fault_events, parameter_counts
 from collotype.runtime import tables as table_files
 from collotype.runtime.errors import UserError
 from collotype.runtime.hub import Need
 from collotype.runtime.process import ALONE, World
-from collotype.runtime.seeds import seed_torch
 from collotype.runtime.shapes import shapes_only
 from collotype.training.overlap import Samples
-from collotype.training.task import Batch, Loss, Outputs, facts_of_sources, needs_by_use
+from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
 
 
 def source_needs(source: VqaTableSource | VqaIndexSource) -> list[Need]:
@@ -73,17 +74,16 @@ class QuestionCollate:
         return [self.places + len(self.row(example).ids) for example in examples]
 
 
-class Beit3Task:
+class Beit3Task(FamilyTask[Beit3Recipe, Beit3]):
     """Questions about images, each by itself."""
 
     couples_examples = False
-    batch_norm_group = None
     undecayed = ("beit3.vision_embed.cls_token", "beit3.encoder.embed_positions.A.weight")
     """As published; the places of words are decayed."""
 
     def __init__(self, recipe: Beit3Recipe):
-        self.recipe = recipe
-        self._benchmarks: dict[str, QuestionBenchmark] = {}
+        super().__init__(recipe)
+        self.benchmark = OpenedSuites(open_answered)
 
     @cached_property
     def sources(self) -> list[QuestionSource]:
@@ -179,8 +179,7 @@ class Beit3Task:
         ]
 
     def build(self) -> Beit3:
-        seed = self.recipe.model.init_seed
-        seed_torch(self.recipe.train.seed if seed is None else seed, "init")
+        self.seed_init("init")
         if self.contents:
             return self.contents.model(None).train()
         model = Beit3(self.config, self.tokenizer, self.vocabulary)
@@ -217,9 +216,6 @@ class Beit3Task:
         score, cut = targets.gather(1, best).mean(), outputs["cut"].float().mean()
         return Loss(value, {"batch_score": float(score), "part_cut": float(cut)})
 
-    def after_step(self, model: Beit3) -> None:
-        """Nothing: all weights are the optimiser's."""
-
     def evaluate(
         self, model: Beit3, choice: Beit3Evaluate, examples_to: Path | None = None, world: World = ALONE
     ) -> list[Measured]:
@@ -227,23 +223,6 @@ class Beit3Task:
 
     def metrics(self) -> tuple[str, ...]:
         return METRICS
-
-    def benchmark(self, choice: Beit3Evaluate) -> QuestionBenchmark:
-        """The suite's questions, opened once for all evaluations of a run.
-
-        Raises:
-            UserError: as of `find_suite`, or nobody's answers to them are known.
-        """
-        asked = choice.model_dump_json(exclude={"every_steps"})
-        if asked not in self._benchmarks:
-            found = find_suite(choice)
-            if not len(found.answered):
-                raise UserError(
-                    f"Nobody's answers to {found.name} are known, so a run cannot be measured by it; leave it out of "
-                    "evaluate, and answer it with `collotype evaluate RUN/model --out DIR`."
-                )
-            self._benchmarks[asked] = found
-        return self._benchmarks[asked]
 
     def save(self, model: Beit3, folder: Path) -> None:
         native.write(model, folder)
@@ -265,11 +244,7 @@ class Beit3Task:
         return {} if benchmark.blank else {benchmark.name: benchmark.questions.samples()}
 
     def needs(self) -> dict[str, Callable[[], list[Need]]]:
-        name = self.recipe.model.weights
-        return needs_by_use(self.recipe, partial(needs_of, name) if name else None, suite_needs, source_needs)
-
-    def require_possible(self) -> None:
-        """Nothing beside what any recipe asks for."""
+        return self.needs_by_use(needs_of, suite_needs, source_needs)
 
     def require_weights(self) -> None:
         weights = self.recipe.model.weights
@@ -293,36 +268,34 @@ class Beit3Task:
 
     def events(self, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Questions that are not trained on, and questions that were longer than the limit."""
-        found = [
-            {
-                "kind": "questions left out",
-                "source": number,
-                "cause": fault.cause,
-                "place": fault.place,
-                "count": fault.count,
-            }
-            for number, data in enumerate(self.asked)
-            for fault in data.faults
-        ]
         cut = round(sum(row.get("part_cut", 0) for row in steps) * self.recipe.train.batch)
-        longest = self.config.max_text_tokens
-        return found + ([{"kind": f"questions cut to {longest} tokens", "count": cut}] if cut else [])
-
-    def framing(self) -> dict[str, Any]:
-        return {}
+        found = fault_events([data.faults for data in self.asked], lambda fault: "questions left out")
+        return found + cut_events("questions", self.config.max_text_tokens, cut)
 
     def describe(self) -> dict[str, Any]:
         with shapes_only():
             model = Beit3(self.config, self.tokenizer, self.vocabulary)
-        weights = list(model.parameters())
         return {
-            "parameters": sum(weight.numel() for weight in weights),
-            "trainable_parameters": sum(weight.numel() for weight in weights if weight.requires_grad),
+            **parameter_counts(model),
             "forward_gflops": round(forward_flops(model) / 1e9, 3),
             "architecture": self.recipe.model.size or f"{self.config.label}, {self.recipe.model.weights}",
             "image_size": self.config.image_size,
             "answers": len(self.vocabulary),
         }
+
+
+def open_answered(choice: Beit3Evaluate) -> QuestionBenchmark:
+    """
+    Raises:
+        UserError: as of `find_suite`, or nobody's answers to its questions are known.
+    """
+    found = find_suite(choice)
+    if not len(found.answered):
+        raise UserError(
+            f"The answers to {found.name} are not public, so a run cannot be measured by it; leave it out of evaluate, "
+            "and answer it with `collotype evaluate RUN/model --out DIR`."
+        )
+    return found
 
 
 def forward_flops(model: Beit3) -> float:

@@ -12,8 +12,8 @@ from collotype.families.clip.data import is_on_hub, open_captions, open_labelled
 from collotype.families.clip.data.captions import CaptionSource, decode
 from collotype.families.clip.data.classes import IMAGENET, named_templates
 from collotype.families.clip.data.labelled import LabelledImages
-from collotype.recipe.clip import CaptionTableSource, ClipEvaluate, ShardSource
-from collotype.runtime.errors import UserError
+from collotype.families.clip.recipe import CaptionTableSource, ClipEvaluate, ShardSource
+from collotype.families.shared.suites import need_path, require_suite
 from collotype.runtime.hub import Need
 from collotype.runtime.shards.names import is_shards
 from collotype.runtime.shards.reader import Shards
@@ -134,7 +134,9 @@ def drawn_images(choice: ClipEvaluate) -> list[Classification]:
 
 
 def own_labelled(choice: ClipEvaluate) -> list[Classification]:
-    labelled = open_labelled(need_path(choice), IMAGENET if choice.suite == IMAGENET else choice.names, choice.split)
+    labelled = open_labelled(
+        need_path(choice, "images"), IMAGENET if choice.suite == IMAGENET else choice.names, choice.split
+    )
     name = f"{choice.suite}/{choice.own_name}"
     templates = named_templates(choice.templates) if choice.templates else labelled.templates()
     return [with_templates(name, labelled, templates, choice.limit)]
@@ -148,18 +150,12 @@ def with_templates(name: str, labelled: LabelledImages, templates: Sequence[str]
 
 
 def own_captions(choice: ClipEvaluate) -> list[CaptionedImages]:
-    path = need_path(choice)
+    path = need_path(choice, "images")
     if is_shards(path):
         source = open_captions(ShardSource(source="shards", path=path))
     else:
         source = open_captions(CaptionTableSource(source="captions", path=path, split=choice.split or "validation"))
     return [CaptionedImages(f"captions/{choice.own_name}", source, min(len(source), choice.limit or len(source)))]
-
-
-def need_path(choice: ClipEvaluate) -> str:
-    if choice.path is None:
-        raise UserError(f"The suite {choice.suite} reads your own images; name where they are with --path.")
-    return choice.path
 
 
 Benchmark = Classification | CaptionedImages
@@ -177,18 +173,17 @@ def find_suite(choice: ClipEvaluate) -> list[Benchmark]:
     Raises:
         UserError: no such suite, or its data is not there.
     """
-    require_suite(choice)
+    require_known(choice)
     return SUITES[choice.suite](choice)
 
 
-def require_suite(choice: ClipEvaluate) -> None:
-    if choice.suite not in SUITES:
-        raise UserError(f"No suite {choice.suite!r}; a CLIP can be evaluated on {', '.join(SUITES)}.")
+def require_known(choice: ClipEvaluate) -> None:
+    require_suite(choice, SUITES, "a CLIP")
 
 
 def suite_needs(choice: ClipEvaluate) -> list[Need]:
     """What `find_suite` will fetch of the hub, if it will."""
-    require_suite(choice)
-    if choice.suite not in ("labelled", "captions") or not is_on_hub(need_path(choice)):
+    require_known(choice)
+    if choice.suite not in ("labelled", "captions") or not is_on_hub(need_path(choice, "images")):
         return []
     return needs_of(choice.path, choice.split or ("validation" if choice.suite == "captions" else "test"))

@@ -10,18 +10,12 @@ from collotype.families.clip.checkpoints import export as write_layout
 from collotype.families.clip.config import SIZES
 from collotype.families.clip.evaluate import evaluate as evaluate_model
 from collotype.families.clip.model import Clip
+from collotype.families.clip.recipe import ClipEvaluate
 from collotype.families.clip.task import ClipTask
-from collotype.recipe.clip import ClipEvaluate
+from collotype.families.shared.spec import FamilySpec
 from collotype.report.card import card, find_record
 from collotype.runtime.device import pick_device
 from collotype.runtime.process import World
-
-DEFAULT_SUITE = "pictures"
-SIGNS = (open_clip.DESCRIPTION,)
-"""One of these is in any folder of other libraries that holds a CLIP."""
-KNOWN = {"models": SIZES, "suites": SUITES, "layouts": LAYOUTS}
-
-task = ClipTask
 
 
 def can_load(source: str) -> bool:
@@ -65,3 +59,17 @@ def evaluate(
     """Nothing of a CLIP's is kept (`cache`, `out`), and its batches are of fixed size (`batch_tokens`)."""
     benchmarks = find_suite(choice)
     return evaluate_model(load(model, **options).to(pick_device(world)), benchmarks, world=world)
+
+
+SPEC = FamilySpec(
+    task=ClipTask,
+    load=load,
+    export=export,
+    evaluate=evaluate,
+    can_load=can_load,
+    signs=(open_clip.DESCRIPTION,),
+    default_suite="pictures",
+    models=SIZES,
+    suites=SUITES,
+    layouts=LAYOUTS,
+)

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from collotype.evaluation.results import Measured
-from collotype.families.clip.benchmarks import Benchmark, CaptionedImages, Classification, find_suite, suite_needs
+from collotype.families.clip.benchmarks import CaptionedImages, Classification, find_suite, suite_needs
 from collotype.families.clip.checkpoints import ClipCheckpoint, native, needs_of, read
 from collotype.families.clip.checkpoints.checkpoint import at_size
 from collotype.families.clip.config import SIZES, ClipConfig, sized
@@ -20,21 +20,22 @@ from collotype.families.clip.data import open_captions, source_needs
 from collotype.families.clip.data.captions import CaptionDataset, Captioned, samples_of
 from collotype.families.clip.evaluate import METRICS, evaluate, facts_of
 from collotype.families.clip.model import Clip
+from collotype.families.clip.recipe import ClipEvaluate, ClipRecipe
 from collotype.families.clip.tokenizer import ClipTokenizer, bpe_tokenizer, word_tokenizer
 from collotype.families.clip.transforms import Augmentation, ClipTrainTransform
+from collotype.families.shared.suites import OpenedSuites
+from collotype.families.shared.task import FamilyTask, cut_events, fault_events, parameter_counts
 from collotype.losses.contrastive import ContrastiveLoss
-from collotype.recipe.clip import ClipEvaluate, ClipRecipe
 from collotype.runtime.errors import UserError
 from collotype.runtime.hub import Need, plain
 from collotype.runtime.process import ALONE, World
-from collotype.runtime.seeds import seed_torch
 from collotype.runtime.shapes import shapes_only
 from collotype.runtime.shards.reader import Shards
 from collotype.runtime.shards.samples import counts
 from collotype.training.bad_examples import allowed_bad
 from collotype.training.batch_norm import group_batch_norm
 from collotype.training.overlap import Samples
-from collotype.training.task import Batch, Loss, Outputs, facts_of_sources, needs_by_use
+from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
 
 MOST_LOGIT_SCALE = math.log(100)
 """arXiv 2103.00020, section 2.5."""
@@ -64,17 +65,16 @@ class CaptionCollate:
         return [self.places] * len(examples)
 
 
-class ClipTask:
+class ClipTask(FamilyTask[ClipRecipe, Clip]):
     """Images and captions, contrasted over the whole batch."""
 
     couples_examples = True
-    undecayed = ()
 
     def __init__(self, recipe: ClipRecipe):
-        self.recipe = recipe
+        super().__init__(recipe)
         self.sigmoid = recipe.loss.name == "sigmoid"
         self.objective = ContrastiveLoss(objective=recipe.loss.name, temperature=1.0)
-        self._benchmarks: dict[str, list[Benchmark]] = {}
+        self.benchmarks = OpenedSuites(find_suite)
 
     @cached_property
     def contents(self) -> ClipCheckpoint | None:
@@ -153,8 +153,7 @@ class ClipTask:
         if self.contents:
             model = self.contents.model(None).train()
         else:
-            seed = self.recipe.model.init_seed
-            seed_torch(self.recipe.train.seed if seed is None else seed, "init")
+            self.seed_init("init")
             model = Clip(self.config, self.tokenizer)
         return group_batch_norm(
             model, None if self.batch_norm_group == self.recipe.train.batch else self.batch_norm_group
@@ -231,13 +230,6 @@ class ClipTask:
     def metrics(self) -> tuple[str, ...]:
         return METRICS
 
-    def benchmarks(self, choice: ClipEvaluate) -> list[Benchmark]:
-        """The suite's benchmarks, opened once for all evaluations of a run."""
-        asked = choice.model_dump_json(exclude={"every_steps"})
-        if asked not in self._benchmarks:
-            self._benchmarks[asked] = find_suite(choice)
-        return self._benchmarks[asked]
-
     def save(self, model: Clip, folder: Path) -> None:
         native.write(model, folder)
 
@@ -258,11 +250,7 @@ class ClipTask:
         return {one.name: samples_of(one.source, one.rows) for one in captioned}
 
     def needs(self) -> dict[str, Callable[[], list[Need]]]:
-        name = self.recipe.model.weights
-        return needs_by_use(self.recipe, partial(needs_of, name) if name else None, suite_needs, source_needs)
-
-    def require_possible(self) -> None:
-        """Nothing beside what any recipe asks for."""
+        return self.needs_by_use(needs_of, suite_needs, source_needs)
 
     def require_weights(self) -> None:
         _ = self.contents
@@ -281,31 +269,16 @@ class ClipTask:
 
     def events(self, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """What was known to be unusable before training, and captions that were longer than the context."""
-        found = [
-            {
-                "kind": "samples left out" if fault.left_out else "samples doubtful",
-                "source": number,
-                "cause": fault.cause,
-                "place": fault.place,
-                "count": fault.count,
-            }
-            for number, source in enumerate(self.sources)
-            for fault in source.faults
-        ]
         cut = int(sum(row.get("captions_cut", 0) for row in steps))
-        length = self.config.text_cfg.context_length
-        return found + ([{"kind": f"captions cut to {length} tokens", "count": cut}] if cut else [])
-
-    def framing(self) -> dict[str, Any]:
-        return {}
+        kind = "samples left out", "samples doubtful"
+        found = fault_events([one.faults for one in self.sources], lambda fault: kind[not fault.left_out])
+        return found + cut_events("captions", self.config.text_cfg.context_length, cut)
 
     def describe(self) -> dict[str, Any]:
         with shapes_only():
             model = Clip(self.config, self.tokenizer)
-        total = sum(parameter.numel() for parameter in model.parameters())
         facts = {
-            "parameters": total,
-            "trainable_parameters": total,
+            **parameter_counts(model),
             "forward_gflops": round(forward_flops(model) / 1e9, 3),
             "architecture": f"{self.recipe.model.size or self.recipe.model.weights}, {self.config.activation}",
             "activation": self.config.activation,

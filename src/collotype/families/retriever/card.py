@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from collotype.families.retriever.model import RetrieverConfig
+from collotype.families.retriever.config import RetrieverConfig
 from collotype.report.card import card
 
 LIBRARY = {

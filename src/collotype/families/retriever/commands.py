@@ -23,10 +23,10 @@ from collotype.families.retriever.evaluate import evaluate as evaluate_searcher
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import PRESETS
 from collotype.families.retriever.published_models import CHECKPOINTS
+from collotype.families.retriever.recipe import RetrieverEvaluate, parse_source
 from collotype.families.retriever.task import RetrieverTask
 from collotype.families.retriever.token_pooling import Pooling
-from collotype.recipe.load import parse_source
-from collotype.recipe.retriever import RetrieverEvaluate
+from collotype.families.shared.spec import FamilySpec
 from collotype.report.card import find_record
 from collotype.runtime.device import pick_device
 from collotype.runtime.errors import UserError
@@ -35,17 +35,8 @@ from collotype.runtime.process import World
 
 BM25 = "bm25"
 """The name by which the baseline is evaluated in a model's place."""
-DEFAULT_SUITE = "sheets"
 SIGNS = ("config.json", "modules.json", "adapter_config.json")
 """One of these is in any folder of other libraries that holds a retriever."""
-KNOWN = {
-    "models": [*BACKBONES, *map(str, CHECKPOINTS)],
-    "presets": PRESETS,
-    "suites": SUITES,
-    "layouts": [*LAYOUTS, ADAPTER],
-}
-
-task = RetrieverTask
 
 
 def can_load(source: str) -> bool:
@@ -136,3 +127,18 @@ def compress(
     benchmarks, model = find_suite(choice), load(source, preset, base)
     rows = compress_pages(model.to(pick_device(World())), benchmarks, poolings, Cache(cache))
     return [asdict(row) for row in rows]
+
+
+SPEC = FamilySpec(
+    task=RetrieverTask,
+    load=load,
+    export=export,
+    evaluate=evaluate,
+    can_load=can_load,
+    signs=SIGNS,
+    default_suite="sheets",
+    models=[*BACKBONES, *map(str, CHECKPOINTS)],
+    suites=SUITES,
+    layouts=[*LAYOUTS, ADAPTER],
+    presets=PRESETS,
+)

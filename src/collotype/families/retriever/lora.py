@@ -2,15 +2,13 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
 
 from torch import nn
 
+from collotype.families.retriever.config import Lora
+from collotype.families.retriever.model import Retriever
 from collotype.runtime.errors import UserError
-
-if TYPE_CHECKING:
-    from collotype.families.retriever.model import Retriever
 
 PROJECTION = "custom_text_proj"
 TARGETS = {
@@ -18,22 +16,6 @@ TARGETS = {
     "all": r"backbone\..*",
 }
 """Named sets of linear layers: what the published recipes adapt, and every one of the backbone."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lora:
-    """How a model is adapted; `targets` are canonical names of linear layers."""
-
-    rank: int
-    alpha: float
-    targets: tuple[str, ...]
-    dropout: float = 0.0
-    rank_stabilised: bool = False
-    """Scale by alpha / sqrt(rank) (arXiv 2312.03732) instead of alpha / rank."""
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Lora":
-        return cls(**{**values, "targets": tuple(values["targets"])})
 
 
 def find_targets(linear: Iterable[str], pattern: str) -> tuple[str, ...]:
@@ -56,13 +38,13 @@ def find_targets(linear: Iterable[str], pattern: str) -> tuple[str, ...]:
     return found
 
 
-def linear_layers(model: "Retriever") -> dict[str, str]:
+def linear_layers(model: Retriever) -> dict[str, str]:
     """The linear layers' names: canonical -> in this version of transformers."""
     named = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     return {model.row.canonical(f"{name}.weight").removesuffix(".weight"): name for name in named}
 
 
-def add_lora(model: "Retriever", lora: Lora, gaussian: bool = True) -> "Retriever":
+def add_lora(model: Retriever, lora: Lora, gaussian: bool = True) -> Retriever:
     """Freezes the model and gives its `targets` their low-rank updates, in place.
 
     Args:
@@ -84,12 +66,12 @@ def add_lora(model: "Retriever", lora: Lora, gaussian: bool = True) -> "Retrieve
     return model
 
 
-def merge_lora(model: "Retriever") -> "Retriever":
+def merge_lora(model: Retriever) -> Retriever:
     """Adds the updates to the weights they belong to, in place; a plain model again."""
     return unload_lora(model, merge=True)
 
 
-def unload_lora(model: "Retriever", merge: bool = False) -> "Retriever":
+def unload_lora(model: Retriever, merge: bool = False) -> Retriever:
     """Takes the updates away, in place; what is left is the base."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 

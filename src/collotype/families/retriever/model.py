@@ -6,8 +6,7 @@ Shapes: B queries or pages, T tokens, H hidden width, D vector width.
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from PIL import Image
@@ -16,37 +15,11 @@ from torch.nn import functional
 
 from collotype.families.retriever.backbones import BACKBONES
 from collotype.families.retriever.batches import BATCH_TOKENS, in_batches
-from collotype.families.retriever.lora import Lora
-from collotype.families.retriever.preset import Preset
+from collotype.families.retriever.config import RetrieverConfig
 from collotype.families.retriever.processor import Processor
 from collotype.losses.contrastive import Vectors, score_all
 from collotype.runtime.device import room_on
 from collotype.runtime.digest import state_digest
-
-
-@dataclass(frozen=True)
-class RetrieverConfig:
-    """Everything but weights and tokenizer; `backbone_config` is the transformers configuration as a dict."""
-
-    backbone: str
-    backbone_config: dict[str, Any]
-    interaction: Literal["late", "single"]
-    dim: int | None
-    preset: Preset
-    pooling: Literal["mean", "last"] = "mean"
-    """Of a single vector: over all tokens, or the last one."""
-    max_query_tokens: int = 512
-    """Tokens of a query's own text."""
-    lora: Lora | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"family": "retriever", **asdict(self)}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "RetrieverConfig":
-        fields = {name: value for name, value in values.items() if name not in ("family", "preset", "lora")}
-        lora = Lora.from_dict(values["lora"]) if values.get("lora") else None
-        return cls(**fields, preset=Preset(**values["preset"]), lora=lora)
 
 
 class Retriever(nn.Module):

@@ -1,16 +1,12 @@
 """Frozen weights in 4 bits (NF4, QLoRA, arXiv 2305.14314), through bitsandbytes."""
 
-from typing import TYPE_CHECKING
-
 from torch import nn
 
+from collotype.families.retriever.model import Retriever
 from collotype.runtime.errors import UserError
 
-if TYPE_CHECKING:
-    from collotype.families.retriever.model import Retriever
 
-
-def quantize(model: "Retriever") -> "Retriever":
+def quantize(model: Retriever) -> Retriever:
     """Gives the backbone's linear layers weights in 4 bits, in place; they are computed with in the input's type.
 
     Raises:

@@ -16,30 +16,33 @@ from collotype.evaluation.ranking import METRICS
 from collotype.evaluation.results import Measured
 from collotype.families.retriever.backbones import find_backbone, require_preset
 from collotype.families.retriever.backbones.shapes import Shape, measure, shapes
-from collotype.families.retriever.benchmarks import DRAWN, RetrievalBenchmark, averaged_names, find_suite, suite_needs
+from collotype.families.retriever.benchmarks import DRAWN, averaged_names, find_suite, suite_needs
 from collotype.families.retriever.checkpoints import native, needs_of, read
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint, make_processor
 from collotype.families.retriever.checkpoints.weights import canonical
 from collotype.families.retriever.collate import PairCollate
+from collotype.families.retriever.config import Lora, RetrieverConfig
 from collotype.families.retriever.data import Pair, PairDataset, open_source, source_needs
 from collotype.families.retriever.data.pairs import RefPairs
 from collotype.families.retriever.evaluate import VectorSearch, evaluate, sizes_of
-from collotype.families.retriever.lora import PROJECTION, Lora, add_lora, find_targets, linear_layers, merge_lora
-from collotype.families.retriever.model import Retriever, RetrieverConfig
+from collotype.families.retriever.lora import PROJECTION, add_lora, find_targets, linear_layers, merge_lora
+from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import TRAINED_WITH, find_preset
-from collotype.families.retriever.processor import Processor, spelling_tokenizer, word_tokenizer
+from collotype.families.retriever.processor import Processor
 from collotype.families.retriever.quantize import quantize, require_bitsandbytes
+from collotype.families.retriever.recipe import RetrieverEvaluate, RetrieverLoss, RetrieverRecipe
+from collotype.families.retriever.tokenizer import spelling_tokenizer, word_tokenizer
+from collotype.families.shared.suites import OpenedSuites
+from collotype.families.shared.task import FamilyTask
 from collotype.losses.contrastive import ContrastiveLoss, Vectors
 from collotype.losses.named import OBJECTIVES, make_loss
-from collotype.recipe.retriever import RetrieverEvaluate, RetrieverLoss, RetrieverRecipe
 from collotype.runtime.digest import state_digest
 from collotype.runtime.errors import UserError
 from collotype.runtime.hub import Need, plain
 from collotype.runtime.model_folder import require_there
 from collotype.runtime.process import ALONE, World
-from collotype.runtime.seeds import seed_torch
 from collotype.training.overlap import Samples
-from collotype.training.task import Batch, Loss, Outputs, facts_of_sources, needs_by_use
+from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
 
 A4 = (1654, 2339)
 """A page's (width, height) in pixels, at 200 dpi."""
@@ -47,18 +50,16 @@ SEEING = re.compile(r"\b(vision_tower|vision_model|visual)\b")
 """In the names of layers that look at patches, not at tokens."""
 
 
-class RetrieverTask:
+class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
     """Queries and pages, late interaction or single vector, contrasted over the whole batch."""
 
     couples_examples = True
-    undecayed = ()
-    batch_norm_group = None
 
     def __init__(self, recipe: RetrieverRecipe):
-        self.recipe = recipe
+        super().__init__(recipe)
         self.loaded: list[dict[str, Any]] = []
         """What is told of the weights that training started from."""
-        self._benchmarks: dict[str, list[RetrievalBenchmark]] = {}
+        self.benchmarks = OpenedSuites(find_suite)
         self.preset = find_preset(recipe.model.preset)
         self.row = find_backbone(recipe.model.backbone, recipe.model.size)
         require_preset(self.row, self.preset)
@@ -122,16 +123,11 @@ class RetrieverTask:
     def processor(self) -> Processor:
         return make_processor(self.config, self.tokenizer)
 
-    @property
-    def init_seed(self) -> int:
-        seed = self.recipe.model.init_seed
-        return self.recipe.train.seed if seed is None else seed
-
     def build(self) -> Retriever:
         model = self.start()
         if self.recipe.model.quantize == "nf4":
             quantize(model)
-        seed_torch(self.init_seed, "lora")
+        self.seed_init("lora")
         return self.adapt(model)
 
     def start(self) -> Retriever:
@@ -139,7 +135,7 @@ class RetrieverTask:
         projection where it has none."""
         found = self.contents
         if found is None:
-            seed_torch(self.init_seed, "init")
+            self.seed_init("init")
             return Retriever(self.config, self.processor)
         tensors = dict(found.tensors)
         if found.config.lora:
@@ -159,7 +155,7 @@ class RetrieverTask:
 
     def new_projection(self) -> nn.Linear:
         """A function of the seed alone, so that a run on other hardware or data starts from the same."""
-        seed_torch(self.init_seed, "projection")
+        self.seed_init("projection")
         return nn.Linear(self.row.hidden_size(self.config.backbone_config), self.config.dim)
 
     def adapt(self, model: Retriever) -> Retriever:
@@ -231,9 +227,6 @@ class RetrieverTask:
             hits.append(scores.detach().argmax(1) == torch.arange(len(scores), device=scores.device))
         return Loss(torch.stack(losses).mean(), {"batch_accuracy": float(torch.cat(hits).float().mean())})
 
-    def after_step(self, model: Retriever) -> None:
-        """Nothing beside the optimiser."""
-
     def evaluate(
         self, model: Retriever, choice: RetrieverEvaluate, examples_to: Path | None = None, world: World = ALONE
     ) -> list[Measured]:
@@ -241,13 +234,6 @@ class RetrieverTask:
 
     def metrics(self) -> tuple[str, ...]:
         return METRICS
-
-    def benchmarks(self, choice: RetrieverEvaluate) -> list[RetrievalBenchmark]:
-        """The suite's benchmarks, read once for all evaluations of a run."""
-        asked = choice.model_dump_json(exclude={"every_steps"})
-        if asked not in self._benchmarks:
-            self._benchmarks[asked] = find_suite(choice)
-        return self._benchmarks[asked]
 
     def save(self, model: Retriever, folder: Path) -> None:
         """Of quantised weights, what they were made of is saved, with the adapter: a folder that any machine reads."""
@@ -286,9 +272,7 @@ class RetrieverTask:
         return {one.name: one.samples() for one in self.benchmarks(choice) if choice.suite not in DRAWN}
 
     def needs(self) -> dict[str, Callable[[], list[Need]]]:
-        model = self.recipe.model
-        weights = partial(needs_of, model.weights, model.base) if model.weights else None
-        return needs_by_use(self.recipe, weights, suite_needs, source_needs)
+        return self.needs_by_use(partial(needs_of, base=self.recipe.model.base), suite_needs, source_needs)
 
     def require_possible(self) -> None:
         if self.recipe.model.quantize == "nf4":

@@ -10,7 +10,11 @@ A rule is a function from a context to what it sees there; what all of its findi
 
 import importlib
 import pkgutil
+from dataclasses import asdict
+from typing import Any
 
+from collotype.preflight.context import CheckContext
+from collotype.preflight.findings import SEVERITIES
 from collotype.preflight.rules.rule import Rule
 
 
@@ -20,3 +24,10 @@ def discover() -> tuple[Rule, ...]:
 
 
 RULES = discover()
+
+
+def find(context: CheckContext) -> list[dict[str, Any]]:
+    """Every rule's findings on a case, as dicts, the gravest first; those of an imported command before those of the
+    recipe made of it."""
+    found = [finding for rule in RULES for finding in rule(context)]
+    return [asdict(one) for one in sorted(found, key=lambda one: (SEVERITIES.index(one.severity), one.here))]

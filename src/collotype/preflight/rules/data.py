@@ -7,8 +7,7 @@ from collotype.preflight.context import CheckContext
 from collotype.preflight.data_locations import measured_and_trained
 from collotype.preflight.findings import Severity
 from collotype.preflight.rules.rule import REPAIRED, Evidence, rule, upstream_rule
-from collotype.recipe.retriever import RENAMED
-from collotype.runtime.hub import plain
+from collotype.runtime.hub.names import RENAMED, plain
 from collotype.runtime.shards.names import some
 
 FEW, MANY = 100_000, 5_000_000

@@ -19,6 +19,12 @@ OF_DATASETS = "datasets/"
 OF_OTHERS = ("spaces/", "collections/", "models/", OF_DATASETS)
 FOLDERS = ("runs/", "checkpoints/", "data/", "outputs/", "results/", "weights/")
 """What people call folders of their own: a missing one of them is not asked for at the hub, unless a prefix says so."""
+RENAMED = {
+    "vidore/colpali_train_set_detailed": "vidore/colpali_train_set",
+    "manu/colpali-data-ir": "manu/colpali-queries (with corpus: manu/colpali-corpus)",
+    "manu/colpali-data": "manu/colpali-corpus",
+}
+"""Names in configurations of earlier colpali-engine versions, and where that data is."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from collotype.families.retriever.benchmarks.vidore import published
 from collotype.families.retriever.bm25 import Bm25
 from collotype.families.retriever.data import open_source
 from collotype.families.retriever.evaluate import evaluate
+from collotype.families.retriever.recipe import SlideSource
 from collotype.recipe.load import load_evaluation
-from collotype.recipe.retriever import SlideSource
 from collotype.runtime.errors import UserError
 
 PAGES = {1: png("red"), 2: png("green"), 3: png("blue")}

@@ -1,15 +1,15 @@
 """BEiT-3s in folders and files, ours and the published ones; read strictly, whichever it is."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from collotype.families.beit3.answer_vocab import ANSWERS
 from collotype.families.beit3.checkpoints import native, published
 from collotype.families.beit3.checkpoints.checkpoint import Beit3Checkpoint
-from collotype.families.beit3.model import Beit3
 from collotype.families.beit3.tokenizer import SENTENCE_PIECES, WORDS
+from collotype.families.shared import checkpoints as shared
 from collotype.runtime.errors import UserError
-from collotype.runtime.files import atomic_folder, write_text
 from collotype.runtime.hub import ModelLocation, Need, place_of
 from collotype.runtime.model_folder import DESCRIPTION
 
@@ -17,7 +17,7 @@ from collotype.runtime.model_folder import DESCRIPTION
 def can_load(source: str | Path) -> bool:
     """Is this a published checkpoint? No file is opened; what is ours, which says its family itself, is none."""
     path = Path(source)
-    return not native.can_load(path) and published.can_load(path)
+    return not shared.is_native(path) and published.can_load(path)
 
 
 def read(
@@ -42,8 +42,8 @@ def read(
     """
     if new_head and not answers:
         raise UserError("A new head needs the answers it is to choose from; give their list.")
-    path = local(source)
-    if path.is_dir() and native.can_load(path):
+    path = shared.local(source, place_in, files_of)
+    if path.is_dir() and shared.is_native(path):
         if tokenizer is not None:
             raise UserError(f"{source} has its own vocabulary; leave the tokenizer out.")
         found = native.read(path)
@@ -57,18 +57,6 @@ def read(
             "beit3.spm beside it."
         )
     return found if image_size is None else found.at(image_size)
-
-
-def local(source: str | Path) -> Path:
-    """The file or folder; of a repository of the hub, its folder with exactly what is read of it.
-
-    Raises:
-        UserError: there is none, or the hub cannot be reached or refuses.
-    """
-    if Path(source).is_file():
-        return Path(source)
-    place = place_in(source)
-    return place.fetch(files_of(place))
 
 
 def place_in(source: str | Path) -> ModelLocation:
@@ -85,28 +73,9 @@ def files_of(place: ModelLocation) -> list[str]:
 
 
 def needs_of(source: str | Path) -> list[Need]:
-    """What `read` will fetch, if it will."""
-    if Path(source).is_file():
-        return []
-    place = place_in(source)
-    return place.needs(files_of(place))
+    return shared.needs_of(source, place_in, files_of)
 
 
 LAYOUTS = {"beit3": published.write}
 """What a model can be exported to."""
-
-
-def export(model: Beit3, layout: str, folder: Path, card: str) -> None:
-    """Writes the model into `folder` in a published layout, with the text of its model card.
-
-    Raises:
-        UserError: no such layout, or one that cannot express the model.
-    """
-    if layout not in LAYOUTS:
-        raise UserError(f"No layout {layout!r} for a BEiT-3; it can be exported to {', '.join(LAYOUTS)}.")
-    with atomic_folder(folder) as scratch:
-        LAYOUTS[layout](model, scratch)
-        write_text(scratch / "README.md", card)
-
-
-__all__ = ["Beit3Checkpoint", "export", "read", "recognises"]
+export = partial(shared.export, LAYOUTS)

@@ -12,8 +12,9 @@ from collotype.families.beit3.config import Beit3Config
 from collotype.families.beit3.encoder import UNUSED_ROWS
 from collotype.families.beit3.model import Beit3, Pooler, answer_head, initialize
 from collotype.families.beit3.tokenizer import Beit3Tokenizer
+from collotype.families.shared.checkpoints import fill
 from collotype.runtime.errors import UserError
-from collotype.runtime.model_folder import load_strictly, parameters_on_meta
+from collotype.runtime.model_folder import parameters_on_meta
 from collotype.runtime.soundness import unsound
 
 PLACES = "beit3.encoder.embed_positions.A.weight"
@@ -58,13 +59,8 @@ class Beit3Checkpoint:
         with parameters_on_meta():
             model = Beit3(self.config, self.tokenizer, self.answer_list)
         tensors = {**self.tensors, **(drawn_head(self.config) if self.new_head else {})}
-        given = {
-            name: tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor
-            for name, tensor in tensors.items()
-        }
-        load_strictly(model, given, self.origin, {key: key for key in model.state_dict()})
         model.events = unsound(self.tensors, self.origin)
-        return model.eval()
+        return fill(model, tensors, self.origin, dtype)
 
     def with_answers(self, answers: Sequence[str]) -> "Beit3Checkpoint":
         """With names for the answers of its head.

@@ -8,7 +8,7 @@ from collotype.families.beit3.data.index import read_index
 from collotype.families.beit3.data.questions import QuestionSource
 from collotype.families.beit3.data.tables import read_table
 from collotype.families.beit3.data.vqav2 import read_vqav2
-from collotype.recipe.beit3 import Beit3Source, EasyVqaSource, VqaIndexSource, VqaTableSource
+from collotype.families.beit3.recipe import Beit3Source, EasyVqaSource, VqaIndexSource, VqaTableSource
 from collotype.runtime.tables import open_table
 
 

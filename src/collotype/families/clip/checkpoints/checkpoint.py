@@ -11,8 +11,9 @@ from torch.nn import functional
 from collotype.families.clip.config import ClipConfig
 from collotype.families.clip.model import Clip
 from collotype.families.clip.tokenizer import ClipTokenizer
+from collotype.families.shared.checkpoints import fill
 from collotype.runtime.errors import UserError
-from collotype.runtime.model_folder import WRAPPERS, load_strictly, only_once, parameters_on_meta
+from collotype.runtime.model_folder import WRAPPERS, only_once, parameters_on_meta
 from collotype.runtime.soundness import unsound
 
 TEXT_PREFIX = re.compile(r"^text\.(?=(transformer|token_embedding|ln_final)\.|(positional_embedding|text_projection)$)")
@@ -41,13 +42,8 @@ class ClipCheckpoint:
         """
         with parameters_on_meta():
             model = Clip(self.config, self.tokenizer)
-        given = {
-            name: tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor
-            for name, tensor in self.tensors.items()
-        }
-        load_strictly(model, given, self.origin, {key: key for key in model.state_dict()})
         model.events = unsound(self.tensors, self.origin)
-        return model.eval()
+        return fill(model, self.tensors, self.origin, dtype)
 
 
 def at_size(contents: ClipCheckpoint, side: int) -> ClipCheckpoint:

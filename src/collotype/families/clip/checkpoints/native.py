@@ -6,20 +6,13 @@ from collotype.families.clip.checkpoints.checkpoint import ClipCheckpoint
 from collotype.families.clip.config import ClipConfig
 from collotype.families.clip.model import Clip
 from collotype.families.clip.tokenizer import ClipTokenizer
+from collotype.families.shared.checkpoints import read_description, write_native
 from collotype.runtime.errors import UserError
-from collotype.runtime.files import atomic_folder, write_json
-from collotype.runtime.model_folder import DESCRIPTION, read_json, read_tensors, write_tensors
-
-
-def can_load(folder: Path) -> bool:
-    return (folder / DESCRIPTION).is_file()
+from collotype.runtime.model_folder import read_tensors
 
 
 def write(model: Clip, folder: Path) -> None:
-    with atomic_folder(folder) as scratch:
-        write_json(scratch / DESCRIPTION, model.config.to_dict())
-        write_tensors(model.state_dict(), scratch / "model.safetensors")
-        model.tokenizer.save(scratch)
+    write_native(folder, model.config.to_dict(), model.state_dict(), model.tokenizer.save)
 
 
 def read(folder: Path) -> ClipCheckpoint:
@@ -27,10 +20,7 @@ def read(folder: Path) -> ClipCheckpoint:
     Raises:
         UserError: it is of another family, or files are missing or do not fit each other.
     """
-    values = read_json(folder / DESCRIPTION)
-    if values.get("family") != "clip":
-        raise UserError(f"{folder} holds a {values.get('family')}, not a CLIP; give a CLIP's folder.")
-    config = ClipConfig.from_dict(values)
+    config = ClipConfig.from_dict(read_description(folder, "clip"))
     tokenizer = ClipTokenizer.read(folder, config.text_cfg.context_length)
     if tokenizer.vocab_size != config.text_cfg.vocab_size:
         raise UserError(

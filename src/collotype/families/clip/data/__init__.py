@@ -6,7 +6,7 @@ from collotype.families.clip.data.captions import CaptionSource
 from collotype.families.clip.data.classes import IMAGENET
 from collotype.families.clip.data.labelled import FolderImages, LabelledImages, LabelledTableImages, ShardImages
 from collotype.families.clip.data.tables import TableCaptions
-from collotype.recipe.clip import CaptionTableSource, ShardSource
+from collotype.families.clip.recipe import CaptionTableSource, ShardSource
 from collotype.runtime.hub import Need, parse
 from collotype.runtime.shards.names import is_shards
 from collotype.runtime.shards.reader import Shards

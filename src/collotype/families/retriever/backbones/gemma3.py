@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from collotype.families.retriever.backbones import paligemma
 from collotype.families.retriever.backbones.spec import TINY_TEXT, TINY_VISION, BackboneSpec, positions
-from collotype.families.retriever.pixels import Square
+from collotype.families.retriever.transforms import Square
 
 IMAGE_TOKEN = "<image_soft_token>"
 INDEX_OF = {"image": IMAGE_TOKEN, "boi": "<start_of_image>", "eoi": "<end_of_image>"}

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from collotype.families.retriever.backbones.spec import TINY_TEXT, TINY_VISION, BackboneSpec, positions
-from collotype.families.retriever.pixels import Split
+from collotype.families.retriever.transforms import Split
 
 NAMED_TILES = 6
 """Lines and columns of tiles that the vocabulary has names for."""

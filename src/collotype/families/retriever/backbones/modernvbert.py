@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from collotype.families.retriever.backbones import idefics3
 from collotype.families.retriever.backbones.spec import TINY_VISION, draw_patches
-from collotype.families.retriever.pixels import Split
+from collotype.families.retriever.transforms import Split
 
 SPECIAL = {"bos": "<|begin_of_text|>", "eos": "<|end_of_text|>", "cls": "[CLS]", "sep": "[SEP]", "pad": "[PAD]"}
 TINY = {

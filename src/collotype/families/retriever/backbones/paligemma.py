@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from collotype.families.retriever.backbones.spec import BackboneSpec, draw_patches
-from collotype.families.retriever.pixels import Square
+from collotype.families.retriever.transforms import Square
 
 TINY = {
     "vision_config": {

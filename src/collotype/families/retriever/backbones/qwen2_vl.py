@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from collotype.families.retriever.backbones.spec import TINY_TEXT, BackboneSpec, attend, draw_patches, draw_words
-from collotype.families.retriever.pixels import Dynamic
+from collotype.families.retriever.transforms import Dynamic
 
 IMAGE_TOKEN = "<|image_pad|>"
 TOKEN_IDS = {

@@ -8,7 +8,7 @@ from torch import nn
 
 from collotype.families.retriever.backbones import qwen2_vl
 from collotype.families.retriever.backbones.spec import TINY_TEXT, TINY_VISION
-from collotype.families.retriever.pixels import HALF, Dynamic
+from collotype.families.retriever.transforms import HALF, Dynamic
 
 LEAST_TOKENS = 64
 """Smaller pages are enlarged: 65,536 pixels in the published preprocessor_config.json."""

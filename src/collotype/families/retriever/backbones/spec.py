@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from collotype.families.retriever.pixels import VisualLayout
+from collotype.families.retriever.transforms import VisualLayout
 
 TINY_TEXT = {
     "hidden_size": 128,

@@ -9,7 +9,8 @@ from collotype.families.retriever.benchmarks.qa import read_qa
 from collotype.families.retriever.benchmarks.sheets import sheet_benchmarks
 from collotype.families.retriever.benchmarks.slides import slide_benchmarks
 from collotype.families.retriever.benchmarks.vidore import vidore_benchmarks, vidore_names, vidore_needs
-from collotype.recipe.retriever import RetrieverEvaluate
+from collotype.families.retriever.recipe import RetrieverEvaluate
+from collotype.families.shared.suites import require_suite
 from collotype.runtime import hub
 from collotype.runtime.errors import UserError
 from collotype.runtime.tables import fetch_tables, need_of_tables
@@ -61,18 +62,17 @@ def find_suite(choice: RetrieverEvaluate) -> list[RetrievalBenchmark]:
     Raises:
         UserError: no such suite, or its data is not there.
     """
-    require_suite(choice)
+    require_known(choice)
     return SUITES[choice.suite](choice)
 
 
-def require_suite(choice: RetrieverEvaluate) -> None:
-    if choice.suite not in SUITES:
-        raise UserError(f"No suite {choice.suite!r}; a retriever can be evaluated on {', '.join(SUITES)}.")
+def require_known(choice: RetrieverEvaluate) -> None:
+    require_suite(choice, SUITES, "a retriever")
 
 
 def suite_needs(choice: RetrieverEvaluate) -> list[hub.Need]:
     """What `find_suite` will fetch, if it will."""
-    require_suite(choice)
+    require_known(choice)
     if choice.suite.startswith("vidore-"):
         return vidore_needs(choice)
     if choice.suite not in choice.OF_PATHS or (choice.path and Path(choice.path).exists()):

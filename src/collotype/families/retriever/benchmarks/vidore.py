@@ -11,7 +11,7 @@ from collotype.evaluation.results import MtebTask
 from collotype.families.retriever.benchmarks.beir import read_beir
 from collotype.families.retriever.benchmarks.benchmark import Counting, RetrievalBenchmark
 from collotype.families.retriever.benchmarks.qa import read_qa
-from collotype.recipe.retriever import RetrieverEvaluate
+from collotype.families.retriever.recipe import RetrieverEvaluate
 from collotype.runtime import hub
 from collotype.runtime.errors import UserError
 from collotype.runtime.tables import fetch_tables, need_of_tables

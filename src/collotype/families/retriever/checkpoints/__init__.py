@@ -12,15 +12,16 @@ from collotype.families.retriever.checkpoints.verify import verify
 from collotype.families.retriever.lora import merge_lora, unload_lora
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import PRESETS, TRAINED_WITH, Preset, find_preset
+from collotype.families.shared.checkpoints import is_native
 from collotype.runtime import hub
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_folder, write_text
 from collotype.runtime.hub import Need
 from collotype.runtime.hub.models import ModelLocation, below, place_of
-from collotype.runtime.model_folder import read_json, require_there
+from collotype.runtime.model_folder import DESCRIPTION, read_json, require_there
 
 SMALL = (
-    native.DESCRIPTION,
+    DESCRIPTION,
     adapter.DESCRIPTION,
     sentence_transformers.MODULES,
     sentence_transformers.PRESET,
@@ -73,7 +74,7 @@ def places(source: str | Path, base: str | None = None) -> list[ModelLocation]:
         if not Path(where).is_dir() and not hub.parse(where, "model"):
             raise UserError(f"The adapter in {folder} names the base {where}, which is not here; give it with --base.")
         return [place, *places(where)]
-    if not any(layout.can_load(folder) for layout in (native, sentence_transformers, engine)):
+    if not is_native(folder) and not any(layout.can_load(folder) for layout in (sentence_transformers, engine)):
         there = ", ".join(place.names()[:5]) or "nothing"
         raise UserError(
             f"{folder} holds no retriever in a layout we know (it holds {there}); give a folder with collotype.json, "
@@ -98,7 +99,7 @@ def files_of(place: ModelLocation) -> list[str]:
     folder, tokenizer = place.folder, "tokenizer.json"
     if adapter.can_load(folder):
         return [*place.weights(adapter.STEM), tokenizer]
-    if native.can_load(folder):
+    if is_native(folder):
         return [*place.weights("model"), tokenizer]
     read_kind(folder)
     modules = sentence_transformers.modules_of(folder) if sentence_transformers.can_load(folder) else {}
@@ -127,7 +128,7 @@ def read_places(found_in: Sequence[ModelLocation], named: Preset | None, to_trai
     if bases:
         trained_with = named or PRESETS.get(TRAINED_WITH.get(place.name, ""))
         return adapter.read(folder, read_places(bases, trained_with, to_train=True))
-    if native.can_load(folder):
+    if is_native(folder):
         return native.read(folder)
     if sentence_transformers.can_load(folder):
         return sentence_transformers.read(folder, named, place.name)

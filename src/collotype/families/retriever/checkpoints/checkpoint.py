@@ -12,8 +12,9 @@ from torch import Tensor
 
 from collotype.families.retriever.backbones import BACKBONES, BackboneSpec
 from collotype.families.retriever.checkpoints.weights import load_strictly
+from collotype.families.retriever.config import RetrieverConfig
 from collotype.families.retriever.lora import add_lora
-from collotype.families.retriever.model import Retriever, RetrieverConfig
+from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import Preset
 from collotype.families.retriever.processor import Processor
 from collotype.runtime.errors import UserError

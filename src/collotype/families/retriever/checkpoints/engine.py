@@ -17,7 +17,8 @@ from collotype.families.retriever.checkpoints.processors import (
     visual_budget,
 )
 from collotype.families.retriever.checkpoints.weights import canonical
-from collotype.families.retriever.model import Retriever, RetrieverConfig
+from collotype.families.retriever.config import RetrieverConfig
+from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import Preset, known_preset
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_json

@@ -5,32 +5,24 @@ from pathlib import Path
 from collotype.families.retriever.backbones import BACKBONES
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint
 from collotype.families.retriever.checkpoints.weights import canonical, name_in_file
-from collotype.families.retriever.model import Retriever, RetrieverConfig
+from collotype.families.retriever.config import RetrieverConfig
+from collotype.families.retriever.model import Retriever
+from collotype.families.shared.checkpoints import read_description, write_native
 from collotype.runtime.errors import UserError
-from collotype.runtime.files import atomic_folder, write_json
-from collotype.runtime.model_folder import DESCRIPTION, read_json, read_tensors, read_tokenizer, write_tensors
-
-
-def can_load(folder: Path) -> bool:
-    return (folder / DESCRIPTION).is_file()
+from collotype.runtime.model_folder import DESCRIPTION, read_tensors, read_tokenizer
 
 
 def write(model: Retriever, folder: Path) -> None:
-    """Writes the model under canonical key names, so that no version of transformers decides what is in the file."""
+    """Under canonical key names, so that no version of transformers decides what is in the file."""
     tensors = {name_in_file(model.row, key): tensor for key, tensor in model.state_dict().items()}
-    with atomic_folder(folder) as scratch:
-        write_json(scratch / DESCRIPTION, model.config.to_dict())
-        write_tensors(tensors, scratch / "model.safetensors")
-        model.processor.save(scratch)
+    write_native(folder, model.config.to_dict(), tensors, model.processor.save)
 
 
 def read(folder: Path) -> RetrieverCheckpoint:
-    values = read_json(folder / DESCRIPTION)
-    family, backbone = values.get("family"), values.get("backbone")
-    if family != "retriever" or backbone not in BACKBONES:
-        raise UserError(
-            f"{folder} holds a {family} of the backbone {backbone!r}; a retriever's is one of {', '.join(BACKBONES)}."
-        )
+    values = read_description(folder, "retriever")
+    backbone = values.get("backbone")
+    if backbone not in BACKBONES:
+        raise UserError(f"{folder} has the unknown backbone {backbone!r}; known backbones are {', '.join(BACKBONES)}.")
     try:
         config = RetrieverConfig.from_dict(values)
     except (TypeError, KeyError, AttributeError) as error:

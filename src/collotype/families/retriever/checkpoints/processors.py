@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from collotype.families.retriever.model import Retriever
-from collotype.families.retriever.pixels import Split
+from collotype.families.retriever.transforms import Split
 from collotype.runtime.errors import UserError
 from collotype.runtime.model_folder import read_json
 

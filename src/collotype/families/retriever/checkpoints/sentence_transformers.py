@@ -21,7 +21,8 @@ from collotype.families.retriever.checkpoints.processors import (
     visual_budget,
 )
 from collotype.families.retriever.checkpoints.weights import canonical
-from collotype.families.retriever.model import Retriever, RetrieverConfig
+from collotype.families.retriever.config import RetrieverConfig
+from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import IMAGE, PRESETS, TRAINED_WITH, Preset
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_json, write_text

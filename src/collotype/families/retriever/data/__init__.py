@@ -7,7 +7,7 @@ from collotype.families.retriever.data.pairs import Pair
 from collotype.families.retriever.data.sheets import SheetImages, SheetPairs
 from collotype.families.retriever.data.slides import SlidePairs
 from collotype.families.retriever.data.table_pairs import TablePairs, pair_needs
-from collotype.recipe.retriever import PairSource, PdfOutlineSource, SheetSource, SlideSource
+from collotype.families.retriever.recipe import PairSource, PdfOutlineSource, SheetSource, SlideSource
 from collotype.runtime.hub import Need
 from collotype.training.task import MapDataset
 

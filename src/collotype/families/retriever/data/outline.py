@@ -8,7 +8,7 @@ from pathlib import Path
 
 from collotype.families.retriever.data.pages import PageRef, PdfPage
 from collotype.families.retriever.data.pairs import RefPairs
-from collotype.recipe.retriever import PdfOutlineSource
+from collotype.families.retriever.recipe import PdfOutlineSource
 from collotype.runtime import pdf
 from collotype.runtime.errors import UserError
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from collotype.families.retriever.data.pages import PageRef, PdfPage
 from collotype.families.retriever.data.pairs import RefPairs
-from collotype.recipe.retriever import SlideSource
+from collotype.families.retriever.recipe import SlideSource
 from collotype.runtime import pdf
 
 FOLDER = Path(__file__).parents[3] / "assets" / "slides"

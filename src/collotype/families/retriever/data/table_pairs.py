@@ -8,9 +8,10 @@ from pathlib import Path
 from collotype.families.retriever.data.corpus import COLUMNS, NegativeCorpus
 from collotype.families.retriever.data.pages import PageRef, document_in, refs_in
 from collotype.families.retriever.data.pairs import RefPairs
-from collotype.recipe.retriever import RENAMED, PairSource
+from collotype.families.retriever.recipe import PairSource
 from collotype.runtime.errors import UserError
-from collotype.runtime.hub import Need, plain
+from collotype.runtime.hub import Need
+from collotype.runtime.hub.names import RENAMED, plain
 from collotype.runtime.tables import Table, need_column, needs_of, open_table
 
 

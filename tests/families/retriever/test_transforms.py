@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from collotype.families.retriever.backbones import BACKBONES
-from collotype.families.retriever.pixels import Dynamic, Split, Square
+from collotype.families.retriever.transforms import Dynamic, Split, Square
 from collotype.runtime.errors import UserError
 
 QWEN2 = Dynamic(patch_px=14, merge=2, temporal=2, max_tokens=24)

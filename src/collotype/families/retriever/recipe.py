@@ -1,9 +1,13 @@
 """The recipe of a page retriever."""
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 
+from collotype.recipe.family import RecipeSpec, Values
+from collotype.recipe.load import explain, parse_yaml
 from collotype.recipe.schema import (
     Data,
     Evaluate,
@@ -18,13 +22,8 @@ from collotype.recipe.schema import (
     nearest_source,
     several,
 )
-
-RENAMED = {
-    "vidore/colpali_train_set_detailed": "vidore/colpali_train_set",
-    "manu/colpali-data-ir": "manu/colpali-queries (with corpus: manu/colpali-corpus)",
-    "manu/colpali-data": "manu/colpali-corpus",
-}
-"""Names in configurations of earlier colpali-engine versions, and where that data is."""
+from collotype.recipe.smoke import STEPS
+from collotype.runtime.errors import UserError
 
 
 class LoraSection(Section):
@@ -221,3 +220,42 @@ class RetrieverRecipe(Recipe):
                 "(weights in 4 bits are not divided among processes); leave one of them out"
             )
         return self
+
+
+def parse_source(text: str) -> TrainSource:
+    """A source of training data from the command line: as in a recipe, `{source: pairs, path: …}`, or a path alone,
+    which is that of PDFs if it holds these and no table.
+
+    Raises:
+        UserError: as of a recipe's `data.train`.
+    """
+    path = Path(text).expanduser()
+    if text.lstrip().startswith("{"):
+        values = parse_yaml(text, "the value of --data")
+    elif path.suffix.lower() == ".pdf" or (path.is_dir() and holds_pdfs_only(path)):
+        values = {"source": "pdf-outline", "path": text}
+    else:
+        values = {"source": "pairs", "path": text}
+    try:
+        return TypeAdapter(TrainSource).validate_python(values)
+    except ValidationError as error:
+        raise UserError(explain(error, "--data")) from None
+
+
+def holds_pdfs_only(folder: Path) -> bool:
+    endings = {file.suffix.lower() for file in folder.rglob("*")}
+    return ".pdf" in endings and not endings & {".parquet", ".jsonl"}
+
+
+def smoke_form(model: Values, data: Values, batch: int) -> dict[str, Any]:
+    sources = data.get("train")
+    sources = [one for one in (sources if isinstance(sources, list) else [sources]) if isinstance(one, Mapping)]
+    explicit = max((one.get("negatives", 0) for one in sources), default=0)
+    return {
+        "model": {**model, "size": "tiny", "weights": None, "base": None, "quantize": "none"},
+        "data": {"train": {"source": "sheets", "queries": STEPS * batch, "negatives": explicit}},
+        "evaluate": [{"suite": "sheets"}],
+    }
+
+
+SPEC = RecipeSpec(RetrieverRecipe, smoke_form)

@@ -1,10 +1,11 @@
 """The recipe of a BEiT-3 that answers questions about images."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from collotype.recipe.family import RecipeSpec, Values
 from collotype.recipe.schema import (
     Crops,
     Data,
@@ -198,3 +199,18 @@ class Beit3Recipe(Recipe):
                     "some of them are trained on; name one file in both"
                 )
         return self
+
+
+def smoke_form(model: Values, data: Values, batch: int) -> dict[str, Any]:
+    return {
+        "model": {
+            **{name: model[name] for name in ("drop_path", "init_seed") if name in model},
+            "size": "tiny",
+            "tokenizer": "words",
+        },
+        "data": {**data, "answers": None, "num_answers": None, "train": {"source": "easy-vqa"}},
+        "evaluate": [{"suite": "easy-vqa", "limit": 64}],
+    }
+
+
+SPEC = RecipeSpec(Beit3Recipe, smoke_form)

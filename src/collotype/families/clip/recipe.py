@@ -1,9 +1,10 @@
 """The recipe of a CLIP dual encoder."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from collotype.recipe.family import RecipeSpec, Values
 from collotype.recipe.schema import (
     Crops,
     Data,
@@ -161,3 +162,19 @@ class ClipRecipe(Recipe):
                 "layers of two towers are no one row, and there is no head above them: leave both out"
             )
         return self
+
+
+def smoke_form(model: Values, data: Values, batch: int) -> dict[str, Any]:
+    vit = "vit" in str(model.get("size")).lower()
+    return {
+        "model": {
+            **{name: model[name] for name in ("activation", "init_seed") if name in model},
+            "size": "tiny-vit" if vit else "tiny-rn",
+            "vocabulary": "words",
+        },
+        "data": {**data, "train": {"source": "shards", "path": "collotype:pictures/twitter.tar"}},
+        "evaluate": [{"suite": "pictures"}],
+    }
+
+
+SPEC = RecipeSpec(ClipRecipe, smoke_form)

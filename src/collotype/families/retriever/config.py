@@ -1,0 +1,47 @@
+"""A retriever's configuration: everything but weights and tokenizer, as `collotype.json` holds it."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from collotype.families.retriever.preset import Preset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lora:
+    """How a model is adapted; `targets` are canonical names of linear layers."""
+
+    rank: int
+    alpha: float
+    targets: tuple[str, ...]
+    dropout: float = 0.0
+    rank_stabilised: bool = False
+    """Scale by alpha / sqrt(rank) (arXiv 2312.03732) instead of alpha / rank."""
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Lora":
+        return cls(**{**values, "targets": tuple(values["targets"])})
+
+
+@dataclass(frozen=True)
+class RetrieverConfig:
+    """Everything but weights and tokenizer; `backbone_config` is the transformers configuration as a dict."""
+
+    backbone: str
+    backbone_config: dict[str, Any]
+    interaction: Literal["late", "single"]
+    dim: int | None
+    preset: Preset
+    pooling: Literal["mean", "last"] = "mean"
+    """Of a single vector: over all tokens, or the last one."""
+    max_query_tokens: int = 512
+    """Tokens of a query's own text."""
+    lora: Lora | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"family": "retriever", **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "RetrieverConfig":
+        fields = {name: value for name, value in values.items() if name not in ("family", "preset", "lora")}
+        lora = Lora.from_dict(values["lora"]) if values.get("lora") else None
+        return cls(**fields, preset=Preset(**values["preset"]), lora=lora)

@@ -1,0 +1,48 @@
+"""What a run comes to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from collotype.evaluation.results import Results
+from collotype.families import load
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder, and what its `record.json` says.
+
+    Examples:
+        >>> import collotype
+        >>> run = collotype.run(
+        ...     "desk-colpali", out="runs/tiny", overrides={"train.steps": 1, "evaluate": [], "expect": []}
+        ... )
+        >>> run.reproduced  # nothing was expected
+        True
+        >>> run.record["recipe"]["train"]["batch"]
+        32
+        >>> type(run.model()).__name__
+        'Retriever'
+    """
+
+    folder: Path
+    record: dict[str, Any]
+
+    @property
+    def results(self) -> Results:
+        """The metrics by dataset: {"sheets/held-out": {"ndcg_at_5": 0.995, …}}."""
+        return self.record["results"]
+
+    @property
+    def verdict(self) -> dict[str, Any] | None:
+        """What was expected beside what came out; none where a recipe expects nothing."""
+        return self.record["verdict"]
+
+    @property
+    def reproduced(self) -> bool:
+        """Nothing that was expected was missed."""
+        return self.verdict is None or self.verdict["reproduced"]
+
+    def model(self) -> Any:
+        """The trained model, as of `load`."""
+        return load(self.folder / "model")
