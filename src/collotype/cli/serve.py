@@ -30,7 +30,7 @@ def serve(
 ) -> None:
     """Search in the browser and over HTTP; documents dropped on the page are indexed."""
     needs_server()
-    from collotype.search.ingest import ServerSettings as ForWorkers
+    from collotype.search.ingest import ReadingSettings
     from collotype.search.ingest.drawing import Drawer
     from collotype.search.library import open_library
     from collotype.search.server.app import create_app
@@ -54,7 +54,7 @@ def serve(
         upload_bytes=upload_mib * MIB,
     )
     passwords = read_passwords(password_file)
-    draw = Drawer(ForWorkers(passwords=passwords)).draw
+    draw = Drawer(ReadingSettings(passwords=passwords)).draw
     with listen(host, port) as listening:
         folder = None if is_address(index) else Path(index)
         app = create_app(open_library(index, draw, passwords), folder, settings)
