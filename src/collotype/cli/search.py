@@ -43,7 +43,7 @@ def search(
     drawer = Drawer(ReadingSettings(passwords=read_passwords(password_file)))
     library = open_library(index, drawer.draw)
     documents = documents_named(index, documents, [document.name for document in library.documents()])
-    hits, how = library.index.explained(library.encoded(query), top_k, documents=documents or None)
+    hits, how = library.explained(query, top_k, documents)
     if heatmap and hits:
         draw(library, hits[0], query, heatmap)
     drawer.close()
@@ -93,7 +93,14 @@ def show(library: "IndexLibrary", hits: "list[Hit]", query: str) -> None:
     if not hits:
         print("no page was found")
     for place, hit in enumerate(hits, start=1):
-        print(f"{place}. {hit.document}, page {hit.page_named} · {hit.score:.2f}")
+        print(f"{place}. {hit.document}, page {hit.page_named} · {hit.score:.2f}{told(hit)}")
         if hit.text:
             print(f"   {hit.text}")
         print(f"   {link(library, hit)}")
+
+
+def told(hit: "Hit") -> str:
+    """What found it, where several search together."""
+    if not hit.found_by or (len(hit.found_by) == 1 and hit.found_by[0].score == hit.score):
+        return ""
+    return " · " + ", ".join(f"{one.name.partition(':')[0]} at {one.rank}" for one in hit.found_by)

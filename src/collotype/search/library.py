@@ -3,19 +3,20 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.threads import Together
-from collotype.search.pages import EncodedQuery, Encoder, Hit
+from collotype.search.pages import EncodedQuery, Encoder, FoundBy, Hit
 from collotype.search.uri import is_address
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from collotype.search.heatmap import View
     from collotype.search.index import Index
     from collotype.search.qdrant import QdrantIndex
 
@@ -115,9 +116,19 @@ class IndexLibrary(ABC):
             raise QueryError(str(error)) from error
 
     def search(self, query: str, k: int, documents: Sequence[str] = ()) -> list[Hit]:
+        return self.explained(query, k, documents)[0]
+
+    def explained(self, query: str, k: int, documents: Sequence[str] = ()) -> tuple[list[Hit], Any]:
+        """As `search`, and how they were found, a dataclass; None where there was nothing to look for."""
         encoded = self.encoded(query)
         # a model may leave nothing of a query, as of one that is punctuation only
-        return self.index.search(encoded, k, documents=list(documents) or None) if len(encoded.vectors) else []
+        if not len(encoded.vectors):
+            return [], None
+        hits, how = self.index.explained(encoded, k, documents=list(documents) or None)
+        return [
+            replace(hit, found_by=(FoundBy(name=self.encoder, rank=rank, score=hit.score),))
+            for rank, hit in enumerate(hits, start=1)
+        ], how
 
     @abstractmethod
     def file(self, document: str) -> Path: ...
@@ -128,9 +139,18 @@ class IndexLibrary(ABC):
     def heatmap(self, document: str, page: int, query: str, longest_px: int) -> "Image.Image":
         from collotype.search.heatmap import lit
 
-        image = self.image(document, page, longest_px)
-        looks_at_patches = self.model.looks_at == "picture"
-        return lit(image, self.encoded(query), self.index.page(document, page).encoded, looks_at_patches)
+        return lit(self.image(document, page, longest_px), [self.view_of(document, page, query)])
+
+    def view_of(self, document: str, page: int, query: str) -> "View":
+        """A query and a page as the encoder sees them.
+
+        Raises:
+            UserError: the index has no such page.
+        """
+        from collotype.search.heatmap import View
+
+        encoded = self.index.page(document, page).encoded
+        return View(self.encoded(query), encoded, patches=self.model.looks_at == "picture")
 
 
 class EmbeddedLibrary(IndexLibrary):
@@ -257,6 +277,10 @@ def open_library(place: str, draw: Draw, passwords: Sequence[str] = ()) -> Embed
     """
     if is_address(place):
         return QdrantLibrary.open(place, draw)
-    library = EmbeddedLibrary.open(Path(place), draw)
+    from collotype.search.hybrid import parts
+    from collotype.search.hybrid.library import HybridLibrary
+
+    folder = Path(place)
+    library = (HybridLibrary if parts.is_hybrid(folder) else EmbeddedLibrary).open(folder, draw)
     library.passwords = passwords
     return library
