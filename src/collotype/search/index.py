@@ -307,11 +307,10 @@ class Index:
         found = stored_pages(view, np.array([row_of[page] for page in there], int)) if there else []
         return {page: hit(query, one, score_of(query, one)) for page, one in zip(there, found, strict=True)}
 
-    def sees(self, page: PageKey) -> bool:
-        """Has the index anything of this page that a search could find?"""
+    def sees(self) -> Callable[[PageKey], bool]:
+        """Tells of a page whether the index has anything of it that a search could find."""
         catalogue = self.view().version.catalogue
-        row = catalogue.row_of.get(page)
-        return row is not None and bool(catalogue.counts[row])
+        return lambda page: (row := catalogue.row_of.get(page)) is not None and bool(catalogue.counts[row])
 
     def _ranked(
         self,

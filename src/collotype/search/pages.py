@@ -93,6 +93,8 @@ class Encoder(Protocol):
 
     def encode_queries(self, queries: Sequence[str]) -> list[EncodedQuery]: ...
 
+    # one that can look for images has `encode_images(images) -> list[EncodedQuery]` as well
+
 
 @dataclass(frozen=True, kw_only=True)
 class MatchRegion:
@@ -125,7 +127,7 @@ class Hit:
     document: str
     page: int
     score: float
-    """Exact MaxSim, float32, whatever found the page; where several search together, what `hybrid.fusion` made of it."""
+    """Exact MaxSim, float32, whatever found the page; where several search together, `hybrid.fusion` of them."""
     places: tuple[MatchRegion, ...]
     text: str
     """What stands around the best place, if the page has text."""

@@ -20,6 +20,7 @@ DEPTH = 100
 RANK_OFFSET = 60
 """Of reciprocal ranks (Cormack et al. 2009): how little the first places are set apart."""
 FILE = "fusion.json"
+BY_RANKS, CALIBRATED = METHODS = ("reciprocal ranks", "calibrated scores")
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,21 @@ class Ranking:
 class Weights:
     """How much each ranking counts."""
 
-    method: str = "reciprocal ranks"
-    """Or "calibrated scores"."""
+    method: str = BY_RANKS
+    """One of METHODS."""
     of: Mapping[str, float] = field(default_factory=dict)
     """By its name; 1 where it is not said."""
     fitted_on: int = 0
     """Judged queries."""
+
+    def checked(self) -> "Weights":
+        """
+        Raises:
+            ValueError, TypeError: it is not what was written.
+        """
+        if self.method not in METHODS or any(not 0 <= weight < 1e9 for weight in self.of.values()):
+            raise ValueError(f"no method {self.method!r} with weights {self.of}")
+        return self
 
     def weight(self, name: str) -> float:
         return self.of.get(name, 1.0)
@@ -53,7 +63,7 @@ class Weights:
 def fused(rankings: Sequence[Ranking], weights: Weights) -> list[tuple[PageKey, float]]:
     """All pages that one of them names, the best first; of equal scores by name and number."""
     used = [one for one in rankings if len(one.pages)]
-    values = by_ranks if weights.method == Weights.method else by_scores
+    values = by_ranks if weights.method == BY_RANKS else by_scores
     pages = sorted({page for one in used for page in one.pages})
     total = np.zeros(len(pages))
     for one in used:
@@ -98,7 +108,7 @@ def read(folder: Path) -> Weights:
     if not path.is_file():
         return Weights()
     try:
-        return Weights(**json.loads(path.read_text()))
+        return Weights(**json.loads(path.read_text())).checked()
     except (ValueError, TypeError) as error:
         raise UserError(
             f"{path} is damaged ({error}); fit it again with `collotype index check {folder} --queries FILE --fit`, "

@@ -11,7 +11,8 @@ import numpy as np
 from collotype.search.filters import allowed
 from collotype.search.hybrid import bm25, fusion, parts
 from collotype.search.hybrid.fusion import DEPTH, Ranking, Weights
-from collotype.search.index import SIDE, Index
+from collotype.search.image_query import Query
+from collotype.search.index import SIDE, Index, StoredPage
 from collotype.search.library import Draw, EmbeddedLibrary, QueryError, Told
 from collotype.search.pages import EncodedQuery, Encoder, FoundBy, Hit, PageKey
 from collotype.search.scoring.plan import Explanation
@@ -83,7 +84,7 @@ class HybridLibrary(EmbeddedLibrary):
 
     # --- asking
 
-    def explained(self, query: str, k: int, documents: Sequence[str] = ()) -> tuple[list[Hit], Any]:
+    def explained(self, query: Query, k: int, documents: Sequence[str] = ()) -> tuple[list[Hit], Any]:
         asked = self.asked(query)
         rankings, told = self.rankings(query, asked, k, documents)
         best = fusion.fused(rankings, self.weights)[:k]
@@ -98,7 +99,7 @@ class HybridLibrary(EmbeddedLibrary):
             if (seen := [(one, hits[page]) for one, hits in views if page in hits])
         ], how
 
-    def asked(self, query: str) -> list[tuple[EmbeddedLibrary, EncodedQuery | None]]:
+    def asked(self, query: Query) -> list[tuple[EmbeddedLibrary, EncodedQuery | None]]:
         """The query as each member has it, None where its model can do nothing with it.
 
         Raises:
@@ -118,7 +119,7 @@ class HybridLibrary(EmbeddedLibrary):
 
     def rankings(
         self,
-        query: str,
+        query: Query,
         asked: Sequence[tuple[EmbeddedLibrary, EncodedQuery | None]],
         k: int,
         documents: Sequence[str] = (),
@@ -128,10 +129,14 @@ class HybridLibrary(EmbeddedLibrary):
             told[one.model.name] = None
             if encoded is not None:
                 pages, scores, told[one.model.name] = one.index.ranked(encoded, k, documents=list(documents) or None)
-                found.append(Ranking(one.model.name, pages[:DEPTH], scores[:DEPTH], one.index.sees))
-        return [*found, self.words.ranking(query, documents)], told
+                found.append(Ranking(one.model.name, pages[:DEPTH], scores[:DEPTH], one.index.sees()))
+        # an image has no words
+        return [*found, *([self.words.ranking(query, documents)] if isinstance(query, str) else [])], told
 
-    def heatmap(self, document: str, page: int, query: str, longest_px: int) -> "Image.Image":
+    def stored(self, page: PageKey) -> StoredPage:
+        return self.words.index.page(*page) if self.words.index.sees()(page) else super().stored(page)
+
+    def heatmap(self, document: str, page: int, query: Query, longest_px: int) -> "Image.Image":
         from collotype.search.heatmap import lit
 
         image = self.image(document, page, longest_px)
