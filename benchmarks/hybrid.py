@@ -52,7 +52,7 @@ def examples(library: HybridLibrary, benchmark: RetrievalBenchmark, document: st
     return found
 
 
-def answers(sets: dict[str, list[fitting.Example]]) -> dict[str, dict[str, float]]:
+def answers(sets: dict[str, list[fitting.Example]], usual: fusion.Weights) -> dict[str, dict[str, float]]:
     """nDCG@5 by set and way of searching."""
     found: dict[str, dict[str, float]] = {}
     for name, of in sets.items():
@@ -60,9 +60,7 @@ def answers(sets: dict[str, list[fitting.Example]]) -> dict[str, dict[str, float
             part: [one.pages_of(part) for one in of]
             for part in dict.fromkeys(ranking.name for one in of for ranking in one.rankings)
         }
-        ways["reciprocal ranks"] = [quality.ordered(one, fusion.Weights()) for one in of]
-        equal = fusion.Weights(method=fitting.CALIBRATED)
-        ways["standard scores, equal"] = [quality.ordered(one, equal) for one in of]
+        ways["reciprocal ranks"] = [quality.ordered(one, usual) for one in of]
         ways["calibrated, held out"] = fitting.held_out(of)
         found[name] = {
             way: float(np.mean([judged.ndcg(one.query, pages, {}) for one, pages in zip(of, ranked, strict=True)]))
@@ -107,7 +105,7 @@ def main() -> None:
         words = libraries[parts.with_words([one.model for one in libraries])]
         words.index.count_words()
         own = libraries[0]
-        both = HybridLibrary(own.index, own.model, image_of, libraries[1:], fusion.Weights())
+        both = HybridLibrary(own.index, own.model, image_of, libraries[1:], None)
         sets: dict[str, list[fitting.Example]] = {}
         for one in benchmarks:
             document = (options.pdf or FOLDER / DECK.format(one.subset)).name
@@ -115,7 +113,7 @@ def main() -> None:
         queries = [example.query.text for of in sets.values() for example in of][:60]
         cost = {one.model.name: cpu_ms(EmbeddedLibrary(one.index, one.model, image_of), queries) for one in libraries}
         found = {
-            "ndcg_at_5": answers(sets),
+            "ndcg_at_5": answers(sets, both.usual),
             "queries": {name: len(of) for name, of in sets.items()},
             "cpu_ms": {**cost, "hybrid": cpu_ms(both, queries)},
             "bytes": {"parts": before, "hybrid": size(folder)},

@@ -53,7 +53,7 @@ def check(
         library = open_library(str(folder), drawer.draw, rerank=rerank, first=rerank_first)
         pages_of = {one.name: library.index.pages_of(one.name) for one in library.documents()}
         given = judged.read(queries, pages_of)
-        found = measure(library.index, encoded(library, given), top_k)
+        found = measure(library.index, encoded(library, given) or None, top_k, count)
         if any(one.right for one in given):
             answered = quality.measure(library, given)
             if answered.weights:
@@ -81,20 +81,17 @@ def encoded(library: "IndexLibrary", queries: "Sequence[JudgedQuery]") -> "list[
     """The queries as the index's own encoder has them; of a hybrid without those that only its others can take.
 
     Raises:
-        UserError: it can take none of them.
+        UserError: it cannot take one, and there are no others.
     """
     from collotype.search.hybrid.parts import is_hybrid
 
-    found, problem = [], None
+    found = []
     for query in queries:
         try:
             found.append(library.encoded(query.text))
-        except UserError as error:
+        except UserError:
             if not is_hybrid(library.index.folder):
                 raise
-            problem = problem or error
-    if problem and not found:
-        raise problem
     return [query for query in found if len(query.vectors)]
 
 
@@ -106,6 +103,6 @@ def told(answered: "Judged") -> str:
         few = f"; weights are fitted on {FEWEST} at least" if answered.queries < FEWEST else ""
         return f"{answered.queries} judged queries{few}."
     if answered.weights.method != CALIBRATED:
-        return f"On {answered.queries} judged queries no weights answer better than equal ranks, which stay."
+        return f"{answered.queries} judged queries: no weights answer better than reciprocal ranks, which searches use."
     weights = ", ".join(f"{name}: {weight:g}" for name, weight in answered.weights.of.items())
     return f"Weights fitted on {answered.queries} judged queries, which searches use from now on: {weights}."

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class Judged:
     """That are judged."""
     ways: tuple[Quality, ...]
     weights: Weights | None = None
-    """What was fitted, if it answers better than equal ranks."""
+    """What was fitted, or the usual ones where those answer no worse."""
 
 
 def measure(library: IndexLibrary, queries: Sequence[JudgedQuery]) -> Judged:
@@ -57,12 +57,14 @@ def measure(library: IndexLibrary, queries: Sequence[JudgedQuery]) -> Judged:
     examples = [fitting.Example(query, hybrid.rankings(query.text, hybrid.asked(query.text), K)[0]) for query in asked]
     for name in dict.fromkeys(one.name for example in examples for one in example.rankings):
         ways.append(quality(f"{name} alone", [example.pages_of(name) for example in examples]))
-    equal = quality("reciprocal ranks", [ordered(example, Weights()) for example in examples])
+    equal = quality("reciprocal ranks", [ordered(example, hybrid.usual) for example in examples])
     ways.append(equal)
     if len(asked) < fitting.FEWEST:
         return Judged(queries=len(asked), ways=tuple(ways))
     held_out = quality(f"{fitting.CALIBRATED}, on held-out queries", fitting.held_out(examples))
-    better = fitting.fit(examples) if held_out.ndcg_at_5 > equal.ndcg_at_5 else Weights(fitted_on=len(asked))
+    better = (
+        fitting.fit(examples) if held_out.ndcg_at_5 > equal.ndcg_at_5 else replace(hybrid.usual, fitted_on=len(asked))
+    )
     return Judged(queries=len(asked), ways=(*ways, held_out), weights=better)
 
 

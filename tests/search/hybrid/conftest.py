@@ -47,7 +47,7 @@ def opened(tmp_path: Path, documents: Path) -> Callable[[], HybridLibrary]:
 
     def open_again(weights: Weights | None = None) -> HybridLibrary:
         words = EmbeddedLibrary(Index.open(beside.folder), WordEncoder(), image_of)
-        return HybridLibrary(Index.open(folder), ColourEncoder(), image_of, [words], weights or Weights())
+        return HybridLibrary(Index.open(folder), ColourEncoder(), image_of, [words], weights)
 
     return open_again
 

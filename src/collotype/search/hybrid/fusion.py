@@ -98,21 +98,21 @@ def by_scores(ranking: Ranking, pages: Sequence[PageKey]) -> np.ndarray:
     return np.array([score_of.get(page, lowest if ranking.sees(page) else 0.0) for page in pages])
 
 
-def read(folder: Path) -> Weights:
-    """Those that were fitted for an index, or equal ones.
+def read(folder: Path) -> Weights | None:
+    """Those that were fitted for an index, if any were.
 
     Raises:
         UserError: the file is damaged.
     """
     path = folder / FILE
     if not path.is_file():
-        return Weights()
+        return None
     try:
         return Weights(**json.loads(path.read_text())).checked()
     except (ValueError, TypeError) as error:
         raise UserError(
-            f"{path} is damaged ({error}); fit it again with `collotype index check {folder} --queries FILE --fit`, "
-            "or delete it for equal weights."
+            f"{path} is damaged ({error}); fit it again with `collotype index check {folder} --queries FILE`, or "
+            "delete it for those that nobody fitted."
         ) from error
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 BM25 = "BM25"
+BESIDE_WORDS = 0.1
+"""How much BM25 counts beside an encoder that compares words by their spelling as well: more of the same takes away
+from it (docs/search.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +66,19 @@ class HybridLibrary(EmbeddedLibrary):
 
     Args:
         others: the parts beside it.
+        weights: that were fitted, if any were.
     """
 
-    def __init__(self, index: Index, encoder: Encoder, draw: Draw, others: Sequence[EmbeddedLibrary], weights: Weights):
+    def __init__(
+        self, index: Index, encoder: Encoder, draw: Draw, others: Sequence[EmbeddedLibrary], weights: Weights | None
+    ):
         super().__init__(index, encoder, draw)
-        self.others, self.weights = list(others), weights
+        self.others = list(others)
         self.members: list[EmbeddedLibrary] = [self, *self.others]
         self.words = Words(self.members[parts.with_words([one.model for one in self.members])].index)
+        looks_at_words = any(one.model.looks_at == "words" for one in self.members)
+        self.usual = Weights(of={BM25: BESIDE_WORDS} if looks_at_words else {})
+        self.weights = weights or self.usual
         self.encoder = ", ".join([*(one.model.name for one in self.members), self.words.name])
 
     @classmethod
