@@ -62,6 +62,14 @@ CacheFolder = Annotated[
 IndexPlace = Annotated[
     str, typer.Argument(metavar="INDEX", help="An index's folder, or qdrant://HOST:PORT/COLLECTION.")
 ]
+Rerank = Annotated[
+    str | None,
+    typer.Option("--rerank", metavar="MODEL", help="A retriever that puts the first pages in order: a second stage."),
+]
+RerankFirst = Annotated[
+    int | None,
+    typer.Option("--rerank-first", metavar="N", help="How many pages it looks at, 200 at most [default: 50]."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON and nothing else.")]
 PasswordFile = Annotated[
     Path | None, typer.Option("--password-file", metavar="FILE", help="Passwords to try on encrypted PDFs, one a line.")

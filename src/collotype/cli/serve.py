@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from collotype.cli.options import IndexPlace, PasswordFile, read_passwords
+from collotype.cli.options import IndexPlace, PasswordFile, Rerank, RerankFirst, read_passwords
 from collotype.runtime.errors import UserError
 
 
@@ -20,6 +20,8 @@ def serve(
     open_to_all: Annotated[
         bool, typer.Option("--open", help="Allow other machines without a key, with a --host that they reach.")
     ] = False,
+    rerank: Rerank = None,
+    rerank_first: RerankFirst = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="No uploads, no deletes.")] = False,
     allow_host: Annotated[
         list[str], typer.Option(metavar="NAME", help="A name that clients know this server by; repeatable.")
@@ -57,7 +59,7 @@ def serve(
     draw = Drawer(ReadingSettings(passwords=passwords)).draw
     with listen(host, port) as listening:
         folder = None if is_address(index) else Path(index)
-        app = create_app(open_library(index, draw, passwords), folder, settings)
+        app = create_app(open_library(index, draw, passwords, rerank, rerank_first), folder, settings)
         run(app, listening, lambda address: typer.echo(f"{index} is searched at {address} (Ctrl-C stops)"))
 
 

@@ -17,7 +17,7 @@ from collotype.search.filters import allowed
 from collotype.search.manifest import Manifest
 from collotype.search.match_regions import places, text_around
 from collotype.search.page_cache import PageCache
-from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, Hit, Page, PageFacts
+from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, Hit, Page, PageFacts, PageKey
 from collotype.search.scoring import ivf, sign_bits
 from collotype.search.scoring.plan import Explanation, Plan, named
 from collotype.search.snapshot import IndexSnapshot
@@ -223,6 +223,13 @@ class Index:
         pooled = pool_tokens(torch.from_numpy(encoded.vectors), self.manifest.pool_factor, "fast").numpy()
         return EncodedPage(pooled, encoded.boxes[(pooled @ encoded.vectors.T).argmax(axis=1)])
 
+    def count_words(self) -> None:
+        """Makes the side file that BM25 has of all pages; without one it counts them when it is first asked."""
+        from collotype.search.hybrid import bm25
+
+        with file_lock(self.folder / ".side"):
+            bm25.build(self.folder / SIDE, self.view().version)
+
     def optimize(self, keep_versions: timedelta = OLD_VERSIONS_KEPT) -> None:
         """Makes the side files of all pages and large files out of small ones; worth it after much was added."""
         self._store.compact(keep_versions)
@@ -276,10 +283,7 @@ class Index:
         plan: Plan | str | None = None,
     ) -> tuple[list[Hit], Explanation]:
         """As `search`, and how they were found."""
-        vectors = self._query(query, k)
-        view = self.view()
-        mask = allowed(view.version, where, documents)
-        pages, scores, told = view.search(vectors, mask, k, named(plan, k) if plan else None, group)
+        view, pages, scores, told = self._ranked(query, k, where, documents, group, plan)
         if group:
             first = np.sort(np.unique(view.version.catalogue.documents[pages], return_index=True)[1])
             pages, scores = pages[first], scores[first]
@@ -287,6 +291,40 @@ class Index:
             hit(query, page, float(score))
             for page, score in zip(stored_pages(view, pages[:k]), scores[:k], strict=True)
         ], told
+
+    def ranked(
+        self, query: EncodedQuery, k: int = 10, *, documents: Sequence[str] | None = None
+    ) -> tuple[list[PageKey], np.ndarray, Explanation]:
+        """The document and number of every page that a search for k scores exactly, the best first, and the scores."""
+        view, pages, scores, told = self._ranked(query, k, None, documents, False, None)
+        return view.version.catalogue.page_keys(pages), scores, told
+
+    def hits(self, query: EncodedQuery, pages: Sequence[PageKey]) -> dict[PageKey, Hit]:
+        """These pages, where the index has them, as hits with their score for a query."""
+        view = self.view()
+        row_of = view.version.catalogue.row_of
+        there = [page for page in pages if page in row_of]
+        found = stored_pages(view, np.array([row_of[page] for page in there], int)) if there else []
+        return {page: hit(query, one, score_of(query, one)) for page, one in zip(there, found, strict=True)}
+
+    def sees(self) -> Callable[[PageKey], bool]:
+        """Tells of a page whether the index has anything of it that a search could find."""
+        catalogue = self.view().version.catalogue
+        return lambda page: (row := catalogue.row_of.get(page)) is not None and bool(catalogue.counts[row])
+
+    def _ranked(
+        self,
+        query: EncodedQuery,
+        k: int,
+        where: Mapping[str, Any] | None,
+        documents: Sequence[str] | None,
+        group: bool,
+        plan: Plan | str | None,
+    ) -> tuple[IndexSnapshot, np.ndarray, np.ndarray, Explanation]:
+        vectors = self._query(query, k)
+        view = self.view()
+        mask = allowed(view.version, where, documents)
+        return view, *view.search(vectors, mask, k, named(plan, k) if plan else None, group)
 
     def _query(self, query: EncodedQuery, k: int) -> np.ndarray:
         if k < 1:
@@ -313,6 +351,12 @@ def hit(query: EncodedQuery, page: StoredPage, score: float) -> Hit:
     text = text_around(found, [word.text for word in page.words], boxes)
     manifest = {"label": page.label, "words_from": page.words_from, "metadata": page.metadata}
     return Hit(document=page.document, page=page.number, score=score, places=found, text=text, **manifest)
+
+
+def score_of(query: EncodedQuery, page: StoredPage) -> float:
+    """MaxSim; 0 of a page that has no vectors."""
+    vectors = page.encoded.vectors
+    return float((query.vectors @ vectors.T).max(axis=1).sum()) if len(vectors) else 0.0
 
 
 @one_thread()

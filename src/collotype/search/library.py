@@ -3,20 +3,22 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.threads import Together
-from collotype.search.pages import EncodedQuery, Encoder, Hit
+from collotype.search.image_query import ImageQuery, Query
+from collotype.search.pages import EncodedQuery, Encoder, FoundBy, Hit, PageKey
 from collotype.search.uri import is_address
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from collotype.search.index import Index
+    from collotype.search.heatmap import View
+    from collotype.search.index import Index, StoredPage
     from collotype.search.qdrant import QdrantIndex
 
 Told = Callable[[int, int], None]
@@ -48,7 +50,7 @@ class Library(Protocol):
     encoder: str
     """What finds the hits, in words."""
 
-    def search(self, query: str, k: int, documents: Sequence[str] = ()) -> list[Hit]:
+    def search(self, query: Query, k: int, documents: Sequence[str] = ()) -> list[Hit]:
         """The best k pages, of these documents if any are named.
 
         Raises:
@@ -72,7 +74,7 @@ class Library(Protocol):
         """
         ...
 
-    def heatmap(self, document: str, page: int, query: str, longest_px: int) -> "Image.Image":
+    def heatmap(self, document: str, page: int, query: Query, longest_px: int) -> "Image.Image":
         """The page lit where the query was found.
 
         Raises:
@@ -101,23 +103,42 @@ class IndexLibrary(ABC):
     def __init__(self, index: Any, encoder: Encoder, draw: Draw):
         self.index, self.model, self.draw = index, encoder, draw
         self.encoder = encoder.name
+        self.place = str(getattr(index, "place", "") or index.folder.absolute())
         self.together = Together(encoder.encode_queries)
         self.encoded = lru_cache(QUERIES_KEPT)(self.encode)
 
-    def encode(self, query: str) -> EncodedQuery:
+    def encode(self, query: Query) -> EncodedQuery:
         """
         Raises:
             QueryError: the model can do nothing with it.
         """
         try:
-            return self.together(query)
+            return self.together(query) if isinstance(query, str) else encoded_image(self.model, query)
         except UserError as error:
             raise QueryError(str(error)) from error
 
-    def search(self, query: str, k: int, documents: Sequence[str] = ()) -> list[Hit]:
+    def search(self, query: Query, k: int, documents: Sequence[str] = ()) -> list[Hit]:
+        return self.explained(query, k, documents)[0]
+
+    def explained(self, query: Query, k: int, documents: Sequence[str] = ()) -> tuple[list[Hit], Any]:
+        """As `search`, and how they were found, a dataclass; None where there was nothing to look for."""
         encoded = self.encoded(query)
         # a model may leave nothing of a query, as of one that is punctuation only
-        return self.index.search(encoded, k, documents=list(documents) or None) if len(encoded.vectors) else []
+        if not len(encoded.vectors):
+            return [], None
+        hits, how = self.index.explained(encoded, k, documents=list(documents) or None)
+        return [
+            replace(hit, found_by=(FoundBy(name=self.encoder, rank=rank, score=hit.score),))
+            for rank, hit in enumerate(hits, start=1)
+        ], how
+
+    def stored(self, page: PageKey) -> "StoredPage":
+        """What the index has of a page; its words, if anything has them.
+
+        Raises:
+            UserError: it is not in the index.
+        """
+        return self.index.page(*page)
 
     @abstractmethod
     def file(self, document: str) -> Path: ...
@@ -125,12 +146,34 @@ class IndexLibrary(ABC):
     def image(self, document: str, page: int, longest_px: int) -> "Image.Image":
         return self.draw(self.file(document), page, longest_px)
 
-    def heatmap(self, document: str, page: int, query: str, longest_px: int) -> "Image.Image":
+    def heatmap(self, document: str, page: int, query: Query, longest_px: int) -> "Image.Image":
         from collotype.search.heatmap import lit
 
-        image = self.image(document, page, longest_px)
-        looks_at_patches = self.model.looks_at == "picture"
-        return lit(image, self.encoded(query), self.index.page(document, page).encoded, looks_at_patches)
+        return lit(self.image(document, page, longest_px), [self.view_of(document, page, query)])
+
+    def view_of(self, document: str, page: int, query: Query) -> "View":
+        """A query and a page as the encoder sees them.
+
+        Raises:
+            UserError: the index has no such page.
+        """
+        from collotype.search.heatmap import View
+
+        encoded = self.index.page(document, page).encoded
+        return View(self.encoded(query), encoded, patches=self.model.looks_at == "picture")
+
+
+def encoded_image(encoder: Encoder, query: ImageQuery) -> EncodedQuery:
+    """
+    Raises:
+        UserError: the encoder knows words only.
+    """
+    if (encode_images := getattr(encoder, "encode_images", None)) is None:
+        raise UserError(
+            f"{encoder.name} cannot look for an image; index the documents with a retriever that looks at pages "
+            "(collotype index --model MODEL), or ask in words."
+        )
+    return encode_images([query.image])[0]
 
 
 class EmbeddedLibrary(IndexLibrary):
@@ -246,17 +289,36 @@ class QdrantLibrary(IndexLibrary):
         raise UserError(f"{self.index.place} is only searched; delete {document} from the index it was pushed from.")
 
 
-def open_library(place: str, draw: Draw, passwords: Sequence[str] = ()) -> EmbeddedLibrary | QdrantLibrary:
+def open_library(
+    place: str,
+    draw: Draw,
+    passwords: Sequence[str] = (),
+    rerank: str | None = None,
+    first: int | None = None,
+) -> IndexLibrary:
     """An index by its folder, or by its address on Qdrant.
 
     Args:
         passwords: to be tried on PDFs that are added.
+        rerank: a model that puts the `first` pages in order.
 
     Raises:
         UserError: as the libraries' `open`.
     """
+    if rerank:
+        from collotype.search.encoders import open_encoder
+        from collotype.search.rerank import FIRST, RerankedLibrary, SecondStage
+
+        library = open_library(place, draw, passwords)
+        return RerankedLibrary(library, SecondStage(library, open_encoder(rerank)), FIRST if first is None else first)
+    if first is not None:
+        raise UserError(f"--rerank-first {first} says how many pages --rerank looks at; name a model with --rerank.")
     if is_address(place):
         return QdrantLibrary.open(place, draw)
-    library = EmbeddedLibrary.open(Path(place), draw)
+    from collotype.search.hybrid import parts
+    from collotype.search.hybrid.library import HybridLibrary
+
+    folder = Path(place)
+    library = (HybridLibrary if parts.is_hybrid(folder) else EmbeddedLibrary).open(folder, draw)
     library.passwords = passwords
     return library

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Box = tuple[float, float, float, float]
+PageKey = tuple[str, int]
+"""A page by its document and number."""
 WordsFrom = Literal["text layer", "ocr", "both", ""]
 """Where a page's words come from; nothing where it has none, or the index is older than this."""
 
@@ -91,6 +93,8 @@ class Encoder(Protocol):
 
     def encode_queries(self, queries: Sequence[str]) -> list[EncodedQuery]: ...
 
+    # one that can look for images has `encode_images(images) -> list[EncodedQuery]` as well
+
 
 @dataclass(frozen=True, kw_only=True)
 class MatchRegion:
@@ -100,6 +104,20 @@ class MatchRegion:
     box: Box
     score: float
     """Its dot product."""
+    by: str = ""
+    """What found it there, where several search together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundBy:
+    """One of those that found a page."""
+
+    name: str
+    """As of `Encoder`, or "BM25"."""
+    rank: int
+    """The page's place in what it found, from 1."""
+    score: float
+    """In its own measure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +127,7 @@ class Hit:
     document: str
     page: int
     score: float
-    """Exact MaxSim, float32, whatever found the page."""
+    """Exact MaxSim, float32, whatever found the page; where several search together, `hybrid.fusion` of them."""
     places: tuple[MatchRegion, ...]
     text: str
     """What stands around the best place, if the page has text."""
@@ -118,6 +136,8 @@ class Hit:
     """As in PageFacts."""
     words_from: WordsFrom = ""
     """As in PageFacts."""
+    found_by: tuple[FoundBy, ...] = ()
+    """The best first."""
 
     @property
     def link(self) -> str:

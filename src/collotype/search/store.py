@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import file_lock, room_to_write
-from collotype.search.pages import EncodedPage, Page
+from collotype.search.pages import EncodedPage, Page, PageKey
 from collotype.search.quantization import Precision, pack_boxes, pack_signs, pack_vectors, sign_bytes
 
 if TYPE_CHECKING:
@@ -103,6 +103,16 @@ class Catalogue:
         at = np.minimum(np.searchsorted(self.keys, keys, sorter=self.order), len(self.keys) - 1)
         rows = self.order[at]
         return np.where(self.keys[rows] == keys, rows, -1)
+
+    @cached_property
+    def row_of(self) -> dict[PageKey, int]:
+        """The row of each page."""
+        return {page: row for row, page in enumerate(self.page_keys(np.arange(len(self))))}
+
+    def page_keys(self, rows: np.ndarray) -> list[PageKey]:
+        """The document and number of the pages of these rows."""
+        names = [self.names[place] for place in self.documents[rows].tolist()]
+        return list(zip(names, self.numbers[rows].tolist(), strict=True))
 
     def of_document(self, name: str) -> np.ndarray:
         """The rows of a document's pages."""
