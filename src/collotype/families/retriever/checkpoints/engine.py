@@ -2,11 +2,8 @@
 projection beside the backbone's weights. Also plain vision–language models, which are where training starts."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from collotype.families.retriever.backbones.spec import BackboneSpec
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint, read_backbone, with_attention
@@ -22,6 +19,7 @@ from collotype.families.retriever.preset import Preset, known_preset
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_json
 from collotype.runtime.model_folder import read_json, read_tensors, read_tokenizer, write_tensors
+from collotype.runtime.weights import Weights
 
 PROJECTION = "custom_text_proj.weight"
 CLASSES = {
@@ -81,7 +79,7 @@ def read(folder: Path, preset: Preset | None = None, name: str = "", to_train: b
         row.name,
         backbone_config,
         kinds.get(made_for, "single"),
-        len(tensors[PROJECTION]) if PROJECTION in tensors else None,
+        tensors.shapes[PROJECTION][0] if PROJECTION in tensors else None,
         preset.within(visual_budget(folder)),
         "mean" if row.name in MEAN_POOLED else "last",
     )
@@ -90,17 +88,16 @@ def read(folder: Path, preset: Preset | None = None, name: str = "", to_train: b
     )
 
 
-def first_outputs(values: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def first_outputs(values: dict[str, Any], tensors: Weights) -> Weights:
     """The projection cut to the outputs that a config.json says are given (`dims`, of Ops-Colqwen3)."""
-    return {
-        name: tensor[: values.get("dims")] if name.startswith("custom_text_proj.") else tensor
-        for name, tensor in tensors.items()
-    }
+    if (dims := values.get("dims")) is None:
+        return tensors
+    return tensors | {name: tensors[name][:dims] for name in tensors if name.startswith("custom_text_proj.")}
 
 
-def with_table(config: dict[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+def with_table(config: dict[str, Any], tensors: Weights) -> dict[str, Any]:
     """The configuration with as many words as the table has, where their rows were published in two parts."""
-    rows = [len(tensor) for name, tensor in tensors.items() if name.endswith("tok_embeddings.weight")]
+    rows = [shape[0] for name, shape in tensors.shapes.items() if name.endswith("tok_embeddings.weight")]
     return {**config, "text_config": {**config["text_config"], "vocab_size": rows[0]}} if rows else config
 
 
