@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from collotype.cli.index_check import check
-from collotype.cli.options import Base, Json, PasswordFile, Preset, documents_named, read_passwords
+from collotype.cli.options import Base, Dtype, Json, PasswordFile, Preset, documents_named, read_passwords
 from collotype.runtime.errors import UserError
 from collotype.runtime.hub import commits
 
@@ -56,6 +56,7 @@ def add(
     ] = None,
     preset: Preset = None,
     base: Base = None,
+    dtype: Dtype = None,
     precision: Annotated[
         str | None, typer.Option(help="Of a new index's vectors: fp16, or int8 for half the bytes [default: fp16].")
     ] = None,
@@ -83,7 +84,7 @@ def add(
     # before a model is loaded or a folder made
     find_files(sources)
     passwords = read_passwords(password_file)
-    asked = asked_for(to, model, preset, base)
+    asked = asked_for(to, model, preset, base, dtype)
     with on_engine(engine, asked, workers) as ray, Stages(quiet=as_json) as told:
         index, encoder = open_or_create(to, asked, precision, pool_factor)
         options = {"workers": workers, "passwords": passwords, "attachments": attachments}
@@ -96,17 +97,21 @@ def add(
         show(report, index, encoder.name)
 
 
-def asked_for(to: Path, model: str | None, preset: str | None, base: str | None) -> dict[str, Any]:
+def asked_for(to: Path, model: str | None, preset: str | None, base: str | None, dtype: str | None) -> dict[str, Any]:
     """What `open_encoder` is to be called with: as was said, else as the index in `to` was made."""
     from collotype.search import manifest
     from collotype.search.encoders import READER
     from collotype.search.ingest import SourceLedger
+    from collotype.search.library import with_dtype
 
     made_with = (SourceLedger(to).model() if manifest.is_index(to) else None) or {}
     if made_with and not model:
-        return made_with
-    kept = {"commits": made_with["commits"]} if made_with.get("model") == model and "commits" in made_with else {}
-    return {"model": model or READER, "preset": preset, "base": base, **kept}
+        return with_dtype(made_with, dtype)
+    same = made_with.get("model") == model
+    kept = {name: made_with[name] for name in ("commits", "dtype") if same and name in made_with}
+    if not made_with and model not in (None, READER):
+        kept = {"dtype": "auto"}
+    return with_dtype({"model": model or READER, "preset": preset, "base": base, **kept}, dtype)
 
 
 def on_engine(engine: str, asked: dict[str, Any], encoders: int | None) -> "AbstractContextManager[OnRay | None]":

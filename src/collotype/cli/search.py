@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import typer
 
-from collotype.cli.options import IndexPlace, Json, PasswordFile, documents_named, read_passwords
+from collotype.cli.options import Dtype, IndexPlace, Json, PasswordFile, documents_named, read_passwords
 from collotype.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def search(
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say how the pages were found.")] = False,
     password_file: PasswordFile = None,
+    dtype: Dtype = None,
     as_json: Json = False,
 ) -> None:
     """The pages that answer a query best, and where on the page each of its words was found."""
@@ -41,7 +42,7 @@ def search(
     if not query.strip():
         raise UserError("The query is empty; give it at least one word.")
     drawer = Drawer(ReadingSettings(passwords=read_passwords(password_file)))
-    library = open_library(index, drawer.draw)
+    library = open_library(index, drawer.draw, dtype=dtype)
     documents = documents_named(index, documents, [document.name for document in library.documents()])
     hits, how = library.index.explained(library.encoded(query), top_k, documents=documents or None)
     if heatmap and hits:

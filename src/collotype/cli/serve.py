@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from collotype.cli.options import IndexPlace, PasswordFile, read_passwords
+from collotype.cli.options import Dtype, IndexPlace, PasswordFile, read_passwords
 from collotype.runtime.errors import UserError
 
 
@@ -26,6 +26,7 @@ def serve(
     ] = [],  # noqa: B006
     rate: Annotated[float, typer.Option(min=0.1, help="Requests a second that one client may make.")] = 100.0,
     password_file: PasswordFile = None,
+    dtype: Dtype = None,
     upload_mib: Annotated[int, typer.Option(min=1, help="How large an uploaded file may be.")] = 200,
 ) -> None:
     """Search in the browser and over HTTP; documents dropped on the page are indexed."""
@@ -57,7 +58,7 @@ def serve(
     draw = Drawer(ForWorkers(passwords=passwords)).draw
     with listen(host, port) as listening:
         folder = None if is_address(index) else Path(index)
-        app = create_app(open_library(index, draw, passwords), folder, settings)
+        app = create_app(open_library(index, draw, passwords, dtype), folder, settings)
         run(app, listening, lambda address: typer.echo(f"{index} is searched at {address} (Ctrl-C stops)"))
 
 

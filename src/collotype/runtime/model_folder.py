@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from collotype.runtime.device import first_line
 from collotype.runtime.dry_run import is_dry
 from collotype.runtime.errors import UserError
-from collotype.runtime.files import atomic_file
+from collotype.runtime.files import atomic_file, write_json
 from collotype.runtime.hub.names import address_parts, parse
 from collotype.runtime.stages import in_gb, stage
 from collotype.runtime.weights import Weights
@@ -32,6 +32,8 @@ WRAPPERS = re.compile(r"^(module\.|_orig_mod\.)+|(?<=\.)_orig_mod\.")
 """What DDP and torch.compile put before keys."""
 
 
+SHARD = 4_900_000_000
+"""Bytes of weights in a file at most: what is written is under 5 GB, as published folders are."""
 WEIGHTS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 
 
@@ -218,6 +220,23 @@ def parameters_on_meta() -> Iterator[None]:
         yield
     finally:
         nn.Module.register_parameter = register
+
+
+def write_weights(tensors: Mapping[str, Tensor], folder: Path, stem: str = "model") -> None:
+    """`STEM.safetensors`, or, of more than SHARD bytes, shards and their index, as transformers reads them."""
+    from huggingface_hub import split_torch_state_dict_into_shards
+
+    wanted = {name: tensor.detach() for name, tensor in tensors.items()}
+    split = split_torch_state_dict_into_shards(
+        wanted, filename_pattern=f"{stem}{{suffix}}.safetensors", max_shard_size=SHARD
+    )
+    size = split.metadata["total_size"]
+    with stage(f"writing {in_gb(size)} of weights"):
+        for file, names in split.filename_to_tensors.items():
+            write_tensors({name: wanted[name] for name in names}, folder / file)
+    if split.is_sharded:
+        index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
+        write_json(folder / f"{stem}.safetensors.index.json", index)
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:

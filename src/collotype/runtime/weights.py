@@ -195,7 +195,8 @@ class Weights(Mapping[str, Tensor]):
         return Weights({new: self.sources[name] for name, new in names.items()}, self.files)
 
     def without(self, names: Iterable[str]) -> "Weights":
-        return self.named({name: name for name in self if name not in set(names)})
+        left_out = frozenset(names)
+        return self.named({name: name for name in self if name not in left_out})
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -215,10 +216,12 @@ class Weights(Mapping[str, Tensor]):
         return numbers.most_common(1)[0][0] if numbers else torch.float32
 
     def to(self, name: str, dtype: torch.dtype | None) -> Tensor:
-        """A tensor in that type (none: as it is), without a copy of it in its own."""
+        """A tensor in that type, if it has floating numbers (none: as it is), without a copy of it in its own."""
         source = self.sources[name]
-        if dtype in (None, source.dtype) or not isinstance(source, Stored):
-            return source.tensor().to(dtype or source.dtype)
+        if dtype in (None, source.dtype) or not source.dtype.is_floating_point:
+            return source.tensor()
+        if not isinstance(source, Stored):
+            return source.tensor().to(dtype)
         made = torch.empty(source.shape, dtype=dtype)
         flat, done = made.view(-1), 0
         for piece in source.pieces():

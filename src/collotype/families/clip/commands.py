@@ -13,8 +13,9 @@ from collotype.families.clip.model import Clip
 from collotype.families.clip.task import ClipTask
 from collotype.recipe.clip import ClipEvaluate
 from collotype.report.card import card, find_record
-from collotype.runtime.device import pick_device
+from collotype.runtime.device import choose_dtype, pick_device
 from collotype.runtime.process import World
+from collotype.runtime.weights import Weights
 
 DEFAULT_SUITE = "pictures"
 SIGNS = (open_clip.DESCRIPTION,)
@@ -29,13 +30,15 @@ def can_load(source: str) -> bool:
     return (Path(source) / open_clip.DESCRIPTION).is_file() or Path(source).is_file()
 
 
-def load(source: str | Path, activation: str | None = None) -> Clip:
+def load(source: str | Path, activation: str | None = None, dtype: str | None = None) -> Clip:
     """The CLIP in a folder, a checkpoint's file, or a repository of the hub.
 
     Args:
         activation: gelu or quick_gelu, where the file does not say.
+        dtype: as of `collotype.load`.
     """
-    return read(source, activation).model()
+    found = read(source, activation)
+    return found.model(choose_dtype(dtype, Weights.of(found.tensors).dtype, pick_device(World.from_environment())))
 
 
 def export(source: str | Path, layout: str, out: Path, **options: Any) -> list[str]:

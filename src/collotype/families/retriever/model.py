@@ -20,7 +20,7 @@ from collotype.families.retriever.lora import Lora
 from collotype.families.retriever.preset import Preset
 from collotype.families.retriever.processor import Processor
 from collotype.losses.contrastive import Vectors, score_all
-from collotype.runtime.device import room_on
+from collotype.runtime.device import DTYPES, room_on
 from collotype.runtime.digest import FileDigest, state_digest
 
 
@@ -155,6 +155,13 @@ class Retriever(nn.Module):
         with room_on(self.device, "take a smaller --batch-tokens"):
             vectors, mask = self({name: tensor.to(self.device) for name, tensor in inputs.items()})
         return [row[keep].float().cpu() for row, keep in zip(vectors, mask, strict=True)]
+
+    @property
+    def held_in(self) -> str:
+        """The type of its weights where that is not float32: its vectors have other last digits."""
+        dtype = next(self.backbone.parameters()).dtype
+        names = {dtype: name for name, dtype in DTYPES.items()} | {torch.float32: ""}
+        return names.get(dtype, str(dtype))
 
     @property
     def device(self) -> torch.device:

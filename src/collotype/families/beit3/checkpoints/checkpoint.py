@@ -58,11 +58,7 @@ class Beit3Checkpoint:
         with parameters_on_meta():
             model = Beit3(self.config, self.tokenizer, self.answer_list)
         tensors = {**self.tensors, **(drawn_head(self.config) if self.new_head else {})}
-        given = {
-            name: tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor
-            for name, tensor in tensors.items()
-        }
-        load_strictly(model, given, self.origin, {key: key for key in model.state_dict()})
+        load_strictly(model, tensors, self.origin, {key: key for key in model.state_dict()}, dtype)
         model.events = unsound(self.tensors, self.origin)
         return model.eval()
 

@@ -41,11 +41,7 @@ class ClipCheckpoint:
         """
         with parameters_on_meta():
             model = Clip(self.config, self.tokenizer)
-        given = {
-            name: tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor
-            for name, tensor in self.tensors.items()
-        }
-        load_strictly(model, given, self.origin, {key: key for key in model.state_dict()})
+        load_strictly(model, self.tensors, self.origin, {key: key for key in model.state_dict()}, dtype)
         model.events = unsound(self.tensors, self.origin)
         return model.eval()
 

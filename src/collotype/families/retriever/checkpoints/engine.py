@@ -18,7 +18,7 @@ from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import Preset, known_preset
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_json
-from collotype.runtime.model_folder import read_json, read_tensors, read_tokenizer, write_tensors
+from collotype.runtime.model_folder import read_json, read_tensors, read_tokenizer, write_weights
 from collotype.runtime.weights import Weights
 
 PROJECTION = "custom_text_proj.weight"
@@ -106,21 +106,24 @@ def name_in_engine(row: BackboneSpec, name: str) -> str:
     return re.sub(r"^backbone\.", WRAPPED.get(row.name, ""), name)
 
 
-def write(model: Retriever, folder: Path) -> None:
-    """Writes what colpali-engine loads with `ColX.from_pretrained(folder)`; its versions frame queries differently, so
-    the model card names the one whose frame is the model's.
-
+def require_expressible(config: RetrieverConfig) -> None:
+    """
     Raises:
         UserError: late interaction without a projection, which each of the engine's classes has.
     """
+    if config.interaction == "late" and config.dim is None:
+        raise UserError(
+            f"colpali-engine's Col{CLASSES[config.backbone]} has a projection and the model has none, so that a random "
+            "one would be added; export to sentence-transformers instead."
+        )
+
+
+def write(model: Retriever, folder: Path) -> None:
+    """Writes what colpali-engine loads with `ColX.from_pretrained(folder)`; its versions frame queries differently, so
+    the model card names the one whose frame is the model's."""
     import transformers
 
     config, row = model.config, model.row
-    if config.interaction == "late" and config.dim is None:
-        raise UserError(
-            f"colpali-engine's Col{CLASSES[row.name]} has a projection and the model has none, so that a random one "
-            "would be added; export to sentence-transformers instead."
-        )
     backbone = with_attention(row, config.backbone_config, config.preset)
     values = transformers.CONFIG_MAPPING[row.model_type].from_dict(backbone).to_dict()
     stem = CLASSES[row.name]
@@ -129,6 +132,6 @@ def write(model: Retriever, folder: Path) -> None:
     named = canonical(row, model.state_dict(), "the model").items()
     tensors = {name_in_engine(row, name): tensor for name, tensor in named}
     write_json(folder / "config.json", values)
-    write_tensors(tensors, folder / "model.safetensors")
+    write_weights(tensors, folder)
     describe_tokenizer(model).save_pretrained(folder)
     image_processor(model).save_pretrained(folder)

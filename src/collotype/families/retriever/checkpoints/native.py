@@ -8,7 +8,7 @@ from collotype.families.retriever.checkpoints.weights import canonical, name_in_
 from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_folder, write_json
-from collotype.runtime.model_folder import DESCRIPTION, read_json, read_tensors, read_tokenizer, write_tensors
+from collotype.runtime.model_folder import DESCRIPTION, read_json, read_tensors, read_tokenizer, write_weights
 
 
 def can_load(folder: Path) -> bool:
@@ -20,7 +20,7 @@ def write(model: Retriever, folder: Path) -> None:
     tensors = {name_in_file(model.row, key): tensor for key, tensor in model.state_dict().items()}
     with atomic_folder(folder) as scratch:
         write_json(scratch / DESCRIPTION, model.config.to_dict())
-        write_tensors(tensors, scratch / "model.safetensors")
+        write_weights(tensors, scratch)
         model.processor.save(scratch)
 
 
