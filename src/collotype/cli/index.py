@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from collotype.cli import hybrid_index
 from collotype.cli.hybrid_index import absolute
 from collotype.cli.index_check import check
-from collotype.cli.options import Base, Json, PasswordFile, Preset, documents_named, read_passwords
+from collotype.cli.options import Base, Dtype, Json, PasswordFile, Preset, documents_named, read_passwords
 
 if TYPE_CHECKING:
     import click
@@ -63,6 +63,7 @@ def add(
     ] = [],  # noqa: B006 - typer makes a fresh list
     preset: Preset = None,
     base: Base = None,
+    dtype: Dtype = None,
     precision: Annotated[
         str | None, typer.Option(help="Of a new index's vectors: fp16, or int8 for half the bytes [default: fp16].")
     ] = None,
@@ -91,7 +92,7 @@ def add(
     # before a model is loaded or a folder made
     find_files(sources)
     passwords = read_passwords(password_file)
-    asked = asked_for(to, model, preset, base)
+    asked = asked_for(to, model, preset, base, dtype)
     with on_engine(engine, asked, workers) as ray, Stages(quiet=as_json) as told:
         own, *beside = hybrid_index.members(to, asked, also, precision, pool_factor)
         options = {"workers": workers, "passwords": passwords, "told": told}
@@ -111,17 +112,21 @@ def add(
             show(report, member.index, member.encoder.name)
 
 
-def asked_for(to: Path, model: str | None, preset: str | None, base: str | None) -> dict[str, Any]:
+def asked_for(to: Path, model: str | None, preset: str | None, base: str | None, dtype: str | None) -> dict[str, Any]:
     """What `open_encoder` is to be called with: as was said, else as the index in `to` was made."""
     from collotype.search import manifest
     from collotype.search.encoders import READER
     from collotype.search.ingest import SourceLedger
+    from collotype.search.library import with_dtype
 
     made_with = (SourceLedger(to).model() if manifest.is_index(to) else None) or {}
     if made_with and not model:
-        return made_with
-    kept = {"commits": made_with["commits"]} if made_with.get("model") == model and "commits" in made_with else {}
-    return {"model": model or READER, "preset": preset, "base": base, **kept}
+        return with_dtype(made_with, dtype)
+    same = made_with.get("model") == model
+    kept = {name: made_with[name] for name in ("commits", "dtype") if same and name in made_with}
+    if not made_with and model not in (None, READER):
+        kept = {"dtype": "auto"}
+    return with_dtype({"model": model or READER, "preset": preset, "base": base, **kept}, dtype)
 
 
 def on_engine(engine: str, asked: dict[str, Any], encoders: int | None) -> "AbstractContextManager[OnRay | None]":

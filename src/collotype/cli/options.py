@@ -34,6 +34,12 @@ Answers = Annotated[
 Base = Annotated[
     str | None, typer.Option("--base", help="An adapter's base, a folder or NAME@REVISION, if not what it says.")
 ]
+Dtype = Annotated[
+    Literal["auto", "bf16", "fp16", "fp32"] | None,
+    typer.Option(
+        "--dtype", help="Of the model's weights; auto: half as in the file, where this device has units for it [fp32]."
+    ),
+]
 Out = Annotated[Path | None, typer.Option("--out", help="Run directory [default: runs/NAME].")]
 Set = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. train.steps=8; repeatable.")

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import typer
 
 from collotype.cli.options import (
+    Dtype,
     IndexPlace,
     Json,
     PasswordFile,
@@ -52,10 +53,10 @@ def search(
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say how the pages were found.")] = False,
     password_file: PasswordFile = None,
+    dtype: Dtype = None,
     as_json: Json = False,
 ) -> None:
     """The pages that answer a query best, and where on the page each of its words was found."""
-    from collotype.search.image_query import box_of
     from collotype.search.ingest import ReadingSettings
     from collotype.search.ingest.drawing import Drawer
     from collotype.search.library import open_library
@@ -67,7 +68,7 @@ def search(
     if crop and query is not None:
         raise UserError(f"--crop {crop} is a part of an image or page; name one with --image or --like.")
     drawer = Drawer(ReadingSettings(passwords=read_passwords(password_file)))
-    library = open_library(index, drawer.draw, rerank=rerank, first=rerank_first)
+    library = open_library(index, drawer.draw, dtype=dtype, rerank=rerank, first=rerank_first)
     asked: Query = query or image_asked(library, image, like, box_of(crop) if crop else None)
     documents = documents_named(index, documents, [document.name for document in library.documents()])
     hits, how = library.explained(asked, top_k, documents)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from collotype.cli.options import IndexPlace, PasswordFile, Rerank, RerankFirst, read_passwords
+from collotype.cli.options import Dtype, IndexPlace, PasswordFile, Rerank, RerankFirst, read_passwords
 from collotype.runtime.errors import UserError
 
 
@@ -28,6 +28,7 @@ def serve(
     ] = [],  # noqa: B006
     rate: Annotated[float, typer.Option(min=0.1, help="Requests a second that one client may make.")] = 100.0,
     password_file: PasswordFile = None,
+    dtype: Dtype = None,
     upload_mib: Annotated[int, typer.Option(min=1, help="How large an uploaded file may be.")] = 200,
 ) -> None:
     """Search in the browser and over HTTP; documents dropped on the page are indexed."""
@@ -59,7 +60,8 @@ def serve(
     draw = Drawer(ReadingSettings(passwords=passwords)).draw
     with listen(host, port) as listening:
         folder = None if is_address(index) else Path(index)
-        app = create_app(open_library(index, draw, passwords, rerank, rerank_first), folder, settings)
+        library = open_library(index, draw, passwords, dtype, rerank, rerank_first)
+        app = create_app(library, folder, settings)
         run(app, listening, lambda address: typer.echo(f"{index} is searched at {address} (Ctrl-C stops)"))
 
 

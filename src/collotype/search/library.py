@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -187,8 +187,11 @@ class EmbeddedLibrary(IndexLibrary):
         self.passwords: Sequence[str] = ()
 
     @classmethod
-    def open(cls, folder: Path, draw: Draw) -> "EmbeddedLibrary":
+    def open(cls, folder: Path, draw: Draw, dtype: str | None = None) -> "EmbeddedLibrary":
         """The index in a folder, with the model it was made by.
+
+        Args:
+            dtype: of the model's weights; none: as the index was made.
 
         Raises:
             UserError: there is no index, or its model is not there or has changed.
@@ -204,7 +207,7 @@ class EmbeddedLibrary(IndexLibrary):
         from collotype.search.encoders import open_encoder
         from collotype.search.index import Index
 
-        encoder = open_encoder(**model)
+        encoder = open_encoder(**with_dtype(model, dtype))
         return cls(Index.open(folder, encoder), encoder, draw)
 
     def documents(self) -> list[IndexedDocument]:
@@ -251,7 +254,7 @@ class QdrantLibrary(IndexLibrary):
         self.listed_at, self.listing = float("-inf"), list[IndexedDocument]()
 
     @classmethod
-    def open(cls, place: str, draw: Draw) -> "QdrantLibrary":
+    def open(cls, place: str, draw: Draw, dtype: str | None = None) -> "QdrantLibrary":
         """The collection at `qdrant://host:port/collection`, with the model its pages were made by.
 
         Raises:
@@ -263,7 +266,7 @@ class QdrantLibrary(IndexLibrary):
         index = QdrantIndex(place)
         if index.model is None:
             raise UserError(f"{place} does not say which model made it; index the documents again and push them.")
-        encoder = open_encoder(**index.model)
+        encoder = open_encoder(**with_dtype(index.model, dtype))
         index.manifest.belongs_to(encoder, place)
         return cls(index, encoder, draw)
 
@@ -289,10 +292,16 @@ class QdrantLibrary(IndexLibrary):
         raise UserError(f"{self.index.place} is only searched; delete {document} from the index it was pushed from.")
 
 
+def with_dtype(model: Mapping[str, Any], dtype: str | None) -> dict[str, Any]:
+    """What `open_encoder` is to be called with, in this type if it is named."""
+    return {**model, **({"dtype": dtype} if dtype else {})}
+
+
 def open_library(
     place: str,
     draw: Draw,
     passwords: Sequence[str] = (),
+    dtype: str | None = None,
     rerank: str | None = None,
     first: int | None = None,
 ) -> IndexLibrary:
@@ -300,6 +309,7 @@ def open_library(
 
     Args:
         passwords: to be tried on PDFs that are added.
+        dtype: of the model's weights; none: as the index was made.
         rerank: a model that puts the `first` pages in order.
 
     Raises:
@@ -309,16 +319,16 @@ def open_library(
         from collotype.search.encoders import open_encoder
         from collotype.search.rerank import FIRST, RerankedLibrary, SecondStage
 
-        library = open_library(place, draw, passwords)
+        library = open_library(place, draw, passwords, dtype)
         return RerankedLibrary(library, SecondStage(library, open_encoder(rerank)), FIRST if first is None else first)
     if first is not None:
         raise UserError(f"--rerank-first {first} says how many pages --rerank looks at; name a model with --rerank.")
     if is_address(place):
-        return QdrantLibrary.open(place, draw)
+        return QdrantLibrary.open(place, draw, dtype)
     from collotype.search.hybrid import parts
     from collotype.search.hybrid.library import HybridLibrary
 
     folder = Path(place)
-    library = (HybridLibrary if parts.is_hybrid(folder) else EmbeddedLibrary).open(folder, draw)
+    library = (HybridLibrary if parts.is_hybrid(folder) else EmbeddedLibrary).open(folder, draw, dtype)
     library.passwords = passwords
     return library

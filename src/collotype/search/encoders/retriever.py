@@ -33,7 +33,9 @@ class RetrieverEncoder:
         self.identity, self.dim, self.interaction = model.digest(), model.width, model.config.interaction
 
     @classmethod
-    def load(cls, source: str, preset: str | None = None, base: str | None = None) -> "RetrieverEncoder":
+    def load(
+        cls, source: str, preset: str | None = None, base: str | None = None, dtype: str | None = None
+    ) -> "RetrieverEncoder":
         """
         Raises:
             UserError: there is no model, or it is no retriever.
@@ -47,7 +49,7 @@ class RetrieverEncoder:
                 f"{source} is a model of the family {family}, which does not retrieve pages; take a retriever, or "
                 "`--model reader`."
             )
-        model = families.load(source, preset=preset, base=base)
+        model = families.load(source, preset=preset, base=base, dtype=dtype)
         return cls(model.to(pick_device(World())), source)
 
     def encode_pages(self, pages: Sequence[Page]) -> list[EncodedPage]:
