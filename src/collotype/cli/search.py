@@ -57,6 +57,7 @@ def search(
     as_json: Json = False,
 ) -> None:
     """The pages that answer a query best, and where on the page each of its words was found."""
+    from collotype.search.image_query import box_of
     from collotype.search.ingest import ReadingSettings
     from collotype.search.ingest.drawing import Drawer
     from collotype.search.library import open_library
