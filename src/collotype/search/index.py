@@ -11,13 +11,14 @@ import numpy as np
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import file_lock
-from collotype.runtime.threads import Together, one_thread
+from collotype.runtime.threads import Together
 from collotype.search import manifest, sidecar
 from collotype.search.filters import allowed
 from collotype.search.manifest import Manifest
 from collotype.search.match_regions import places, text_around
 from collotype.search.page_cache import PageCache
 from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, Hit, Page, PageFacts
+from collotype.search.quantization import in_float32
 from collotype.search.scoring import ivf, sign_bits
 from collotype.search.scoring.plan import Explanation, Plan, named
 from collotype.search.snapshot import IndexSnapshot
@@ -315,13 +316,12 @@ def hit(query: EncodedQuery, page: StoredPage, score: float) -> Hit:
     return Hit(document=page.document, page=page.number, score=score, places=found, text=text, **manifest)
 
 
-@one_thread()
 def stored_pages(view: IndexSnapshot, rows: np.ndarray) -> list[StoredPage]:
     """The pages at these places of the view's catalogue."""
     return [
         StoredPage(
             **{**vars(facts), "metadata": deepcopy(facts.metadata)},
-            encoded=EncodedPage((vectors.float() * scale if scale != 1 else vectors.float()).numpy(), boxes),
+            encoded=EncodedPage(in_float32(vectors) * np.float32(scale), boxes),
         )
         for (facts, boxes), (vectors, scale) in zip(view.details(rows), view.pages(rows), strict=True)
     ]

@@ -4,23 +4,20 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from collotype.search.pages import PageFacts, Word
 from collotype.search.quantization import unpack_boxes
-from collotype.search.store import Version, from_lists, parts
-
-if TYPE_CHECKING:
-    import torch
+from collotype.search.store import Version, from_lists
 
 T = TypeVar("T")
 
 VECTORS_BYTES, DETAILS_PAGES = 192 * 2**20, 512
 """Some 750 pages of 1,030 × 128 in fp16; hits' details are some 40 KB a page."""
 
-Stored = tuple["torch.Tensor", float]
+Stored = tuple[np.ndarray, float]
 """A page's vectors as they are stored [n, D], and what a stored number is worth."""
 
 
@@ -78,14 +75,10 @@ class PageCache:
 
 def read_vectors(version: Version, places: np.ndarray) -> list[Stored]:
     """Each page's in memory of its own."""
-    import torch
-
     rows = version.take(places, ["vectors", "scale"])
-    numbers, width, starts = parts(rows["vectors"])
-    # by dlpack: memory that must not be written to has no other way into torch without a copy
-    vectors = torch.from_dlpack(numbers).view(-1, width)
+    vectors, starts = from_lists(rows["vectors"])
     scales = rows["scale"].to_pylist()
-    return [(vectors[low:high].clone(), scale) for low, high, scale in zip(starts, starts[1:], scales, strict=False)]
+    return [(vectors[low:high].copy(), scale) for low, high, scale in zip(starts, starts[1:], scales, strict=False)]
 
 
 def read_details(version: Version, places: np.ndarray) -> list[Details]:

@@ -17,7 +17,6 @@ import numpy as np
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.terms import normalised, origins, spans
-from collotype.runtime.threads import one_thread
 from collotype.search.encoders.minilm import BEFORE, WINDOW, MiniLm
 from collotype.search.pages import Box, EncodedPage, EncodedQuery, Page
 
@@ -68,7 +67,6 @@ class TextEncoder:
             for of, vectors in zip(terms, self.vectors(terms), strict=True)
         ]
 
-    @one_thread()
     def encode_queries(self, queries: Sequence[str]) -> list[EncodedQuery]:
         """
         Raises:
