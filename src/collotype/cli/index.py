@@ -57,7 +57,10 @@ def add(
     preset: Preset = None,
     base: Base = None,
     precision: Annotated[
-        str | None, typer.Option(help="Of a new index's vectors: fp16, or int8 for half the bytes [default: fp16].")
+        str | None,
+        typer.Option(
+            help="Of a new index's vectors: fp16, or int8 for half the bytes [default: int8 of words, or fp16]."
+        ),
     ] = None,
     pool_factor: Annotated[
         int | None, typer.Option(help="Of a new index: how many vectors of a page become one [default: 1].")
@@ -136,6 +139,8 @@ def open_or_create(
     with commits() as used:
         encoder = open_encoder(**asked)
     made_by = {"encoder_name": encoder.name, "identity": encoder.identity}
+    if encoder.looks_at == "words":
+        settings = {"precision": "int8", **settings}
     index = Index.create(to, **made_by, dim=encoder.dim, interaction=encoder.interaction, **settings)
     kept = {name: absolute(value) for name, value in asked.items()} | ({"commits": used} if used else {})
     SourceLedger(to).update({}, kept)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
 from collotype.runtime.errors import UserError
 from collotype.search.index import Index
 from collotype.search.pages import EncodedQuery

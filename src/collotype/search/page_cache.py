@@ -21,8 +21,8 @@ Stored = tuple[np.ndarray, float]
 """A page's vectors as they are stored [n, D], and what a stored number is worth."""
 
 
-Details = tuple[PageFacts, np.ndarray]
-"""What the index has of a page beside its vectors; the boxes are theirs."""
+Details = tuple[PageFacts, np.ndarray, np.ndarray | None]
+"""What the index has of a page beside its vectors: facts, and their boxes with whose each is, as in EncodedPage."""
 
 
 class LruPages(Generic[T]):
@@ -83,7 +83,7 @@ def read_vectors(version: Version, places: np.ndarray) -> list[Stored]:
 
 def read_details(version: Version, places: np.ndarray) -> list[Details]:
     light = ["document", "page", "digest", "width", "height", "metadata", "label", "words_from", "words"]
-    rows = version.take(places, [*light, "word_boxes", "boxes"])
+    rows = version.take(places, [*light, "word_boxes", "boxes", "vector_of"])
     (boxes, starts), (word_boxes, words) = (from_lists(rows[name]) for name in ("boxes", "word_boxes"))
     found = []
     for place, row in enumerate(rows.select(light).to_pylist()):
@@ -98,5 +98,12 @@ def read_details(version: Version, places: np.ndarray) -> list[Details]:
             words_from=row["words_from"] or "",
             words=tuple(Word(text, tuple(box)) for text, box in zip(row["words"], there, strict=True)),
         )
-        found.append((facts, unpack_boxes(boxes[starts[place] : starts[place + 1]])))
+        vector_of = rows["vector_of"][place].values
+        found.append(
+            (
+                facts,
+                unpack_boxes(boxes[starts[place] : starts[place + 1]]),
+                None if vector_of is None else vector_of.to_numpy(),
+            )
+        )
     return found

