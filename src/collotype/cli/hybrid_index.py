@@ -84,6 +84,8 @@ def open_or_create(
     with commits() as used:
         encoder = open_encoder(**asked)
     made_by = {"encoder_name": encoder.name, "identity": encoder.identity}
+    if encoder.looks_at == "words":
+        settings = {"precision": "int8", **settings}
     index = Index.create(to, **made_by, dim=encoder.dim, interaction=encoder.interaction, **settings)
     kept = {name: absolute(value) for name, value in asked.items()} | ({"commits": used} if used else {})
     SourceLedger(to).update({}, kept)

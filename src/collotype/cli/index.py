@@ -65,7 +65,10 @@ def add(
     base: Base = None,
     dtype: Dtype = None,
     precision: Annotated[
-        str | None, typer.Option(help="Of a new index's vectors: fp16, or int8 for half the bytes [default: fp16].")
+        str | None,
+        typer.Option(
+            help="Of a new index's vectors: fp16, or int8 for half the bytes [default: int8 of words, or fp16]."
+        ),
     ] = None,
     pool_factor: Annotated[
         int | None, typer.Option(help="Of a new index: how many vectors of a page become one [default: 1].")

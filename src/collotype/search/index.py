@@ -11,13 +11,14 @@ import numpy as np
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import file_lock
-from collotype.runtime.threads import Together, one_thread
+from collotype.runtime.threads import Together
 from collotype.search import manifest, sidecar
 from collotype.search.filters import allowed
 from collotype.search.manifest import Manifest
 from collotype.search.match_regions import places, text_around
 from collotype.search.page_cache import PageCache
 from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, Hit, Page, PageFacts, PageKey
+from collotype.search.quantization import in_float32
 from collotype.search.scoring import ivf, sign_bits
 from collotype.search.scoring.plan import Explanation, Plan, named
 from collotype.search.snapshot import IndexSnapshot
@@ -197,14 +198,19 @@ class Index:
     def _check(self, pages: Sequence[tuple[Page, EncodedPage]]) -> None:
         seen: set[str] = set()
         for page, encoded in pages:
-            vectors, boxes = encoded.vectors, encoded.boxes
+            vectors, boxes, of = encoded.vectors, encoded.boxes, encoded.vector_of
+            had = np.arange(len(vectors)) if of is None else of
             if page.id in seen:
                 raise UserError(f"{page.id} is given twice in one batch.")
-            if vectors.ndim != 2 or vectors.shape[1] != self.manifest.dim or boxes.shape != (len(vectors), 4):
+            if vectors.ndim != 2 or vectors.shape[1] != self.manifest.dim or boxes.shape != (len(had), 4):
                 raise UserError(
                     f"{page.id} has vectors {list(vectors.shape)} and boxes {list(boxes.shape)}, and the index in "
-                    f"{self.folder} takes [n, {self.manifest.dim}] and [n, 4]; encode it with "
-                    f"{self.manifest.encoder_name}."
+                    f"{self.folder} takes [n, {self.manifest.dim}] and [n, 4] (or a box for each of vector_of); "
+                    f"encode it with {self.manifest.encoder_name}."
+                )
+            if len(had) and not 0 <= had.min() <= had.max() < len(vectors):
+                raise UserError(
+                    f"{page.id} has {len(vectors)} vectors, and a box of number {had.max()}; encode it again."
                 )
             if not np.isfinite(vectors).all():
                 raise UserError(f"{page.id} has vectors with numbers that are not finite; it was not indexed.")
@@ -221,7 +227,12 @@ class Index:
         from collotype.families.retriever.token_pooling import pool_tokens
 
         pooled = pool_tokens(torch.from_numpy(encoded.vectors), self.manifest.pool_factor, "fast").numpy()
-        return EncodedPage(pooled, encoded.boxes[(pooled @ encoded.vectors.T).argmax(axis=1)])
+        best = (pooled @ encoded.vectors.T).argmax(axis=1)
+        if encoded.vector_of is None:
+            return EncodedPage(pooled, encoded.boxes[best])
+        own = [np.flatnonzero(encoded.vector_of == one) for one in best]
+        vector_of = np.repeat(np.arange(len(own), dtype=np.int32), [len(boxes) for boxes in own])
+        return EncodedPage(pooled, encoded.boxes[np.concatenate(own)], vector_of)
 
     def count_words(self) -> None:
         """Makes the side file that BM25 has of all pages; without one it counts them when it is first asked."""
@@ -346,7 +357,7 @@ def outside(catalogue: Catalogue, document: str, kept: set[int]) -> np.ndarray:
 
 
 def hit(query: EncodedQuery, page: StoredPage, score: float) -> Hit:
-    found = places(query, page.encoded.vectors, page.encoded.boxes)
+    found = places(query, page.encoded.at_boxes, page.encoded.boxes)
     boxes = np.array([word.box for word in page.words], np.float32).reshape(-1, 4)
     text = text_around(found, [word.text for word in page.words], boxes)
     manifest = {"label": page.label, "words_from": page.words_from, "metadata": page.metadata}
@@ -359,13 +370,12 @@ def score_of(query: EncodedQuery, page: StoredPage) -> float:
     return float((query.vectors @ vectors.T).max(axis=1).sum()) if len(vectors) else 0.0
 
 
-@one_thread()
 def stored_pages(view: IndexSnapshot, rows: np.ndarray) -> list[StoredPage]:
     """The pages at these places of the view's catalogue."""
     return [
         StoredPage(
             **{**vars(facts), "metadata": deepcopy(facts.metadata)},
-            encoded=EncodedPage((vectors.float() * scale if scale != 1 else vectors.float()).numpy(), boxes),
+            encoded=EncodedPage(in_float32(vectors) * np.float32(scale), boxes, vector_of),
         )
-        for (facts, boxes), (vectors, scale) in zip(view.details(rows), view.pages(rows), strict=True)
+        for (facts, boxes, vector_of), (vectors, scale) in zip(view.details(rows), view.pages(rows), strict=True)
     ]

@@ -62,10 +62,17 @@ class Page(PageFacts):
 
 @dataclass(frozen=True)
 class EncodedPage:
-    """Vectors float32 [n, D] of unit length, and where on the page each was read: float32 [n, 4], NaN for nowhere."""
+    """Vectors float32 [n, D] of unit length, and where on the page they were read: float32 [b, 4], NaN for nowhere."""
 
     vectors: "np.ndarray"
     boxes: "np.ndarray"
+    vector_of: "np.ndarray | None" = None
+    """Which vector each box is of, int [b], where one has several; without it, each has one."""
+
+    @property
+    def at_boxes(self) -> "np.ndarray":
+        """The vector of each box, float32 [b, D]."""
+        return self.vectors if self.vector_of is None else self.vectors[self.vector_of]
 
 
 @dataclass(frozen=True)
