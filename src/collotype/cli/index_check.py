@@ -47,7 +47,7 @@ def check(
         from collotype.search import judged, quality
         from collotype.search.hybrid import fusion
         from collotype.search.ingest.drawing import Drawer
-        from collotype.search.library import open_library
+        from collotype.search.open_library import open_library
 
         drawer = Drawer()
         library = open_library(str(folder), drawer.draw, rerank=rerank, first=rerank_first)

@@ -60,7 +60,7 @@ def search(
     from collotype.search.image_query import box_of
     from collotype.search.ingest import ReadingSettings
     from collotype.search.ingest.drawing import Drawer
-    from collotype.search.library import open_library
+    from collotype.search.open_library import open_library
 
     if (query is not None) + (image is not None) + (like is not None) != 1:
         raise UserError("Give one thing to look for: words, or --image FILE, or --like PAGE.")

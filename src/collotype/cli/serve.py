@@ -35,7 +35,7 @@ def serve(
     needs_server()
     from collotype.search.ingest import ReadingSettings
     from collotype.search.ingest.drawing import Drawer
-    from collotype.search.library import open_library
+    from collotype.search.open_library import open_library
     from collotype.search.server.app import create_app
     from collotype.search.server.run import is_local, listen
     from collotype.search.server.run import serve as run

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 from collotype.runtime.errors import UserError
 from collotype.search.ingest.kinds import FIRST_BYTES, KINDS, named_kinds, readable_endings
 from collotype.search.ingest.limits import PAGE_PX
-from collotype.search.pages import Box
+from collotype.search.pages import Box, Draw
 
 if TYPE_CHECKING:
     from PIL import Image
-
-    from collotype.search.library import Draw
 
 WORD = "▣"
 """What stands for an image where a query has words."""
@@ -43,7 +41,7 @@ class PageImages(Protocol):
     def image(self, document: str, page: int, longest_px: int) -> "Image.Image": ...
 
 
-def of_file(draw: "Draw", file: Path, crop: Box | None = None) -> ImageQuery:
+def of_file(draw: Draw, file: Path, crop: Box | None = None) -> ImageQuery:
     """An image file, or the first page of a PDF.
 
     Raises:
@@ -65,7 +63,7 @@ def of_page(library: PageImages, document: str, page: int, crop: Box | None = No
     return of_image(library.image(document, page, longest(crop)), f"{document}, page {page}", crop)
 
 
-def of_bytes(draw: "Draw", content: bytes, crop: Box | None = None) -> ImageQuery:
+def of_bytes(draw: Draw, content: bytes, crop: Box | None = None) -> ImageQuery:
     """An image as it was sent; only a process that may die opens it.
 
     Raises:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from collotype.runtime.errors import UserError
 from collotype.runtime.threads import Together
 from collotype.search.image_query import ImageQuery, Query
-from collotype.search.pages import EncodedQuery, Encoder, FoundBy, Hit, PageKey
-from collotype.search.uri import is_address
+from collotype.search.pages import Draw, EncodedQuery, Encoder, FoundBy, Hit, PageKey
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 Told = Callable[[int, int], None]
 """Called with how many pages are done, of how many."""
-Draw = Callable[[Path, int, int], "Image.Image"]
-"""A page of a file, its longest edge so many pixels: `Drawer.draw`."""
 QUERIES_KEPT = 256
 LISTED_EVERY_S = 5.0
 """How old a listing of a collection's documents may be."""
@@ -295,40 +292,3 @@ class QdrantLibrary(IndexLibrary):
 def with_dtype(model: Mapping[str, Any], dtype: str | None) -> dict[str, Any]:
     """What `open_encoder` is to be called with, in this type if it is named."""
     return {**model, **({"dtype": dtype} if dtype else {})}
-
-
-def open_library(
-    place: str,
-    draw: Draw,
-    passwords: Sequence[str] = (),
-    dtype: str | None = None,
-    rerank: str | None = None,
-    first: int | None = None,
-) -> IndexLibrary:
-    """An index by its folder, or by its address on Qdrant.
-
-    Args:
-        passwords: to be tried on PDFs that are added.
-        dtype: of the model's weights; none: as the index was made.
-        rerank: a model that puts the `first` pages in order.
-
-    Raises:
-        UserError: as the libraries' `open`.
-    """
-    if rerank:
-        from collotype.search.encoders import open_encoder
-        from collotype.search.rerank import FIRST, RerankedLibrary, SecondStage
-
-        library = open_library(place, draw, passwords, dtype)
-        return RerankedLibrary(library, SecondStage(library, open_encoder(rerank)), FIRST if first is None else first)
-    if first is not None:
-        raise UserError(f"--rerank-first {first} says how many pages --rerank looks at; name a model with --rerank.")
-    if is_address(place):
-        return QdrantLibrary.open(place, draw, dtype)
-    from collotype.search.hybrid import parts
-    from collotype.search.hybrid.library import HybridLibrary
-
-    folder = Path(place)
-    library = (HybridLibrary if parts.is_hybrid(folder) else EmbeddedLibrary).open(folder, draw, dtype)
-    library.passwords = passwords
-    return library

@@ -5,6 +5,7 @@ Boxes are (left, top, right, bottom) as parts of the page's width and height, fr
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import quote
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 Box = tuple[float, float, float, float]
 PageKey = tuple[str, int]
 """A page by its document and number."""
+Draw = Callable[[Path, int, int], "Image.Image"]
+"""A page of a file, its longest edge so many pixels: `Drawer.draw`."""
 WordsFrom = Literal["text layer", "ocr", "both", ""]
 """Where a page's words come from; nothing where it has none, or the index is older than this."""
 

@@ -13,8 +13,8 @@ from collotype.search.hybrid import bm25, fusion, parts
 from collotype.search.hybrid.fusion import DEPTH, Ranking, Weights
 from collotype.search.image_query import Query
 from collotype.search.index import SIDE, Index, StoredPage
-from collotype.search.library import Draw, EmbeddedLibrary, QueryError, Told
-from collotype.search.pages import EncodedQuery, Encoder, FoundBy, Hit, PageKey
+from collotype.search.library import EmbeddedLibrary, QueryError, Told
+from collotype.search.pages import Draw, EncodedQuery, Encoder, FoundBy, Hit, PageKey
 from collotype.search.scoring.plan import Explanation
 
 if TYPE_CHECKING:
