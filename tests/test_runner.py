@@ -169,7 +169,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
         ({"data.train.weight": -1.0}, "greater than 0"),
         ({"data.train": [SOURCE, {**SOURCE, "weight": 1.0}]}, "some sources of data.train have a weight and some have"),
         ({"data.train.negatives": 1, "loss.name": "ColbertLoss"}, "its data has some explicit negatives"),
-        ({"data.train.queries": 7}, "train.batch is 8, but data.train has only 7 examples"),
+        ({"data.train.queries": 7}, "data.train has too few examples \\(7\\) for a batch of 8"),
         ({"model.backbone": "paligemme"}, "No backbone 'paligemme'; known are paligemma"),
         ({"loss.name": "infonse"}, "no loss 'infonse' in the dialect colpali-engine>=0.3.11; it has infonce"),
         ({"negatives": {"scope": "process", "processes": 3}}, "must divide train.batch = 8"),

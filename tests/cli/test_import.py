@@ -12,7 +12,7 @@ from collotype.importers import import_foreign
 from collotype.recipe import load_recipe
 from collotype.recipe.load import parse_recipe
 
-CASES = Path(__file__).parents[1] / "recipe" / "imports" / "cases"
+CASES = Path(__file__).parents[1] / "importers" / "cases"
 
 
 def test_a_command_becomes_a_recipe_that_says_what_is_missing(cli, tmp_path: Path) -> None:

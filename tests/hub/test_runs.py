@@ -63,7 +63,7 @@ def test_what_cannot_be_is_told_before_anything_is_fetched(recipe: Path, root, h
 
 
 def test_an_index_is_searched_with_the_commit_that_made_it(recipe, root, hub: Hub, home, tmp_path, offline) -> None:
-    pytest.importorskip("lancedb")
+    pytest.importorskip("lance")
     (tmp_path / "a.pdf").write_bytes(small_pdf([["a plain page"]]))
     add = ("index", tmp_path / "a.pdf", "--to", tmp_path / "index", "--model")
     made = command(*add, ADAPTER)

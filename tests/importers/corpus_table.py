@@ -13,7 +13,7 @@ from collotype.importers import Imported, import_foreign
 from collotype.runtime.errors import UserError
 
 CORPUS = Path(__file__).parent / "corpus"
-DOCUMENT = Path(__file__).parents[3] / "docs" / "import.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "import.md"
 BEGIN, END = "<!-- corpus -->", "<!-- end of corpus -->"
 COLUMNS = ("input", "batch", "steps", "learning rate", "warm-up", "refused, or said first")
 HEADING = f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}\n"

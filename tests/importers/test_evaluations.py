@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,27 @@ COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {
             "evaluation_precision": "fp32",
         },
     ),
+    "clip_benchmark eval --dataset imagenet1k --dataset_root /d/{dataset} --model ViT-B-32 --pretrained e/30.pt": (
+        "clip_benchmark",
+        {
+            "weights": "e/30.pt",
+            "activation": "gelu",
+            "evaluate": [{"suite": "imagenet", "path": "/d/imagenet1k/val"}],
+            "evaluation_precision": "fp16",
+        },
+    ),
+    "python -m clip_benchmark.cli eval --pretrained_model RN50,openai --dataset imagenet1k imagenetv2 --no_amp": (
+        "clip_benchmark",
+        {
+            "weights": "openai",
+            "activation": "quick_gelu",
+            "evaluate": [
+                {"suite": "imagenet", "path": "root/val"},
+                {"suite": "imagenet", "path": "root/ImageNetV2-matched-frequency-format-val", "name": "v2"},
+            ],
+            "evaluation_precision": "fp32",
+        },
+    ),
 }
 
 
@@ -164,11 +186,18 @@ def test_a_python_file_is_read_and_never_run(text: str, tmp_path: Path) -> None:
         ("vidore-benchmark evaluate-retriever --model-class colpali --collection-name x/y", "evaluates on x/y"),
         ("python -m lmms_eval --model llava --tasks mmmu_val", "--tasks are mmmu_val"),
         ("python -m open_clip_train.main --imagenet-val x --model RN50", "evaluates random weights"),
+        ("clip_benchmark eval --dataset vtab+ --dataset_root r", "--dataset is vtab+; of its sets imagenet1k"),
+        ("clip_benchmark eval --model RN50", "--dataset is cifar10"),
+        ("clip_benchmark eval --dataset imagenet1k --pretrained_model openai", "give one, as MODEL,WEIGHTS"),
+        ("clip_benchmark eval --dataset imagenet1k --language de", "--language is de"),
+        ("clip_benchmark eval --dataset imagenet1k --task linear_probe", "--task is linear_probe"),
+        ("clip_benchmark eval --dataset imagenet1k --model_type ja_clip", "--model_type is ja_clip"),
+        ("mteb run -m vidore/colpali-v1.3 -b 'ViDoRe(v1)' --batch_siz 4 --batch_Size 2", "it is --batch_size"),
         ("mteb run -m a/colpali -b 'ViDoRe(v1)'\nmteb run -m b/colqwen2 -b 'ViDoRe(v1)'", "2 evaluations"),
     ],
 )
 def test_what_is_not_known_is_refused_by_name(text: str, words: str) -> None:
-    with pytest.raises(UserError, match=words.replace("(", r"\(")):
+    with pytest.raises(UserError, match=re.escape(words)):
         import_foreign(text)
 
 
@@ -221,7 +250,7 @@ def test_validation_on_shards_is_carried() -> None:
 
 
 def test_here_documents_that_are_never_closed_cost_no_time() -> None:
-    from collotype.importers.evaluations import without_heredocs
+    from collotype.importers.evaluation_python import without_heredocs
 
     text = "mteb run\n" + "<<a\n" * 16_000
     assert without_heredocs(text) == (text, [])

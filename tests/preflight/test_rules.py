@@ -21,7 +21,7 @@ ESTIMATE = {"memory_mib": {"weights": 90_000.0}, "disk_mib": 5000.0}
 SEEN = {
     # rule: (recipe, what makes it see something, what makes it see nothing)
     "not_here": ("bipali-paper", {"plan": {"unknown": {"weights": "There is none."}}}, {"plan": {"unknown": {}}}),
-    "differs_from_the_published": (
+    "differs_from_published_run": (
         "bipali-paper",
         {"against": "bipali-paper", "overrides": {"train.batch": 16}},
         {"against": "bipali-paper"},

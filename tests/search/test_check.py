@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from collotype.cli.index_check import check, lines
+from collotype.cli.index_check import check
 from collotype.runtime.errors import UserError
+from collotype.search import judged
 from collotype.search.check import measure
 from collotype.search.index import Index
 from collotype.search.scoring import ivf
@@ -46,12 +47,31 @@ def test_the_command_shows_a_table_or_json(tmp_path: Path, capsys) -> None:
     check(index.folder, top_k=3, count=2, as_json=False)
     shown = capsys.readouterr().out
     assert "29 pages, 2 queries made of the index's own pages" in shown and "recall@3" in shown
-    (tmp_path / "none.txt").write_text("\n \n")
-    with pytest.raises(UserError, match=r"none\.txt has no query"):
-        lines(tmp_path / "none.txt")
-    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match="What --rerank gains is told by judged queries"):
+        check(index.folder, rerank="reader")
+
+
+def test_judged_queries_name_pages_as_hits_do(tmp_path: Path) -> None:
+    documents = {"a b.pdf": [1, 2], "é.pdf": [1], "x#page=1": [3]}
+    file = tmp_path / "queries.tsv"
+    lines = ["one\ta%20b.pdf#page=2\ta b.pdf#page=1", "", "two\te\u0301.pdf", "alone", "one\tx#page=1#page=3"]
+    file.write_text("\ufeff" + "\r\n".join(lines))
+    one, two, alone = judged.read(file, documents)
+    assert one.right == {("a b.pdf", 2), ("a b.pdf", 1), ("x#page=1", 3)} and two.right == {("é.pdf", None)}
+    assert two.answered_by(("é.pdf", 1)) and alone.text == "alone" and not alone.right
+    assert judged.ndcg(two, [("é.pdf", 1)], documents) == 1 and judged.ndcg(two, [("a b.pdf", 1)], documents) == 0
+    for content, problem in {
+        "\n \n": r"has no query",
+        "q\tnone.pdf#page=1": "Line 1 of .* names 'none.pdf#page=1', which the index has not; write a page as hits",
+        "q\n\nr\ta b.pdf#page=3": "Line 3 of .* names page 3 of 'a b.pdf', which the index has not",
+        "\ta b.pdf": "Line 1 of .* names pages and no query",
+    }.items():
+        file.write_text(content)
+        with pytest.raises(UserError, match=problem):
+            judged.read(file, documents)
+    file.write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match="cannot be read"):
-        lines(tmp_path / "binary")
+        judged.read(file, documents)
 
 
 def test_an_empty_index_has_nothing_to_check(tmp_path: Path) -> None:

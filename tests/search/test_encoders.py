@@ -12,9 +12,10 @@ from collotype.families.retriever.data.slides import FOLDER
 from collotype.runtime import pdf
 from collotype.runtime.errors import UserError
 from collotype.search.encoders import open_encoder
-from collotype.search.encoders.minilm import WINDOW, MiniLm, cut, installed
+from collotype.search.encoders.minilm import MOST_PIECES, WINDOW, MiniLm, cut, installed
 from collotype.search.encoders.retriever import RetrieverEncoder
 from collotype.search.encoders.text import TextEncoder, signs, spelling, split
+from collotype.search.match_regions import places
 from collotype.search.pages import Page, Word
 
 
@@ -36,16 +37,29 @@ def score(reader: TextEncoder, query: str, text: str) -> float:
     return float((asked.vectors @ found.vectors.T).max(axis=1).sum() / len(asked.vectors))
 
 
-def test_a_page_has_a_vector_a_word_whatever_it_is_encoded_with(reader: TextEncoder) -> None:
+def test_a_page_has_a_vector_a_term_whatever_it_is_encoded_with(reader: TextEncoder) -> None:
     texts = ["The cat sat.", "", "Über den Wolken " * 100, "日本語のページ (2024)"]
     together = reader.encode_pages([page(text) for text in texts])
-    assert [len(found.vectors) for found in together] == [3, 0, 300, 7]
+    assert [len(found.vectors) for found in together] == [3, 0, 3, 7]
     for text, found in zip(texts, together, strict=True):
         (alone,) = reader.encode_pages([page(text)])
         assert found.vectors.shape[1] == reader.dim and found.vectors.dtype == np.float32
         np.testing.assert_allclose(found.vectors, alone.vectors, atol=1e-5)
         np.testing.assert_allclose(np.linalg.norm(found.vectors, axis=1), 1, atol=1e-5)
-        assert found.boxes.shape == (len(found.vectors), 4)
+    assert [len(found.boxes) for found in together] == [3, 0, 300, 7]
+
+
+def test_a_term_that_stands_in_several_places_keeps_them_all(reader: TextEncoder) -> None:
+    (found,) = reader.encode_pages([page("one word two word three")])
+    assert found.vector_of.tolist() == [0, 1, 2, 1, 3]
+    assert found.boxes[:, 0].tolist() == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
+    apart = reader.encode_pages([page("one word two"), page("zero word three")])
+    assert not np.allclose(apart[0].vectors[1], apart[1].vectors[1], atol=1e-3)
+    boxes = {}
+    for query in ("one word", "word three"):
+        (asked,) = reader.encode_queries([query])
+        boxes[query] = {place.word: place.box[0] for place in places(asked, found.at_boxes, found.boxes)}
+    assert boxes["one word"]["word"] == pytest.approx(0.2) and boxes["word three"]["word"] == pytest.approx(0.6)
 
 
 def test_meaning_spelling_and_neighbours_each_count(reader: TextEncoder) -> None:
@@ -86,16 +100,14 @@ def test_minilm_is_what_transformers_makes_of_its_files() -> None:
     np.testing.assert_allclose(ours.vectors([words, words * 5])[0], expected, atol=1e-4)
 
 
-def test_windows_give_every_word_once_with_words_before_it() -> None:
-    words = [[number] * (1 + number % 5) for number in range(400)] + [[7] * WINDOW, [8] * 3]
-    seen: list[int] = []
-    for new, pieces, owners in cut(words):
-        assert len(pieces) == len(owners) <= WINDOW
-        assert pieces == [piece for word in range(owners[0], owners[-1] + 1) for piece in words[word]]
-        alone = max(len(words[new]), len(words[new - 1])) == WINDOW
-        assert new == 0 or owners[0] < new or alone
-        seen += sorted(set(owners[owners >= new].tolist()))
-    assert seen == list(range(402))
+@pytest.mark.parametrize("count", [1, 2, 63, 64, 400])
+def test_windows_give_every_word_once_and_are_about_as_long(count: int) -> None:
+    words = [[number] * (1 + number % MOST_PIECES) for number in range(count)]
+    windows = cut(words)
+    assert [piece for pieces, _ in windows for piece in pieces] == [piece for word in words for piece in word]
+    assert [owner for _, owners in windows for owner in dict.fromkeys(owners.tolist())] == list(range(count))
+    lengths = [len(pieces) for pieces, _ in windows]
+    assert max(lengths) <= WINDOW and max(lengths) - min(lengths) <= 2 * MOST_PIECES
 
 
 def test_spelling_is_the_same_everywhere() -> None:

@@ -222,10 +222,10 @@ def test_an_index_of_before_is_opened_and_only_what_reads_otherwise_is_encoded(i
 def made_older(index: Index, changed: str) -> None:
     """As the version before wrote it: no columns for labels and where words come from, no word of how files were read,
     and another digest for the pages of a document."""
-    import lancedb
+    import lance
 
-    table = lancedb.connect(index.folder).open_table("pages")
-    table.update(where=f"document = '{changed}'", values={"digest": "of before"})
+    table = lance.dataset(index.folder / "pages.lance")
+    table.update({"digest": "'of before'"}, where=f"document = '{changed}'")
     table.drop_columns(["label", "words_from"])
     content = json.loads((index.folder / "sources.json").read_text())
     for entry in content["documents"].values():

@@ -1,7 +1,6 @@
 """Scores and distances of pages of any lengths, beside the plainest computation of them."""
 
 import numpy as np
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +19,7 @@ def test_any_cut_into_blocks_gives_the_same_scores_and_distances(counts, dim, bl
     sizes = exact.BLOCK, hamming.BLOCK
     exact.BLOCK = hamming.BLOCK = block
     try:
-        found = exact.scores([query, other], [(torch.from_numpy(rows), 2.0) for rows in pages])
+        found = exact.scores([query, other], [(rows, 2.0) for rows in pages])
         starts = np.concatenate([[0], np.cumsum(counts)])
         asked = np.array([place for place, count in enumerate(counts) if count and random.random() < 0.7], int)
         signs = pack_signs(np.concatenate(pages))

@@ -73,12 +73,12 @@ PROCESSES = """
 import sys
 from pathlib import Path
 from collotype.runtime.process import World, process_group
-from tests.training import test_faults
+from tests.training import test_bad_examples
 import torch
 
 with process_group(World.from_environment(), torch.device("cpu")) as world:
-    test_faults.World = lambda: world
-    same = test_faults.run(Path(sys.argv[1]), 0.125).events == test_faults.EVENTS
+    test_bad_examples.World = lambda: world
+    same = test_bad_examples.run(Path(sys.argv[1]), 0.125).events == test_faults.EVENTS
     # a single write: lines of two processes do not mix
     sys.stdout.write(f"{same}\\n")
 """

@@ -110,9 +110,9 @@ def test_no_page_stands_twice_in_a_distinct_batch(seed: int) -> None:
 
 
 def test_what_cannot_fill_a_batch_is_said() -> None:
-    with pytest.raises(UserError, match="does not fill one batch of 8 of distinct queries and pages"):
+    with pytest.raises(UserError, match="too few examples for a batch of 8 of distinct queries and pages"):
         GlobalBatchSampler([Rows(60, pages=7)], 8, 0, distinct=True).batch(1)
-    with pytest.raises(UserError, match="does not fill one batch of 8 of one dataset"):
+    with pytest.raises(UserError, match="too few examples for a batch of 8 of one dataset"):
         GlobalBatchSampler([Rows(6), Rows(7)], 8, 0, one_per_batch=True).batch(1)
 
 

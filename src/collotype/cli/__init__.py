@@ -31,6 +31,7 @@ from collotype.cli import (
 from collotype.runtime.errors import PeerError, UserError
 from collotype.runtime.exit import leave
 from collotype.runtime.hub import commits
+from collotype.runtime.stages import tell_stages
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -60,6 +61,7 @@ def in_a_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def call(*arguments: Any, **options: Any) -> Any:
+        tell_stages()
         try:
             with commits():
                 return command(*arguments, **options)

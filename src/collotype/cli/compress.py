@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from collotype.cli.options import Base, CacheFolder, DataDir, DataPath, Json, ModelSource, Preset, Suite
+from collotype.cli.options import Base, CacheFolder, DataDir, DataPath, Dtype, Json, ModelSource, Preset, Suite
 
 
 def compress(
@@ -20,6 +20,7 @@ def compress(
     cache: CacheFolder = None,
     preset: Preset = None,
     base: Base = None,
+    dtype: Dtype = None,
     as_json: Json = False,
 ) -> None:
     """Show what pooling a model's page vectors saves and costs: size and quality by factor and method."""
@@ -32,7 +33,7 @@ def compress(
 
     ways = whole_numbers(factors), methods.split(",")
     choice = load_evaluation("retriever", suite=suite or commands.SPEC.default_suite, path=path, data_dir=data_dir)
-    rows = commands.compress(model, choice, *ways, cache or cache_folder(), preset, base)
+    rows = commands.compress(model, choice, *ways, cache or cache_folder(), preset, base, dtype)
     if out:
         write_json(out, rows)
     if as_json:

@@ -14,6 +14,7 @@ from collotype.cli.options import (
     CacheFolder,
     DataDir,
     DataPath,
+    Dtype,
     Json,
     Preset,
     Suite,
@@ -58,6 +59,7 @@ def evaluate(
     precision: Annotated[
         Literal["fp32", "bf16", "fp16", "auto"], typer.Option(help="Of the model's matrix products; half suits GPUs.")
     ] = "fp32",
+    dtype: Dtype = None,
     preset: Preset = None,
     base: Base = None,
     activation: Activation = None,
@@ -83,6 +85,7 @@ def evaluate(
     choice = load_evaluation(family, suite=suite or families.family(family).default_suite, **keys)
     kept = None if no_cache else cache or cache_folder()
     options = {"preset": preset, "base": base, "activation": activation, "tokenizer": tokenizer, "answers": answers}
+    options |= {"dtype": dtype}
     trained = [model for model in models if model != READER]
     measured = families.evaluate(trained, choice, kept, batch_tokens, out, precision, **options)
     if READER in models:

@@ -32,7 +32,8 @@ def print_check(console: Console, recipe: Recipe, plan: Plan, imported: Imported
         console.print(plan_table(recipe, plan))
     print_findings(console, plan["findings"], imported)
     if imported:
-        missing = f"lists {len(imported.left_out)} settings without counterpart"
+        count = len(imported.left_out)
+        missing = f"lists {count} setting{'s' * (count != 1)} without counterpart"
         say(console, f"\ncollotype import … -o {recipe.name}.yaml writes the recipe, and {missing}", "dim", 0)
 
 
@@ -67,7 +68,8 @@ def plan_table(recipe: Recipe, plan: Plan) -> Table:
     rates = [rate for _, rate in plan["learning_rate"]]
     curve = {"learning rate": f"  {sparkline(rates[:: max(1, len(rates) // 20)])}"}
     for name, value in in_words(recipe.model_dump(), plan).items():
-        table.add_row(name, value + curve.get(name, ""))
+        # as text: what stands in brackets is no markup
+        table.add_row(name, Text(value + curve.get(name, "")))
     return table
 
 

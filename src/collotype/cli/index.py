@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
+from collotype.cli import hybrid_index
+from collotype.cli.hybrid_index import absolute
 from collotype.cli.index_check import check
-from collotype.cli.options import Base, Json, PasswordFile, Preset, documents_named, read_passwords
-from collotype.runtime.errors import UserError
-from collotype.runtime.hub import commits
+from collotype.cli.options import Base, Dtype, Json, PasswordFile, Preset, documents_named, read_passwords
 
 if TYPE_CHECKING:
     import click
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collotype.search.index import Index
     from collotype.search.ingest import Report
     from collotype.search.ingest.on_ray import OnRay
-    from collotype.search.pages import Encoder
 
 ADD = "add"
 SHOWN = 5
@@ -54,10 +53,22 @@ def add(
             help="A retriever's folder or hub name, or reader (words only, no GPU) [default: the index's, or reader]."
         ),
     ] = None,
+    also: Annotated[
+        list[str],
+        typer.Option(
+            metavar="MODEL",
+            help="Another encoder of the same pages, whose hits are put together with those of --model and of BM25: "
+            "reader, a retriever, or bm25 for no encoder; repeatable.",
+        ),
+    ] = [],  # noqa: B006 - typer makes a fresh list
     preset: Preset = None,
     base: Base = None,
+    dtype: Dtype = None,
     precision: Annotated[
-        str | None, typer.Option(help="Of a new index's vectors: fp16, or int8 for half the bytes [default: fp16].")
+        str | None,
+        typer.Option(
+            help="Of a new index's vectors: fp16, or int8 for half the bytes [default: int8 of words, or fp16]."
+        ),
     ] = None,
     pool_factor: Annotated[
         int | None, typer.Option(help="Of a new index: how many vectors of a page become one [default: 1].")
@@ -77,36 +88,48 @@ def add(
 ) -> None:
     """Index PDFs and images: what is new or changed is encoded, what is gone is deleted; stopped, it goes on."""
     from collotype.cli.terminal import Stages
+    from collotype.search.hybrid import parts
     from collotype.search.ingest import ingest
     from collotype.search.ingest.sources import find_files
 
     # before a model is loaded or a folder made
     find_files(sources)
     passwords = read_passwords(password_file)
-    asked = asked_for(to, model, preset, base)
+    asked = asked_for(to, model, preset, base, dtype)
     with on_engine(engine, asked, workers) as ray, Stages(quiet=as_json) as told:
-        index, encoder = open_or_create(to, asked, precision, pool_factor)
-        options = {"workers": workers, "passwords": passwords, "attachments": attachments}
-        report = ingest(sources, index, encoder, prune=not keep_gone, ray=ray, told=told, **options)
-    if report.added or report.removed:
-        index.optimize()
+        own, *beside = hybrid_index.members(to, asked, also, precision, pool_factor)
+        options = {"workers": workers, "passwords": passwords, "told": told}
+        report = ingest(
+            sources, own.index, own.encoder, prune=not keep_gone, ray=ray, attachments=attachments, **options
+        )
+        done = [(own, report)]
+        for part in beside:
+            with on_engine(engine, part.asked, workers) as its_ray:
+                report = parts.same_documents(to, part.index, part.encoder, ray=its_ray, **options)
+            done.append((part, report))
+    hybrid_index.finish(to, done)
     if as_json:
-        print(json.dumps({"index": str(to), "found_by": encoder.name, "pages": len(index), **asdict(report)}))
+        print(json.dumps(hybrid_index.as_dict(to, done)))
     else:
-        show(report, index, encoder.name)
+        for member, report in done:
+            show(report, member.index, member.encoder.name)
 
 
-def asked_for(to: Path, model: str | None, preset: str | None, base: str | None) -> dict[str, Any]:
+def asked_for(to: Path, model: str | None, preset: str | None, base: str | None, dtype: str | None) -> dict[str, Any]:
     """What `open_encoder` is to be called with: as was said, else as the index in `to` was made."""
     from collotype.search import manifest
     from collotype.search.encoders import READER
     from collotype.search.ingest import SourceLedger
+    from collotype.search.library import with_dtype
 
     made_with = (SourceLedger(to).model() if manifest.is_index(to) else None) or {}
     if made_with and not model:
-        return made_with
-    kept = {"commits": made_with["commits"]} if made_with.get("model") == model and "commits" in made_with else {}
-    return {"model": model or READER, "preset": preset, "base": base, **kept}
+        return with_dtype(made_with, dtype)
+    same = made_with.get("model") == model
+    kept = {name: made_with[name] for name in ("commits", "dtype") if same and name in made_with}
+    if not made_with and model not in (None, READER):
+        kept = {"dtype": "auto"}
+    return with_dtype({"model": model or READER, "preset": preset, "base": base, **kept}, dtype)
 
 
 def on_engine(engine: str, asked: dict[str, Any], encoders: int | None) -> "AbstractContextManager[OnRay | None]":
@@ -115,36 +138,6 @@ def on_engine(engine: str, asked: dict[str, Any], encoders: int | None) -> "Abst
     from collotype.search.ingest.on_ray import on_ray
 
     return on_ray({name: absolute(value) for name, value in asked.items()}, encoders)
-
-
-def open_or_create(
-    to: Path, asked: dict[str, Any], precision: str | None, pool_factor: int | None
-) -> "tuple[Index, Encoder]":
-    """The index in `to` with its model, or a new one."""
-    from collotype.search import manifest
-    from collotype.search.encoders import open_encoder
-    from collotype.search.index import Index
-    from collotype.search.ingest import SourceLedger
-
-    settings = {"precision": precision, "pool_factor": pool_factor}
-    settings = {name: value for name, value in settings.items() if value is not None}
-    if manifest.is_index(to):
-        if settings:
-            raise UserError(f"There is an index in {to} already, which keeps its {next(iter(settings))}; leave it out.")
-        encoder = open_encoder(**asked)
-        return Index.open(to, encoder), encoder
-    with commits() as used:
-        encoder = open_encoder(**asked)
-    made_by = {"encoder_name": encoder.name, "identity": encoder.identity}
-    index = Index.create(to, **made_by, dim=encoder.dim, interaction=encoder.interaction, **settings)
-    kept = {name: absolute(value) for name, value in asked.items()} | ({"commits": used} if used else {})
-    SourceLedger(to).update({}, kept)
-    return index, encoder
-
-
-def absolute(place: Any) -> Any:
-    """A folder by a path that holds wherever the next command runs; what is none, as it is."""
-    return str(Path(place).absolute()) if isinstance(place, str) and Path(place).is_dir() else place
 
 
 def show(report: "Report", index: "Index", found_by: str) -> None:
@@ -172,6 +165,7 @@ def remove(
     documents: Annotated[list[str], typer.Argument(metavar="DOCUMENT...", help="As hits name them.")],
 ) -> None:
     """Delete documents from an index; their files stay."""
+    from collotype.search.hybrid import parts
     from collotype.search.index import Index
     from collotype.search.ingest import SourceLedger
     from collotype.search.ingest.attachments import with_attached
@@ -183,6 +177,8 @@ def remove(
     for document in named:
         print(f"{document}: {opened.delete(document):,} pages deleted.")
     ledger.update(dict.fromkeys(named))
+    for part in parts.read(index):
+        parts.forget_others(Index.open(part.folder), ledger.read())
 
 
 def push(

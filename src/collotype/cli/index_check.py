@@ -1,63 +1,108 @@
 """`collotype index check`."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from collotype.cli.options import Json
+from collotype.cli.options import Json, Rerank, RerankFirst
+from collotype.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from collotype.search.judged import JudgedQuery
+    from collotype.search.library import IndexLibrary
+    from collotype.search.pages import EncodedQuery
+    from collotype.search.quality import Judged
 
 
 def check(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The index.")],
     queries: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Queries as they are asked, one a line [default: made of its own pages]."),
+        typer.Option(
+            metavar="FILE",
+            help="Queries as they are asked, one a line, and behind tabs the pages that answer it, as "
+            "report.pdf#page=7 [default: made of its own pages].",
+        ),
     ] = None,
+    rerank: Rerank = None,
+    rerank_first: RerankFirst = None,
     top_k: Annotated[int, typer.Option("--top-k", min=1, help="Of how many pages the recall is.")] = 10,
     count: Annotated[int, typer.Option(min=1, help="How many queries are made where none are given.")] = 30,
     as_json: Json = False,
 ) -> None:
-    """Measure what an index's shortcuts cost: recall beside exact scoring, CPU time and bytes of each."""
+    """Measure what an index's shortcuts cost: recall beside exact scoring, CPU time and bytes of each. With judged
+    queries also how well they are answered, and fit how much each encoder of a hybrid counts."""
     from rich.console import Console
 
-    from collotype.cli.terminal import index_table
+    from collotype.cli.terminal import index_table, quality_table
     from collotype.search.check import measure
     from collotype.search.index import Index
 
+    answered = None
     if queries:
+        from collotype.search import judged, quality
+        from collotype.search.hybrid import fusion
         from collotype.search.ingest.drawing import Drawer
-        from collotype.search.library import EmbeddedLibrary
+        from collotype.search.open_library import open_library
 
         drawer = Drawer()
-        library = EmbeddedLibrary.open(folder, drawer.draw)
-        asked = [query for line in lines(queries) if len((query := library.encode(line)).vectors)]
+        library = open_library(str(folder), drawer.draw, rerank=rerank, first=rerank_first)
+        pages_of = {one.name: library.index.pages_of(one.name) for one in library.documents()}
+        given = judged.read(queries, pages_of)
+        found = measure(library.index, encoded(library, given) or None, top_k, count)
+        if any(one.right for one in given):
+            answered = quality.measure(library, given)
+            if answered.weights:
+                fusion.write(folder, answered.weights)
+        elif rerank:
+            raise UserError(
+                f"{queries} has no judged query, so what --rerank gains cannot be told; write the pages that answer a "
+                "query behind it, each after a tab: report.pdf#page=7."
+            )
         drawer.close()
-        found = measure(library.index, asked, top_k)
+    elif rerank:
+        raise UserError("What --rerank gains is told by judged queries; give them with --queries.")
     else:
         found = measure(Index.open(folder), k=top_k, count=count)
     if as_json:
-        print(json.dumps(asdict(found)))
-    else:
-        Console().print(index_table(found))
+        print(json.dumps({**asdict(found), **({"answers": asdict(answered)} if answered else {})}))
+        return
+    Console().print(index_table(found))
+    if answered:
+        Console().print(quality_table(answered))
+        print(told(answered))
 
 
-def lines(file: Path) -> list[str]:
-    """The queries of a file.
+def encoded(library: "IndexLibrary", queries: "Sequence[JudgedQuery]") -> "list[EncodedQuery]":
+    """The queries as the index's own encoder has them; of a hybrid without those that only its others can take.
 
     Raises:
-        UserError: it cannot be read, or has none.
+        UserError: it cannot take one, and there are no others.
     """
-    from collotype.runtime.errors import UserError
+    from collotype.search.hybrid.parts import is_hybrid
 
-    try:
-        found = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"The queries {file} cannot be read ({error}); give a text file with one query a line."
-        ) from error
-    if not found:
-        raise UserError(f"{file} has no query; write one a line, or leave --queries out.")
-    return found
+    found = []
+    for query in queries:
+        try:
+            found.append(library.encoded(query.text))
+        except UserError:
+            if not is_hybrid(library.index.folder):
+                raise
+    return [query for query in found if len(query.vectors)]
+
+
+def told(answered: "Judged") -> str:
+    """What was fitted, and why nothing was."""
+    from collotype.search.hybrid.fitting import CALIBRATED, FEWEST
+
+    if answered.weights is None:
+        few = f"; weights are fitted on {FEWEST} at least" if answered.queries < FEWEST else ""
+        return f"{answered.queries} judged queries{few}."
+    if answered.weights.method != CALIBRATED:
+        return f"{answered.queries} judged queries: no weights answer better than reciprocal ranks, which searches use."
+    weights = ", ".join(f"{name}: {weight:g}" for name, weight in answered.weights.of.items())
+    return f"Weights fitted on {answered.queries} judged queries, which searches use from now on: {weights}."

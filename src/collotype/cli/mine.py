@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from collotype.cli.options import Base, BatchTokens, Json, ModelSource, Preset
+from collotype.cli.options import Base, BatchTokens, Dtype, Json, ModelSource, Preset
 
 
 def mine(
@@ -25,6 +25,7 @@ def mine(
     batch_tokens: BatchTokens = None,
     preset: Preset = None,
     base: Base = None,
+    dtype: Dtype = None,
     as_json: Json = False,
 ) -> None:
     """Mine hard negatives: pages that the model takes for right and that are not. Killed, it goes on where it was."""
@@ -33,7 +34,7 @@ def mine(
 
     rules = {"top_k": top_k, "negatives": negatives, "max_score_ratio": max_score_ratio, "margin": margin}
     with Stages(quiet=as_json) as progress:
-        done = commands.mine(model, data, out, rules, batch_tokens, progress, preset, base)
+        done = commands.mine(model, data, out, rules, batch_tokens, progress, preset, base, dtype)
     if as_json:
         print(json.dumps({"out": str(out), **done}))
         return

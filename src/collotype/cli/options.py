@@ -34,6 +34,12 @@ Answers = Annotated[
 Base = Annotated[
     str | None, typer.Option("--base", help="An adapter's base, a folder or NAME@REVISION, if not what it says.")
 ]
+Dtype = Annotated[
+    Literal["auto", "bf16", "fp16", "fp32"] | None,
+    typer.Option(
+        "--dtype", help="Of the model's weights; auto: half as in the file, where this device has units for it [fp32]."
+    ),
+]
 Out = Annotated[Path | None, typer.Option("--out", help="Run directory [default: runs/NAME].")]
 Set = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. train.steps=8; repeatable.")
@@ -61,6 +67,14 @@ CacheFolder = Annotated[
 ]
 IndexPlace = Annotated[
     str, typer.Argument(metavar="INDEX", help="An index's folder, or qdrant://HOST:PORT/COLLECTION.")
+]
+Rerank = Annotated[
+    str | None,
+    typer.Option("--rerank", metavar="MODEL", help="A retriever that puts the first pages in order: a second stage."),
+]
+RerankFirst = Annotated[
+    int | None,
+    typer.Option("--rerank-first", metavar="N", help="How many pages it looks at, 200 at most [default: 50]."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON and nothing else.")]
 PasswordFile = Annotated[

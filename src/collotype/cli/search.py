@@ -9,56 +9,100 @@ from urllib.parse import quote
 
 import typer
 
-from collotype.cli.options import IndexPlace, Json, PasswordFile, documents_named, read_passwords
+from collotype.cli.options import (
+    Dtype,
+    IndexPlace,
+    Json,
+    PasswordFile,
+    Rerank,
+    RerankFirst,
+    documents_named,
+    read_passwords,
+)
 from collotype.runtime.errors import UserError
 
 if TYPE_CHECKING:
+    from collotype.search.image_query import ImageQuery, Query
     from collotype.search.library import IndexLibrary
-    from collotype.search.pages import Hit
+    from collotype.search.pages import Box, Hit
 
 HEATMAP_PX = 1200
 
 
 def search(
     index: IndexPlace,
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="What to look for.")],
+    query: Annotated[str | None, typer.Argument(metavar="QUERY", help="What to look for, in words.")] = None,
+    image: Annotated[
+        Path | None, typer.Option("--image", metavar="FILE", help="An image in their place: find pages like it.")
+    ] = None,
+    like: Annotated[
+        str | None, typer.Option("--like", metavar="PAGE", help="A page in their place, as report.pdf#page=7.")
+    ] = None,
+    crop: Annotated[
+        str | None,
+        typer.Option(metavar="L,T,R,B", help="Only this part of the image or page: left,top,right,bottom, 0 to 1."),
+    ] = None,
     top_k: Annotated[int, typer.Option("--top-k", min=1, help="How many pages.")] = 5,
     documents: Annotated[
         list[str], typer.Option("--document", metavar="NAME", help="Search in this document; repeatable.")
     ] = [],  # noqa: B006 - typer makes a fresh list
+    rerank: Rerank = None,
+    rerank_first: RerankFirst = None,
     heatmap: Annotated[
         Path | None, typer.Option("--heatmap", metavar="FILE", help="An image of the best page, its places lit.")
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say how the pages were found.")] = False,
     password_file: PasswordFile = None,
+    dtype: Dtype = None,
     as_json: Json = False,
 ) -> None:
     """The pages that answer a query best, and where on the page each of its words was found."""
+    from collotype.search.image_query import box_of
     from collotype.search.ingest import ReadingSettings
     from collotype.search.ingest.drawing import Drawer
-    from collotype.search.library import open_library
+    from collotype.search.open_library import open_library
 
-    if not query.strip():
+    if (query is not None) + (image is not None) + (like is not None) != 1:
+        raise UserError("Give one thing to look for: words, or --image FILE, or --like PAGE.")
+    if query is not None and not query.strip():
         raise UserError("The query is empty; give it at least one word.")
+    if crop and query is not None:
+        raise UserError(f"--crop {crop} is a part of an image or page; name one with --image or --like.")
     drawer = Drawer(ReadingSettings(passwords=read_passwords(password_file)))
-    library = open_library(index, drawer.draw)
+    library = open_library(index, drawer.draw, dtype=dtype, rerank=rerank, first=rerank_first)
+    asked: Query = query or image_asked(library, image, like, box_of(crop) if crop else None)
     documents = documents_named(index, documents, [document.name for document in library.documents()])
-    hits, how = library.index.explained(library.encoded(query), top_k, documents=documents or None)
+    hits, how = library.explained(asked, top_k, documents)
     if heatmap and hits:
-        draw(library, hits[0], query, heatmap)
+        draw(library, hits[0], asked, heatmap)
     drawer.close()
     if as_json:
-        found = {"query": query, "found_by": library.encoder, "hits": [as_dict(library, hit) for hit in hits]}
+        found = {"query": str(asked), "found_by": library.encoder, "hits": [as_dict(library, hit) for hit in hits]}
         print(json.dumps({**found, "explanation": asdict(how)} if explain else found, ensure_ascii=False))
         return
-    show(library, hits, query)
+    show(library, hits, asked)
     if heatmap and hits:
         print(f"heatmap of the first: {heatmap}")
     if explain:
         print("\n".join(f"{name}: {value}" for name, value in asdict(how).items() if value is not None))
 
 
-def draw(library: "IndexLibrary", hit: "Hit", query: str, file: Path) -> None:
+def image_asked(library: "IndexLibrary", image: Path | None, like: str | None, crop: "Box | None") -> "ImageQuery":
+    """
+    Raises:
+        UserError: there is no such file or page, or it cannot be drawn.
+    """
+    from collotype.runtime.texts import nfc
+    from collotype.search import image_query, judged
+
+    if image:
+        return image_query.of_file(library.draw, image, crop)
+    documents = {document.name: library.index.pages_of(document.name) for document in library.documents()}
+    name, number = judged.page(like or "", documents, {nfc(name): name for name in documents}, "--like")
+    return image_query.of_page(library, name, number or 1, crop)
+
+
+def draw(library: "IndexLibrary", hit: "Hit", query: "Query", file: Path) -> None:
     """
     Raises:
         UserError: the file's ending is no image's, or the page's own file is gone.
@@ -88,12 +132,19 @@ def as_dict(library: "IndexLibrary", hit: "Hit") -> dict[str, object]:
     return {**asdict(hit), **known, "link": link(library, hit)}
 
 
-def show(library: "IndexLibrary", hits: "list[Hit]", query: str) -> None:
+def show(library: "IndexLibrary", hits: "list[Hit]", query: "Query") -> None:
     print(f"“{query}” by {library.encoder}")
     if not hits:
         print("no page was found")
     for place, hit in enumerate(hits, start=1):
-        print(f"{place}. {hit.document}, page {hit.page_named} · {hit.score:.2f}")
+        print(f"{place}. {hit.document}, page {hit.page_named} · {hit.score:.2f}{told(hit)}")
         if hit.text:
             print(f"   {hit.text}")
         print(f"   {link(library, hit)}")
+
+
+def told(hit: "Hit") -> str:
+    """What found it, where several search together."""
+    if not hit.found_by or (len(hit.found_by) == 1 and hit.found_by[0].score == hit.score):
+        return ""
+    return " · " + ", ".join(f"{one.name.partition(':')[0]} at {one.rank}" for one in hit.found_by)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from collotype.cli.options import IndexPlace, PasswordFile, read_passwords
+from collotype.cli.options import Dtype, IndexPlace, PasswordFile, Rerank, RerankFirst, read_passwords
 from collotype.runtime.errors import UserError
 
 
@@ -20,19 +20,22 @@ def serve(
     open_to_all: Annotated[
         bool, typer.Option("--open", help="Allow other machines without a key, with a --host that they reach.")
     ] = False,
+    rerank: Rerank = None,
+    rerank_first: RerankFirst = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="No uploads, no deletes.")] = False,
     allow_host: Annotated[
         list[str], typer.Option(metavar="NAME", help="A name that clients know this server by; repeatable.")
     ] = [],  # noqa: B006
     rate: Annotated[float, typer.Option(min=0.1, help="Requests a second that one client may make.")] = 100.0,
     password_file: PasswordFile = None,
+    dtype: Dtype = None,
     upload_mib: Annotated[int, typer.Option(min=1, help="How large an uploaded file may be.")] = 200,
 ) -> None:
     """Search in the browser and over HTTP; documents dropped on the page are indexed."""
     needs_server()
-    from collotype.search.ingest import ServerSettings as ForWorkers
+    from collotype.search.ingest import ReadingSettings
     from collotype.search.ingest.drawing import Drawer
-    from collotype.search.library import open_library
+    from collotype.search.open_library import open_library
     from collotype.search.server.app import create_app
     from collotype.search.server.run import is_local, listen
     from collotype.search.server.run import serve as run
@@ -54,10 +57,11 @@ def serve(
         upload_bytes=upload_mib * MIB,
     )
     passwords = read_passwords(password_file)
-    draw = Drawer(ForWorkers(passwords=passwords)).draw
+    draw = Drawer(ReadingSettings(passwords=passwords)).draw
     with listen(host, port) as listening:
         folder = None if is_address(index) else Path(index)
-        app = create_app(open_library(index, draw, passwords), folder, settings)
+        library = open_library(index, draw, passwords, dtype, rerank, rerank_first)
+        app = create_app(library, folder, settings)
         run(app, listening, lambda address: typer.echo(f"{index} is searched at {address} (Ctrl-C stops)"))
 
 

@@ -29,6 +29,7 @@ from collotype.runner.result import Run
 
 if TYPE_CHECKING:
     from collotype.search.check import Checked
+    from collotype.search.quality import Judged
 
 
 class Terminal(Callback):
@@ -193,6 +194,17 @@ def index_table(found: "Checked") -> Table:
     for way in found.ways:
         times = ["" if time is None else f"{time:.1f}" for time in (way.cpu_ms_p50, way.cpu_ms_p95)]
         shown.add_row(way.name, f"{way.pages:,}", f"{way.recall:.3f}", *times, f"{way.bytes_per_page:,.0f}")
+    return shown
+
+
+def quality_table(found: "Judged") -> Table:
+    """How well judged queries are answered."""
+    title = f"{found.queries} judged queries"
+    shown = Table("answered by", title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("nDCG@5", "CPU ms, median"):
+        shown.add_column(name, justify="right")
+    for way in found.ways:
+        shown.add_row(way.name, f"{way.ndcg_at_5:.3f}", "" if way.cpu_ms_p50 is None else f"{way.cpu_ms_p50:.1f}")
     return shown
 
 

@@ -67,12 +67,14 @@ def options_for(source: str | Path, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def load(source: str | Path, **options: Any) -> Any:
-    """The model in a folder, or in a repository of the hub, ready to use, on the CPU in float32.
+    """The model in a folder, or in a repository of the hub, ready to use, on the CPU.
 
     Args:
         source: our own folder, or one in a layout of other libraries.
         options: what the model's family wants to know where the folder does not say; of a retriever `preset` and
-            `base`.
+            `base`. `dtype` is the type of the weights and of what is computed: fp32 (also without it), bf16, fp16, or
+            auto, which keeps half precision as it lies in the file where this machine's GPU, or else its CPU, has units
+            for it, and is fp32 elsewhere.
 
     Returns:
         the family's model: a retriever has `encode_queries`, `encode_pages` and `score`; a CLIP `encode_images` and

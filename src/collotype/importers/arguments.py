@@ -1,5 +1,6 @@
 """A command's arguments as argparse would take them, without the program that defines them."""
 
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -52,14 +53,29 @@ def parse_arguments(words: Sequence[str], takes: Mapping[str, Takes], positional
 
 
 def tell_unknown(ledger: MappingLedger, takes: Mapping[str, Takes], program: str) -> None:
-    """Says first which flags the program does not have, and leaves out those that stand again."""
+    """Says first which flags the program does not have, and leaves out those that stand again.
+
+    Raises:
+        UserError: a flag is one that it has, written with the wrong dashes, so that argparse would stop.
+    """
     for name in ledger.given:
         if name.endswith(EARLIER):
             ledger.leave(name, "the flag stands again further on, and the last counts")
         elif name.startswith("-") and name not in takes:
+            meant = next((flag for flag in takes if dashed(flag) == dashed(name)), None)
+            if meant:
+                raise UserError(f"{program} has no flag {name}, and would stop; it is {meant}: write that.")
+            near = difflib.get_close_matches(name, takes, 1, 0.85)
+            hint = f" (did you mean {near[0]}?)" if near else ""
             ledger.assume(
-                name, f"{program} has no such flag; in a copy that has, it may change the plan", ledger.given[name]
+                name,
+                f"{program} has no such flag{hint}; in a copy that has, it may change the plan",
+                ledger.given[name],
             )
+
+
+def dashed(flag: str) -> str:
+    return flag.strip("-").replace("_", "-").lower()
 
 
 def taken(words: Sequence[str], place: int, word: str, takes: Mapping[str, Takes]) -> tuple[str, Value, int]:

@@ -55,13 +55,14 @@ REASONS: dict[str, str] = {
         ("resume auto_resume no_auto_resume start_epoch", "a run goes on with --resume, and never by itself"),
         ("save_ckpt no_save_ckpt", "checkpoints are always written"),
         ("model_key model_prefix", "the checkpoint's layout is recognised"),
-        ("vocab_size num_max_bpe_tokens", "it is the published one: 64,010 rows, 64 tokens of a question"),
+        ("vocab_size num_max_bpe_tokens train_interpolation", "it is the published one"),
         ("eval_batch_size", "batches of an evaluation change no score here"),
-        ("train_interpolation", "training images are read bicubic, as published"),
     )
     for name in names.split()
 }
 OTHERWISE = "nothing here corresponds to it"
+PUBLISHED = {"--train_interpolation": "bicubic", "--num_max_bpe_tokens": "64", "--vocab_size": "64010"}
+"""What others would change, and has no counterpart."""
 
 
 def import_command(
@@ -88,6 +89,9 @@ def import_command(
         ledger.beside("device", device)
     account_for_launch(ledger, launch, processes)
     tell_unknown(ledger, FLAGS, "BEiT-3")
+    for flag, value in PUBLISHED.items():
+        if ledger.given.get(flag, value) != value:
+            ledger.assume(flag, f"as published it is {value}, which is taken", ledger.given[flag])
     ledger.leave_rest(REASONS, "the command only evaluates" if ledger.switch("--eval") else OTHERWISE)
     return ledger.close(launch.launcher, count)
 

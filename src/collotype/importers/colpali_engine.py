@@ -34,7 +34,7 @@ from collotype.importers.configue import CALL, load_configue
 from collotype.importers.imported import Imported
 from collotype.importers.launch import Launch, account_for_launch, device_named
 from collotype.importers.mapping import MappingLedger, shown, slug
-from collotype.importers.training_arguments import OTHERWISE, flattened, take_training_arguments
+from collotype.importers.training_arguments import CHANGING, OTHERWISE, flattened, take_training_arguments
 from collotype.runtime.errors import UserError
 
 
@@ -82,7 +82,7 @@ def import_config(
         ) from None
     ledger.recipe("name", slug(path.stem if text is None else ledger.settings["weights"].rpartition("/")[2]))
     account_for_launch(ledger, launch, processes)
-    ledger.leave_rest(SETTING_REASONS, OTHERWISE)
+    ledger.leave_rest(SETTING_REASONS, OTHERWISE, {f"tr_args.{name}": why for name, why in CHANGING.items()})
     return ledger.close(settings.launcher, settings.processes)
 
 

@@ -171,8 +171,8 @@ class File:
         target = self.importable(text, node)
         if target is None:
             self.reader.missing.append(text)
-            use_published_config = self.reader.stand_ins.get(Path(text).name)
-            return self.pick(use_published_config, place, node) if use_published_config is not None else None
+            stand_in = self.reader.stand_ins.get(Path(text).name)
+            return self.pick(stand_in, place, node) if stand_in is not None else None
         return self.pick(self.reader.read(target, depth=depth + 1), place, node)
 
     def unknown_tag(self, node: yaml.Node) -> UserError:

@@ -19,7 +19,7 @@ KNOWN = (
     "colpali-engine's configs (.yaml) and `train_colbert.py CONFIG.yaml`, open_clip's `-m open_clip_train.main …`, "
     "BEiT-3's `run_beit3_finetuning.py …`, SLIP's `main.py --model CLIP_VITB16 …`, transformers' TrainingArguments as "
     "JSON or as flags of a program, and evaluations: `vidore-benchmark evaluate-retriever …`, `mteb run …` and mteb's "
-    "calls in Python, `lmms_eval` on VQAv2"
+    "calls in Python, `lmms_eval` on VQAv2, `clip_benchmark eval` on ImageNet"
 )
 CONFIG = re.compile(r"^[ \t]*\\?\(\)[ \t]*:", re.MULTILINE)
 FENCED = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)

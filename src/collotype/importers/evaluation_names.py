@@ -11,7 +11,7 @@ import yaml
 from collotype.importers.mapping import shown
 from collotype.runtime.errors import UserError
 
-VIDORE = Path(__file__).parents[2] / "assets" / "vidore.yaml"
+VIDORE = Path(__file__).parents[1] / "assets" / "vidore.yaml"
 COLLECTIONS = {
     "vidore/vidore-benchmark-667173f98e70a1c0fa4db00d": "vidore-v1",
     "vidore/vidore-benchmark-v2-67ae03e3924e85b36e7f53b0": "vidore-v2",

@@ -16,6 +16,8 @@ LARGEST = 10**12
 """No count of a training is larger; what is, is a mistake or a joke."""
 SECRET = re.compile(r"(?i:token$|secret|passw|api_?key)|_KEY")
 """Settings whose values a recipe, which people share, must not repeat."""
+OFF = ("", "0", "0.0", "false", "none", "null", "{}", "[]")
+"""Values at which a setting does nothing."""
 NOT_GIVEN = "not given"
 """The value of what is left out although the text does not have it: something that it ought to say."""
 
@@ -66,11 +68,19 @@ class MappingLedger:
         shown_value = "" if value == NOT_GIVEN else f" = {self.left[-1].value}"
         self.assumed.append(f"{name}{shown_value}: {sentence}")
 
-    def leave_rest(self, reasons: Mapping[str, str], otherwise: str) -> None:
-        """Leaves out every setting that nobody took."""
+    def leave_rest(self, reasons: Mapping[str, str], otherwise: str, changing: Mapping[str, str] | None = None) -> None:
+        """Leaves out every setting that nobody took.
+
+        Args:
+            changing: reasons of those that change a result, unless they are off: they are said first.
+        """
         known = {one.name for one in self.left}
-        for name in self.given:
-            if name not in self.carried and name not in known:
+        for name, value in self.given.items():
+            if name in self.carried or name in known:
+                continue
+            if changing and name in changing and str(value).lower() not in OFF:
+                self.assume(name, changing[name], value)
+            else:
                 self.leave(name, reasons.get(name, otherwise))
 
     def close(self, launcher: str, processes: int) -> Imported:

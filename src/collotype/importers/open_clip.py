@@ -13,7 +13,7 @@ from collotype.importers.arguments import parse_arguments, tell_unknown
 from collotype.importers.imported import Imported
 from collotype.importers.launch import Launch, account_for_launch, device_named
 from collotype.importers.mapping import LARGEST, MappingLedger, shown, slug
-from collotype.importers.open_clip_flags import FLAGS, OTHERWISE, REASONS
+from collotype.importers.open_clip_flags import CHANGING, FLAGS, OTHERWISE, REASONS
 from collotype.runtime.errors import UserError
 from collotype.runtime.shards.names import is_shards
 
@@ -62,7 +62,7 @@ def import_command(
         ledger.beside("device", device)
     account_for_launch(ledger, launch, processes)
     tell_unknown(ledger, FLAGS, "open_clip")
-    ledger.leave_rest(REASONS, OTHERWISE)
+    ledger.leave_rest(REASONS, OTHERWISE, CHANGING)
     return ledger.close(launch.launcher, count)
 
 

@@ -1,12 +1,12 @@
 """open_clip's command without --train-data: it evaluates and ends."""
 
 from collotype.importers.arguments import parse_arguments
-from collotype.importers.evaluations import take_training
 from collotype.importers.imported import Imported
 from collotype.importers.launch import Launch, account_for_launch, device_named
 from collotype.importers.mapping import MappingLedger, slug
 from collotype.importers.open_clip import PRECISIONS, OpenClipImport
 from collotype.importers.open_clip_flags import FLAGS, OTHERWISE, REASONS
+from collotype.importers.stand_ins import take_training
 from collotype.runtime.errors import UserError
 
 SETS = ("--imagenet-val", "--imagenet-v2", "--val-data")

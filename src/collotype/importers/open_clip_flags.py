@@ -30,17 +30,13 @@ FLAGS: dict[str, Takes] = {
 }
 
 LIT = "towers are trained whole here"
+ONLY_THERE = "it changes the model or what is trained, and nothing here corresponds to it"
 LOGGING = "what a run writes is always the same (metrics.jsonl, report.html); trackers are named with --track"
 MACHINE = "a matter of the machine, which changes no number here"
 GENERATIVE = "CoCa, distillation and NaFlex have no counterpart"
 REASONS: dict[str, str] = {
     f"--{name}": reason
     for names, reason in (
-        (
-            "lock-image lock-image-unlocked-groups lock-image-freeze-bn-stats lock-text lock-text-unlocked-layers "
-            "lock-text-freeze-layer-norm",
-            LIT,
-        ),
         (
             "logs name report-to wandb-notes wandb-project-name log-every-n-steps log-metric-every-n-steps log-local "
             "debug copy-codebase remote-sync remote-sync-frequency remote-sync-protocol train-loss-ema-samples",
@@ -53,11 +49,6 @@ REASONS: dict[str, str] = {
             "fsdp-no-reshard-after-forward fsdp-offload-cpu fsdp-checkpoint",
             MACHINE,
         ),
-        (
-            "distill-model distill-pretrained coca-caption-loss-weight coca-contrastive-loss-weight use-naflex "
-            "force-naflex-vision",
-            GENERATIVE,
-        ),
         ("save-most-recent delete-previous-checkpoint", "train.keep_checkpoints says how many are kept"),
         ("resume", "a run goes on with --resume"),
         ("fsdp", "a CLIP's scale is a single number, which is not divided among processes"),
@@ -67,13 +58,33 @@ REASONS: dict[str, str] = {
         ),
         ("dataset-resampled", "here every example comes once an epoch"),
         ("train-data-upsampling-factors", "of a table there is one"),
-        (
-            "image-mean image-std image-interpolation image-resize-mode max-image-pixels",
-            "images are read as CLIP's are",
-        ),
+        ("max-image-pixels", "larger images are read here, too"),
         ("epochs-cooldown lr-cooldown-end lr-cooldown-power", "there is no cooldown"),
-        ("pretrained-image", "towers start together, from model.size or model.weights"),
     )
     for name in names.split()
 }
+CHANGING: dict[str, str] = {
+    f"--{name}": reason
+    for names, reason in (
+        (
+            "lock-image lock-image-unlocked-groups lock-image-freeze-bn-stats lock-text lock-text-unlocked-layers "
+            "lock-text-freeze-layer-norm",
+            LIT,
+        ),
+        (
+            "distill-model distill-pretrained coca-caption-loss-weight coca-contrastive-loss-weight use-naflex "
+            "force-naflex-vision",
+            GENERATIVE,
+        ),
+        ("image-mean image-std image-interpolation image-resize-mode", "images are read as CLIP's are"),
+        ("pretrained-image", "towers start together, from model.size or model.weights"),
+        (
+            "force-context-length force-patch-dropout force-custom-text text-layer-decay image-layer-decay opt-kwargs "
+            "wd-exclude use-bnb-linear",
+            ONLY_THERE,
+        ),
+    )
+    for name in names.split()
+}
+"""Of flags that change a result and have no counterpart; they are said first."""
 OTHERWISE = "nothing here corresponds to it"

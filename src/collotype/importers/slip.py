@@ -5,10 +5,10 @@
 
 import re
 
-from collotype.importers.arguments import Takes, parse_arguments
+from collotype.importers.arguments import Takes, parse_arguments, tell_unknown
 from collotype.importers.imported import Imported
 from collotype.importers.launch import Launch, account_for_launch, device_named
-from collotype.importers.mapping import LARGEST, NOT_GIVEN, MappingLedger, shown, slug
+from collotype.importers.mapping import LARGEST, MappingLedger, shown, slug
 from collotype.runtime.errors import UserError
 
 MODEL = re.compile(r"(CLIP|LACLIP|SLIP|SIMCLR)_VIT([SBL])(\d+)")
@@ -68,15 +68,14 @@ def import_command(launch: Launch, context: str, name: str, processes: int | Non
     ledger.recipe("name", slug(name))
     if device := device_named(context):
         ledger.beside("device", device)
-    ledger.leave(
+    ledger.assume(
         "--model (towers)",
         "there the images' tower is timm's ViT with GELU and without a norm before its blocks, the captions' has "
         "QuickGELU; here both are CLIP's own",
         ledger.text("--model"),
     )
-    if kind == "SLIP":
-        ledger.leave("--model (SLIP)", "there is no self-supervised loss; CLIP's alone is taken", "SimCLR beside CLIP")
-    account_for_launch(ledger, launch)
+    account_for_launch(ledger, launch, processes)
+    tell_unknown(ledger, FLAGS, "SLIP")
     ledger.leave_rest(REASONS, "nothing here corresponds to it")
     return ledger.close(launch.launcher, count)
 
@@ -116,4 +115,4 @@ def take_training(ledger: MappingLedger, processes: int, examples: int | None) -
     ledger.beside("epochs", epochs)
     ledger.beside("examples", size)
     if examples is None:
-        ledger.leave("examples", f"epochs are counted with {size:,}; give --examples, or set train.steps", NOT_GIVEN)
+        ledger.assume("examples", f"epochs are counted with {size:,}; give --examples, or set train.steps")

@@ -69,6 +69,14 @@ REASONS: dict[str, str] = {
     "()": "the class that the settings are of",
 }
 OTHERWISE = "nothing here corresponds to it"
+CHANGING = dict.fromkeys(
+    (
+        "label_smoothing_factor neftune_noise_alpha group_by_length optim_args optim_target_modules "
+        "lr_scheduler_kwargs train_sampling_strategy"
+    ).split(),
+    "it changes the training, and nothing here corresponds to it",
+)
+"""Of settings that are said first."""
 
 
 def read_training_arguments(text: str, name: str) -> dict[str, Any]:
@@ -156,7 +164,7 @@ def recipe_of(
         ledger.recipe(section, example[section])
         ledger.assume(section, "TrainingArguments do not say it; here is colpali-v1.3's: put your own there")
     take_training_arguments(ledger, "", processes, examples or 118_695)
-    ledger.leave_rest(REASONS, OTHERWISE)
+    ledger.leave_rest(REASONS, OTHERWISE, CHANGING)
     if examples is None and ledger.whole("max_steps", -1) < 1:
         ledger.assume("examples", "epochs are counted with 118,695, of vidore/colpali_train_set; give --examples")
     return ledger.close(launcher, processes)

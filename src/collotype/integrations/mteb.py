@@ -79,7 +79,9 @@ class MtebRetriever:
         return torch.cat([self.model.score(queries, pages[at : at + PAGES_AT_ONCE]) for at in starts], dim=1)
 
 
-def retriever(model: str | Path | Retriever, name: str | None = None, pooling: Pooling | None = None) -> MtebRetriever:
+def retriever(
+    model: str | Path | Retriever, name: str | None = None, pooling: Pooling | None = None, dtype: str | None = None
+) -> MtebRetriever:
     """A retriever for `mteb.evaluate`, on this process's device if it is given as a folder.
 
     Args:
@@ -87,6 +89,7 @@ def retriever(model: str | Path | Retriever, name: str | None = None, pooling: P
         name: what mteb's results call it, "organisation/model" [default: collotype/ and the run's name]. The revision
             beside it is a digest of weights and preset, so mteb's cache never answers for another model.
         pooling: of the page vectors.
+        dtype: of a model given as a folder, as of `collotype.load`.
 
     Raises:
         UserError: mteb is not installed, there is no such model, or it is no retriever.
@@ -98,7 +101,7 @@ def retriever(model: str | Path | Retriever, name: str | None = None, pooling: P
     if isinstance(model, str | Path):
         folder = Path(model).resolve()
         name = name or f"collotype/{folder.parent.name if folder.name == 'model' else folder.name}"
-        model = load(folder).to(pick_device(World()))
+        model = load(folder, dtype=dtype).to(pick_device(World()))
     if not isinstance(model, Retriever):
         raise UserError(f"{type(model).__name__} is no retriever of page images; give a retriever's model folder.")
     return MtebRetriever(model, name or "collotype/retriever", pooling)

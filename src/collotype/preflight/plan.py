@@ -86,7 +86,9 @@ def make_plan(
     train = recipe.train
     share, micro_batch = cut(recipe, processes)
     if examples is not None and examples < train.batch:
-        raise UserError(f"train.batch is {train.batch}, but data.train has only {examples} examples; lower the batch.")
+        raise UserError(
+            f"data.train has too few examples ({examples:,}) for a batch of {train.batch:,}; lower train.batch."
+        )
     if group := model.get("batch_norm_group"):
         if train.micro_batch_tokens:
             raise UserError(

@@ -23,12 +23,12 @@ def in_words(recipe: Values, plan: Values) -> dict[str, str]:
     negatives = f"; {plan['negatives_per_query']:,} negatives per query" if plan["negatives_per_query"] else ""
     cut = f"{plan['processes']} process{'es' * (plan['processes'] > 1)}, micro-batch {plan['micro_batch']}"
     lines["batch"] = f"{train['batch']:,} on {cut}{negatives}"
-    assumed = ", as published" if plan.get("assumed") else ""
-    epochs = f" = {plan['epochs']:.4g} × {plan['examples']:,} examples{assumed}" if "epochs" in plan else ""
+    assumed = f", {plan['assumed']['examples']}" if plan.get("assumed") else ""
+    epochs = (
+        f" ({count(plan['epochs'], 'epoch')} of {plan['examples']:,} examples{assumed})" if "epochs" in plan else ""
+    )
     lines["steps"] = f"{train['steps']:,}{epochs or ', epochs unknown'}"
-    warmup = f"{plan['warmup_steps']:,} steps"
-    warmup += f" = {plan['warmup_epochs']:.3g} epochs" if "warmup_epochs" in plan else ""
-    lines["learning rate"] = f"{train['optimizer']['lr']:g}, {train['schedule']['name']}, warm-up {warmup}"
+    lines["learning rate"] = f"{train['optimizer']['lr']:g}, {train['schedule']['name']}, {warmup_line(plan)}"
     lines["optimiser"] = f"{train['optimizer']['name']}, precision {plan.get('precision', UNKNOWN)} on {plan['device']}"
     if "preset" in plan:
         pages = f", {plan['vectors_per_page']:,} vectors a page" if plan.get("vectors_per_page", 1) > 1 else ""
@@ -42,6 +42,19 @@ def in_words(recipe: Values, plan: Values) -> dict[str, str]:
     if "fetch" in plan:
         lines["a run fetches"] = needs.in_words(plan["fetch"])
     return lines
+
+
+def count(number: float, what: str) -> str:
+    text = f"{number:.4g}"
+    return f"{text} {what}{'' if text == '1' else 's'}"
+
+
+def warmup_line(plan: Values) -> str:
+    steps, epochs = plan["warmup_steps"], plan.get("warmup_epochs")
+    if not steps:
+        return "no warm-up"
+    of_epochs = f" ({count(round(epochs, 3), 'epoch')})" if epochs else ""
+    return f"warm-up of {steps:,} step{'s' * (steps > 1)}{of_epochs}"
 
 
 def data_line(plan: Values) -> str:
@@ -63,7 +76,7 @@ def needs_line(recipe: Values, plan: Values) -> str:
     if "peak_memory_mib" in found:
         memory = f"memory {in_gib(found['peak_memory_mib'])} at its peak"
     else:
-        memory = f"memory {in_gib(sum(found['memory_mib'].values()))} and activations"
+        memory = f"memory {in_gib(sum(found['memory_mib'].values()))} plus activations"
     disk = f"disk {in_gib(found['disk_mib'])}"
     if "step_s" not in found:
         return f"{memory}; {disk}; time unknown (--measure)"
@@ -80,4 +93,4 @@ def in_time(seconds: float) -> str:
     for size, unit in ((86400 * 365, "years"), (86400, "days"), (3600, "h"), (60, "min")):
         if seconds >= 1.5 * size:
             return f"{seconds / size:.2g} {unit}" if seconds / size < 100 else f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
+    return f"{seconds:.0f} s" if seconds >= 1 else "less than 1 s"

@@ -132,7 +132,7 @@ def check(
         if "unknown_model" not in settings:
             known.ask("weights", task.require_weights)
         if "weights" in known.unknown:
-            known.ask("model", task.use_published_config)
+            known.ask("model", functools.partial(task.use_published_config, settings.get("size")))
         nameless = "model" in known.unknown or "unknown_model" in settings
         model = task.framing() if nameless else known.ask("model", task.describe) or {}
         train = {} if evaluates_only else known.ask("data.train", task.train_facts) or {}
@@ -145,9 +145,9 @@ def check(
         needs = {name: of for name, of in task_for(recipe).needs().items() if name == "weights" or not evaluates_only}
         fetch = asked_of_hub(needs, known) if online and "unknown_model" not in settings else None
     whole = not known.unknown and not evaluates_only
-    assumed = published_examples(recipe.data.train) or settings.get("examples")
-    assumed = assumed or (reference and reference.circumstances.get(OF_TRAINING))
-    examples = train.get("examples") or assumed
+    published = published_examples(recipe.data.train) or (reference and reference.circumstances.get(OF_TRAINING))
+    told = settings.get("examples")
+    examples = train.get("examples") or told or published
     plan = plan_of(recipe, task, world, where, precision, model, facts, examples, facts if whole else None)
     plan |= {
         "folder": folder_facts(Path("runs") / recipe.name),
@@ -157,7 +157,9 @@ def check(
         **shared,
     }
     if examples and not train:
-        plan["assumed"] = {"examples": "as published"}
+        guessed = origin and any(sentence.startswith("examples") for sentence in origin.assumed)
+        of_command = "assumed" if guessed else "as the command says"
+        plan["assumed"] = {"examples": "as published" if examples == published else of_command}
     if measure and whole and not card:
         measured = measure_step(task_for(recipe), recipe, world, device)
         plan |= {"micro_batch": measured.pop("micro_batch"), "estimate": {**plan["estimate"], **measured}}

@@ -46,7 +46,45 @@ def first_line(error: Exception) -> str:
 def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' * (threads > 1)}"
+
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+AUTO = "auto"
+UNITS = {torch.bfloat16: ("amx_bf16", "avx512_bf16", "bf16"), torch.float16: ("amx_fp16", "avx512_fp16")}
+"""What a CPU has, one of it, that computes in half precision; without, torch does it several times slower than in
+float32."""
+
+
+def computes_in(device: torch.device, dtype: torch.dtype) -> bool:
+    """Has the device units for matrix products in this type?"""
+    if dtype not in UNITS or device.type not in ("cpu", "cuda"):
+        return True
+    if device.type == "cuda":
+        return dtype is torch.float16 or torch.cuda.is_bf16_supported(including_emulation=False)
+    has = torch.cpu.get_capabilities()
+    return any(has.get(unit) for unit in UNITS[dtype])
+
+
+def choose_dtype(name: str | None, lies_in: torch.dtype, device: torch.device) -> torch.dtype:
+    """The type that a model's weights are held and computed in.
+
+    Args:
+        name: of DTYPES; auto, which keeps half precision where the device computes in it; none: fp32.
+        lies_in: the type of the weights in their files.
+
+    Raises:
+        UserError: no such type, or one that this GPU does not compute in.
+    """
+    if name not in (None, AUTO, *DTYPES):
+        raise UserError(f"No dtype {name!r}; the choices are {AUTO}, {', '.join(DTYPES)}.")
+    if name == AUTO:
+        return lies_in if lies_in in UNITS and computes_in(device, lies_in) else torch.float32
+    chosen = DTYPES[name or "fp32"]
+    if device.type == "cuda" and not computes_in(device, chosen):
+        raise UserError(f"The dtype is {name}, which {describe_device(device)} does not compute in; take fp16 or fp32.")
+    return chosen
 
 
 def computed_on(device: torch.device) -> str:

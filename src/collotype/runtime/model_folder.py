@@ -11,38 +11,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from collotype.runtime.device import first_line
 from collotype.runtime.dry_run import is_dry
 from collotype.runtime.errors import UserError
-from collotype.runtime.files import atomic_file
+from collotype.runtime.files import atomic_file, write_json
 from collotype.runtime.hub.names import address_parts, parse
+from collotype.runtime.stages import in_gb, stage
+from collotype.runtime.weights import Weights
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 DESCRIPTION = "collotype.json"
 """What our own layout says of a model, its family first."""
-DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
-"""As safetensors calls them."""
 WRAPPERS = re.compile(r"^(module\.|_orig_mod\.)+|(?<=\.)_orig_mod\.")
 """What DDP and torch.compile put before keys."""
 
 
+SHARD = 4_900_000_000
+"""Bytes of weights in a file at most: what is written is under 5 GB, as published folders are."""
 WEIGHTS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 
 
@@ -90,7 +81,7 @@ def read_tokenizer(folder: Path) -> "Tokenizer":
         raise UserError(f"{folder / 'tokenizer.json'} cannot be read ({error}); copy the folder again.") from error
 
 
-def read_tensors(folder: Path, stem: str = "model") -> dict[str, Tensor]:
+def read_tensors(folder: Path, stem: str = "model") -> Weights:
     """The tensors of `STEM.safetensors`, or of the shards that its index names.
 
     Raises:
@@ -102,24 +93,14 @@ def read_tensors(folder: Path, stem: str = "model") -> dict[str, Tensor]:
             files = [folder / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
         else:
             files = [whole]
-        tensors: dict[str, Tensor] = {}
+        tensors = Weights({})
         for file in files:
             if not file.is_file():
                 raise UserError(f"{folder} holds no {file.name}{pickled(folder)}; copy the folder again.")
-            tensors |= read_file(file)
+            tensors |= Weights.in_file(file)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise UserError(f"The weights in {folder} cannot be read ({error}); copy the folder again.") from error
     return tensors
-
-
-def read_file(file: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file; in a dry run what its header says of them."""
-    if not is_dry():
-        return load_file(file)
-    with safe_open(file, "pt") as opened:
-        slices = {name: opened.get_slice(name) for name in opened.keys()}
-        shapes = {name: (part.get_shape(), DTYPES[part.get_dtype()]) for name, part in slices.items()}
-    return {name: torch.empty(shape, dtype=dtype, device="meta") for name, (shape, dtype) in shapes.items()}
 
 
 def pickled(folder: Path) -> str:
@@ -127,7 +108,9 @@ def pickled(folder: Path) -> str:
     return f" ({found} is a pickle, which may run code and is never read: convert it to safetensors)" if found else ""
 
 
-def read_state(file: Path, under: Sequence[str] = ("state_dict",), harmless: Sequence[type] = ()) -> dict[str, Tensor]:
+def read_state(
+    file: Path, under: Sequence[str] = ("state_dict",), harmless: Sequence[type] = ()
+) -> Mapping[str, Tensor]:
     """The state dict of a safetensors file, or of a pickle that is read as tensors only and can run no code.
 
     Args:
@@ -139,7 +122,7 @@ def read_state(file: Path, under: Sequence[str] = ("state_dict",), harmless: Seq
     """
     try:
         if file.suffix == ".safetensors":
-            return read_file(file)
+            return Weights.in_file(file)
         with torch.serialization.safe_globals(list(harmless)):
             place = "meta" if is_dry() else "cpu"
             values = torch.load(file, place, weights_only=True, mmap=zipfile.is_zipfile(file))
@@ -189,8 +172,14 @@ def only_once(named: Mapping[str, str], origin: str) -> None:
         raise UserError(f"{origin} holds {len(twice)} tensors under two names ({name_some(twice)}); remove one.")
 
 
-def load_strictly(model: nn.Module, given: Mapping[str, Tensor], origin: str, names: Mapping[str, str]) -> None:
-    """Puts the given tensors in the place of the model's.
+def load_strictly(
+    model: nn.Module,
+    given: Mapping[str, Tensor],
+    origin: str,
+    names: Mapping[str, str],
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Puts the given tensors in the place of the model's, in `dtype` (none: as they are); none is read before all fit.
 
     Args:
         names: key of the model's state -> name of the tensor that it is.
@@ -198,7 +187,7 @@ def load_strictly(model: nn.Module, given: Mapping[str, Tensor], origin: str, na
     Raises:
         UserError: tensors are missing or left over, or a shape differs.
     """
-    state, wanted = model.state_dict(), set(names.values())
+    given, state, wanted = Weights.of(given), model.state_dict(), set(names.values())
     missing, unexpected = sorted(wanted - set(given)), sorted(set(given) - wanted)
     if missing or unexpected:
         raise UserError(
@@ -206,9 +195,10 @@ def load_strictly(model: nn.Module, given: Mapping[str, Tensor], origin: str, na
             f"{len(unexpected)} are unknown ({name_some(unexpected)})."
         )
     for key, name in names.items():
-        if given[name].shape != state[key].shape:
-            raise UserError(f"{origin}: {name} is {list(given[name].shape)}, the model's is {list(state[key].shape)}.")
-    model.load_state_dict({key: given[name] for key, name in names.items()}, assign=True)
+        if given.shapes[name] != state[key].shape:
+            raise UserError(f"{origin}: {name} is {list(given.shapes[name])}, the model's is {list(state[key].shape)}.")
+    with stage(f"reading {in_gb(given.nbytes)} of weights"):
+        model.load_state_dict({key: given.to(name, dtype) for key, name in names.items()}, assign=True)
 
 
 def name_some(keys: list[str]) -> str:
@@ -230,6 +220,23 @@ def parameters_on_meta() -> Iterator[None]:
         yield
     finally:
         nn.Module.register_parameter = register
+
+
+def write_weights(tensors: Mapping[str, Tensor], folder: Path, stem: str = "model") -> None:
+    """`STEM.safetensors`, or, of more than SHARD bytes, shards and their index, as transformers reads them."""
+    from huggingface_hub import split_torch_state_dict_into_shards
+
+    wanted = {name: tensor.detach() for name, tensor in tensors.items()}
+    split = split_torch_state_dict_into_shards(
+        wanted, filename_pattern=f"{stem}{{suffix}}.safetensors", max_shard_size=SHARD
+    )
+    size = split.metadata["total_size"]
+    with stage(f"writing {in_gb(size)} of weights"):
+        for file, names in split.filename_to_tensors.items():
+            write_tensors({name: wanted[name] for name in names}, folder / file)
+    if split.is_sharded:
+        index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
+        write_json(folder / f"{stem}.safetensors.index.json", index)
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:

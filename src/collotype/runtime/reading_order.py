@@ -46,7 +46,7 @@ def reading_order(characters: Characters) -> list[list[Places]]:
     if RIGHT_TO_LEFT.search(characters.text) or STACKED_MARKS.search(characters.text):
         lines = by_place(characters, lines)
     if CLUSTERS.search(characters.text):
-        lines = [without_false_gaps(characters, line) for line in lines]
+        lines = [by_distance(characters, line) for line in lines]
     if LONE_MARK.search(characters.text):
         lines = [with_marks(characters, line) for line in lines]
     return joined(characters, lines)
@@ -96,10 +96,19 @@ def parallel(characters: Characters, lines: list[list[Places]]) -> Iterator[tupl
 
 
 def goes_back(characters: Characters, words: list[Places]) -> bool:
-    """Does a character of an upright line lie before the one that it follows? (A mark that XeTeX placed by itself.)"""
-    boxes = characters.boxes[np.concatenate([np.array(word) for word in words])]
+    """Does a glyph of an upright line lie before the one that it follows? (A mark that XeTeX placed by itself.)"""
+    places = np.concatenate([np.array(word) for word in words])
+    boxes = of_glyphs(characters.boxes[places], characters.pens(places)[0])
     boxes = boxes[boxes[:, 2] > boxes[:, 0]]
     return bool((boxes[1:, 2] <= boxes[:-1, 0]).any())
+
+
+def of_glyphs(boxes: np.ndarray, origins: np.ndarray) -> np.ndarray:
+    """For each character the box of its whole glyph, of which PDFium gives every character of several its part."""
+    first = np.r_[True, (origins[1:] != origins[:-1]).any(axis=1)].nonzero()[0]
+    low, high = (side.reduceat(boxes, first, axis=0) for side in (np.minimum, np.maximum))
+    whole = np.concatenate([low[:, :2], high[:, 2:]], axis=1)
+    return np.repeat(whole, np.diff(np.r_[first, len(boxes)]), axis=0)
 
 
 def framed(
@@ -254,10 +263,11 @@ class TextRun:
         return step if self.step in ((0, 0), step) else None
 
 
-def without_false_gaps(characters: Characters, words: list[Places]) -> list[Places]:
-    """Words that lie side by side, and of which no space of the file's is between them, are one."""
+def by_distance(characters: Characters, words: list[Places]) -> list[Places]:
+    """Words that lie side by side, and of which no space of the file's is between them, are one; what lies apart
+    is not, though PDFium saw no space there (after a mark that takes no room, say)."""
     found: list[Places] = []
-    for places in words:
+    for places in (part for word in words for part in apart(characters, word)):
         if found and CLUSTERS.match(characters.text[places[0]]) and touches(characters, found[-1], places):
             found[-1] = [*found[-1], *places]
         else:
@@ -265,21 +275,52 @@ def without_false_gaps(characters: Characters, words: list[Places]) -> list[Plac
     return found
 
 
+def apart(characters: Characters, places: Places) -> Iterator[Places]:
+    """A word, cut where there is a gap between its letters."""
+    way = characters.heading(places[0])
+    size, boxes = float(np.hypot(*way)), characters.boxes[places]
+    if len(places) < 2 or not size or (boxes[:, 2] <= boxes[:, 0]).any():
+        yield places
+        return
+    turn = frame(way)
+    origins, pens = characters.pens(places)
+    ink = characters_in(boxes, turn)
+    ends = np.maximum.accumulate(np.maximum(ink[:, 2], characters_in(pens, turn)[:, 2]))
+    gaps = np.minimum(ink[:, 0], (origins @ turn)[:, 0])[1:] - ends[:-1] > WORD_GAP * size
+    cuts = [0, *(np.flatnonzero(gaps) + 1).tolist(), len(places)]
+    yield from (places[start:end] for start, end in pairwise(cuts))
+
+
+def frame(way: np.ndarray) -> np.ndarray:
+    """Turns points of the page so that the line runs to the right, and up is up."""
+    return np.stack([way, (-way[1], way[0])], axis=1) / np.hypot(*way)
+
+
+def stands_between(characters: Characters, space: int, turn: np.ndarray, edges: tuple[float, float]) -> bool:
+    """Is it a space of the file's, and does it stand there? (Office programs write those of a justified line by
+    themselves, after its letters.)"""
+    if characters.is_made_up(space):
+        return False
+    return bool(edges[0] < (characters.pens([space])[0] @ turn)[0, 0] < edges[1])
+
+
 def touches(characters: Characters, first: Places, second: Places) -> bool:
     """Does the second begin where the first ends?"""
-    if not all(map(characters.is_made_up, range(first[-1] + 1, second[0]))):
-        return False
     way = characters.heading(first[-1])
     size = float(np.hypot(*way))
     boxes = characters.boxes[[*first, *second]]
     if not size or (boxes[:, 2] <= boxes[:, 0]).any() or not (way == characters.heading(second[0])).all():
         return False
-    turn = np.stack([way, (-way[1], way[0])], axis=1) / size
+    turn = frame(way)
     ink = characters_in(boxes, turn)
     pen = (characters.pens(second)[0] @ turn)[:, 0].min()
     gap = min(pen, ink[len(first) :, 0].min()) - ink[: len(first), 2].max()
     level = min(ink[0, 3], ink[len(first), 3]) > max(ink[0, 1], ink[len(first), 1])
-    return bool(level and -size < gap < WORD_GAP * size)
+    if not level or not -size < gap < WORD_GAP * size:
+        return False
+    end = ink[: len(first), 2].max()
+    near = end - WORD_GAP * size, end + WORD_GAP * size + size
+    return not any(stands_between(characters, place, turn, near) for place in range(first[-1] + 1, second[0]))
 
 
 def with_marks(characters: Characters, words: list[Places]) -> list[Places]:

@@ -5,13 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from collotype.families.retriever.token_pooling import pool_tokens
 from collotype.runtime.errors import UserError
 from collotype.search.index import Index
 from collotype.search.pages import EncodedQuery
-from collotype.search.quantization import pack_vectors, sign_bytes
+from collotype.search.quantization import in_float32, pack_vectors, sign_bytes
 from collotype.search.scoring import exact
 from collotype.search.scoring.plan import PLANS, named
 from collotype.search.snapshot import IndexSnapshot
@@ -158,7 +156,7 @@ def storages(index: Index, view: IndexSnapshot, full: np.ndarray, queries: Seque
 
 def page_vectors(view: IndexSnapshot, place: int) -> np.ndarray:
     [(vectors, scale)] = view.pages(np.array([place]))
-    return vectors.float().numpy() * scale
+    return in_float32(vectors) * scale
 
 
 def in_int8(rows: np.ndarray) -> np.ndarray:
@@ -167,12 +165,16 @@ def in_int8(rows: np.ndarray) -> np.ndarray:
 
 
 def pooled(rows: np.ndarray, factor: int) -> np.ndarray:
+    import torch
+
+    from collotype.families.retriever.token_pooling import pool_tokens
+
     return pool_tokens(torch.from_numpy(rows), factor, "fast").numpy()
 
 
 def all_scores(pages: Sequence[np.ndarray], queries: Sequence[np.ndarray]) -> np.ndarray:
     """float32 [queries, pages]."""
-    return exact.scores(queries, [(torch.from_numpy(rows), 1.0) for rows in pages])
+    return exact.scores(queries, [(rows, 1.0) for rows in pages])
 
 
 def overlap(found: np.ndarray, truth: np.ndarray, k: int) -> float:

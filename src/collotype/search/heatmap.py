@@ -1,6 +1,8 @@
 """A page's image with the places lit where a query's words were found."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,16 +22,42 @@ FRAMED = 0.6
 """The part of the best cosine from which on a word's own place is framed: below it, the word is hardly there."""
 
 
-def lit(image: "Image.Image", query: EncodedQuery, page: EncodedPage, patches: bool = False) -> "Image.Image":
+@dataclass(frozen=True)
+class View:
+    """A query and a page as one encoder sees them."""
+
+    query: EncodedQuery
+    page: EncodedPage
+    patches: bool = False
+    """Does it look at the patches of a grid, not at words?"""
+
+
+def lit(image: "Image.Image", views: Sequence[View]) -> "Image.Image":
     """The image, dark where nothing matches, with a frame around the place of each word that was found.
 
     A model of a single vector a page knows no places: its image stays as it is.
 
     Args:
-        patches: does the model look at the patches of a grid, not at words?
+        views: of one encoder, or of several that search together: each place counts as for the one that it means most.
     """
-    weights = heat(query, page, image.size, patches)
-    return light_up(image, weights, image.width, framed(query, page), FLOOR) if weights.any() else image
+    found = [heat(view.query, view.page, image.size, view.patches) for view in views]
+    weights = together([one for one in found if one.any()])
+    frames = [box for view in views for box in framed(view.query, view.page)]
+    return light_up(image, weights, image.width, frames, FLOOR) if weights.any() else image
+
+
+def together(heats: Sequence[np.ndarray]) -> np.ndarray:
+    """Of several heatmaps the most at each place, each from its least to its most; one stays as it is."""
+    if len(heats) < 2:
+        return heats[0] if heats else np.zeros((1, 1), np.float32)
+    rows, columns = (max(one.shape[axis] for one in heats) for axis in (0, 1))
+    spread = [(one - one.min()) / max(float(np.ptp(one)), 1e-9) for one in heats]
+    return np.max([one[cells(one.shape[0], rows)][:, cells(one.shape[1], columns)] for one in spread], axis=0)
+
+
+def cells(have: int, wanted: int) -> np.ndarray:
+    """Which of `have` cells each of `wanted` lies in, along one side."""
+    return np.arange(wanted) * have // wanted
 
 
 def heat(query: EncodedQuery, page: EncodedPage, size: tuple[int, int], patches: bool = False) -> np.ndarray:
@@ -43,7 +71,7 @@ def heat(query: EncodedQuery, page: EncodedPage, size: tuple[int, int], patches:
     rows, columns = _cells(boxes, size, patches)
     weights = np.zeros((rows, columns), np.float32)
     if len(boxes) and of_words.any():
-        best = (unit(query.vectors[of_words]) @ page.vectors[somewhere].T).max(axis=0)
+        best = (unit(query.vectors[of_words]) @ page.at_boxes[somewhere].T).max(axis=0)
         edges = boxes * np.array([columns, rows, columns, rows])
         for weight, (left, top, right, bottom) in zip(best, edges, strict=True):
             # an edge on the border of a cell is not in it, whatever rounding did to it
@@ -63,7 +91,7 @@ def _cells(boxes: np.ndarray, size: tuple[int, int], patches: bool) -> tuple[int
 
 def framed(query: EncodedQuery, page: EncodedPage) -> list[Box]:
     """The places of the query's words that are on the page."""
-    found = places(EncodedQuery(unit(query.vectors), query.words, query.word_of), page.vectors, page.boxes)
+    found = places(EncodedQuery(unit(query.vectors), query.words, query.word_of), page.at_boxes, page.boxes)
     best = max((place.score for place in found), default=0.0)
     return [place.box for place in found if place.score >= FRAMED * best]
 

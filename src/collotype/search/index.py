@@ -11,13 +11,14 @@ import numpy as np
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import file_lock
-from collotype.runtime.threads import Together, one_thread
+from collotype.runtime.threads import Together
 from collotype.search import manifest, sidecar
 from collotype.search.filters import allowed
 from collotype.search.manifest import Manifest
 from collotype.search.match_regions import places, text_around
 from collotype.search.page_cache import PageCache
-from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, Hit, Page, PageFacts
+from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, Hit, Page, PageFacts, PageKey
+from collotype.search.quantization import in_float32
 from collotype.search.scoring import ivf, sign_bits
 from collotype.search.scoring.plan import Explanation, Plan, named
 from collotype.search.snapshot import IndexSnapshot
@@ -197,14 +198,19 @@ class Index:
     def _check(self, pages: Sequence[tuple[Page, EncodedPage]]) -> None:
         seen: set[str] = set()
         for page, encoded in pages:
-            vectors, boxes = encoded.vectors, encoded.boxes
+            vectors, boxes, of = encoded.vectors, encoded.boxes, encoded.vector_of
+            had = np.arange(len(vectors)) if of is None else of
             if page.id in seen:
                 raise UserError(f"{page.id} is given twice in one batch.")
-            if vectors.ndim != 2 or vectors.shape[1] != self.manifest.dim or boxes.shape != (len(vectors), 4):
+            if vectors.ndim != 2 or vectors.shape[1] != self.manifest.dim or boxes.shape != (len(had), 4):
                 raise UserError(
                     f"{page.id} has vectors {list(vectors.shape)} and boxes {list(boxes.shape)}, and the index in "
-                    f"{self.folder} takes [n, {self.manifest.dim}] and [n, 4]; encode it with "
-                    f"{self.manifest.encoder_name}."
+                    f"{self.folder} takes [n, {self.manifest.dim}] and [n, 4] (or a box for each of vector_of); "
+                    f"encode it with {self.manifest.encoder_name}."
+                )
+            if len(had) and not 0 <= had.min() <= had.max() < len(vectors):
+                raise UserError(
+                    f"{page.id} has {len(vectors)} vectors, and a box of number {had.max()}; encode it again."
                 )
             if not np.isfinite(vectors).all():
                 raise UserError(f"{page.id} has vectors with numbers that are not finite; it was not indexed.")
@@ -221,7 +227,19 @@ class Index:
         from collotype.families.retriever.token_pooling import pool_tokens
 
         pooled = pool_tokens(torch.from_numpy(encoded.vectors), self.manifest.pool_factor, "fast").numpy()
-        return EncodedPage(pooled, encoded.boxes[(pooled @ encoded.vectors.T).argmax(axis=1)])
+        best = (pooled @ encoded.vectors.T).argmax(axis=1)
+        if encoded.vector_of is None:
+            return EncodedPage(pooled, encoded.boxes[best])
+        own = [np.flatnonzero(encoded.vector_of == one) for one in best]
+        vector_of = np.repeat(np.arange(len(own), dtype=np.int32), [len(boxes) for boxes in own])
+        return EncodedPage(pooled, encoded.boxes[np.concatenate(own)], vector_of)
+
+    def count_words(self) -> None:
+        """Makes the side file that BM25 has of all pages; without one it counts them when it is first asked."""
+        from collotype.search.hybrid import bm25
+
+        with file_lock(self.folder / ".side"):
+            bm25.build(self.folder / SIDE, self.view().version)
 
     def optimize(self, keep_versions: timedelta = OLD_VERSIONS_KEPT) -> None:
         """Makes the side files of all pages and large files out of small ones; worth it after much was added."""
@@ -276,10 +294,7 @@ class Index:
         plan: Plan | str | None = None,
     ) -> tuple[list[Hit], Explanation]:
         """As `search`, and how they were found."""
-        vectors = self._query(query, k)
-        view = self.view()
-        mask = allowed(view.version, where, documents)
-        pages, scores, told = view.search(vectors, mask, k, named(plan, k) if plan else None, group)
+        view, pages, scores, told = self._ranked(query, k, where, documents, group, plan)
         if group:
             first = np.sort(np.unique(view.version.catalogue.documents[pages], return_index=True)[1])
             pages, scores = pages[first], scores[first]
@@ -287,6 +302,40 @@ class Index:
             hit(query, page, float(score))
             for page, score in zip(stored_pages(view, pages[:k]), scores[:k], strict=True)
         ], told
+
+    def ranked(
+        self, query: EncodedQuery, k: int = 10, *, documents: Sequence[str] | None = None
+    ) -> tuple[list[PageKey], np.ndarray, Explanation]:
+        """The document and number of every page that a search for k scores exactly, the best first, and the scores."""
+        view, pages, scores, told = self._ranked(query, k, None, documents, False, None)
+        return view.version.catalogue.page_keys(pages), scores, told
+
+    def hits(self, query: EncodedQuery, pages: Sequence[PageKey]) -> dict[PageKey, Hit]:
+        """These pages, where the index has them, as hits with their score for a query."""
+        view = self.view()
+        row_of = view.version.catalogue.row_of
+        there = [page for page in pages if page in row_of]
+        found = stored_pages(view, np.array([row_of[page] for page in there], int)) if there else []
+        return {page: hit(query, one, score_of(query, one)) for page, one in zip(there, found, strict=True)}
+
+    def sees(self) -> Callable[[PageKey], bool]:
+        """Tells of a page whether the index has anything of it that a search could find."""
+        catalogue = self.view().version.catalogue
+        return lambda page: (row := catalogue.row_of.get(page)) is not None and bool(catalogue.counts[row])
+
+    def _ranked(
+        self,
+        query: EncodedQuery,
+        k: int,
+        where: Mapping[str, Any] | None,
+        documents: Sequence[str] | None,
+        group: bool,
+        plan: Plan | str | None,
+    ) -> tuple[IndexSnapshot, np.ndarray, np.ndarray, Explanation]:
+        vectors = self._query(query, k)
+        view = self.view()
+        mask = allowed(view.version, where, documents)
+        return view, *view.search(vectors, mask, k, named(plan, k) if plan else None, group)
 
     def _query(self, query: EncodedQuery, k: int) -> np.ndarray:
         if k < 1:
@@ -308,20 +357,25 @@ def outside(catalogue: Catalogue, document: str, kept: set[int]) -> np.ndarray:
 
 
 def hit(query: EncodedQuery, page: StoredPage, score: float) -> Hit:
-    found = places(query, page.encoded.vectors, page.encoded.boxes)
+    found = places(query, page.encoded.at_boxes, page.encoded.boxes)
     boxes = np.array([word.box for word in page.words], np.float32).reshape(-1, 4)
     text = text_around(found, [word.text for word in page.words], boxes)
     manifest = {"label": page.label, "words_from": page.words_from, "metadata": page.metadata}
     return Hit(document=page.document, page=page.number, score=score, places=found, text=text, **manifest)
 
 
-@one_thread()
+def score_of(query: EncodedQuery, page: StoredPage) -> float:
+    """MaxSim; 0 of a page that has no vectors."""
+    vectors = page.encoded.vectors
+    return float((query.vectors @ vectors.T).max(axis=1).sum()) if len(vectors) else 0.0
+
+
 def stored_pages(view: IndexSnapshot, rows: np.ndarray) -> list[StoredPage]:
     """The pages at these places of the view's catalogue."""
     return [
         StoredPage(
             **{**vars(facts), "metadata": deepcopy(facts.metadata)},
-            encoded=EncodedPage((vectors.float() * scale if scale != 1 else vectors.float()).numpy(), boxes),
+            encoded=EncodedPage(in_float32(vectors) * np.float32(scale), boxes, vector_of),
         )
-        for (facts, boxes), (vectors, scale) in zip(view.details(rows), view.pages(rows), strict=True)
+        for (facts, boxes, vector_of), (vectors, scale) in zip(view.details(rows), view.pages(rows), strict=True)
     ]

@@ -2,27 +2,26 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.threads import Together
-from collotype.search.pages import EncodedQuery, Encoder, Hit
-from collotype.search.uri import is_address
+from collotype.search.image_query import ImageQuery, Query
+from collotype.search.pages import Draw, EncodedQuery, Encoder, FoundBy, Hit, PageKey
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from collotype.search.index import Index
+    from collotype.search.heatmap import View
+    from collotype.search.index import Index, StoredPage
     from collotype.search.qdrant import QdrantIndex
 
 Told = Callable[[int, int], None]
 """Called with how many pages are done, of how many."""
-Draw = Callable[[Path, int, int], "Image.Image"]
-"""A page of a file, its longest edge so many pixels: `Drawer.draw`."""
 QUERIES_KEPT = 256
 LISTED_EVERY_S = 5.0
 """How old a listing of a collection's documents may be."""
@@ -48,7 +47,7 @@ class Library(Protocol):
     encoder: str
     """What finds the hits, in words."""
 
-    def search(self, query: str, k: int, documents: Sequence[str] = ()) -> list[Hit]:
+    def search(self, query: Query, k: int, documents: Sequence[str] = ()) -> list[Hit]:
         """The best k pages, of these documents if any are named.
 
         Raises:
@@ -72,7 +71,7 @@ class Library(Protocol):
         """
         ...
 
-    def heatmap(self, document: str, page: int, query: str, longest_px: int) -> "Image.Image":
+    def heatmap(self, document: str, page: int, query: Query, longest_px: int) -> "Image.Image":
         """The page lit where the query was found.
 
         Raises:
@@ -101,23 +100,42 @@ class IndexLibrary(ABC):
     def __init__(self, index: Any, encoder: Encoder, draw: Draw):
         self.index, self.model, self.draw = index, encoder, draw
         self.encoder = encoder.name
+        self.place = str(getattr(index, "place", "") or index.folder.absolute())
         self.together = Together(encoder.encode_queries)
         self.encoded = lru_cache(QUERIES_KEPT)(self.encode)
 
-    def encode(self, query: str) -> EncodedQuery:
+    def encode(self, query: Query) -> EncodedQuery:
         """
         Raises:
             QueryError: the model can do nothing with it.
         """
         try:
-            return self.together(query)
+            return self.together(query) if isinstance(query, str) else encoded_image(self.model, query)
         except UserError as error:
             raise QueryError(str(error)) from error
 
-    def search(self, query: str, k: int, documents: Sequence[str] = ()) -> list[Hit]:
+    def search(self, query: Query, k: int, documents: Sequence[str] = ()) -> list[Hit]:
+        return self.explained(query, k, documents)[0]
+
+    def explained(self, query: Query, k: int, documents: Sequence[str] = ()) -> tuple[list[Hit], Any]:
+        """As `search`, and how they were found, a dataclass; None where there was nothing to look for."""
         encoded = self.encoded(query)
         # a model may leave nothing of a query, as of one that is punctuation only
-        return self.index.search(encoded, k, documents=list(documents) or None) if len(encoded.vectors) else []
+        if not len(encoded.vectors):
+            return [], None
+        hits, how = self.index.explained(encoded, k, documents=list(documents) or None)
+        return [
+            replace(hit, found_by=(FoundBy(name=self.encoder, rank=rank, score=hit.score),))
+            for rank, hit in enumerate(hits, start=1)
+        ], how
+
+    def stored(self, page: PageKey) -> "StoredPage":
+        """What the index has of a page; its words, if anything has them.
+
+        Raises:
+            UserError: it is not in the index.
+        """
+        return self.index.page(*page)
 
     @abstractmethod
     def file(self, document: str) -> Path: ...
@@ -125,12 +143,34 @@ class IndexLibrary(ABC):
     def image(self, document: str, page: int, longest_px: int) -> "Image.Image":
         return self.draw(self.file(document), page, longest_px)
 
-    def heatmap(self, document: str, page: int, query: str, longest_px: int) -> "Image.Image":
+    def heatmap(self, document: str, page: int, query: Query, longest_px: int) -> "Image.Image":
         from collotype.search.heatmap import lit
 
-        image = self.image(document, page, longest_px)
-        looks_at_patches = self.model.looks_at == "picture"
-        return lit(image, self.encoded(query), self.index.page(document, page).encoded, looks_at_patches)
+        return lit(self.image(document, page, longest_px), [self.view_of(document, page, query)])
+
+    def view_of(self, document: str, page: int, query: Query) -> "View":
+        """A query and a page as the encoder sees them.
+
+        Raises:
+            UserError: the index has no such page.
+        """
+        from collotype.search.heatmap import View
+
+        encoded = self.index.page(document, page).encoded
+        return View(self.encoded(query), encoded, patches=self.model.looks_at == "picture")
+
+
+def encoded_image(encoder: Encoder, query: ImageQuery) -> EncodedQuery:
+    """
+    Raises:
+        UserError: the encoder knows words only.
+    """
+    if (encode_images := getattr(encoder, "encode_images", None)) is None:
+        raise UserError(
+            f"{encoder.name} cannot look for an image; index the documents with a retriever that looks at pages "
+            "(collotype index --model MODEL), or ask in words."
+        )
+    return encode_images([query.image])[0]
 
 
 class EmbeddedLibrary(IndexLibrary):
@@ -144,8 +184,11 @@ class EmbeddedLibrary(IndexLibrary):
         self.passwords: Sequence[str] = ()
 
     @classmethod
-    def open(cls, folder: Path, draw: Draw) -> "EmbeddedLibrary":
+    def open(cls, folder: Path, draw: Draw, dtype: str | None = None) -> "EmbeddedLibrary":
         """The index in a folder, with the model it was made by.
+
+        Args:
+            dtype: of the model's weights; none: as the index was made.
 
         Raises:
             UserError: there is no index, or its model is not there or has changed.
@@ -161,7 +204,7 @@ class EmbeddedLibrary(IndexLibrary):
         from collotype.search.encoders import open_encoder
         from collotype.search.index import Index
 
-        encoder = open_encoder(**model)
+        encoder = open_encoder(**with_dtype(model, dtype))
         return cls(Index.open(folder, encoder), encoder, draw)
 
     def documents(self) -> list[IndexedDocument]:
@@ -208,7 +251,7 @@ class QdrantLibrary(IndexLibrary):
         self.listed_at, self.listing = float("-inf"), list[IndexedDocument]()
 
     @classmethod
-    def open(cls, place: str, draw: Draw) -> "QdrantLibrary":
+    def open(cls, place: str, draw: Draw, dtype: str | None = None) -> "QdrantLibrary":
         """The collection at `qdrant://host:port/collection`, with the model its pages were made by.
 
         Raises:
@@ -220,7 +263,7 @@ class QdrantLibrary(IndexLibrary):
         index = QdrantIndex(place)
         if index.model is None:
             raise UserError(f"{place} does not say which model made it; index the documents again and push them.")
-        encoder = open_encoder(**index.model)
+        encoder = open_encoder(**with_dtype(index.model, dtype))
         index.manifest.belongs_to(encoder, place)
         return cls(index, encoder, draw)
 
@@ -246,17 +289,6 @@ class QdrantLibrary(IndexLibrary):
         raise UserError(f"{self.index.place} is only searched; delete {document} from the index it was pushed from.")
 
 
-def open_library(place: str, draw: Draw, passwords: Sequence[str] = ()) -> EmbeddedLibrary | QdrantLibrary:
-    """An index by its folder, or by its address on Qdrant.
-
-    Args:
-        passwords: to be tried on PDFs that are added.
-
-    Raises:
-        UserError: as the libraries' `open`.
-    """
-    if is_address(place):
-        return QdrantLibrary.open(place, draw)
-    library = EmbeddedLibrary.open(Path(place), draw)
-    library.passwords = passwords
-    return library
+def with_dtype(model: Mapping[str, Any], dtype: str | None) -> dict[str, Any]:
+    """What `open_encoder` is to be called with, in this type if it is named."""
+    return {**model, **({"dtype": dtype} if dtype else {})}

@@ -6,6 +6,8 @@ import numpy as np
 
 from collotype.search.pages import EncodedQuery, MatchRegion
 
+SAME = 1e-6
+"""Two dot products that differ by less are of one vector."""
 WORDS_AROUND = 15
 """Words of a hit's text before and after the best place."""
 
@@ -20,14 +22,30 @@ def places(query: EncodedQuery, vectors: np.ndarray, boxes: np.ndarray) -> tuple
     if not len(somewhere):
         return ()
     similarities = query.vectors @ vectors[somewhere].T
-    best, found = similarities.argmax(axis=1), []
-    for number, word in enumerate(query.words):
-        mine = [row for row, of in enumerate(query.word_of) if of == number]
-        if mine:
-            row = max(mine, key=lambda row: similarities[row, best[row]])
-            box = tuple(float(edge) for edge in boxes[somewhere[best[row]]])
-            found.append(MatchRegion(word=word, box=box, score=float(similarities[row, best[row]])))
-    return tuple(found)
+    best = similarities.max(axis=1)
+    rows = {
+        number: max(mine, key=lambda row: best[row])
+        for number in range(len(query.words))
+        if (mine := [row for row, of in enumerate(query.word_of) if of == number])
+    }
+    # of a vector with several boxes all are equally good
+    likely = {number: somewhere[similarities[row] >= best[row] - SAME] for number, row in rows.items()}
+    chosen = together([boxes[places] for places in likely.values()])
+    return tuple(
+        MatchRegion(word=query.words[number], box=tuple(map(float, box)), score=float(best[row]))
+        for (number, row), box in zip(rows.items(), chosen, strict=True)
+    )
+
+
+def together(likely: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Of each word's boxes [n, 4] the one that the other words' are nearest to, the first of such."""
+    middles = [(boxes[:, :2] + boxes[:, 2:]) / 2 for boxes in likely]
+    found = []
+    for number, (own, boxes) in enumerate(zip(middles, likely, strict=True)):
+        others = middles[:number] + middles[number + 1 :] if len(own) > 1 else []
+        apart = sum(np.linalg.norm(own[:, None] - other[None], axis=2).min(axis=1) for other in others)
+        found.append(boxes[np.argmin(apart) if len(others) else 0])
+    return found
 
 
 def text_around(found: Sequence[MatchRegion], words: Sequence[str], boxes: np.ndarray) -> str:

@@ -4,28 +4,25 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from collotype.search.pages import PageFacts, Word
 from collotype.search.quantization import unpack_boxes
-from collotype.search.store import Version, from_lists, parts
-
-if TYPE_CHECKING:
-    import torch
+from collotype.search.store import Version, from_lists
 
 T = TypeVar("T")
 
 VECTORS_BYTES, DETAILS_PAGES = 192 * 2**20, 512
 """Some 750 pages of 1,030 × 128 in fp16; hits' details are some 40 KB a page."""
 
-Stored = tuple["torch.Tensor", float]
+Stored = tuple[np.ndarray, float]
 """A page's vectors as they are stored [n, D], and what a stored number is worth."""
 
 
-Details = tuple[PageFacts, np.ndarray]
-"""What the index has of a page beside its vectors; the boxes are theirs."""
+Details = tuple[PageFacts, np.ndarray, np.ndarray | None]
+"""What the index has of a page beside its vectors: facts, and their boxes with whose each is, as in EncodedPage."""
 
 
 class LruPages(Generic[T]):
@@ -78,19 +75,15 @@ class PageCache:
 
 def read_vectors(version: Version, places: np.ndarray) -> list[Stored]:
     """Each page's in memory of its own."""
-    import torch
-
     rows = version.take(places, ["vectors", "scale"])
-    numbers, width, starts = parts(rows["vectors"])
-    # by dlpack: memory that must not be written to has no other way into torch without a copy
-    vectors = torch.from_dlpack(numbers).view(-1, width)
+    vectors, starts = from_lists(rows["vectors"])
     scales = rows["scale"].to_pylist()
-    return [(vectors[low:high].clone(), scale) for low, high, scale in zip(starts, starts[1:], scales, strict=False)]
+    return [(vectors[low:high].copy(), scale) for low, high, scale in zip(starts, starts[1:], scales, strict=False)]
 
 
 def read_details(version: Version, places: np.ndarray) -> list[Details]:
     light = ["document", "page", "digest", "width", "height", "metadata", "label", "words_from", "words"]
-    rows = version.take(places, [*light, "word_boxes", "boxes"])
+    rows = version.take(places, [*light, "word_boxes", "boxes", "vector_of"])
     (boxes, starts), (word_boxes, words) = (from_lists(rows[name]) for name in ("boxes", "word_boxes"))
     found = []
     for place, row in enumerate(rows.select(light).to_pylist()):
@@ -105,5 +98,12 @@ def read_details(version: Version, places: np.ndarray) -> list[Details]:
             words_from=row["words_from"] or "",
             words=tuple(Word(text, tuple(box)) for text, box in zip(row["words"], there, strict=True)),
         )
-        found.append((facts, unpack_boxes(boxes[starts[place] : starts[place + 1]])))
+        vector_of = rows["vector_of"][place].values
+        found.append(
+            (
+                facts,
+                unpack_boxes(boxes[starts[place] : starts[place + 1]]),
+                None if vector_of is None else vector_of.to_numpy(),
+            )
+        )
     return found

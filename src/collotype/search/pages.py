@@ -5,6 +5,7 @@ Boxes are (left, top, right, bottom) as parts of the page's width and height, fr
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import quote
 
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Box = tuple[float, float, float, float]
+PageKey = tuple[str, int]
+"""A page by its document and number."""
+Draw = Callable[[Path, int, int], "Image.Image"]
+"""A page of a file, its longest edge so many pixels: `Drawer.draw`."""
 WordsFrom = Literal["text layer", "ocr", "both", ""]
 """Where a page's words come from; nothing where it has none, or the index is older than this."""
 
@@ -60,10 +65,17 @@ class Page(PageFacts):
 
 @dataclass(frozen=True)
 class EncodedPage:
-    """Vectors float32 [n, D] of unit length, and where on the page each was read: float32 [n, 4], NaN for nowhere."""
+    """Vectors float32 [n, D] of unit length, and where on the page they were read: float32 [b, 4], NaN for nowhere."""
 
     vectors: "np.ndarray"
     boxes: "np.ndarray"
+    vector_of: "np.ndarray | None" = None
+    """Which vector each box is of, int [b], where one has several; without it, each has one."""
+
+    @property
+    def at_boxes(self) -> "np.ndarray":
+        """The vector of each box, float32 [b, D]."""
+        return self.vectors if self.vector_of is None else self.vectors[self.vector_of]
 
 
 @dataclass(frozen=True)
@@ -91,6 +103,8 @@ class Encoder(Protocol):
 
     def encode_queries(self, queries: Sequence[str]) -> list[EncodedQuery]: ...
 
+    # one that can look for images has `encode_images(images) -> list[EncodedQuery]` as well
+
 
 @dataclass(frozen=True, kw_only=True)
 class MatchRegion:
@@ -100,6 +114,20 @@ class MatchRegion:
     box: Box
     score: float
     """Its dot product."""
+    by: str = ""
+    """What found it there, where several search together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundBy:
+    """One of those that found a page."""
+
+    name: str
+    """As of `Encoder`, or "BM25"."""
+    rank: int
+    """The page's place in what it found, from 1."""
+    score: float
+    """In its own measure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +137,7 @@ class Hit:
     document: str
     page: int
     score: float
-    """Exact MaxSim, float32, whatever found the page."""
+    """Exact MaxSim, float32, whatever found the page; where several search together, `hybrid.fusion` of them."""
     places: tuple[MatchRegion, ...]
     text: str
     """What stands around the best place, if the page has text."""
@@ -118,6 +146,8 @@ class Hit:
     """As in PageFacts."""
     words_from: WordsFrom = ""
     """As in PageFacts."""
+    found_by: tuple[FoundBy, ...] = ()
+    """The best first."""
 
     @property
     def link(self) -> str:

@@ -195,6 +195,7 @@ def point(identity: str, key: int, page: StoredPage, file: str | None) -> "model
         "words": [word.text for word in page.words],
         "word_boxes": packed(np.array([word.box for word in page.words], np.float32).reshape(-1, 4)),
         "boxes": packed(page.encoded.boxes),
+        "vector_of": None if page.encoded.vector_of is None else page.encoded.vector_of.tolist(),
         # a name that is not UTF-8 cannot be sent
         "file": file if file and file == sound(file) else None,
     }
@@ -351,7 +352,7 @@ def condition(models: Any, key: str, value: Any) -> list["models.Condition"]:
 def as_stored(point: "models.Record | models.ScoredPoint") -> StoredPage:
     payload = point.payload
     vectors = np.array((point.vector or {}).get("pages", []), np.float32)
-    boxes = unpacked(payload["word_boxes"]).tolist()
+    boxes, vector_of = unpacked(payload["word_boxes"]).tolist(), payload.get("vector_of")
     return StoredPage(
         document=payload["document"],
         number=payload["page"],
@@ -361,5 +362,7 @@ def as_stored(point: "models.Record | models.ScoredPoint") -> StoredPage:
         label=payload.get("label", ""),
         words_from=payload.get("words_from", ""),
         words=tuple(Word(text, tuple(box)) for text, box in zip(payload["words"], boxes, strict=True)),
-        encoded=EncodedPage(vectors, unpacked(payload["boxes"])),
+        encoded=EncodedPage(
+            vectors, unpacked(payload["boxes"]), None if vector_of is None else np.array(vector_of, np.int32)
+        ),
     )

@@ -8,12 +8,14 @@ half of one.
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,17 +23,15 @@ import pyarrow as pa
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import file_lock, room_to_write
-from collotype.search.pages import EncodedPage, Page
+from collotype.search.pages import EncodedPage, Page, PageKey
 from collotype.search.quantization import Precision, pack_boxes, pack_signs, pack_vectors, sign_bytes
 
 if TYPE_CHECKING:
-    import lancedb
+    from lance import LanceDataset
 
-TABLE, WRITING = "pages", ".writing"
+TABLE, WRITING = "pages.lance", ".writing"
 """The table, and the empty file that a writer holds."""
-ALL = 2**31 - 1
-"""A limit that is none: without one, Lance gives ten rows."""
-NEWER = ("label", "words_from")
+NEWER = {"label": pa.string(), "words_from": pa.string(), "vector_of": pa.list_(pa.int32())}
 """Columns that an older table does not have before it is written to again."""
 LIGHT = ["key", "document", "page", "digest", "count"]
 OLD_VERSIONS_KEPT = timedelta(hours=1)
@@ -53,14 +53,15 @@ def schema(dim: int, precision: Precision) -> pa.Schema:
             "width": pa.int32(),
             "height": pa.int32(),
             "metadata": pa.string(),
-            "label": pa.string(),
-            "words_from": pa.string(),
+            "label": NEWER["label"],
+            "words_from": NEWER["words_from"],
             "words": pa.list_(pa.string()),
             "word_boxes": pa.list_(pa.list_(pa.uint16(), 4)),
             "count": pa.int32(),
             "scale": pa.float32(),
             "vectors": pa.list_(pa.list_(number, dim)),
             "boxes": pa.list_(pa.list_(pa.uint16(), 4)),
+            "vector_of": NEWER["vector_of"],
             "signs": pa.list_(pa.list_(pa.uint8(), sign_bytes(dim))),
         }
     )
@@ -68,12 +69,10 @@ def schema(dim: int, precision: Precision) -> pa.Schema:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What of each page is held in memory, a row of the table each."""
+    """What of each page is held in memory, a row of the table each, in the table's order."""
 
     keys: np.ndarray
     """int64 [P]."""
-    rows: np.ndarray
-    """Lance's row ids of this version, uint64 [P]."""
     names: tuple[str, ...]
     """Of the documents."""
     documents: np.ndarray
@@ -104,6 +103,16 @@ class Catalogue:
         rows = self.order[at]
         return np.where(self.keys[rows] == keys, rows, -1)
 
+    @cached_property
+    def row_of(self) -> dict[PageKey, int]:
+        """The row of each page."""
+        return {page: row for row, page in enumerate(self.page_keys(np.arange(len(self))))}
+
+    def page_keys(self, rows: np.ndarray) -> list[PageKey]:
+        """The document and number of the pages of these rows."""
+        names = [self.names[place] for place in self.documents[rows].tolist()]
+        return list(zip(names, self.numbers[rows].tolist(), strict=True))
+
     def of_document(self, name: str) -> np.ndarray:
         """The rows of a document's pages."""
         return np.flatnonzero(self.documents == self.place_of[name]) if name in self.place_of else np.empty(0, int)
@@ -112,18 +121,16 @@ class Catalogue:
 class Version:
     """The table as it was after one commit; what later commits do is not seen."""
 
-    def __init__(self, table: "lancedb.Table"):
+    def __init__(self, table: "LanceDataset"):
         self.number: int = table.version
-        table.checkout(self.number)
         self._table = table
         self.catalogue = self._read_catalogue()
 
     def _read_catalogue(self) -> Catalogue:
-        rows = self._table.search().select(LIGHT).with_row_id(True).limit(ALL).to_arrow()
+        rows = self._table.to_table(LIGHT)
         encoded = rows["document"].combine_chunks().dictionary_encode()
         return Catalogue(
             keys=rows["key"].to_numpy(),
-            rows=rows["_rowid"].to_numpy(),
             names=tuple(encoded.dictionary.to_pylist()),
             documents=encoded.indices.to_numpy(zero_copy_only=False),
             numbers=rows["page"].to_numpy(),
@@ -134,46 +141,35 @@ class Version:
     @cached_property
     def metadata(self) -> tuple[list[str], np.ndarray]:
         """The different metadata there are, as JSON, and which of them each page has, int [P]."""
-        rows = self._table.search().select(["key", "metadata"]).limit(ALL).to_arrow()
-        texts = rows["metadata"].combine_chunks().dictionary_encode()
-        of_page = np.empty(len(rows), int)
-        of_page[self.catalogue.find(rows["key"].to_numpy())] = texts.indices.to_numpy(zero_copy_only=False)
-        return texts.dictionary.to_pylist(), of_page
+        texts = self._table.to_table(["metadata"])["metadata"].combine_chunks().dictionary_encode()
+        return texts.dictionary.to_pylist(), texts.indices.to_numpy(zero_copy_only=False)
 
     def take(self, places: Sequence[int] | np.ndarray, columns: Sequence[str]) -> pa.Table:
         """Columns of the pages at these places of the catalogue, in their order."""
-        keys = self.catalogue.keys[places]
-        row_ids = self.catalogue.rows[places].tolist()
         there = set(self._table.schema.names)
-        found = (
-            self._table.take_row_ids(row_ids).select(["key", *(name for name in columns if name in there)]).to_arrow()
-        )
+        found = self._table.take(np.asarray(places).tolist(), [name for name in columns if name in there])
         for name in columns:
             if name not in there:
-                found = found.append_column(name, pa.nulls(len(found), pa.string()))
-        have = found["key"].to_numpy()
-        if np.array_equal(have, keys):
-            return found
-        order = np.argsort(have)
-        return found.take(order[np.searchsorted(have, keys, sorter=order)])
+                found = found.append_column(name, pa.nulls(len(found), NEWER[name]))
+        return found
 
     def scan(self, columns: Sequence[str], rows_at_once: int = 64) -> Iterator[pa.RecordBatch]:
-        """All pages, streamed, in Lance's order."""
-        yield from self._table.search().select(list(columns)).limit(ALL).to_batches(rows_at_once)
+        """All pages, streamed, in the table's order."""
+        yield from self._table.to_batches(list(columns), batch_size=rows_at_once)
 
 
 class Store:
     """The table of one index folder.
 
     Raises:
-        UserError: `lancedb` is not installed, or there is no table.
+        UserError: `pylance` is not installed, or there is no table.
     """
 
     def __init__(self, folder: Path, dim: int, precision: Precision):
         self.folder, self.dim, self.precision = folder, dim, precision
-        self._database = connect(folder)
+        lance = library()
         try:
-            self._head = self._database.open_table(TABLE)
+            self._head = lance.dataset(folder / TABLE)
         except Exception as error:
             raise UserError(
                 f"{folder} has lost its table of pages ({one_line(error)}); "
@@ -195,16 +191,17 @@ class Store:
     def create(folder: Path, dim: int, precision: Precision) -> None:
         """An empty table; one that is there is dropped."""
         with room_to_write(folder):
-            database = connect(folder)
-            database.drop_table(TABLE, ignore_missing=True)
-            database.create_table(TABLE, schema=schema(dim, precision))
+            shutil.rmtree(folder / TABLE, ignore_errors=True)
+            library().write_dataset(schema(dim, precision).empty_table(), folder / TABLE)
 
     def newest_version(self) -> int:
-        self._head.checkout_latest()
-        return self._head.version
+        return self._head.latest_version
+
+    def newest(self) -> "LanceDataset":
+        return library().dataset(self.folder / TABLE)
 
     def snapshot(self) -> Version:
-        return Version(self._database.open_table(TABLE))
+        return Version(self.newest())
 
     def write(
         self, pages: Sequence[tuple[Page, EncodedPage]], gone: Callable[[Catalogue], np.ndarray] | None = None
@@ -219,9 +216,9 @@ class Store:
             if gone:
                 catalogue = self.snapshot().catalogue
                 old = catalogue.keys[gone(catalogue)]
-            table = self._database.open_table(TABLE)
+            table = self.newest()
             if missing := [name for name in NEWER if name not in table.schema.names]:
-                table.add_columns({name: "cast(NULL as string)" for name in missing})
+                table.add_columns([pa.field(name, NEWER[name]) for name in missing])
             if pages:
                 merge = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
                 if len(old):
@@ -258,6 +255,7 @@ class Store:
             "scale": [scale for _, scale in packed],
             "vectors": lists([vectors for vectors, _ in packed]),
             "boxes": lists([pack_boxes(encoded.boxes) for _, encoded in pages]),
+            "vector_of": [encoded.vector_of for _, encoded in pages],
             "signs": lists([pack_signs(encoded.vectors) for _, encoded in pages]),
         }
         return pa.table({name: columns[name] for name in kinds.names}, schema=kinds)
@@ -265,28 +263,33 @@ class Store:
     def compact(self, keep_versions: timedelta = OLD_VERSIONS_KEPT) -> None:
         """Small files into one, where that is worth it, and the files of versions older than `keep_versions` away."""
         with self.turn(), room_to_write(self.folder):
-            table = self._database.open_table(TABLE)
-            if worth_compacting(table.stats()):
-                table.optimize(cleanup_older_than=keep_versions)
+            table = self.newest()
+            if worth_compacting([(one.physical_rows, one.num_deletions) for one in table.get_fragments()]):
+                table.optimize.compact_files()
+            table.cleanup_old_versions(keep_versions)
 
 
-def worth_compacting(stats: dict) -> bool:
-    """All rows are copied, so not before a part is deleted or outside the largest file; of one file nothing is."""
-    files = stats["fragment_stats"]
-    written = files["num_fragments"] * files["lengths"]["mean"]
-    loose = written > stats["num_rows"] * (1 + LOOSE_PART) or files["lengths"]["max"] < written * (1 - LOOSE_PART)
-    return loose or files["num_fragments"] == 1
+def worth_compacting(files: Sequence[tuple[int, int]]) -> bool:
+    """All rows are copied, so not before a part is deleted or outside the largest file.
+
+    Args:
+        files: of each, the rows it has and how many of them are deleted.
+    """
+    written, deleted = sum(rows for rows, _ in files), sum(gone for _, gone in files)
+    largest = max((rows for rows, _ in files), default=0)
+    return written > (written - deleted) * (1 + LOOSE_PART) or largest < written * (1 - LOOSE_PART)
 
 
-def connect(folder: Path) -> "lancedb.DBConnection":
+def library() -> ModuleType:
+    """Lance's own Python: lancedb, which has the same tables, takes four times as long to import."""
     try:
-        import lancedb
+        import lance
     except ImportError as error:
         raise UserError(
-            f"An index needs lancedb, which cannot be imported ({error}); "
+            f"An index needs pylance, which cannot be imported ({error}); "
             "install it with `pip install 'collotype[search]'`."
         ) from error
-    return lancedb.connect(folder)
+    return lance
 
 
 def with_keys(keys: np.ndarray) -> str:
@@ -302,19 +305,14 @@ def lists(arrays: Sequence[np.ndarray]) -> pa.ListArray:
     return pa.ListArray.from_arrays(starts, flat)
 
 
-def parts(column: pa.ChunkedArray | pa.ListArray) -> tuple[pa.Array, int, np.ndarray]:
-    """A column's numbers end to end, without copying; how many make a row; where each list's rows begin and end."""
+def from_lists(column: pa.ChunkedArray | pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
+    """A column's rows end to end [sum n_i, W], without copying, and where each list's begin, one more than lists."""
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     width = column.type.value_type.list_size
     starts = column.offsets.to_numpy()
     rows = column.values.slice(starts[0], starts[-1] - starts[0])
-    return rows.values.slice(rows.offset * width, len(rows) * width), width, (starts - starts[0]).astype(np.int64)
-
-
-def from_lists(column: pa.ChunkedArray | pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
-    """A column's rows end to end [sum n_i, W], and where each list's begin, one more than there are lists."""
-    numbers, width, starts = parts(column)
-    return numbers.to_numpy(zero_copy_only=True).reshape(-1, width), starts
+    numbers = rows.values.slice(rows.offset * width, len(rows) * width).to_numpy(zero_copy_only=True)
+    return numbers.reshape(-1, width), (starts - starts[0]).astype(np.int64)
 
 
 def one_line(error: Exception) -> str:

@@ -75,7 +75,10 @@ class GlobalBatchSampler:
         if not len(batches):
             distinct = " of distinct queries and pages" if self.distinct else ""
             one = " of one dataset" if self.one_per_batch else ""
-            raise UserError(f"The training data does not fill one batch of {self.batch_size}{one}{distinct}; lower it.")
+            raise UserError(
+                f"The training data has too few examples for a batch of {self.batch_size}{one}{distinct}; lower "
+                "train.batch."
+            )
         return batches
 
     def _draw(self, dataset: int, epoch: int) -> Tensor:

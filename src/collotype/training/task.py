@@ -147,9 +147,12 @@ class Task(Protocol[M, E]):
             UserError: what training starts from cannot be read.
         """
 
-    def use_published_config(self) -> None:
+    def use_published_config(self, size: str | None = None) -> None:
         """Takes the published shape that the name of the weights stands for in the place of weights that are not here,
         for `describe` and the facts of the data; nothing else can be asked of the task then.
+
+        Args:
+            size: that the weights are said to be of, by an imported command.
 
         Raises:
             UserError: the name stands for no shape we know.

@@ -235,9 +235,9 @@ def test_answers_are_named_with_their_probability() -> None:
     for row, answers in zip(probabilities, found, strict=True):
         assert [name for name, _ in answers] == [ANSWERS[number] for number in row.argsort(descending=True)[:3]]
         assert [share for _, share in answers] == pytest.approx(row.sort(descending=True).values[:3].tolist(), abs=1e-5)
-    alone = [model.answers([image], [question], top=3)[0] for image, question in zip(images, QUESTIONS, strict=True)]
+    alone = [model.answers([image], [question], top=3)[0] for image, question in zip(shown, QUESTIONS, strict=True)]
     assert [[name for name, _ in answers] for answers in alone] == [[name for name, _ in answers] for answers in found]
-    assert [len(answers) for answers in model.answers(images, QUESTIONS, top=50, batch_size=2)] == [7, 7, 7]
+    assert [len(answers) for answers in model.answers(shown, QUESTIONS, top=50, batch_size=2)] == [7, 7, 7]
     assert model.answers([], []) == []
 
 

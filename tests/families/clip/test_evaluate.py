@@ -213,7 +213,7 @@ def test_images_that_come_with_the_package() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"suite": "vidore-v1"}, "a CLIP can be evaluated on images"),
+        ({"suite": "vidore-v1"}, "a CLIP can be evaluated on pictures"),
         ({"suite": "imagenet"}, "name where they are with --path"),
         ({"suite": "labelled:nowhere"}, "nowhere"),
     ],

@@ -165,13 +165,13 @@ def pairs(image: str, text: str, caption: bytes = b"a cat") -> list[tuple[str, b
 @pytest.mark.parametrize(
     ("files", "layout", "words"),
     [
-        (pairs("bmp", "txt"), {}, "they have bmp, txt, and .* captions from txt; name the suffixes (image: bmp)"),
+        (pairs("bmp", "txt"), {}, "they have bmp, txt, and .* captions from txt; name the suffixes (picture: bmp)"),
         (pairs("jpg", "json", b'{"url": "u", "title": "a cat"}'), {}, "(caption: json:url|title)"),
-        (pairs("input.jpg", "outputs.txt"), {}, "(image: input.jpg, caption: outputs.txt)"),
-        (pairs("input.jpg", "outputs.txt"), {"text": "outputs.txt"}, "(image: input.jpg)"),
-        (pairs("jpeg.jpg", "txt"), {}, "(image: jpeg.jpg)"),
-        (pairs("jpg", "txt"), {"picture": "png;webp"}, "images are read from png, webp, .*(image: jpg)"),
-        (pairs("npy", "txt"), {}, "(image: SUFFIX)"),
+        (pairs("input.jpg", "outputs.txt"), {}, "(picture: input.jpg, caption: outputs.txt)"),
+        (pairs("input.jpg", "outputs.txt"), {"text": "outputs.txt"}, "(picture: input.jpg)"),
+        (pairs("jpeg.jpg", "txt"), {}, "(picture: jpeg.jpg)"),
+        (pairs("jpg", "txt"), {"image": "png;webp"}, "images are read from png, webp, .*(picture: jpg)"),
+        (pairs("npy", "txt"), {}, "(picture: SUFFIX)"),
         (
             sorted(pairs("jpg", "txt"), key=lambda file: file[0][2:]),
             {},

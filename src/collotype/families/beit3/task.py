@@ -252,18 +252,18 @@ class Beit3Task(FamilyTask[Beit3Recipe, Beit3]):
             raise UserError(f"There is no folder or file {weights}; copy it there, or set model.weights.")
         _ = self.contents
 
-    def use_published_config(self) -> None:
+    def use_published_config(self, size: str | None = None) -> None:
         """A published file's name tells its size; the answers are those of the data, or as many as VQAv2 has."""
         model = self.recipe.model
-        size = next((name for name in ("base", "large") if f"_{name}_" in Path(model.weights).name), None)
-        if size is None:
+        named = next((name for name in ("base", "large") if f"_{name}_" in Path(model.weights).name), None)
+        if named is None:
             raise UserError(f"{model.weights} is not here, and its name tells no shape")
         try:
             answers = self.named_answers() or self.common_answers()
         except UserError:
             answers = tuple(map(str, range(VQAV2_ANSWERS)))
         side = {} if model.image_size is None else {"image_size": model.image_size}
-        self.config = sized(size, num_answers=len(answers), drop_path=model.drop_path, **side)
+        self.config = sized(named, num_answers=len(answers), drop_path=model.drop_path, **side)
         self.tokenizer, self.vocabulary = None, answers
 
     def events(self, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

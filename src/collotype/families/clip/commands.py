@@ -14,8 +14,9 @@ from collotype.families.clip.recipe import ClipEvaluate
 from collotype.families.clip.task import ClipTask
 from collotype.families.shared.spec import FamilySpec
 from collotype.report.card import card, find_record
-from collotype.runtime.device import pick_device
+from collotype.runtime.device import choose_dtype, pick_device
 from collotype.runtime.process import World
+from collotype.runtime.weights import Weights
 
 
 def can_load(source: str) -> bool:
@@ -23,13 +24,15 @@ def can_load(source: str) -> bool:
     return (Path(source) / open_clip.DESCRIPTION).is_file() or Path(source).is_file()
 
 
-def load(source: str | Path, activation: str | None = None) -> Clip:
+def load(source: str | Path, activation: str | None = None, dtype: str | None = None) -> Clip:
     """The CLIP in a folder, a checkpoint's file, or a repository of the hub.
 
     Args:
         activation: gelu or quick_gelu, where the file does not say.
+        dtype: as of `collotype.load`.
     """
-    return read(source, activation).model()
+    found = read(source, activation)
+    return found.model(choose_dtype(dtype, Weights.of(found.tensors).dtype, pick_device(World.from_environment())))
 
 
 def export(source: str | Path, layout: str, out: Path, **options: Any) -> list[str]:

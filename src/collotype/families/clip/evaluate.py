@@ -195,17 +195,17 @@ def read_all(read: Callable[[int], Image.Image], rows: Sequence[int]) -> ReadIma
     return ReadImage(images, sound, faults)
 
 
-def require_some(name: str, pictures: int, faults: Iterable[Sequence[Fault]]) -> list[Fault]:
+def require_some(name: str, images: int, faults: Iterable[Sequence[Fault]]) -> list[Fault]:
     """The faults of all blocks.
 
     Raises:
         UserError: there is one for each of the images.
     """
     faults = [*chain.from_iterable(faults)]
-    if len(faults) == pictures:
+    if len(faults) == images:
         first = faults[0]
         raise UserError(
-            f"None of the {pictures} images of {name} can be read (the first: {first.cause}, in {first.place}); "
+            f"None of the {images} images of {name} can be read (the first: {first.cause}, in {first.place}); "
             "correct their paths, or copy them again."
         )
     return faults

@@ -1,6 +1,7 @@
 """CLIP's answers to the engine's questions."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +15,7 @@ from collotype.evaluation.results import Measured
 from collotype.families.clip.benchmarks import CaptionedImages, Classification, find_suite, suite_needs
 from collotype.families.clip.checkpoints import ClipCheckpoint, native, needs_of, read
 from collotype.families.clip.checkpoints.checkpoint import at_size
-from collotype.families.clip.config import ClipConfig, sized
+from collotype.families.clip.config import SIZES, ClipConfig, sized
 from collotype.families.clip.data import open_captions, source_needs
 from collotype.families.clip.data.captions import CaptionDataset, Captioned, samples_of
 from collotype.families.clip.evaluate import METRICS, evaluate, facts_of
@@ -26,7 +27,7 @@ from collotype.families.shared.suites import OpenedSuites
 from collotype.families.shared.task import FamilyTask, cut_events, fault_events, parameter_counts
 from collotype.losses.contrastive import ContrastiveLoss
 from collotype.runtime.errors import UserError
-from collotype.runtime.hub import Need
+from collotype.runtime.hub import Need, plain
 from collotype.runtime.process import ALONE, World
 from collotype.runtime.shapes import shapes_only
 from collotype.runtime.shards.reader import Shards
@@ -38,6 +39,10 @@ from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
 
 MOST_LOGIT_SCALE = math.log(100)
 """arXiv 2103.00020, section 2.5."""
+PUBLISHED_NAME = re.compile(r"(?i)/clip-((?:vit-[bl]-\d\d|vit-base-patch\d\d|vit-large-patch14)(?=$|-(?!\d)))")
+"""A repository of the hub whose name says the size."""
+SAID_AS = {"vit-base-patch32": "ViT-B-32", "vit-base-patch16": "ViT-B-16", "vit-large-patch14": "ViT-L-14"}
+"""By transformers."""
 
 
 @dataclass
@@ -250,10 +255,17 @@ class ClipTask(FamilyTask[ClipRecipe, Clip]):
     def require_weights(self) -> None:
         _ = self.contents
 
-    def use_published_config(self) -> None:
+    def use_published_config(self, size: str | None = None) -> None:
+        """The size that a command says, or that the name of a repository does: laion/CLIP-ViT-B-32-laion2B-…."""
         weights = self.recipe.model.weights or ""
-        why = "cannot be read as it stands" if Path(weights).exists() else "is not here"
-        raise UserError(f"{weights} {why}, and nothing else tells the shape")
+        named = PUBLISHED_NAME.search(str(plain(weights)))
+        size = size or (named and SAID_AS.get(named[1], named[1]))
+        if size not in SIZES:
+            why = "cannot be read as it stands" if Path(weights).exists() else "is not here"
+            raise UserError(f"{weights} {why}, and nothing else tells the shape")
+        activation = self.recipe.model.activation or "gelu"
+        model = self.recipe.model.model_copy(update={"size": size, "activation": activation})
+        self.contents, self.recipe = None, self.recipe.model_copy(update={"model": model})
 
     def events(self, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """What was known to be unusable before training, and captions that were longer than the context."""

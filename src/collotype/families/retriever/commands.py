@@ -13,7 +13,7 @@ from collotype.families.retriever.benchmarks import SUITES, find_suite
 from collotype.families.retriever.bm25 import Bm25
 from collotype.families.retriever.cache import Cache
 from collotype.families.retriever.card import write_card
-from collotype.families.retriever.checkpoints import ADAPTER, LAYOUTS, read
+from collotype.families.retriever.checkpoints import ADAPTER, LAYOUTS, read, require_layout
 from collotype.families.retriever.checkpoints import export as write_layout
 from collotype.families.retriever.compress import compress as compress_pages
 from collotype.families.retriever.data import open_source
@@ -28,7 +28,7 @@ from collotype.families.retriever.task import RetrieverTask
 from collotype.families.retriever.token_pooling import Pooling
 from collotype.families.shared.spec import FamilySpec
 from collotype.report.card import find_record
-from collotype.runtime.device import pick_device
+from collotype.runtime.device import choose_dtype, pick_device
 from collotype.runtime.errors import UserError
 from collotype.runtime.hub import commits
 from collotype.runtime.process import World
@@ -44,18 +44,25 @@ def can_load(source: str) -> bool:
     return source == BM25 or any((Path(source) / name).is_file() for name in SIGNS)
 
 
-def load(source: str | Path, preset: str | None = None, base: str | None = None) -> Retriever:
+def load(source: str | Path, preset: str | None = None, base: str | None = None, dtype: str | None = None) -> Retriever:
     """The retriever in a folder or a repository of the hub.
 
     Args:
         preset: the preset it was trained with, where its folder does not say.
         base: where the base of an adapter lies, if not where the adapter says.
+        dtype: as of `collotype.load`.
     """
-    return read(source, preset, base).model()
+    found = read(source, preset, base)
+    return found.model(choose_dtype(dtype, found.tensors.dtype, pick_device(World.from_environment())))
 
 
 def export(source: str | Path, layout: str, out: Path, **options: Any) -> list[str]:
-    model, record = load(source, **options), find_record(Path(source))
+    """In the type that the weights lie in; what cannot be written is refused before they are read."""
+    found, record = read(source, **options), find_record(Path(source))
+    require_layout(found.config, layout)
+    # an adapter of our own is merged by what it was trained as
+    model = found.model(None if found.config.lora else found.tensors.dtype)
+    model.check_weights()
     verified = write_layout(model, layout, out, write_card(Path(source), model.config, layout, record))
     return [*verified, *(event["note"] for event in model.events)]
 
@@ -91,6 +98,7 @@ def mine(
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
     preset: str | None = None,
     base: str | None = None,
+    dtype: str | None = None,
 ) -> dict[str, Any]:
     """Hard negatives for `data` by the model in `source`, written to `out`; counts of what was done.
 
@@ -105,7 +113,7 @@ def mine(
         pairs = open_source(parse_source(data))
         if not isinstance(pairs, RefPairs):
             raise UserError("Pages drawn on demand (sheets) cannot be named in a file of negatives; give a table.")
-        model = load(source, preset, base).to(pick_device(World()))
+        model = load(source, preset, base, dtype).to(pick_device(World()))
         return mining.mine(model, pairs, Path(out), mining.Rules(**rules or {}), batch_tokens or BATCH_TOKENS, progress)
 
 
@@ -117,6 +125,7 @@ def compress(
     cache: Path | None = None,
     preset: str | None = None,
     base: str | None = None,
+    dtype: str | None = None,
 ) -> list[dict[str, Any]]:
     """Size and quality of the page vectors of the model in `source` under token pooling: `Compressed` as dicts.
 
@@ -124,7 +133,7 @@ def compress(
         UserError: no such model, suite or method, a factor below 1, or a model of one vector a page.
     """
     poolings = [Pooling(factor=factor, method=method) for method in methods for factor in factors]
-    benchmarks, model = find_suite(choice), load(source, preset, base)
+    benchmarks, model = find_suite(choice), load(source, preset, base, dtype)
     rows = compress_pages(model.to(pick_device(World())), benchmarks, poolings, Cache(cache))
     return [asdict(row) for row in rows]
 

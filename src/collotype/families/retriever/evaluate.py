@@ -77,7 +77,8 @@ class VectorSearch:
     def facts(self) -> dict[str, Any]:
         config, pooling = self.model.config, self.pooling and asdict(self.pooling)
         facts = {"backbone": config.backbone, "interaction": config.interaction, "preset": asdict(config.preset)}
-        return facts | ({"pooling": pooling} if pooling else {})
+        held = {"dtype": self.model.held_in} if self.model.held_in else {}
+        return facts | held | ({"pooling": pooling} if pooling else {})
 
     def looks_at(self, pages: Pages) -> str:
         return "the page's image"
@@ -89,7 +90,7 @@ class VectorSearch:
         return (*self.model.events, *cut)
 
     def scores(self, queries: Sequence[str], pages: Pages, world: World) -> Tensor:
-        model, device = self.model, computed_on(self.model.device)
+        model, device = self.model, computed_on(self.model.device) + self.model.held_in
         query_key = key_of([self.digest, device, list(queries)])
         page_key = key_of([self.digest, device, pages.fingerprint])
 

@@ -1,5 +1,6 @@
 """LoRA (arXiv 2106.09685) on a retriever, through peft: low-rank updates of frozen linear layers."""
 
+import copy
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -66,6 +67,12 @@ def add_lora(model: Retriever, lora: Lora, gaussian: bool = True) -> Retriever:
     return model
 
 
+def with_shared_weights(model: Retriever) -> Retriever:
+    """Another model of the same weights, which are there once: it can be merged, and the first stays as it is."""
+    shared = {id(one): nn.Parameter(one.detach(), one.requires_grad) for one in model.parameters()}
+    return copy.deepcopy(model, shared)
+
+
 def merge_lora(model: Retriever) -> Retriever:
     """Adds the updates to the weights they belong to, in place; a plain model again."""
     return unload_lora(model, merge=True)
@@ -77,8 +84,12 @@ def unload_lora(model: Retriever, merge: bool = False) -> Retriever:
 
     for name, module in list(model.named_modules()):
         if isinstance(module, BaseTunerLayer):
+            layer = module.get_base_layer()
             if merge:
+                # what is written into is this layer's alone, whoever else has its weights
+                for parameter in layer.parameters():
+                    parameter.data = parameter.data.clone()
                 module.merge()
-            model.set_submodule(name, module.get_base_layer())
+            model.set_submodule(name, layer)
     model.config = replace(model.config, lora=None)
     return model

@@ -159,7 +159,7 @@ def mine_into(
     out: Path, vectors: Path, model: Retriever, pairs: RefPairs, rules: Rules, batch_tokens: int, progress: Progress
 ) -> dict[str, Any]:
     """As `mine`, with the vectors in a folder of their own that this process holds."""
-    rows, model_digest = [pairs.pages(row) for row in range(len(pairs))], model.digest()
+    rows, model_digest = [pairs.pages(row) for row in range(len(pairs))], model.digest() + model.held_in
     numbers = {ref: number for number, ref in enumerate(dict.fromkeys(ref for row in rows for ref in row))}
     cache = PageVectors(
         vectors,

@@ -18,8 +18,8 @@ from collotype.families.retriever.batches import BATCH_TOKENS, in_batches
 from collotype.families.retriever.config import RetrieverConfig
 from collotype.families.retriever.processor import Processor
 from collotype.losses.contrastive import Vectors, score_all
-from collotype.runtime.device import room_on
-from collotype.runtime.digest import state_digest
+from collotype.runtime.device import DTYPES, room_on
+from collotype.runtime.digest import FileDigest, state_digest
 
 
 class Retriever(nn.Module):
@@ -28,6 +28,10 @@ class Retriever(nn.Module):
 
     events: Sequence[dict[str, Any]] = ()
     """What its files are to be told for."""
+    unchecked: "Callable[[Retriever], Sequence[dict[str, Any]]] | None" = None
+    """Finds what is odd about the values of its weights, if nobody has looked at them yet."""
+    from_files: FileDigest | None = None
+    """Tells its weights by the files they come from."""
 
     def __init__(self, config: RetrieverConfig, processor: Processor | None = None):
         super().__init__()
@@ -59,9 +63,11 @@ class Retriever(nn.Module):
         return self.config.dim or self.row.hidden_size(self.config.backbone_config)
 
     def digest(self) -> str:
-        """Of architecture, preset, tokenizer and weights: what decides an embedding."""
+        """Of architecture, preset, tokenizer and weights: what decides an embedding, but for the type it is computed
+        in."""
         facts = json.dumps([self.config.to_dict(), self.processor.tokenizer.to_str()], sort_keys=True)
-        return hashlib.sha256((facts + state_digest(self)).encode()).hexdigest()
+        weights = (self.from_files and self.from_files.of(self, facts)) or state_digest(self, torch.float32)
+        return hashlib.sha256((facts + weights).encode()).hexdigest()
 
     def blocks(self) -> list[nn.Module]:
         """The layers of the vision tower and of the language model, from the input on."""
@@ -106,11 +112,29 @@ class Retriever(nn.Module):
             lengths, batch_tokens, lambda batch: self._vectors(self.processor.pages([*map(image, batch)]))
         )
 
+    def check_weights(self) -> None:
+        """Looks at the values of weights that nobody has looked at; `events` has what is odd.
+
+        Raises:
+            UserError: one is not finite.
+        """
+        look, self.unchecked = self.unchecked, None
+        if look:
+            self.events = (*self.events, *look(self))
+
     def _vectors(self, inputs: dict[str, Tensor]) -> list[Tensor]:
         self.eval()
+        self.check_weights()
         with room_on(self.device, "take a smaller --batch-tokens"):
             vectors, mask = self({name: tensor.to(self.device) for name, tensor in inputs.items()})
         return [row[keep].float().cpu() for row, keep in zip(vectors, mask, strict=True)]
+
+    @property
+    def held_in(self) -> str:
+        """The type of its weights where that is not float32: its vectors have other last digits."""
+        dtype = next(self.backbone.parameters()).dtype
+        names = {dtype: name for name, dtype in DTYPES.items()} | {torch.float32: ""}
+        return names.get(dtype, str(dtype))
 
     @property
     def device(self) -> torch.device:

@@ -41,6 +41,7 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.hub import Need, plain
 from collotype.runtime.model_folder import require_there
 from collotype.runtime.process import ALONE, World
+from collotype.runtime.weights import Weights
 from collotype.training.overlap import Samples
 from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
 
@@ -137,14 +138,15 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
         if found is None:
             self.seed_init("init")
             return Retriever(self.config, self.processor)
-        tensors = dict(found.tensors)
+        tensors = found.tensors
         if found.config.lora:
             tensors = canonical(self.row, merge_lora(found.model(None)).state_dict(), found.origin)
         if self.config.dim is None:
-            tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(PROJECTION)}
+            tensors = tensors.without(name for name in tensors if name.startswith(PROJECTION))
         elif self.has_new_projection:
             tensors |= {f"{PROJECTION}.{name}": tensor for name, tensor in self.new_projection().state_dict().items()}
         model = RetrieverCheckpoint(self.config, self.tokenizer, tensors, found.origin, found.events).model(None)
+        model.check_weights()
         self.loaded = list(model.events)
         return model
 
@@ -281,17 +283,17 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
     def require_weights(self) -> None:
         _ = self.contents
 
-    def use_published_config(self) -> None:
+    def use_published_config(self, size: str | None = None) -> None:
         name = plain(self.recipe.model.weights)
         if name not in self.row.published:
             raise UserError(f"{name} is not here, and its name tells no shape")
-        size = self.row.sizes[self.row.published[name]]
+        shapes = self.row.sizes[self.row.published[name]]
         tokenizer = word_tokenizer([self.preset.query(""), self.preset.page_prompt], self.row.special_tokens)
-        config = self.row.configure(size, tokenizer.get_vocab())
-        config["text_config"]["vocab_size"] = size["text_config"]["vocab_size"]
+        config = self.row.configure(shapes, tokenizer.get_vocab())
+        config["text_config"]["vocab_size"] = shapes["text_config"]["vocab_size"]
         dim = self.recipe.model.dim if name.startswith("vidore/") else None
         shape = RetrieverConfig(self.row.name, config, "late", dim, self.preset)
-        self.contents = RetrieverCheckpoint(shape, tokenizer, {}, name)
+        self.contents = RetrieverCheckpoint(shape, tokenizer, Weights({}), name)
 
     def events(self, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """What the weights it started from are told for; queries that are longer than `max_query_tokens`, and so are

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_folder, write_json, write_text
 from collotype.runtime.hub import ModelLocation, Need
-from collotype.runtime.model_folder import DESCRIPTION, load_strictly, read_json, write_tensors
+from collotype.runtime.model_folder import DESCRIPTION, load_strictly, read_json, write_weights
 
 M = TypeVar("M", bound=nn.Module)
 Layouts = Mapping[str, Callable[[M, Path], None]]
@@ -28,7 +28,7 @@ def write_native(
     """The whole folder or nothing of it."""
     with atomic_folder(folder) as scratch:
         write_json(scratch / DESCRIPTION, config)
-        write_tensors(tensors, scratch / "model.safetensors")
+        write_weights(tensors, scratch)
         save_vocabulary(scratch)
 
 
@@ -52,10 +52,7 @@ def fill(model: M, tensors: Mapping[str, Tensor], origin: str, dtype: torch.dtyp
     Raises:
         UserError: weights are missing or left over.
     """
-    given = {
-        name: tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor for name, tensor in tensors.items()
-    }
-    load_strictly(model, given, origin, {key: key for key in model.state_dict()})
+    load_strictly(model, tensors, origin, {key: key for key in model.state_dict()}, dtype)
     return model.eval()
 
 

@@ -147,9 +147,32 @@ class Expansion:
             return as_written if number is None else ShellWord(str(number))
         if node.type == "command_substitution":
             nodes = self.scope.variables.get("SLURM_NNODES") if COUNTS_NODES.match(text_of(node)) else None
-            return nodes or counted(text_of(node)) or as_written
+            return nodes or counted(text_of(node)) or self.printed(node) or as_written
         found = self.parameter(node, quoted)
         return as_written if found is None else found
+
+    def printed(self, node: "Node") -> ShellWord | None:
+        """What `$(cat <<EOF …)` and `$(echo …)` write, where nothing else is in it."""
+        inner = [one for one in node.named_children if one.type != "comment"]
+        command = inner[0] if len(inner) == 1 else None
+        if command is not None and command.type == "redirected_statement":
+            redirects = command.children_by_field_name("redirect")
+            whole = [one.type for one in redirects] == ["heredoc_redirect"] and "|" not in text_of(redirects[0])[:80]
+            body = command.child_by_field_name("body")
+            return self.here_document(redirects[0]) if whole and body is not None and text_of(body) == "cat" else None
+        if command is None or command.type != "command" or text_of(command).split(maxsplit=1)[0] != "echo":
+            return None
+        words = [word for one in command.children_by_field_name("argument") for word in self.words(one)]
+        return None if any(one.startswith("-") or one.unknown for one in words) else ShellWord(" ".join(words))
+
+    def here_document(self, redirect: "Node") -> ShellWord:
+        """Its text, as the reader of it has it; without its last line's end."""
+        parts = {one.type: one for one in redirect.named_children}
+        body, quoted = parts.get("heredoc_body"), text_of(parts["heredoc_start"])[:1] in ("'", '"', "\\")
+        if body is None:
+            return ShellWord("")
+        text = ShellWord(text_of(body)) if quoted else self.text(body)
+        return text.of_it(text.rstrip("\n"))
 
     def number(self, node: "Node") -> str | None:
         """A number or the value of a name in arithmetic; none if it is not known."""

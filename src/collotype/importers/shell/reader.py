@@ -21,7 +21,7 @@ DECIMAL = re.compile(r"(?<=[\s(*/+-])10#(?=[$\w])")
 SUM = re.compile(r"([A-Za-z_]\w*)\s*=\s*([\w\s+*/%()-]{1,80})")
 """What `let` takes: `N=4*2`."""
 SHELLS = ("bash", "sh", "zsh", "dash", "ksh")
-IN_A_TEXT = ("ssh", "tmux", "screen", "su", "watch", "flock", "script")
+IN_A_TEXT = ("ssh", "tmux", "screen", "su", "watch", "flock", "script", "gcloud")
 """Their last word may be a command line."""
 NOTHING_STARTED = frozenset(
     "echo printf : true false test cat ls cp mv rm ln mkdir chmod touch which type grep sed".split()
@@ -107,7 +107,7 @@ class ScriptReader(Statements):
         for redirect in node.children_by_field_name("redirect"):
             for part in [redirect, *redirect.named_children]:
                 if part.type == "heredoc_body":
-                    stdin = self.here_document(redirect, part)
+                    stdin = self.expansion.here_document(redirect) + "\n"
                 elif part.type in ("pipeline", "command", "list"):
                     after.append(part)
                 elif part.type == "file_redirect" and text_of(part).startswith(">") and part.named_children:
@@ -119,10 +119,6 @@ class ScriptReader(Statements):
                 self.files[target] = stdin
         for part in after:
             self.run(part, stdin)
-
-    def here_document(self, redirect: "Node", body: "Node") -> str:
-        start = next((text_of(one) for one in redirect.named_children if one.type == "heredoc_start"), "")
-        return text_of(body) if start[:1] in ("'", '"', "\\") else self.expansion.text(body)
 
     def take_command(self, node: "Node", stdin: str | None) -> None:
         variables: dict[str, Value] = {}
@@ -148,6 +144,9 @@ class ScriptReader(Statements):
             self.call(self.scope.functions[words[0]], words[1:], variables)
         elif name in ("exit", "return"):
             self.stopped = name
+        elif name == "read" and stdin is not None and "-d" in words:
+            # `read -r -d '' ARGS <<EOF` takes the whole text
+            self.scope.variables[words[-1]] = ShellWord(stdin.strip("\n"), words[0].line)
         elif name in BUILTINS:
             BUILTINS[name](self, words[1:])
         elif name in ("sbatch", "salloc"):
@@ -191,7 +190,7 @@ class ScriptReader(Statements):
         """Where in a command another shell starts, what it reads, and with which arguments."""
         name = PurePosixPath(words[0]).name or words[0]
         if name in IN_A_TEXT and " " in words[-1].strip():
-            return 0, words[-1], []
+            return 0, words[-1].removeprefix("--command="), []
         for place, word in enumerate(words):
             if PurePosixPath(word).name in SHELLS:
                 rest = words[place + 1 :]

@@ -1,11 +1,11 @@
 """The rules: a module for each subject, found by being here.
 
-A rule is a function from a case to what it sees there, with what all of its findings have in common as its decoration:
+A rule is a function from a context to what it sees there; what all of its findings share stands in its decoration:
 
     @rule("bf16 with BatchNorm", "will differ", "open_clip issue 184")
-    def half_precision_in_batch_norm(case: Case) -> Iterator[Seen]:
-        if case.plan.get("precision") == "bf16" and "batch_norm_group" in case.plan:
-            yield Seen(seen="precision bf16", reference="fp16", why="…", fix="--set train.precision=fp16")
+    def half_precision_in_batch_norm(context: CheckContext) -> Iterator[Evidence]:
+        if context.plan.get("precision") == "bf16" and "batch_norm_group" in context.plan:
+            yield Evidence(seen="precision bf16", reference="fp16", why="…", fix="--set train.precision=fp16")
 """
 
 import importlib

@@ -8,6 +8,8 @@ from collotype.preflight.rules.rule import Evidence, rule
 
 CLIP_STEPS = 2000
 """The longest warm-up that was advised for CC3M."""
+SHORT = 10
+"""Steps of a warm-up that nobody misses."""
 
 
 @rule("long warm-up", "may differ", "open_clip issue 930, its maintainer's advice")
@@ -19,10 +21,15 @@ def long_warmup(context: CheckContext) -> Iterator[Evidence]:
     published = plan["warmup_steps"] == context.of_reference("train.schedule.warmup_steps")
     clip = context.recipe.family == "clip"
     harmless = not clip or epochs <= 1 or plan["warmup_steps"] <= CLIP_STEPS
-    if part <= 0.05 or as_published(context) or (context.recipe.model.weights is None and harmless):
+    if (
+        part <= 0.05
+        or plan["warmup_steps"] <= SHORT
+        or as_published(context)
+        or (context.recipe.model.weights is None and harmless)
+    ):
         return
     in_epochs = f"{epochs:.1f} epochs, " if epochs else ""
-    steps = CLIP_STEPS if clip else round(plan["steps"] * 0.025)
+    steps = min(CLIP_STEPS if clip else plan["steps"], max(1, round(plan["steps"] * 0.025)))
     yield Evidence(
         severity="may differ" if epochs > 1 else "note",
         seen=f"{plan['warmup_steps']:,} steps: {in_epochs}{part:.0%} of the run",

@@ -20,7 +20,7 @@ def evaluates(context: CheckContext) -> bool:
 @upstream_rule(
     "evaluated in half precision",
     "may differ",
-    "torch_dtype in mteb 2.26 and vidore-benchmark 5",
+    "torch_dtype in mteb 2.26 and vidore-benchmark 5; amp in clip_benchmark",
 )
 def half_precision_model(context: CheckContext) -> Iterator[Evidence]:
     if context.upstream("evaluation_precision") in ("bf16", "fp16"):

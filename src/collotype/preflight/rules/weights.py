@@ -70,7 +70,7 @@ def unseeded_order(context: CheckContext) -> Iterator[Evidence]:
     "every answer is random, and the exit status is 0",
 )
 def random_head(context: CheckContext) -> Iterator[Evidence]:
-    if context.upstream("random_head"):
+    if context.upstream("random_head") and context.was("beit3"):
         yield Evidence(
             seen=f"{context.upstream('weights') or context.recipe.model.weights}, which has no head for the task",
             reference="fine-tuned weights, such as beit3_base_patch16_480_vqa.pth",

@@ -191,7 +191,7 @@ def advice(path: Path, layout: SampleLayout, kinds: Mapping[str, Member]) -> str
     keys = []
     if not set(layout.images) & set(kinds):
         likely = next((kind for kind in sorted(kinds) if kind.rpartition(".")[2] in IMAGES), None)
-        keys.append(f"image: {likely or 'SUFFIX'}")
+        keys.append(f"picture: {likely or 'SUFFIX'}")
     if layout.text_suffix not in kinds:
         likely = next((kind for end in TEXTS for kind in sorted(kinds) if kind.rpartition(".")[2] == end), None)
         keys.append(f"caption: {f'json:{json_keys(path, kinds[likely])}' if likely == 'json' else likely or 'SUFFIX'}")

@@ -62,7 +62,7 @@ def on_hub(path: str) -> Snapshot:
     """
     source = None if Path(path).suffix in (".parquet", *LINES) else parse(path, "dataset")
     if source is None:
-        raise UserError(f"There is no table {path}; give a .parquet or .jsonl file, a folder, or a hub name.")
+        raise UserError(f"There is no table {path}; give a .parquet, .jsonl or .csv file, a folder, or a hub name.")
     return snapshot(source, "put its parquet files into a folder and set `path` to that")
 
 

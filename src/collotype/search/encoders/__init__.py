@@ -13,24 +13,25 @@ def open_encoder(
     model: str = READER,
     preset: str | None = None,
     base: str | None = None,
+    dtype: str | None = None,
     commits: Mapping[str, str] | None = None,
 ) -> Encoder:
     """The encoder of that name: "reader", or a model of the retriever family, in a folder or on the hub.
 
     Args:
-        preset, base: as of `collotype.load`, where the model's folder does not say.
+        preset, base, dtype: as of `collotype.load`, where the model's folder does not say.
         commits: what names of the hub mean, where that was decided before.
 
     Raises:
         UserError: there is none, or what it needs is not installed.
     """
     if model == READER:
-        if preset or base:
-            raise UserError(f"The {READER} has no preset and no base; leave them out.")
+        if preset or base or dtype:
+            raise UserError(f"The {READER} has no preset, no base and no dtype; leave them out.")
         from collotype.search.encoders.text import TextEncoder
 
         return TextEncoder()
     from collotype.search.encoders.retriever import RetrieverEncoder
 
     with hub.commits(commits):
-        return RetrieverEncoder.load(model, preset, base)
+        return RetrieverEncoder.load(model, preset, base, dtype)

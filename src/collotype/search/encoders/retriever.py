@@ -1,15 +1,23 @@
 """Any model of the retriever family, which looks at images of pages."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from collotype.families.retriever.token_pooling import pool_tokens
 from collotype.runtime.errors import UserError
+from collotype.search.image_query import WORD
 from collotype.search.pages import EncodedPage, EncodedQuery, Page
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from collotype.families.retriever.model import Retriever
+
+IMAGE_VECTORS = 64
+"""Of an image that is looked for: MaxSim takes as long as a query has vectors."""
 
 
 class RetrieverEncoder:
@@ -25,7 +33,9 @@ class RetrieverEncoder:
         self.identity, self.dim, self.interaction = model.digest(), model.width, model.config.interaction
 
     @classmethod
-    def load(cls, source: str, preset: str | None = None, base: str | None = None) -> "RetrieverEncoder":
+    def load(
+        cls, source: str, preset: str | None = None, base: str | None = None, dtype: str | None = None
+    ) -> "RetrieverEncoder":
         """
         Raises:
             UserError: there is no model, or it is no retriever.
@@ -39,7 +49,7 @@ class RetrieverEncoder:
                 f"{source} is a model of the family {family}, which does not retrieve pages; take a retriever, or "
                 "`--model reader`."
             )
-        model = families.load(source, preset=preset, base=base)
+        model = families.load(source, preset=preset, base=base, dtype=dtype)
         return cls(model.to(pick_device(World())), source)
 
     def encode_pages(self, pages: Sequence[Page]) -> list[EncodedPage]:
@@ -63,6 +73,16 @@ class RetrieverEncoder:
         """Words as a reader sees them, each of one or more tokens."""
         vectors = self.model.encode_queries(queries)
         return [self.by_word(query, found.numpy()) for query, found in zip(queries, vectors, strict=True)]
+
+    def encode_images(self, images: "Sequence[Image.Image]") -> list[EncodedQuery]:
+        """Images in a query's place: the vectors of a page that looks like that, as few as a long query has."""
+        found = []
+        for image, vectors in zip(images, self.model.encode_pages(images), strict=True):
+            if self.interaction == "late":
+                vectors = vectors[~np.isnan(self.boxes(image.size, len(vectors))).any(axis=1)]
+                vectors = pool_tokens(vectors, math.ceil(len(vectors) / IMAGE_VECTORS), "fast")
+            found.append(EncodedQuery(vectors.numpy(), (WORD,), (0,) * len(vectors)))
+        return found
 
     def by_word(self, query: str, vectors: np.ndarray) -> EncodedQuery:
         words = tuple(query.split())

@@ -3,6 +3,7 @@
 A word is two vectors side by side: MiniLM's, which knows the words around it and what it means, and one of the word's
 spelling and that of its two neighbours, which knows names, numbers and languages that MiniLM never saw. Their dot
 products add up, so a query's word is at its best where the same words, or words of its meaning, stand in its context.
+What a page says more than once is one vector there, the average, with all its places.
 """
 
 import hashlib
@@ -17,19 +18,16 @@ import numpy as np
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.terms import normalised, origins, spans
-from collotype.runtime.threads import one_thread
-from collotype.search.encoders.minilm import BEFORE, WINDOW, MiniLm
+from collotype.search.encoders.minilm import MOST_PIECES, WINDOW, MiniLm
 from collotype.search.pages import Box, EncodedPage, EncodedQuery, Page
 
-NAME = "reader: MiniLM and spelling, over the text layer or OCR"
-LAYERS = 6
+VERSION = 2
+NAME = f"reader {VERSION}: MiniLM and spelling, over the text layer or OCR"
+LAYERS = 4
 SPELLING_DIM, SPELLING_PART, NEIGHBOUR = 128, 0.4, 0.5
 """Of the spelling's vector: its width, its part of a dot product, and how much each neighbour counts beside the word.
 Set on two of the slides' decks and checked on the manual of gnuplot (docs/search.md)."""
 MAX_QUERY_WORDS = 256
-FORMER_TERMS = "(?P<cjk>[\\u3040-\\u30ff\\u3400-\\u9fff\\uac00-\\ud7af\\uf900-\\ufaff]+)|[^\\W\\u3040-\\u30ff\\u3400-\\u9fff\\uac00-\\ud7af\\uf900-\\ufaff]+"  # noqa: E501
-"""What made terms of the first indexes, whose identity stands: a page that is cut into others since is another page
-(its digest says so), and is encoded again where it is indexed again."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +55,14 @@ class TextEncoder:
     def __init__(self) -> None:
         self.meaning = MiniLm(LAYERS)
         self.dim = self.meaning.dim + SPELLING_DIM
-        settings = [SPELLING_DIM, SPELLING_PART, NEIGHBOUR, WINDOW, BEFORE, FORMER_TERMS]
+        settings = [VERSION, SPELLING_DIM, SPELLING_PART, NEIGHBOUR, WINDOW, MOST_PIECES]
         self.identity = hashlib.sha256(json.dumps([self.meaning.digest(), *settings]).encode()).hexdigest()
 
     def encode_pages(self, pages: Sequence[Page]) -> list[EncodedPage]:
-        """A vector for each word; none for a page without."""
+        """A vector for each different term; none for a page without."""
         terms = [split([(word.text, word.box, word.characters) for word in page.words]) for page in pages]
-        return [
-            EncodedPage(vectors, np.array([term.box for term in of], np.float32).reshape(-1, 4))
-            for of, vectors in zip(terms, self.vectors(terms), strict=True)
-        ]
+        return [encoded(of, vectors) for of, vectors in zip(terms, self.vectors(terms), strict=True)]
 
-    @one_thread()
     def encode_queries(self, queries: Sequence[str]) -> list[EncodedQuery]:
         """
         Raises:
@@ -134,6 +128,15 @@ def own_part(boxes: np.ndarray, origin: Sequence[tuple[int, int]]) -> Callable[[
         return (*of[:, :2].min(axis=0).tolist(), *of[:, 2:].max(axis=0).tolist())
 
     return part
+
+
+def encoded(terms: Sequence[Term], vectors: np.ndarray) -> EncodedPage:
+    """A page of these terms with the vector of each: of those that are the same, the average."""
+    places: dict[str, int] = {}
+    vector_of = np.array([places.setdefault(term.text, len(places)) for term in terms], np.int32)
+    total = np.zeros((len(places), vectors.shape[1]), np.float32)
+    np.add.at(total, vector_of, vectors)
+    return EncodedPage(unit(total), np.array([term.box for term in terms], np.float32).reshape(-1, 4), vector_of)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

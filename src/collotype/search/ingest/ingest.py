@@ -85,7 +85,11 @@ def ingest(
     found = find_files(sources)
     ledger = SourceLedger(index.folder)
     known = ledger.read()
-    documents = named(found.files, known) if names is None else dict(zip(names, found.files, strict=True))
+    if names is None:
+        documents = named(found.files, known)
+    else:
+        # two documents may have one file: attachments of the same content
+        documents = dict(zip(names, (find_files([source]).files[0] for source in sources), strict=True))
     workers = workers or max(1, (os.cpu_count() or 2) - 1)
     settings = ReadingSettings(
         limits=limits,

@@ -5,42 +5,35 @@ number is worth.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from collotype.runtime.threads import one_thread
+from collotype.search.quantization import in_float32
 from collotype.search.scoring import blocks
-
-if TYPE_CHECKING:
-    import torch
 
 BLOCK = 512 * 1024
 """Numbers held in float32 at once, some four pages: what leaves the cache costs more than the product."""
 
 
-@one_thread()
-def scores(queries: Sequence[np.ndarray], pages: Sequence[tuple["torch.Tensor", float]]) -> np.ndarray:
+def scores(queries: Sequence[np.ndarray], pages: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
     """The score of each page, float32 [queries, pages]: the sum, over a query's vectors [m, D], of the best dot product
     on the page.
 
     A page without vectors scores -inf.
     """
-    import torch
-
     counts = np.array([len(vectors) for vectors, _ in pages], int)
     scales = np.array([scale for _, scale in pages], np.float32)
     found = np.empty((len(queries), len(pages)), np.float32)
-    wanted, firsts = torch.from_numpy(np.concatenate(queries)), starts([len(query) for query in queries])
+    wanted, firsts = np.concatenate(queries), starts([len(query) for query in queries])
     cuts = list(blocks(counts, BLOCK // wanted.shape[1]))
     # one place for all blocks: fresh memory costs more than the cast that fills it
     room = max((counts[first:last].sum() for first, last in cuts), default=0), wanted.shape[1]
-    stored, numbers = torch.empty(room, dtype=pages[0][0].dtype if pages else None), torch.empty(room)
+    stored, numbers = np.empty(room, pages[0][0].dtype if pages else None), np.empty(room, np.float32)
     for first, last in cuts:
         count = counts[first:last].sum()
-        together = torch.cat([vectors for vectors, _ in pages[first:last]], out=stored[:count])
-        similarities = wanted @ numbers[:count].copy_(together).T
-        found[:, first:last] = sums_of_best(similarities.numpy(), firsts, counts[first:last])
+        together = np.concatenate([vectors for vectors, _ in pages[first:last]], out=stored[:count])
+        similarities = wanted @ in_float32(together, numbers[:count]).T
+        found[:, first:last] = sums_of_best(similarities, firsts, counts[first:last])
     return found * scales
 
 

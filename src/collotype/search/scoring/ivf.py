@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from collotype.search import sidecar
+from collotype.search.quantization import in_float32
 from collotype.search.sidecar import Sidecar
-from collotype.search.store import Version, parts
+from collotype.search.store import Version, from_lists
 
 KIND = "lists"
 MADE_FROM = 6_000_000
@@ -121,21 +122,17 @@ def train(version: Version, vectors: int) -> np.ndarray:
 
 def assign(version: Version, places: np.ndarray, centres: np.ndarray) -> dict[int, np.ndarray]:
     """The centres nearest to a vector of each page, ascending int32, by the page's key."""
-    import torch
-
-    table, found = torch.from_numpy(np.array(centres)).T, {}
+    table, found = np.array(centres).T, {}
     for first in range(0, len(places), PAGES_AT_ONCE):
         here = places[first : first + PAGES_AT_ONCE]
         rows, starts = stored(version, here)
         for place, low, high in zip(here, starts[:-1], starts[1:], strict=True):
-            nearest = (torch.from_numpy(rows[low:high]) @ table).argmax(dim=1)
-            found[int(version.catalogue.keys[place])] = np.unique(nearest.numpy().astype(np.int32))
+            nearest = (rows[low:high] @ table).argmax(axis=1)
+            found[int(version.catalogue.keys[place])] = np.unique(nearest.astype(np.int32))
     return found
 
 
 def stored(version: Version, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Vectors of some pages in float32, end to end, in whole steps of their scale, and where each page's begin."""
-    import torch
-
-    numbers, width, starts = parts(version.take(places, ["vectors"])["vectors"])
-    return torch.from_dlpack(numbers).view(-1, width).float().numpy(), starts
+    rows, starts = from_lists(version.take(places, ["vectors"])["vectors"])
+    return in_float32(rows), starts

@@ -28,9 +28,9 @@ ANSWERS = [
 VOCABULARY = ("2", "yes", "no")
 
 
-def made(folder: Path, people: Sequence[dict[str, int]] = ANSWERS, pictures: Sequence[int] | None = None) -> Questions:
-    """Question N is about image `pictures[N]`, N."""
-    numbers = list(pictures or range(len(people)))
+def made(folder: Path, people: Sequence[dict[str, int]] = ANSWERS, images: Sequence[int] | None = None) -> Questions:
+    """Question N is about image `images[N]`, N."""
+    numbers = list(images or range(len(people)))
     names = [f"{number}.png" for number in range(max(numbers) + 1)]
     for name, colour in zip(names, ("red", "green", "blue", "yellow", "red"), strict=False):
         draw("circle", colour).save(folder / name)

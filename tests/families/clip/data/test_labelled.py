@@ -85,7 +85,7 @@ def test_folders_without_images_are_told(tmp_path: Path) -> None:
     (tmp_path / "cat").mkdir()
     with pytest.raises(UserError, match="cat holds no image"):
         FolderImages(tmp_path)
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="nowhere is not there; give the one with the class folders"):
         FolderImages(tmp_path / "nowhere")
     (tmp_path / "cat" / "a.jpg").write_bytes(b"none")
     with pytest.raises(BadExampleError, match=r"a\.jpg: image cannot be decoded"):

@@ -69,7 +69,8 @@ class FolderImages:
         try:
             folders = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and entry.name[0] != ".")
         except OSError as error:
-            raise UserError(f"{root} cannot be read ({error}); give the folder with the class folders.") from error
+            fault = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+            raise UserError(f"The folder {root} {fault}; give the one with the class folders.") from error
         if not folders:
             raise UserError(f"{root} has no class folders; give the folder with one folder a class in it.")
         self.root, self.classes = root, classes_of_folders(folders, names, str(root))
@@ -196,10 +197,10 @@ class LabelledTableImages:
         names: str | Sequence[str] | None = None,
     ):
         self.table = table
-        self.image = need_column(table, *([picture_column] if picture_column else IMAGE_COLUMNS))
+        self.image_column = need_column(table, *([picture_column] if picture_column else IMAGE_COLUMNS))
         column = need_column(table, *([label_column] if label_column else LABEL_COLUMNS))
         labels, where = table.values(column), str(table.files[0])
-        self.digest, self.faults = table.digest([self.image, column]), ()
+        self.digest, self.faults = table.digest([self.image_column, column]), ()
         names = names if names is not None else class_label_names(table, column)
         if names is None and not all(isinstance(label, str) and is_name(label) for label in labels):
             raise UserError(f"Labels of {where} are numbers, or missing; fill them in, or give class names.")
@@ -211,7 +212,7 @@ class LabelledTableImages:
 
     def image(self, row: int) -> Image.Image:
         (file, _), origin = self.table.place(row), self.table.where(row)
-        return decode(image_in(self.table.cell(row, self.image), file, origin), str(file))
+        return decode(image_in(self.table.cell(row, self.image_column), file, origin), str(file))
 
     def label(self, row: int) -> int:
         return self.labels[row]

@@ -1,6 +1,5 @@
 """Retrievers in folders, in every layout they are published in; read strictly, whichever it is."""
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,8 +8,8 @@ from collotype.families.retriever.checkpoints import adapter, engine, native, se
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint, read_backbone
 from collotype.families.retriever.checkpoints.processors import quiet
 from collotype.families.retriever.checkpoints.verify import verify
-from collotype.families.retriever.lora import merge_lora, unload_lora
-from collotype.families.retriever.model import Retriever
+from collotype.families.retriever.lora import merge_lora, unload_lora, with_shared_weights
+from collotype.families.retriever.model import Retriever, RetrieverConfig
 from collotype.families.retriever.preset import PRESETS, TRAINED_WITH, Preset, find_preset
 from collotype.families.shared.checkpoints import is_native
 from collotype.runtime import hub
@@ -19,6 +18,7 @@ from collotype.runtime.files import atomic_folder, write_text
 from collotype.runtime.hub import Need
 from collotype.runtime.hub.models import ModelLocation, below, place_of
 from collotype.runtime.model_folder import DESCRIPTION, read_json, require_there
+from collotype.runtime.stages import stage
 
 SMALL = (
     DESCRIPTION,
@@ -154,14 +154,28 @@ def require_attention(found: RetrieverCheckpoint, source: str) -> None:
 
 
 LAYOUTS = {
-    "transformers": transformers_native.write,
-    "sentence-transformers": sentence_transformers.write,
-    "engine": engine.write,
+    "transformers": transformers_native,
+    "sentence-transformers": sentence_transformers,
+    "engine": engine,
 }
 """What a model can be exported to."""
 
 
 ADAPTER, FORMERLY = "adapter", {"engine-adapter": "adapter"}
+
+
+def require_layout(config: RetrieverConfig, layout: str) -> None:
+    """Before weights are read.
+
+    Raises:
+        UserError: no such layout, or one that cannot express the model.
+    """
+    layout = FORMERLY.get(layout, layout)
+    if layout not in (*LAYOUTS, ADAPTER):
+        raise UserError(f"No layout {layout!r}; a model can be converted to {', '.join([*LAYOUTS, ADAPTER])}.")
+    if layout == ADAPTER and not config.lora:
+        raise UserError("The model has no adapter: it was not trained with model.lora; convert it to engine.")
+    LAYOUTS.get(layout, engine).require_expressible(config)
 
 
 def export(model: Retriever, layout: str, folder: Path, card: str) -> list[str]:
@@ -176,22 +190,19 @@ def export(model: Retriever, layout: str, folder: Path, card: str) -> list[str]:
     Raises:
         UserError: no such layout, or one that cannot express the model.
     """
+    require_layout(model.config, layout)
     layout, given = FORMERLY.get(layout, layout), model
-    if layout == ADAPTER:
-        write = write_with_base
-    elif layout in LAYOUTS:
-        write, model = LAYOUTS[layout], merge_lora(copy.deepcopy(model))
-    else:
-        raise UserError(f"No layout {layout!r}; a model can be converted to {', '.join([*LAYOUTS, ADAPTER])}.")
+    write = write_with_base if layout == ADAPTER else LAYOUTS[layout].write
+    if layout != ADAPTER and model.config.lora:
+        model = merge_lora(with_shared_weights(model))
     with atomic_folder(folder) as scratch, quiet():
         write(model, scratch)
-        found = verify(given, layout, scratch)
+        with stage("reading again what was written"):
+            found = verify(model if model.held_in else given, layout, scratch)
         write_text(scratch / "README.md", card)
     return found
 
 
 def write_with_base(model: Retriever, folder: Path) -> None:
-    if not model.config.lora:
-        raise UserError("The model has no adapter: it was not trained with model.lora; convert it to engine.")
-    engine.write(unload_lora(copy.deepcopy(model)), folder / "base")
+    engine.write(unload_lora(with_shared_weights(model)), folder / "base")
     adapter.write(model, folder / "adapter", "../base")

@@ -92,10 +92,10 @@ def read(folder: Path, base: RetrieverCheckpoint) -> RetrieverCheckpoint:
     budget = known.within(visual_budget(folder)).max_visual_tokens
     config = replace(base.config, preset=replace(base.config.preset, max_visual_tokens=budget))
     if PROJECTION in whole:
-        config = replace(config, dim=len(whole[PROJECTION]))
+        config = replace(config, dim=whole.shapes[PROJECTION][0])
     tokenizer = read_tokenizer(folder) if (folder / "tokenizer.json").is_file() else base.tokenizer
     told = (*base.events, *differences(folder, base.config.backbone_config))
-    base = RetrieverCheckpoint(config, tokenizer, {**base.tensors, **whole}, base.origin, told)
+    base = RetrieverCheckpoint(config, tokenizer, base.tensors | whole, base.origin, told)
     return merged(base, values, parts, origin)
 
 

@@ -1,25 +1,27 @@
 """What a published folder holds, in our terms, and the model made of it."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor
 
 from collotype.families.retriever.backbones import BACKBONES, BackboneSpec
-from collotype.families.retriever.checkpoints.weights import load_strictly
+from collotype.families.retriever.checkpoints.weights import name_in_file
 from collotype.families.retriever.config import RetrieverConfig
 from collotype.families.retriever.lora import add_lora
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import Preset
 from collotype.families.retriever.processor import Processor
+from collotype.runtime.digest import FileDigest
 from collotype.runtime.errors import UserError
-from collotype.runtime.model_folder import name_some, parameters_on_meta
+from collotype.runtime.model_folder import load_strictly, name_some, parameters_on_meta
 from collotype.runtime.soundness import unsound
+from collotype.runtime.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -28,17 +30,21 @@ class RetrieverCheckpoint:
 
     config: RetrieverConfig
     tokenizer: Tokenizer
-    tensors: Mapping[str, Tensor]
+    tensors: Weights
     origin: str
     events: tuple[dict[str, Any], ...] = ()
     """What was not alike in the folder."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tensors", Weights.of(self.tensors))
 
     @property
     def row(self) -> BackboneSpec:
         return BACKBONES[self.config.backbone]
 
     def model(self, dtype: torch.dtype | None = torch.float32) -> Retriever:
-        """The model in evaluation mode, on the CPU, in `dtype` (none: as in the file).
+        """The model in evaluation mode, on the CPU, in `dtype` (none: as in the file). What lies in half precision and
+        is kept so is mapped, and its values looked at when it is first computed with (`Retriever.check_weights`).
 
         Raises:
             UserError: weights are missing, left over or not finite.
@@ -47,10 +53,22 @@ class RetrieverCheckpoint:
             model = Retriever(self.config, make_processor(self.config, self.tokenizer))
             if self.config.lora:
                 add_lora(model, self.config.lora)
-        given = {name: tensor.to(dtype) if dtype else tensor for name, tensor in self.tensors.items()}
-        load_strictly(model, model.row, given, self.origin)
-        model.events = (*self.events, *unsound(self.tensors, self.origin, self.row.zero_norms))
+        names = {key: name_in_file(model.row, key) for key in model.state_dict()}
+        load_strictly(model, self.tensors, self.origin, names, dtype)
+        model.events, model.unchecked = self.events, partial(odd_weights, origin=self.origin)
+        model.from_files = FileDigest.of_loaded(model, self.tensors, names)
+        if dtype is not None and (dtype.itemsize > 2 or dtype is not self.tensors.dtype):
+            model.check_weights()
         return model.eval()
+
+
+def odd_weights(model: Retriever, origin: str) -> Sequence[dict[str, Any]]:
+    """
+    Raises:
+        UserError: a value is not finite.
+    """
+    values = {name_in_file(model.row, key): tensor for key, tensor in model.state_dict().items()}
+    return unsound(values, origin, model.row.zero_norms)
 
 
 def make_processor(config: RetrieverConfig, tokenizer: Tokenizer) -> Processor:

@@ -2,11 +2,8 @@
 projection beside the backbone's weights. Also plain vision–language models, which are where training starts."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from collotype.families.retriever.backbones.spec import BackboneSpec
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint, read_backbone, with_attention
@@ -22,7 +19,8 @@ from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import Preset, known_preset
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_json
-from collotype.runtime.model_folder import read_json, read_tensors, read_tokenizer, write_tensors
+from collotype.runtime.model_folder import read_json, read_tensors, read_tokenizer, write_weights
+from collotype.runtime.weights import Weights
 
 PROJECTION = "custom_text_proj.weight"
 CLASSES = {
@@ -82,7 +80,7 @@ def read(folder: Path, preset: Preset | None = None, name: str = "", to_train: b
         row.name,
         backbone_config,
         kinds.get(made_for, "single"),
-        len(tensors[PROJECTION]) if PROJECTION in tensors else None,
+        tensors.shapes[PROJECTION][0] if PROJECTION in tensors else None,
         preset.within(visual_budget(folder)),
         "mean" if row.name in MEAN_POOLED else "last",
     )
@@ -91,17 +89,16 @@ def read(folder: Path, preset: Preset | None = None, name: str = "", to_train: b
     )
 
 
-def first_outputs(values: dict[str, Any], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def first_outputs(values: dict[str, Any], tensors: Weights) -> Weights:
     """The projection cut to the outputs that a config.json says are given (`dims`, of Ops-Colqwen3)."""
-    return {
-        name: tensor[: values.get("dims")] if name.startswith("custom_text_proj.") else tensor
-        for name, tensor in tensors.items()
-    }
+    if (dims := values.get("dims")) is None:
+        return tensors
+    return tensors | {name: tensors[name][:dims] for name in tensors if name.startswith("custom_text_proj.")}
 
 
-def with_table(config: dict[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+def with_table(config: dict[str, Any], tensors: Weights) -> dict[str, Any]:
     """The configuration with as many words as the table has, where their rows were published in two parts."""
-    rows = [len(tensor) for name, tensor in tensors.items() if name.endswith("tok_embeddings.weight")]
+    rows = [shape[0] for name, shape in tensors.shapes.items() if name.endswith("tok_embeddings.weight")]
     return {**config, "text_config": {**config["text_config"], "vocab_size": rows[0]}} if rows else config
 
 
@@ -110,21 +107,24 @@ def name_in_engine(row: BackboneSpec, name: str) -> str:
     return re.sub(r"^backbone\.", WRAPPED.get(row.name, ""), name)
 
 
-def write(model: Retriever, folder: Path) -> None:
-    """Writes what colpali-engine loads with `ColX.from_pretrained(folder)`; its versions frame queries differently, so
-    the model card names the one whose frame is the model's.
-
+def require_expressible(config: RetrieverConfig) -> None:
+    """
     Raises:
         UserError: late interaction without a projection, which each of the engine's classes has.
     """
+    if config.interaction == "late" and config.dim is None:
+        raise UserError(
+            f"colpali-engine's Col{CLASSES[config.backbone]} has a projection and the model has none, so that a random "
+            "one would be added; export to sentence-transformers instead."
+        )
+
+
+def write(model: Retriever, folder: Path) -> None:
+    """Writes what colpali-engine loads with `ColX.from_pretrained(folder)`; its versions frame queries differently, so
+    the model card names the one whose frame is the model's."""
     import transformers
 
     config, row = model.config, model.row
-    if config.interaction == "late" and config.dim is None:
-        raise UserError(
-            f"colpali-engine's Col{CLASSES[row.name]} has a projection and the model has none, so that a random one "
-            "would be added; export to sentence-transformers instead."
-        )
     backbone = with_attention(row, config.backbone_config, config.preset)
     values = transformers.CONFIG_MAPPING[row.model_type].from_dict(backbone).to_dict()
     stem = CLASSES[row.name]
@@ -133,6 +133,6 @@ def write(model: Retriever, folder: Path) -> None:
     named = canonical(row, model.state_dict(), "the model").items()
     tensors = {name_in_engine(row, name): tensor for name, tensor in named}
     write_json(folder / "config.json", values)
-    write_tensors(tensors, folder / "model.safetensors")
+    write_weights(tensors, folder)
     describe_tokenizer(model).save_pretrained(folder)
     image_processor(model).save_pretrained(folder)

@@ -4,10 +4,13 @@ The tensors' names say which layers are adapted, in the names of the model that 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint
@@ -15,9 +18,11 @@ from collotype.families.retriever.checkpoints.weights import canonical
 from collotype.families.retriever.model import Retriever
 from collotype.runtime.errors import UserError
 from collotype.runtime.model_folder import name_some
+from collotype.runtime.weights import Made, Weights
 
 if TYPE_CHECKING:
     from peft import LoraConfig
+    from peft.tuners.tuners_utils import BaseTunerLayer
 
 PREFIX = "base_model.model."
 """What peft puts before the names of the model it adapted."""
@@ -40,23 +45,25 @@ class AdapterPart:
     tensor: Tensor
 
 
-def parts_of(tensors: Mapping[str, Tensor], base: RetrieverCheckpoint) -> tuple[list[AdapterPart], dict[str, Tensor]]:
+def parts_of(tensors: Weights, base: RetrieverCheckpoint) -> tuple[list[AdapterPart], Weights]:
     """The adapter's own tensors, and those that replace the base's (`modules_to_save`, biases), canonically named."""
-    row, parts, whole = base.row, [], {}
-    for key, tensor in tensors.items():
+    row, parts, whole = base.row, [], []
+    for key in tensors:
         if found := PART.fullmatch(key):
             trained = found["layer"].removeprefix(PREFIX)
             layer = row.canonical(f"{trained}.weight").removesuffix(".weight")
-            parts.append(AdapterPart(trained, layer, found["part"].replace("_vector.weight", "_vector"), tensor))
+            name = found["part"].replace("_vector.weight", "_vector")
+            parts.append(AdapterPart(trained, layer, name, tensors[key]))
         else:
-            whole[key] = tensor
-    return parts, canonical(row, whole, base.origin)
+            whole.append(key)
+    return parts, canonical(row, tensors.named({key: key for key in whole}), base.origin)
 
 
 def merged(
     base: RetrieverCheckpoint, settings: Mapping[str, Any], parts: list[AdapterPart], origin: str
 ) -> RetrieverCheckpoint:
-    """The base with the adapter in its weights; those are float32 from here on, the others stay as they are.
+    """The base with the adapter in its weights, a layer when it is asked for; these are float32, the others stay as
+    they are.
 
     Raises:
         UserError: half an adapter, or one that peft does not merge.
@@ -65,24 +72,54 @@ def merged(
     modules = {model.row.canonical(f"{name}.weight").removesuffix(".weight"): name for name, _ in model.named_modules()}
     layers = {part.layer: modules[part.layer] for part in parts}
     for layer, module in layers.items():
-        if not isinstance(adapted := model.get_submodule(module).float(), ADAPTED):
+        if not isinstance(adapted := model.get_submodule(module), ADAPTED):
             raise UserError(f"{origin} adapts {layer}, a {type(adapted).__name__}, which is not supported.")
+    with told_by_peft(origin):
+        tuners = adapted_by_peft(model, peft_config(settings, parts, modules, origin), parts, modules, origin)
+    touched = {}
+    for layer, module in layers.items():
+        for name, there in base_of(tuners[module]).items():
+            make = partial(merged_parameter, tuners[module], name, origin)
+            touched[f"{layer}.{name}"] = Made(make, tuple(there.shape), torch.float32, there.dtype)
+    return replace(base, tensors=base.tensors | Weights(touched), origin=f"{origin} on {base.origin}")
+
+
+@contextmanager
+def told_by_peft(origin: str) -> Iterator[None]:
+    """Turns what peft stumbles over into a UserError."""
     try:
-        model = merged_by_peft(model, peft_config(settings, parts, modules, origin), parts, modules, origin)
+        yield
     except (RuntimeError, ValueError, TypeError, IndexError, KeyError, re.error) as error:
         problem = str(error).split("\n")[0]
         raise UserError(f"peft does not merge {origin} ({problem}); merge it where it was trained.") from error
-    state = canonical(model.row, model.state_dict(), origin)
-    touched = {key: tensor for key, tensor in state.items() if key.rpartition(".")[0] in layers}
-    return replace(base, tensors={**base.tensors, **touched}, origin=f"{origin} on {base.origin}")
 
 
-def merged_by_peft(
+def base_of(tuner: "BaseTunerLayer") -> dict[str, Tensor]:
+    return {name: parameter.data for name, parameter in tuner.get_base_layer().named_parameters()}
+
+
+def merged_parameter(tuner: "BaseTunerLayer", name: str, origin: str) -> Tensor:
+    """A parameter of an adapted layer, merged in float32; the layer is afterwards as it was."""
+    before, layer = base_of(tuner), tuner.get_base_layer()
+    try:
+        with told_by_peft(origin), torch.no_grad():
+            for key, value in before.items():
+                layer.get_parameter(key).data = value.to(torch.float32, copy=True)
+            tuner.merge()
+            return base_of(tuner)[name]
+    finally:
+        for key, value in before.items():
+            layer.get_parameter(key).data = value
+        tuner.merged_adapters = []
+
+
+def adapted_by_peft(
     model: Retriever, config: "LoraConfig", parts: list[AdapterPart], modules: Mapping[str, str], origin: str
-) -> Retriever:
+) -> dict[str, "BaseTunerLayer"]:
+    """The adapted layers with their adapter, by their names in the model."""
     from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 
-    given = {f"{PREFIX}{modules[part.layer]}.{part.name}": part.tensor for part in parts}
+    given = {f"{PREFIX}{modules[part.layer]}.{part.name}": part.tensor.float() for part in parts}
     adapted = get_peft_model(model, config)
     wanted = get_peft_model_state_dict(adapted, save_embedding_layers=False)
     missing, unknown = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted))
@@ -94,8 +131,31 @@ def merged_by_peft(
     for key, tensor in wanted.items():
         if tensor.shape != given[key].shape:
             raise UserError(f"{origin}: {key} is {list(given[key].shape)}, by its settings it is {list(tensor.shape)}.")
+    tuners = {
+        module: tuner_of(model.get_submodule(module), origin) for module in {modules[part.layer] for part in parts}
+    }
+    for tuner in tuners.values():
+        own = [tensor for name, tensor in tuner.named_parameters() if not name.startswith("base_layer.")]
+        for tensor in own:
+            tensor.data = tensor.data.float()
     set_peft_model_state_dict(adapted, given)
-    return adapted.merge_and_unload()
+    return tuners
+
+
+def tuner_of(module: nn.Module, origin: str) -> "BaseTunerLayer":
+    """
+    Raises:
+        UserError: a layer has an adapter on an adapter.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    tuner = getattr(module, "token_adapter", module)
+    if isinstance(getattr(tuner, "base_layer", None), BaseTunerLayer):
+        raise UserError(
+            f"{origin} adapts the tokens and the matrix of one layer, which is not supported; merge it where it was "
+            "trained."
+        )
+    return tuner
 
 
 def peft_config(

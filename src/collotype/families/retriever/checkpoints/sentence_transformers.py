@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
+from collotype.families.retriever.backbones import BACKBONES
 from collotype.families.retriever.checkpoints import transformers_native as native
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint, read_backbone, with_attention
 from collotype.families.retriever.checkpoints.processors import (
@@ -26,7 +27,9 @@ from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import IMAGE, PRESETS, TRAINED_WITH, Preset
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_json, write_text
-from collotype.runtime.model_folder import read_json, read_tensors, read_tokenizer, write_tensors
+from collotype.runtime.model_folder import SHARD, read_json, read_tensors, read_tokenizer, write_tensors
+from collotype.runtime.stages import in_gb, stage
+from collotype.runtime.weights import Weights
 
 MODULES, PRESET = "modules.json", "collotype_preset.json"
 PROJECTION, BIAS = "custom_text_proj.weight", "custom_text_proj.bias"
@@ -144,15 +147,32 @@ def read_dense(folder: Path) -> dict[str, torch.Tensor]:
     return found
 
 
-def write(model: Retriever, folder: Path) -> None:
-    """Writes a folder that `MultiVectorEncoder(folder)` or `SentenceTransformer(folder)` loads.
+def is_native(config: RetrieverConfig) -> bool:
+    """Is it written as transformers' own retriever?"""
+    row = BACKBONES[config.backbone]
+    return config.interaction == "late" and row.name in NATIVE and native.expresses(config.preset, row)
 
+
+def require_expressible(config: RetrieverConfig) -> None:
+    """
     Raises:
         UserError: no processor of transformers can frame pages as the model's preset does.
     """
-    config, row = model.config, model.row
-    late = config.interaction == "late"
-    if late and row.name in NATIVE and native.expresses(config.preset, row):
+    row = BACKBONES[config.backbone]
+    if is_native(config):
+        return
+    if row.processor is None:
+        raise UserError(
+            f"transformers' processor of {row.name} cannot be set to a preset, so what sentence-transformers "
+            "would embed is not what the model was trained on; export to engine instead."
+        )
+    page_text(config)
+
+
+def write(model: Retriever, folder: Path) -> None:
+    """Writes a folder that `MultiVectorEncoder(folder)` or `SentenceTransformer(folder)` loads."""
+    config, late = model.config, model.config.interaction == "late"
+    if is_native(config):
         native.write(model, folder)
         text = {"method": "forward", "method_output_name": "embeddings"}
         modality, task, output = {"text": text, "image": text}, "retrieval", TOKENS
@@ -213,34 +233,31 @@ def module_config(name: str, model: Retriever) -> dict[str, Any]:
 
 def write_backbone(model: Retriever, folder: Path) -> None:
     """The backbone as transformers saves it, and its processor with a chat template that frames as the preset does."""
-    if model.row.processor is None:
-        raise UserError(
-            f"transformers' processor of {model.row.name} cannot be set to a preset, so what sentence-transformers "
-            "would embed is not what the model was trained on; export to engine instead."
-        )
-    model.backbone.save_pretrained(folder)
+    with stage(f"writing {in_gb(Weights.of(model.state_dict()).nbytes)} of weights"):
+        model.backbone.save_pretrained(folder, max_shard_size=SHARD)
     config = read_json(folder / "config.json")
     write_json(folder / "config.json", with_attention(model.row, config, model.config.preset))
     image_processor(model).save_pretrained(folder)
     describe_tokenizer(model).save_pretrained(folder)
     # part by part: the whole of Qwen's has a video processor, which cannot be made without torchvision
     write_json(folder / "processor_config.json", {"processor_class": model.row.processor, **tile_length(model)})
-    write_text(folder / "chat_template.jinja", chat_template(model.config.preset, page_text(model)))
+    write_text(folder / "chat_template.jinja", chat_template(model.config.preset, page_text(model.config)))
 
 
-def page_text(model: Retriever) -> str:
+def page_text(config: RetrieverConfig) -> str:
     """What a chat template has to render for a page, so that the processor makes the preset's prompt of it.
 
     Raises:
         UserError: PaliGemma's processor, which adds <bos> and a newline of its own, cannot make it.
     """
-    row, prompt = model.row, model.config.preset.page_prompt
+    row, preset = BACKBONES[config.backbone], config.preset
+    prompt = preset.page_prompt
     if row.name == "paligemma":
         start, end = f"{IMAGE}<bos>", "\n"
-        if not (prompt.startswith(start) and prompt.endswith(end)) or model.config.preset.query_attention == "causal":
+        if not (prompt.startswith(start) and prompt.endswith(end)) or preset.query_attention == "causal":
             raise UserError(
                 f"transformers' PaliGemma cannot frame pages, or attend to queries, as the preset "
-                f"{model.config.preset.name} does; export to engine instead."
+                f"{preset.name} does; export to engine instead."
             )
         prompt = IMAGE + prompt.removeprefix(start).removesuffix(end)
     return prompt.replace(IMAGE, row.image_token)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from collotype.families.retriever.backbones import BACKBONES
 from collotype.families.retriever.backbones.spec import BackboneSpec
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint, read_backbone
 from collotype.families.retriever.checkpoints.processors import (
@@ -20,7 +21,8 @@ from collotype.families.retriever.config import RetrieverConfig
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import IMAGE, Preset, find_preset
 from collotype.runtime.errors import UserError
-from collotype.runtime.model_folder import name_some, read_json, read_tensors, read_tokenizer
+from collotype.runtime.model_folder import SHARD, name_some, read_json, read_tensors, read_tokenizer
+from collotype.runtime.stages import in_gb, stage
 
 CLASSES = {"paligemma": "ColPali", "qwen2-vl": "ColQwen2", "modernvbert": "ColModernVBert"}
 """Backbones that transformers has a late-interaction class of."""
@@ -80,13 +82,12 @@ def expresses(preset: Preset, row: BackboneSpec) -> bool:
     return same and (row.name != "paligemma" or preset.page_prompt.startswith(f"{IMAGE}<bos>"))
 
 
-def write(model: Retriever, folder: Path) -> None:
-    """Writes into `folder` what transformers itself saves of the same model and processor.
-
+def require_expressible(config: RetrieverConfig) -> None:
+    """
     Raises:
         UserError: transformers has no class or processor for what the model is.
     """
-    config, row = model.config, model.row
+    row = BACKBONES[config.backbone]
     if row.name not in CLASSES or config.interaction != "late":
         raise UserError(
             f"transformers has no class for {config.interaction} vectors on {row.name} (only {', '.join(CLASSES)} "
@@ -98,8 +99,13 @@ def write(model: Retriever, folder: Path) -> None:
             f"and another frame gives other embeddings; export to sentence-transformers, or train with "
             f"{PRESET_OF[row.name]}."
         )
+
+
+def write(model: Retriever, folder: Path) -> None:
+    """Writes into `folder` what transformers itself saves of the same model and processor."""
     import transformers
 
+    config, row = model.config, model.row
     name = CLASSES[row.name]
     vlm = transformers.CONFIG_MAPPING[row.model_type].from_dict(config.backbone_config)
     settings = getattr(transformers, f"{name}Config")(vlm_config=vlm, embedding_dim=config.dim)
@@ -111,7 +117,8 @@ def write(model: Retriever, folder: Path) -> None:
     if missing:
         raise UserError(f"transformers names other weights than the model has: {name_some(missing)}.")
     native.load_state_dict({key: ours[name] for key, name in wanted.items()}, assign=True, strict=False)
-    native.to(next(iter(ours.values())).dtype).save_pretrained(folder)
+    with stage(f"writing {in_gb(ours.nbytes)} of weights"):
+        native.to(ours.dtype).save_pretrained(folder, max_shard_size=SHARD)
     processor = getattr(transformers, f"{name}Processor")(
         image_processor(model),
         describe_tokenizer(model),

@@ -1,16 +1,14 @@
-"""Weights of retrievers: named canonically, loaded strictly."""
+"""Weights of retrievers under canonical names."""
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from collotype.families.retriever.backbones.spec import BackboneSpec
-from collotype.runtime import model_folder
-from collotype.runtime.errors import UserError
-from collotype.runtime.model_folder import name_some
+from collotype.runtime.model_folder import only_once
+from collotype.runtime.weights import Weights
 
 NOT_RUN = re.compile(
     r"(^|\.)lm_head\.weight$|(^|\.)mtp\.|\.rotary_emb\.inv_freq$|\.embeddings\.position_ids$|(?<!vision_tower\.)vision_model\.head\."
@@ -26,32 +24,21 @@ def name_in_file(row: BackboneSpec, key: str) -> str:
     return row.canonical(re.sub(r"\.(base_layer|default)\.", ".", key))
 
 
-def canonical(row: BackboneSpec, tensors: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
+def canonical(row: BackboneSpec, tensors: Mapping[str, Tensor], origin: str) -> Weights:
     """The tensors that are weights of a retriever, under canonical names.
 
     Raises:
         UserError: two keys mean the same weight.
     """
-    used = with_all_rows({key: tensor for key, tensor in tensors.items() if not NOT_RUN.search(key)})
-    named = {name_in_file(row, key): tensor for key, tensor in used.items()}
-    if len(named) < len(used):
-        counts = Counter(name_in_file(row, key) for key in used)
-        twice = [name for name, count in counts.items() if count > 1]
-        raise UserError(f"{origin} holds {len(twice)} tensors under two names ({name_some(twice)}); remove one.")
-    return named
+    given = Weights.of(tensors)
+    used = with_all_rows(given.without(key for key in given if NOT_RUN.search(key)))
+    names = {key: name_in_file(row, key) for key in used}
+    only_once(names, origin)
+    return used.named(names)
 
 
-def with_all_rows(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def with_all_rows(tensors: Weights) -> Weights:
     """The tensors, tables of words that are in two parts made one."""
-    apart = {key.replace(MORE_ROWS, ""): tensor for key, tensor in tensors.items() if MORE_ROWS in key}
-    whole = {key: torch.cat([tensors[key], rows]) for key, rows in apart.items() if key in tensors}
-    return {key: tensor for key, tensor in tensors.items() if key.replace(MORE_ROWS, "") not in whole} | whole
-
-
-def load_strictly(model: nn.Module, row: BackboneSpec, given: Mapping[str, Tensor], origin: str) -> None:
-    """Puts canonically named tensors in the place of the model's.
-
-    Raises:
-        UserError: keys are missing or left over, or a shape differs.
-    """
-    model_folder.load_strictly(model, given, origin, {key: name_in_file(row, key) for key in model.state_dict()})
+    apart = {key.replace(MORE_ROWS, ""): key for key in tensors if MORE_ROWS in key}
+    whole = {key: torch.cat([tensors[key], tensors[rows]]) for key, rows in apart.items() if key in tensors}
+    return tensors.without(apart[key] for key in whole) | whole

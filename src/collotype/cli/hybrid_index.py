@@ -1,0 +1,97 @@
+"""`collotype index --also`: the indexes that one command brings up to date."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from collotype.runtime.errors import UserError
+from collotype.runtime.hub import commits
+
+if TYPE_CHECKING:
+    from collotype.search.index import Index
+    from collotype.search.ingest import Report
+    from collotype.search.pages import Encoder
+
+BM25 = "bm25"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of the indexes, opened with its encoder, and what `open_encoder` was called with."""
+
+    index: "Index"
+    encoder: "Encoder"
+    asked: dict[str, Any]
+
+
+def members(
+    to: Path, asked: dict[str, Any], also: Sequence[str], precision: str | None, pool_factor: int | None
+) -> list[Member]:
+    """The index in `to`, made if it is not there, and those beside it: all before the first page is read.
+
+    Raises:
+        UserError: one of the models is not there, or is named twice.
+    """
+    from collotype.search.hybrid import parts
+    from collotype.search.ingest import SourceLedger
+
+    found = [Member(*open_or_create(to, asked, precision, pool_factor), asked)]
+    models = [{"model": absolute(name)} for name in also if name.lower() != BM25]
+    beside = parts.added(to, models, {**asked, "model": absolute(asked["model"])})
+    for part in beside:
+        own = SourceLedger(part.folder).model() or dict(part.model)
+        found.append(Member(*open_or_create(part.folder, own, precision=None, pool_factor=None), own))
+    if also:
+        parts.write(to, beside)
+    return found
+
+
+def finish(to: Path, done: Sequence[tuple[Member, "Report"]]) -> None:
+    """Makes the side files of what changed."""
+    from collotype.search.hybrid import parts
+
+    for member, report in done:
+        if report.added or report.removed:
+            member.index.optimize()
+    if parts.is_hybrid(to):
+        done[parts.with_words([member.encoder for member, _ in done])][0].index.count_words()
+
+
+def as_dict(to: Path, done: Sequence[tuple[Member, "Report"]]) -> dict[str, Any]:
+    first, *others = [
+        {"found_by": member.encoder.name, "pages": len(member.index), **asdict(report)} for member, report in done
+    ]
+    return {"index": str(to), **first, **({"also": others} if others else {})}
+
+
+def open_or_create(
+    to: Path, asked: dict[str, Any], precision: str | None, pool_factor: int | None
+) -> "tuple[Index, Encoder]":
+    """The index in `to` with its model, or a new one."""
+    from collotype.search import manifest
+    from collotype.search.encoders import open_encoder
+    from collotype.search.index import Index
+    from collotype.search.ingest import SourceLedger
+
+    settings = {"precision": precision, "pool_factor": pool_factor}
+    settings = {name: value for name, value in settings.items() if value is not None}
+    if manifest.is_index(to):
+        if settings:
+            raise UserError(f"There is an index in {to} already, which keeps its {next(iter(settings))}; leave it out.")
+        encoder = open_encoder(**asked)
+        return Index.open(to, encoder), encoder
+    with commits() as used:
+        encoder = open_encoder(**asked)
+    made_by = {"encoder_name": encoder.name, "identity": encoder.identity}
+    if encoder.looks_at == "words":
+        settings = {"precision": "int8", **settings}
+    index = Index.create(to, **made_by, dim=encoder.dim, interaction=encoder.interaction, **settings)
+    kept = {name: absolute(value) for name, value in asked.items()} | ({"commits": used} if used else {})
+    SourceLedger(to).update({}, kept)
+    return index, encoder
+
+
+def absolute(place: Any) -> Any:
+    """A folder by a path that holds wherever the next command runs; what is none, as it is."""
+    return str(Path(place).absolute()) if isinstance(place, str) and Path(place).is_dir() else place

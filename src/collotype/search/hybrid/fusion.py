@@ -1,0 +1,120 @@
+"""Several rankings of the same pages as one: by reciprocal ranks, or by scores whose weights were fitted.
+
+A page that one of them cannot see (one without words, say) is in the middle of that one's ranking: it neither gains nor
+loses by it. One that it sees and does not name among its best gets nothing of it.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from collotype.runtime.errors import UserError
+from collotype.runtime.files import write_json
+from collotype.search.pages import PageKey
+
+DEPTH = 100
+"""Pages of each ranking that take part."""
+RANK_OFFSET = 60
+"""Of reciprocal ranks (Cormack et al. 2009): how little the first places are set apart."""
+FILE = "fusion.json"
+BY_RANKS, CALIBRATED = METHODS = ("reciprocal ranks", "calibrated scores")
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What one way of searching found."""
+
+    name: str
+    pages: Sequence[PageKey]
+    """The best first, DEPTH at most."""
+    scores: np.ndarray
+    """Theirs; there may be more, of pages that it does not name and knows to be as bad as that."""
+    sees: Callable[[PageKey], bool]
+    """Is there anything of this page that it could find?"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """How much each ranking counts."""
+
+    method: str = BY_RANKS
+    """One of METHODS."""
+    of: Mapping[str, float] = field(default_factory=dict)
+    """By its name; 1 where it is not said."""
+    fitted_on: int = 0
+    """Judged queries."""
+
+    def checked(self) -> "Weights":
+        """
+        Raises:
+            ValueError, TypeError: it is not what was written.
+        """
+        if self.method not in METHODS or any(not 0 <= weight < 1e9 for weight in self.of.values()):
+            raise ValueError(f"no method {self.method!r} with weights {self.of}")
+        return self
+
+    def weight(self, name: str) -> float:
+        return self.of.get(name, 1.0)
+
+
+def fused(rankings: Sequence[Ranking], weights: Weights) -> list[tuple[PageKey, float]]:
+    """All pages that one of them names, the best first; of equal scores by name and number."""
+    used = [one for one in rankings if len(one.pages)]
+    values = by_ranks if weights.method == BY_RANKS else by_scores
+    pages = sorted({page for one in used for page in one.pages})
+    total = np.zeros(len(pages))
+    for one in used:
+        total += weights.weight(one.name) * values(one, pages)
+    order = np.argsort(-total, kind="stable")
+    share = 1.0
+    if values is by_ranks:
+        share = sum(weights.weight(one.name) for one in used) or 1.0
+    return [(pages[place], float(total[place] / share)) for place in order]
+
+
+def by_ranks(ranking: Ranking, pages: Sequence[PageKey]) -> np.ndarray:
+    """1 for the first page, less for the others: float [len(pages)]."""
+    rank_of = {page: rank for rank, page in enumerate(ranking.pages, start=1)}
+    middle = (len(ranking.pages) + 1) / 2
+
+    def value(page: PageKey) -> float:
+        if page not in rank_of and ranking.sees(page):
+            return 0.0
+        return (RANK_OFFSET + 1) / (RANK_OFFSET + rank_of.get(page, middle))
+
+    return np.array([value(page) for page in pages])
+
+
+def by_scores(ranking: Ranking, pages: Sequence[PageKey]) -> np.ndarray:
+    """Each score in standard deviations of the query's own, from their mean: float [len(pages)]."""
+    scores = np.asarray(ranking.scores, float)
+    spread = scores.std()
+    standard = (scores - scores.mean()) / (spread if spread > 1e-9 else 1.0)
+    score_of = dict(zip(ranking.pages, standard.tolist(), strict=False))
+    lowest = float(standard.min())
+    return np.array([score_of.get(page, lowest if ranking.sees(page) else 0.0) for page in pages])
+
+
+def read(folder: Path) -> Weights | None:
+    """Those that were fitted for an index, if any were.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    try:
+        return Weights(**json.loads(path.read_text())).checked()
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"{path} is damaged ({error}); fit it again with `collotype index check {folder} --queries FILE`, or "
+            "delete it for those that nobody fitted."
+        ) from error
+
+
+def write(folder: Path, weights: Weights) -> None:
+    write_json(folder / FILE, asdict(weights))

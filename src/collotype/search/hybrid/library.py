@@ -1,0 +1,194 @@
+"""A library of several encoders and BM25 over the same pages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from collotype.search.filters import allowed
+from collotype.search.hybrid import bm25, fusion, parts
+from collotype.search.hybrid.fusion import DEPTH, Ranking, Weights
+from collotype.search.image_query import Query
+from collotype.search.index import SIDE, Index, StoredPage
+from collotype.search.library import EmbeddedLibrary, QueryError, Told
+from collotype.search.pages import Draw, EncodedQuery, Encoder, FoundBy, Hit, PageKey
+from collotype.search.scoring.plan import Explanation
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+BM25 = "BM25"
+BESIDE_WORDS = 0.1
+"""How much BM25 counts beside an encoder that compares words by their spelling as well: more of the same takes away
+from it (docs/search.md)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fusion:
+    """How a hybrid search found its pages."""
+
+    method: str
+    weights: dict[str, float]
+    parts: dict[str, Explanation | None]
+    """Of each encoder; None where it had nothing to look for."""
+
+
+class Words:
+    """BM25 over the words of one index's pages."""
+
+    name = BM25
+
+    def __init__(self, index: Index):
+        self.index = index
+        # what is counted goes with a version of the table: one is kept
+        self.counted = lru_cache(1)(lambda view: bm25.count(view.version, index.folder / SIDE))
+
+    def ranking(self, query: str, documents: Sequence[str]) -> Ranking:
+        view = self.index.view()
+        catalogue, found = view.version.catalogue, self.counted(view)
+        mask = allowed(view.version, None, list(documents) or None)
+        scores = np.where(mask, found.scores(query), 0)
+        best = np.lexsort((np.arange(len(scores)), -scores))[:DEPTH]
+        named = best[scores[best] > 0]
+        return Ranking(
+            self.name,
+            catalogue.page_keys(named),
+            scores[best],
+            lambda page: (row := catalogue.row_of.get(page)) is not None and bool(found.lengths[row]),
+        )
+
+
+class HybridLibrary(EmbeddedLibrary):
+    """An index in a folder, with those beside it.
+
+    Args:
+        others: the parts beside it.
+        weights: that were fitted, if any were.
+    """
+
+    def __init__(
+        self, index: Index, encoder: Encoder, draw: Draw, others: Sequence[EmbeddedLibrary], weights: Weights | None
+    ):
+        super().__init__(index, encoder, draw)
+        self.others = list(others)
+        self.members: list[EmbeddedLibrary] = [self, *self.others]
+        self.words = Words(self.members[parts.with_words([one.model for one in self.members])].index)
+        looks_at_words = any(one.model.looks_at == "words" for one in self.members)
+        self.usual = Weights(of={BM25: BESIDE_WORDS} if looks_at_words else {})
+        self.weights = weights or self.usual
+        self.encoder = ", ".join([*(one.model.name for one in self.members), self.words.name])
+
+    @classmethod
+    def open(cls, folder: Path, draw: Draw, dtype: str | None = None) -> "HybridLibrary":
+        """
+        Raises:
+            UserError: as of `EmbeddedLibrary.open`, for any of its parts.
+        """
+        others = [EmbeddedLibrary.open(part.folder, draw, dtype) for part in parts.read(folder)]
+        own = EmbeddedLibrary.open(folder, draw, dtype)
+        return cls(own.index, own.model, draw, others, fusion.read(folder))
+
+    # --- asking
+
+    def explained(self, query: Query, k: int, documents: Sequence[str] = ()) -> tuple[list[Hit], Any]:
+        asked = self.asked(query)
+        rankings, told = self.rankings(query, asked, k, documents)
+        best = fusion.fused(rankings, self.weights)[:k]
+        pages = [page for page, _ in best]
+        views = [(one, one.index.hits(encoded, pages)) for one, encoded in asked if encoded is not None]
+        weights = {one.name: self.weights.weight(one.name) for one in rankings}
+        how = Fusion(method=self.weights.method, weights=weights, parts=told)
+        ranks = [(one, {page: at for at, page in enumerate(one.pages)}) for one in rankings]
+        return [
+            merged(seen, score, found_by(page, ranks))
+            for page, score in best
+            if (seen := [(one, hits[page]) for one, hits in views if page in hits])
+        ], how
+
+    def asked(self, query: Query) -> list[tuple[EmbeddedLibrary, EncodedQuery | None]]:
+        """The query as each member has it, None where its model can do nothing with it.
+
+        Raises:
+            QueryError: none of them can.
+        """
+        found, problem = [], None
+        for one in self.members:
+            try:
+                encoded = one.encoded(query)
+                found.append((one, encoded if len(encoded.vectors) else None))
+            except QueryError as error:
+                problem = problem or error
+                found.append((one, None))
+        if problem and all(encoded is None for _, encoded in found):
+            raise problem
+        return found
+
+    def rankings(
+        self,
+        query: Query,
+        asked: Sequence[tuple[EmbeddedLibrary, EncodedQuery | None]],
+        k: int,
+        documents: Sequence[str] = (),
+    ) -> tuple[list[Ranking], dict[str, Explanation | None]]:
+        found, told = [], dict[str, Explanation | None]()
+        for one, encoded in asked:
+            told[one.model.name] = None
+            if encoded is not None:
+                pages, scores, told[one.model.name] = one.index.ranked(encoded, k, documents=list(documents) or None)
+                found.append(Ranking(one.model.name, pages[:DEPTH], scores[:DEPTH], one.index.sees()))
+        # an image has no words
+        return [*found, *([self.words.ranking(query, documents)] if isinstance(query, str) else [])], told
+
+    def stored(self, page: PageKey) -> StoredPage:
+        return self.words.index.page(*page) if self.words.index.sees()(page) else super().stored(page)
+
+    def heatmap(self, document: str, page: int, query: Query, longest_px: int) -> "Image.Image":
+        from collotype.search.heatmap import lit
+
+        image = self.image(document, page, longest_px)
+        views = [
+            one.view_of(document, page, query)
+            for one, encoded in self.asked(query)
+            if encoded is not None and (document, page) in one.index.view().version.catalogue.row_of
+        ]
+        return lit(image, views)
+
+    # --- changing it
+
+    def add(self, file: Path, name: str, told: Told) -> int:
+        pages = super().add(file, name, told)
+        for one in self.others:
+            parts.same_documents(
+                self.index.folder,
+                one.index,
+                one.model,
+                only=[name],
+                told=lambda _, done, total: told(done, total),
+                passwords=self.passwords,
+            )
+        return pages
+
+    def delete(self, document: str) -> None:
+        super().delete(document)
+        for one in self.others:
+            parts.forget_others(one.index, self.ledger.read())
+
+
+def merged(views: Sequence[tuple[EmbeddedLibrary, Hit]], score: float, finders: tuple[FoundBy, ...]) -> Hit:
+    """One hit of a page as several encoders have it: what reads words says what stands there."""
+    first = next((hit for one, hit in views if one.model.looks_at == "words" and hit.text), views[0][1])
+    places = [replace(place, by=one.model.name) for one, hit in views for place in hit.places]
+    return replace(first, score=score, places=tuple(places), found_by=finders)
+
+
+def found_by(page: PageKey, ranks: Sequence[tuple[Ranking, dict[PageKey, int]]]) -> tuple[FoundBy, ...]:
+    """Which rankings named a page, the one that has it highest first."""
+    named = [
+        FoundBy(name=one.name, rank=places[page] + 1, score=float(one.scores[places[page]]))
+        for one, places in ranks
+        if page in places
+    ]
+    return tuple(sorted(named, key=lambda one: one.rank))

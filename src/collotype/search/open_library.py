@@ -1,0 +1,44 @@
+"""What a place holds, opened for searching: an index, several of the same pages, or a collection on Qdrant."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from collotype.runtime.errors import UserError
+from collotype.search.encoders import open_encoder
+from collotype.search.hybrid import parts
+from collotype.search.hybrid.library import HybridLibrary
+from collotype.search.library import EmbeddedLibrary, IndexLibrary, QdrantLibrary
+from collotype.search.pages import Draw
+from collotype.search.rerank import FIRST, RerankedLibrary, SecondStage
+from collotype.search.uri import is_address
+
+
+def open_library(
+    place: str,
+    draw: Draw,
+    passwords: Sequence[str] = (),
+    dtype: str | None = None,
+    rerank: str | None = None,
+    first: int | None = None,
+) -> IndexLibrary:
+    """An index by its folder, or by its address on Qdrant.
+
+    Args:
+        passwords: to be tried on PDFs that are added.
+        dtype: of the model's weights; none: as the index was made.
+        rerank: a model that puts the `first` pages in order.
+
+    Raises:
+        UserError: as the libraries' `open`.
+    """
+    if rerank:
+        library = open_library(place, draw, passwords, dtype)
+        return RerankedLibrary(library, SecondStage(library, open_encoder(rerank)), FIRST if first is None else first)
+    if first is not None:
+        raise UserError(f"--rerank-first {first} says how many pages --rerank looks at; name a model with --rerank.")
+    if is_address(place):
+        return QdrantLibrary.open(place, draw, dtype)
+    folder = Path(place)
+    library = (HybridLibrary if parts.is_hybrid(folder) else EmbeddedLibrary).open(folder, draw, dtype)
+    library.passwords = passwords
+    return library

@@ -1,0 +1,1 @@
+torchrun --nproc_per_node 2 -m open_clip_train.main --model RN50 --distill-model ViT-L-14 --distill-pretrained openai --train-data t.csv --batch-size 64 --epochs 10 --lr 5e-4 --warmup 100 --train-num-samples 64000

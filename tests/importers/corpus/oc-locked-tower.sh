@@ -1,0 +1,1 @@
+python -m open_clip_train.main --model ViT-B-32 --pretrained laion2b_s34b_b79k --lock-image --lock-image-unlocked-groups 2 --train-data x.csv --csv-separator , --csv-img-key image --csv-caption-key text --batch-size 100 --epochs 2 --lr 1e-5 --warmup 50 --train-num-samples 5000

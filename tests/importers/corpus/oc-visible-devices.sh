@@ -1,0 +1,1 @@
+CUDA_VISIBLE_DEVICES=0,1,2 torchrun --standalone --nnodes=1 --nproc-per-node=gpu -m open_clip_train.main --model ViT-B-16 --train-data t.csv --train-num-samples 99000 --batch-size 100 --accum-freq 2 --epochs 1 --warmup 5 --lr 3e-4

@@ -1,0 +1,80 @@
+"""Several rankings as one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collotype.runtime.errors import UserError
+from collotype.search.hybrid import fitting, fusion
+from collotype.search.hybrid.fusion import Ranking, Weights, fused
+from collotype.search.judged import JudgedQuery
+
+PAGES = [("a.pdf", number) for number in range(1, 31)]
+
+
+def ranking(name: str, pages: list, scores: list[float] | None = None, unseen: tuple = ()) -> Ranking:
+    values = np.array(scores or [1 / place for place in range(1, len(pages) + 1)], float)
+    return Ranking(name, pages, values, lambda page: page not in unseen)
+
+
+def order(rankings: list[Ranking], weights: Weights | None = None) -> list:
+    return [page for page, _ in fused(rankings, weights or Weights())]
+
+
+def test_what_both_have_high_comes_first_and_scores_are_parts_of_the_best() -> None:
+    one, other = ranking("words", PAGES[:3]), ranking("pictures", [PAGES[1], PAGES[4], PAGES[0]])
+    found = fused([one, other], Weights())
+    assert found[0][0] == PAGES[1] and 0.9 < found[0][1] < 1
+    assert fused([one, one], Weights())[0] == (PAGES[0], 1.0)
+
+
+def test_a_page_that_one_cannot_see_is_judged_as_one_in_its_middle() -> None:
+    words = ranking("words", PAGES[:9], unseen=(PAGES[20],))
+    pictures = ranking("pictures", [PAGES[20], PAGES[21], PAGES[8]])
+    found = order([words, pictures])
+    assert found.index(PAGES[20]) < found.index(PAGES[21]), "the second is seen by words, and is not among their best"
+    assert found[0] == PAGES[8] or found[0] == PAGES[20]
+
+
+@given(st.permutations(PAGES[:8]), st.permutations(PAGES[:8]), st.sampled_from([Weights.method, fitting.CALIBRATED]))
+def test_the_order_of_the_parts_does_not_matter_and_nothing_is_lost(first: list, second: list, method: str) -> None:
+    parts = [ranking("one", first[:6]), ranking("other", second[:5])]
+    weights = Weights(method=method)
+    assert order(parts, weights) == order(parts[::-1], weights)
+    assert sorted(order(parts, weights)) == sorted({*first[:6], *second[:5]})
+
+
+def test_a_part_that_found_nothing_takes_no_part() -> None:
+    one, none = ranking("words", PAGES[:4]), Ranking("BM25", [], np.empty(0), lambda page: True)
+    for method in (Weights.method, fitting.CALIBRATED):
+        assert order([one, none], Weights(method=method)) == PAGES[:4]
+
+
+def test_weights_are_found_that_trust_who_is_right() -> None:
+    random, examples = np.random.default_rng(0), []
+    for number in range(20):
+        right = PAGES[int(random.integers(len(PAGES)))]
+        others = [page for page in PAGES if page != right]
+        good = [right, *(others[place] for place in random.permutation(29)[:9])]
+        noise = [PAGES[place] for place in random.permutation(30)[:10]]
+        query = JudgedQuery(f"q{number}", frozenset([right]))
+        examples.append(fitting.Example(query, [ranking("good", good), ranking("noise", noise)]))
+    found = fitting.fit(examples)
+    assert found.method == fitting.CALIBRATED and found.fitted_on == 20
+    assert found.weight("good") > found.weight("noise")
+    firsts = [ranked[0] for ranked in fitting.held_out(examples)]
+    assert all(page in example.query.right for page, example in zip(firsts, examples, strict=True))
+
+
+def test_weights_are_kept_and_a_damaged_file_is_told(tmp_path: Path) -> None:
+    assert fusion.read(tmp_path) is None
+    weights = Weights(method=fitting.CALIBRATED, of={"words": 0.7}, fitted_on=12)
+    fusion.write(tmp_path, weights)
+    assert fusion.read(tmp_path) == weights
+    for content in ("{", '{"method": "another"}', '{"of": {"words": "much"}}', '{"of": {"words": -1}}', "[]"):
+        (tmp_path / fusion.FILE).write_text(content)
+        with pytest.raises(UserError, match="is damaged"):
+            fusion.read(tmp_path)
