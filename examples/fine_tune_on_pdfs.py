@@ -48,7 +48,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pdfs", type=Path, default=SLIDES, help="a folder of PDFs with outlines")
     parser.add_argument("--recipe", default="desk-slides", help="where all that is not said here comes from")
-    parser.add_argument("--weights", help="a folder or a repository of the hub to start from; none trains from scratch")
+    parser.add_argument("--weights", help="a folder or a repository of the hub to start from; None trains from scratch")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--query", default="build packages")

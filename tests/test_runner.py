@@ -71,9 +71,9 @@ def test_the_curve_is_kept(trained: Path) -> None:
 
 def test_a_run_that_is_there_is_not_touched(trained: Path) -> None:
     before = (trained / "metrics.jsonl").read_text()
-    with pytest.raises(UserError, match="already holds a run; go on with it with --resume, delete it with --overwrite"):
+    with pytest.raises(UserError, match="a run; continue it with --resume, delete it with --overwrite"):
         collotype.run("desk-colpali", out=trained, overrides=SMALL)
-    with pytest.raises(UserError, match=r"holds a run of another recipe \(evaluate, expect, train\.seed differ\)"):
+    with pytest.raises(UserError, match=r"contains a run of another recipe \(evaluate, expect, train\.seed differ\)"):
         collotype.run("desk-colpali", out=trained, overrides={**SMALL, "name": "other", "train.seed": 1}, resume=True)
     assert (trained / "metrics.jsonl").read_text() == before
 
@@ -85,7 +85,7 @@ def test_overwrite_starts_anew_but_spares_what_is_no_run(tmp_path: Path) -> None
     (tmp_path / "holiday").mkdir()
     (tmp_path / "holiday" / "recipe.yaml").write_text("two eggs")
     for settings in ({}, {"overwrite": True}, {"resume": True}):
-        with pytest.raises(UserError, match="is there and is no run of ours"):
+        with pytest.raises(UserError, match="exists and is not a run of Collotype"):
             collotype.run("desk-colpali", out=tmp_path / "holiday", overrides=SMALL, **settings)
     assert (tmp_path / "holiday" / "recipe.yaml").read_text() == "two eggs"
     (tmp_path / "run" / "notes.txt").write_text("mine")
@@ -167,8 +167,11 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
             "expects a value of the metric 'ndcg@5', which is not measured (did you mean ndcg_at_5?)",
         ),
         ({"data.train.weight": -1.0}, "greater than 0"),
-        ({"data.train": [SOURCE, {**SOURCE, "weight": 1.0}]}, "some sources of data.train have a weight and some have"),
-        ({"data.train.negatives": 1, "loss.name": "ColbertLoss"}, "its data has some explicit negatives"),
+        (
+            {"data.train": [SOURCE, {**SOURCE, "weight": 1.0}]},
+            "have a weight and others do not",
+        ),
+        ({"data.train.negatives": 1, "loss.name": "ColbertLoss"}, "which has some explicit negatives"),
         ({"data.train.queries": 7}, "data.train has too few examples \\(7\\) for a batch of 8"),
         ({"model.backbone": "paligemme"}, "No backbone 'paligemme'; known are paligemma"),
         ({"loss.name": "infonse"}, "no loss 'infonse' in the dialect colpali-engine>=0.3.11; it has infonce"),

@@ -69,11 +69,11 @@ def test_a_study_goes_on_without_running_anything_twice(studied: tuple[Path, dic
     shutil.copytree(folder, tmp_path / "study")
     shutil.rmtree(tmp_path / "study" / "lr=0.01" / "seed-43")
     changes, ear = {**QUICK, "study": STUDY}, Ear()
-    with pytest.raises(UserError, match="already holds a run; go on with it with --resume"):
+    with pytest.raises(UserError, match="already contains a run; continue it with --resume"):
         run_study("desk-bipali", out=tmp_path / "study", overrides=changes)
     _, again = run_study("desk-bipali", out=tmp_path / "study", overrides=changes, resume=True, listener=ear)
     assert ear.told == [(1e-2, 43)] and again == found
-    with pytest.raises(UserError, match=r"holds a run of another recipe \(train\.steps differ\)"):
+    with pytest.raises(UserError, match=r"contains a run of another recipe \(train\.steps differ\)"):
         run_study("desk-bipali", out=tmp_path / "study", overrides={**changes, "train.steps": 2}, resume=True)
 
 
@@ -93,7 +93,7 @@ def test_several_seeds_are_a_study_of_nothing_else(tmp_path: Path) -> None:
     [
         ({"vary": {"train.batch": [8, 16, 2.5]}}, r"variant batch=2\.5 of desk-bipali, at train\.batch: .*found 2\.5"),
         ({"vary": {"train.bacth": [8, 16]}}, r"the nearest known key is 'batch'"),
-        ({"variants": {"none": {}, "blocks": {"negatives.processes": 2}}}, r"goes with the scope `process`"),
+        ({"variants": {"none": {}, "blocks": {"negatives.processes": 2}}}, r"needs the scope `process`"),
         ({"vary": {"train.batch": [8, 99999]}}, r"train\.batch is 99999, but data\.train has only"),
     ],
 )

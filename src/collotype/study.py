@@ -35,7 +35,7 @@ def run_study(
 
     Args:
         recipe: as of `run`.
-        seeds: how many; none takes the study's.
+        seeds: how many; None takes the study's.
         out: the folder of all runs; `runs/NAME` if none, and `runs/NAME-seeds` without a study.
         overrides: as of `run`.
         smoke: as of `run`; a study has no smoke form.

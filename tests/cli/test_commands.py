@@ -111,14 +111,14 @@ def test_list_names_what_there_is(cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["run", "desk-colpaly"], "No recipe 'desk-colpaly': did you mean 'desk-colpali'?"),
+        (["run", "desk-colpaly"], "There is no recipe 'desk-colpaly'; did you mean 'desk-colpali'?"),
         (["run", "desk-colpali", "--set", "train.stepz=1"], "the nearest known key is 'steps'"),
         (["run", "desk-colpali", "--set", "train.steps=x"], "found 'x'"),
         (["run", "desk-colpali", "--set", "train.micro_batch=5"], "does not divide"),
         (["check", "desk-colpali", "--set", "train.micro_batch=5"], "does not divide"),
         (["evaluate", "nowhere"], "There is no folder nowhere"),
         (["evaluate", "nowhere", "--suite", "vidore"], "No suite 'vidore'"),
-        (["evaluate", "bm25", "--suite", "sheets", "--path", "x"], "path does nothing to the suite sheets"),
+        (["evaluate", "bm25", "--suite", "sheets", "--path", "x"], "path is not supported by the suite sheets"),
         (["evaluate", "bm25", "--suite", "qa:nowhere"], "there is no nowhere; check the path"),
         (["compress", "nowhere"], "There is no folder nowhere"),
         (["compress", "nowhere", "--factors", "2,0"], "The pool factor is 0"),
@@ -177,7 +177,7 @@ def test_an_unreadable_image_is_named_with_its_row(cli, tmp_path: Path) -> None:
 
 def test_a_wrong_device_is_named(cli) -> None:
     done = cli("check", "desk-colpali", env={"COLLOTYPE_DEVICE": "gpu"})
-    assert done.returncode == 2 and "COLLOTYPE_DEVICE is 'gpu', which is no device" in done.stderr
+    assert done.returncode == 2 and "COLLOTYPE_DEVICE is 'gpu', which is not a device" in done.stderr
 
 
 def test_compare_shows_what_differs(cli, trained: Path, tmp_path: Path) -> None:

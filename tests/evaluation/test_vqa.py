@@ -147,5 +147,5 @@ def test_questions_and_answers_must_fit() -> None:
         vqa_scores([], {})
     with pytest.raises(ValueError, match="1 answers are to questions that are not there, 9"):
         vqa_scores(QUESTIONS, {1: "yes", 9: "no"})
-    with pytest.raises(ValueError, match="Question 1 is there twice"):
+    with pytest.raises(ValueError, match="Question 1 appears twice"):
         vqa_scores([QUESTIONS[0], QUESTIONS[0]], {})

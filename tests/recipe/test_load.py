@@ -55,8 +55,8 @@ def test_overrides_reach_keys_sections_and_list_entries() -> None:
         ({"evaluate.0.every_steps": "x"}, "at evaluate.0.every_steps: input should be a valid integer, found 'x'"),
         ({"train": 3}, "at train: expected keys (batch, "),
         ({"train.optimizer": {}}, "at train.optimizer.lr: this key is required and missing"),
-        ({"evaluate.7.suite": "sheets"}, "there is no such place in the recipe"),
-        ({"name.x.y": 1}, "there is no such place in the recipe"),
+        ({"evaluate.7.suite": "sheets"}, "the recipe has no such key"),
+        ({"name.x.y": 1}, "the recipe has no such key"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(changes: dict, words: str) -> None:
@@ -74,11 +74,11 @@ def test_an_unknown_name_brings_the_nearest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("name: [", "is not readable YAML"),
-        ("- a list", "is no recipe: it holds list"),
-        ("name: a\nname: b", "the key 'name' stands twice"),
-        ("name: !!python/object/apply:os.system [true]", "is not readable YAML"),
-        ("", "is no recipe"),
+        ("name: [", "is not valid YAML"),
+        ("- a list", "is not a recipe: it holds list"),
+        ("name: a\nname: b", "the key 'name' appears twice"),
+        ("name: !!python/object/apply:os.system [true]", "is not valid YAML"),
+        ("", "is not a recipe"),
     ],
 )
 def test_files_that_are_no_recipes(text: str, words: str, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_files_that_are_no_recipes(text: str, words: str, tmp_path: Path) -> Non
 
 
 def test_an_override_needs_a_key_and_a_value() -> None:
-    with pytest.raises(UserError, match="is not readable YAML"):
+    with pytest.raises(UserError, match="is not valid YAML"):
         parse_overrides(["train.seed=2024-13-45"])
     with pytest.raises(UserError, match="not of the form"):
         parse_overrides(["train.steps"])

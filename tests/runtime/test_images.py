@@ -45,14 +45,14 @@ def test_a_cell_is_bytes_or_names_a_file(tmp_path: Path) -> None:
         assert encoded(cell, tmp_path, "x") == content
     assert content_of("p.png", tmp_path, "x") == tmp_path / "p.png"
     for cell in (None, b"", "", 7, {"bytes": None, "path": None}, {}):
-        with pytest.raises(UserError, match="row 7 holds no image"):
+        with pytest.raises(UserError, match="row 7 contains no image"):
             content_of(cell, tmp_path, "row 7")
     with pytest.raises(UserError, match=r"row 7 names the image .*gone.png, which cannot be read \(No such file"):
         encoded("gone.png", tmp_path, "row 7")
 
 
 def test_what_is_no_image_or_half_of_one_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="row 7 is no image"):
+    with pytest.raises(UserError, match="row 7 is not an image"):
         opened(b"no image", "row 7")
     half = picture("png", size=(400, 300))[:90]
     with pytest.raises(UserError, match="row 7: the image cannot be read"):

@@ -103,7 +103,7 @@ def read(folder: str) -> None:
 
 
 def numbers_of(index: Index, document: str) -> list[int]:
-    """Page numbers as the table has them, twice where a page is there twice."""
+    """Page numbers as the table has them, twice where a page appears twice."""
     catalogue = index.view().version.catalogue
     return sorted(catalogue.numbers[catalogue.of_document(document)].tolist())
 

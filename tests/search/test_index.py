@@ -1,4 +1,4 @@
-"""What is added is found, what is deleted is not, by every plan; a folder that is no index is left alone."""
+"""What is added is found, what is deleted is not, by every plan; a folder that is not an index is left alone."""
 
 import json
 from dataclasses import replace

@@ -287,7 +287,7 @@ def test_spoiled_files_harm_nothing(tmp_path: Path) -> None:
     [
         (lambda folder: None, "There is no file or folder"),
         (lambda folder: folder.mkdir(), "There is no PDF and no image in"),
-        (lambda folder: folder.write_text("x"), "is no PDF and no image"),
+        (lambda folder: folder.write_text("x"), "is neither a PDF nor an image"),
     ],
     ids=["missing", "empty folder", "another kind"],
 )

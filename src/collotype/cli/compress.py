@@ -47,7 +47,7 @@ def whole_numbers(text: str) -> list[int]:
     """ "2,3" as [2, 3].
 
     Raises:
-        UserError: something in it is no whole number.
+        UserError: something in it is not a whole number.
     """
     from collotype.runtime.errors import UserError
 

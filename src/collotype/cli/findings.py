@@ -68,7 +68,7 @@ def plan_table(recipe: Recipe, plan: Plan) -> Table:
     rates = [rate for _, rate in plan["learning_rate"]]
     curve = {"learning rate": f"  {sparkline(rates[:: max(1, len(rates) // 20)])}"}
     for name, value in in_words(recipe.model_dump(), plan).items():
-        # as text: what stands in brackets is no markup
+        # as text: what stands in brackets is not markup
         table.add_row(name, Text(value + curve.get(name, "")))
     return table
 

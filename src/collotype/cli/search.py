@@ -116,7 +116,7 @@ def image_format(file: Path) -> str:
     kind = Image.EXTENSION.get(file.suffix.lower(), "")
     if kind not in Image.SAVE:
         ending = f"the ending {file.suffix}" if file.suffix else "no ending"
-        raise UserError(f"--heatmap {file} has {ending}, which is no image format; use .png or .jpg.")
+        raise UserError(f"--heatmap {file} has {ending}, which is not an image format; use .png or .jpg.")
     return kind
 
 

@@ -141,7 +141,7 @@ def vqa_scores(
     known_answers = None if vocabulary is None else frozenset(vocabulary)
     for question in questions:
         if question.id in seen:
-            raise ValueError(f"Question {question.id} is there twice.")
+            raise ValueError(f"Question {question.id} appears twice.")
         seen.add(question.id)
         given = answers.get(question.id)
         if given is None:

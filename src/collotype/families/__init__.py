@@ -56,13 +56,13 @@ def options_for(source: str | Path, options: dict[str, Any]) -> dict[str, Any]:
     """Those options of loading that are given.
 
     Raises:
-        UserError: one that the model's family has not.
+        UserError: one that the model's family does not have.
     """
     name = family_of(source)
     given = {key: value for key, value in options.items() if value is not None}
     for key in given:
         if key not in inspect.signature(family(name).load).parameters:
-            raise UserError(f"{source} is a model of the family {name}, to which {key} does nothing; leave it out.")
+            raise UserError(f"The option {key} is not supported by {name} models, and {source} is one; leave it out.")
     return given
 
 
@@ -118,7 +118,7 @@ def export(source: str | Path, layout: str, out: str | Path, **options: Any) -> 
     from collotype.runtime.hub import commits
 
     if Path(out).exists():
-        raise UserError(f"{out} is there already; choose another folder with --out.")
+        raise UserError(f"{out} already exists; choose another folder with --out.")
     with commits():
         return family(family_of(source)).export(source, layout, Path(out), **options_for(source, options))
 
@@ -136,8 +136,8 @@ def evaluate(
 
     Args:
         choice: of the models' family.
-        cache: a folder that keeps what may be used again; none keeps nothing.
-        batch_tokens: tokens of a forward pass, padding included; none takes the default.
+        cache: a folder that keeps what may be used again; None keeps nothing.
+        batch_tokens: tokens of a forward pass, padding included; None takes the default.
         out: a folder for what an evaluation makes beside its numbers, and for what it keeps until it is done; below it
             one for each model, if there are several.
         precision: of the models' matrix products, as of a recipe's `train.precision`; scores are float32 in any.

@@ -92,7 +92,7 @@ def retriever(
         dtype: of a model given as a folder, as of `collotype.load`.
 
     Raises:
-        UserError: mteb is not installed, there is no such model, or it is no retriever.
+        UserError: mteb is not installed, there is no such model, or it is not a retriever.
     """
     try:
         import mteb  # noqa: F401
@@ -103,7 +103,7 @@ def retriever(
         name = name or f"collotype/{folder.parent.name if folder.name == 'model' else folder.name}"
         model = load(folder, dtype=dtype).to(pick_device(World()))
     if not isinstance(model, Retriever):
-        raise UserError(f"{type(model).__name__} is no retriever of page images; give a retriever's model folder.")
+        raise UserError(f"{type(model).__name__} is not a retriever of page images; give a retriever's model folder.")
     return MtebRetriever(model, name or "collotype/retriever", pooling)
 
 

@@ -65,7 +65,7 @@ class ContrastiveLoss:
         return self.from_scores(self.scores(queries, pages), queries, negatives)
 
     def from_scores(self, scores: Tensor, queries: Vectors, negatives: Vectors | None = None) -> Tensor:
-        """As calling it, where `scores` of queries and pages are there already."""
+        """As calling it, where `scores` of queries and pages already exist."""
         loss = self.in_batch(scores)
         if negatives is None:
             return loss

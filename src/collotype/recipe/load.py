@@ -26,7 +26,7 @@ class RecipeLoader(yaml.SafeLoader):
         keys = [key.value for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} appears twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
@@ -44,7 +44,7 @@ def parse_yaml(text: str, origin: str) -> Any:
         return yaml.load(text, RecipeLoader)  # noqa: S506 - RecipeLoader is a SafeLoader
     except (yaml.YAMLError, ValueError) as error:
         problem = " ".join(str(error).split())
-        raise UserError(f"{origin} is not readable YAML ({problem}); correct it and try again.") from error
+        raise UserError(f"{origin} is not valid YAML ({problem}); correct it.") from error
 
 
 def find_recipe(name_or_file: str) -> Path:
@@ -57,10 +57,9 @@ def find_recipe(name_or_file: str) -> Path:
     if path.is_file():
         return path
     near = difflib.get_close_matches(name_or_file, builtin_names(), n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise UserError(
-        f"No recipe {name_or_file!r}: {hint}Give a file, or one of the built-in recipes ({', '.join(builtin_names())})."
-    )
+    hint = f"did you mean {near[0]!r}? Otherwise " if near else ""
+    known = ", ".join(builtin_names())
+    raise UserError(f"There is no recipe {name_or_file!r}; {hint}give a file, or a built-in recipe ({known}).")
 
 
 def set_key(values: dict[str, Any], dotted: str, value: Any) -> None:
@@ -83,7 +82,7 @@ def set_key(values: dict[str, Any], dotted: str, value: Any) -> None:
         here[int(last) if isinstance(here, list) else last] = value
     except (ValueError, IndexError, AttributeError, TypeError):
         raise UserError(
-            f"--set {dotted}: there is no such place in the recipe; `collotype check --recipe` shows it."
+            f"--set {dotted}: the recipe has no such key; `collotype check --recipe` shows its keys."
         ) from None
 
 
@@ -133,13 +132,13 @@ def read_values(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise UserError(f"Cannot read the recipe {path}: {error}.") from error
     values = parse_yaml(text, str(path))
     if not isinstance(values, dict):
-        raise UserError(f"{path} is no recipe: it holds {type(values).__name__}, not keys and values.")
+        raise UserError(f"{path} is not a recipe: it holds {type(values).__name__}, not keys and values.")
     if "base" not in values:
         return values
     base = str(values.pop("base"))
     file = path.parent / base if (path.parent / base).is_file() else find_recipe(base)
     if file in (*below, path):
-        raise UserError(f"{path} has the base {base}, which comes back to it; name another recipe.")
+        raise UserError(f"{path} has the base {base}, which leads back to it; name another recipe.")
     return {**read_values(file, (*below, path)), **values}
 
 
@@ -149,7 +148,7 @@ def variants_of(recipe: Recipe) -> dict[str, Recipe]:
     What is varied is not what was expected, so variants expect nothing.
 
     Raises:
-        UserError: a change is no recipe's.
+        UserError: a change makes an invalid recipe.
     """
     if recipe.study is None:
         return {"": recipe}
@@ -217,7 +216,7 @@ def load_evaluation(family: str, **values: Any) -> Evaluate:
     key's default.
 
     Raises:
-        UserError: an impossible value or combination, or a key that the family has not.
+        UserError: an impossible value or combination, or a key that the family does not have.
     """
     given = {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
     given = {key: value for key, value in given.items() if value not in (None, [])}

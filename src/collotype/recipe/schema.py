@@ -47,13 +47,15 @@ class Model(Section):
     weights: str | None = None
     """A file, a folder or a repository of the hub to start from, in any published layout."""
     init_seed: int | None = None
-    """Seed of the random initialisation; none takes train.seed."""
+    """Seed of the random initialisation; None takes train.seed."""
 
     @model_validator(mode="after")
     def start_somewhere(self) -> "Model":
         if (self.size is None) == (self.weights is None):
             found = "neither" if self.size is None else "both"
-            raise ValueError(f"found {found} of size (random weights) and weights (where they lie); give one of them")
+            raise ValueError(
+                f"found {found} of size (for random weights) and weights (a path or hub name); give one of them"
+            )
         return self
 
 
@@ -73,7 +75,7 @@ class Crops(Section):
         for name, (low, high), most in (("scale", self.scale, 1), ("ratio", self.ratio, float("inf"))):
             if low > high or high > most:
                 raise ValueError(
-                    f"{name} is from {low} to {high}; it must rise, and a scale ends at 1, the whole image"
+                    f"{name} is [{low}, {high}]; give [low, high], for scale with high at most 1 (the whole image)"
                 )
         return self
 
@@ -87,7 +89,7 @@ class TrainSourceSection(Section):
 
     source: str
     weight: PositiveFloat | None = None
-    """Part of the examples that come from this source, relative to the other sources' weights; none: its size."""
+    """Part of the examples that come from this source, relative to the other sources' weights; None: its size."""
 
 
 def several(value: Any) -> Any:
@@ -96,7 +98,7 @@ def several(value: Any) -> Any:
 
 
 def nearest_source(*kinds: type[TrainSourceSection]) -> BeforeValidator:
-    """Refuses what is no source of these kinds, and names the one that is meant."""
+    """Refuses what is not a source of these kinds, and names the one that is meant."""
     known = [get_args(kind.model_fields["source"].annotation)[0] for kind in kinds]
     names = ", ".join(known)
 
@@ -123,14 +125,14 @@ class Data(Section):
     distinct: bool = False
     """Keep an input from standing twice in a batch, where its double would count as a negative."""
     shuffle_window: PositiveInt | None = None
-    """Shards whose examples are mixed at a time, so that few of them need be at hand; none mixes all."""
+    """Shards whose examples are mixed at a time, so that few of them need be at hand; None mixes all."""
     max_bad_examples: Fraction = 0.0
     """Part of the examples that may be unreadable: others take their places, and the record counts them."""
 
     @model_validator(mode="after")
     def weigh_all_or_none(self) -> "Data":
         if len({source.weight is None for source in self.train}) > 1:
-            raise ValueError("some sources of data.train have a weight and some have none; give all of them one")
+            raise ValueError("some sources of data.train have a weight and others do not; give one to each, or to none")
         return self
 
 
@@ -179,7 +181,7 @@ class Train(Section):
     batch: PositiveInt
     """Queries per optimiser step over all processes."""
     micro_batch: PositiveInt | Literal["auto"] | None = None
-    """Queries per forward pass of one process; auto: the most that fit into memory; none: a process's whole share."""
+    """Queries per forward pass of one process; auto: the most that fit into memory; None: a process's whole share."""
     micro_batch_tokens: PositiveInt | None = None
     """Instead of micro_batch, for pages of many sizes: tokens per forward pass, padding included."""
     steps: PositiveInt
@@ -194,7 +196,7 @@ class Train(Section):
     schedule: Schedule = Schedule()
     clip_grad_norm: PositiveFloat | None = None
     ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Also keep an exponential moving average of the weights, evaluate it and save it; none keeps none."""
+    """Also keep an exponential moving average of the weights, evaluate it and save it; None keeps none."""
     checkpoint_every: PositiveInt = 100
     """In optimiser steps."""
     keep_checkpoints: PositiveInt = 2
@@ -208,7 +210,7 @@ class Train(Section):
         if self.micro_batch_tokens and (self.micro_batch is not None or self.shard != "none"):
             raise ValueError(
                 f"micro_batch_tokens is {self.micro_batch_tokens} with micro_batch {self.micro_batch} and shard "
-                f"{self.shard}; it stands for micro_batch, and sharded processes must cut alike: leave one of them out"
+                f"{self.shard}; it replaces micro_batch and does not work with shard; leave one of them out"
             )
         return self
 
@@ -219,9 +221,9 @@ class Evaluate(Section):
     path: str | None = None
     """Of the suites that measure the user's own data: where it lies."""
     name: str | None = Field(None, pattern=r"^[\w-][\w.-]*$")
-    """Of these suites: what results call the dataset; none: the last part of `path`."""
+    """Of these suites: what results call the dataset; None: the last part of `path`."""
     every_steps: PositiveInt | None = None
-    """Also evaluate during training; none evaluates at the end only."""
+    """Also evaluate during training; None evaluates at the end only."""
 
     OF_PATHS: ClassVar[tuple[str, ...]] = ()
     """The suites whose data is the user's own."""
@@ -233,7 +235,9 @@ class Evaluate(Section):
         if not colon or suite not in cls.OF_PATHS:
             return values
         if values.get("path") is not None:
-            raise ValueError(f"the suite {suite}:{path} names a path, and path is {values['path']!r}; give one of them")
+            raise ValueError(
+                f"the suite {suite}:{path} contains a path, and path is {values['path']!r}; give only one of them"
+            )
         return {**values, "suite": suite, "path": path}
 
     @property
@@ -269,7 +273,7 @@ class Evaluate(Section):
             if not does_something and getattr(self, key) != type(self).model_fields[key].get_default(
                 call_default_factory=True
             ):
-                raise ValueError(f"{key} does nothing to the suite {self.suite}; leave it out")
+                raise ValueError(f"{key} is not supported by the suite {self.suite}; leave it out")
 
 
 class Expect(Section):
@@ -329,7 +333,7 @@ class Study(Section):
         values = next(iter(self.vary.values()), [])
         if structured := [value for value in values if isinstance(value, dict | list)]:
             raise ValueError(
-                f"vary has the value {structured[0]!r}, which is no single one; give it a name in variants"
+                f"vary has the value {structured[0]!r}, which is a list or has keys; give it a name in variants"
             )
         if len({str(value) for value in values}) < len(values):
             raise ValueError(f"vary has a value twice: {', '.join(map(str, values))}")
@@ -378,7 +382,7 @@ class Recipe(Section):
         blocks, scope, batch = self.negatives.processes, self.negatives.scope, self.train.batch
         if batch % blocks or (scope == "global" and blocks > 1):
             raise ValueError(
-                f"negatives.processes is {blocks} with the scope {scope}; it goes with the scope `process` and must "
+                f"negatives.processes is {blocks} with the scope {scope}; it needs the scope `process` and must "
                 f"divide train.batch = {batch}"
             )
         return self
@@ -390,7 +394,7 @@ class Recipe(Section):
                 own, suite = first.suite in first.OF_PATHS, second.suite
                 called = f"{suite}/{first.own_name}" if own else f"the suite {suite}"
                 mend = f"give one a name, {{suite: {suite}, path: {second.path}, name: …}}" if own else "leave one out"
-                raise ValueError(f"two entries of evaluate would both give the results of {called}; {mend}")
+                raise ValueError(f"two entries of evaluate would write the results of {called}; {mend}")
         return self
 
     @property

@@ -13,7 +13,7 @@ STEPS, BATCH = 4, 8
 
 
 def smoke_form(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a recipe's values; what is no section stays as it is, for the schema to refuse."""
+    """Of a recipe's values; what is not a section stays as it is, for the schema to refuse."""
     train, negatives = section(values, "train"), section(values, "negatives")
     processes = negatives.get("processes", 1)
     batch = processes * -(-BATCH // processes) if isinstance(processes, int) and processes > 0 else BATCH

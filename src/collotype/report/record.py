@@ -58,7 +58,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     """The record of a finished run.
 
     Raises:
-        UserError: the folder is no run, or the run has not ended.
+        UserError: the folder is not a run, or the run has not ended.
     """
     try:
         record = SINCE | json.loads((folder / "record.json").read_text())

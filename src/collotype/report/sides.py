@@ -14,7 +14,7 @@ from collotype.runtime.files import JsonLines
 
 PUBLISHED = "published:"
 NOT_COMPARED = ("findings", "estimate", "hardware", "learning_rate", "data", "reference")
-"""What a plan tells that follows from the rest of it, or is no part of the run."""
+"""What a plan tells that follows from the rest of it, or is not a part of the run."""
 
 Points = list[tuple[float, float]]
 

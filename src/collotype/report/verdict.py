@@ -14,7 +14,7 @@ def judge(recipe: Recipe, results: Results) -> Verdict | None:
     """Compares results with the recipe's expectations; none without expectations that a run can meet.
 
     A value reproduces its expectation when it is within the tolerance on either side: a number far above the published
-    one is no reproduction either.
+    one is not a reproduction either.
 
     Raises:
         UserError: an expectation names a dataset or metric that was not measured.

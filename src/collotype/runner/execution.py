@@ -77,11 +77,11 @@ def run(
     """
     started, world, listener = time.perf_counter(), World.from_environment(), listener or Callback()
     if resume and overwrite:
-        raise UserError("--resume goes on with a run and --overwrite deletes it; give one of them.")
+        raise UserError("--resume continues a run and --overwrite deletes it; give only one of them.")
     folder = choose_folder(recipe, out, resume)
     recipe, device = resolve(recipe, overrides, smoke), pick_device(world)
     if recipe.study:
-        raise UserError(f"{recipe.name} is a study of many runs; `collotype run` or collotype.run_study runs it.")
+        raise UserError(f"{recipe.name} is a study of many runs; use `collotype run` or collotype.run_study.")
     folder, tracking = folder or Path("runs") / recipe.name, Tracking(track)
     with ExitStack() as hold:
         hold.enter_context(commits(kept_commits(folder) if resume else None))
@@ -95,7 +95,7 @@ def run(
         try:
             training = train(task, recipe, folder, world, device, resume, hooks)
         except InterruptedRunError as stop:
-            raise InterruptedRunError(f"{stop}; go on with `collotype run {folder} --resume`.") from None
+            raise InterruptedRunError(f"{stop}; continue with `collotype run {folder} --resume`.") from None
         trained = time.perf_counter()
         results = finish(task, recipe, folder, training, listener, world)
         tracking.evaluated(recipe.train.steps, results)

@@ -112,7 +112,7 @@ def check(
 
     Args:
         origin: what the recipe was imported from.
-        against: the published result to hold it against; none: the one that the recipe expects, or, of an imported one,
+        against: the published result to hold it against; None: the one that the recipe expects, or, of an imported one,
             the nearest.
         card: plan for this GPU (V100, T4, A100-40GB, …) instead of the device that is here.
         measure: calibrate time and memory by a measured micro-batch, for which data and weights are read.
@@ -226,5 +226,5 @@ def resolve(recipe: str | Path | Recipe, overrides: Mapping[str, Any] | None, sm
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, overrides, smoke)
     elif overrides or smoke:
-        raise UserError("Overrides go with a recipe's name or file; change the Recipe object itself instead.")
+        raise UserError("Overrides need a recipe's name or file; to change a Recipe object, use its model_copy.")
     return with_numbers(recipe)

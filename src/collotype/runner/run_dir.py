@@ -64,24 +64,24 @@ def kept_commits(folder: Path) -> dict[str, str]:
     try:
         return dict(json.loads(file.read_text())) if file.is_file() else {}
     except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{file} is damaged ({error}); start the run anew with --overwrite.") from error
+        raise UserError(f"{file} is damaged ({error}); restart the run with --overwrite.") from error
 
 
 def open_folder(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> None:
     """Makes `folder` this run's, or says why it cannot be.
 
     Raises:
-        UserError: it holds another run, or something that is no run.
+        UserError: it holds another run, or something that is not a run.
     """
     with room_to_write(folder):
         saved = folder / "recipe.yaml"
         is_run = saved.is_file() and saved.read_text().startswith(MARK)
         if not is_run and folder.exists():
             if any(not path.name.endswith(PARTIAL) for path in folder.iterdir()):
-                raise UserError(f"{folder} is there and is no run of ours; choose another folder with --out.")
+                raise UserError(f"{folder} exists and is not a run of Collotype; choose another folder with --out.")
         if is_run and not (resume or overwrite):
             raise UserError(
-                f"{folder} already holds a run; go on with it with --resume, delete it with --overwrite, or choose "
+                f"{folder} already contains a run; continue it with --resume, delete it with --overwrite, or choose "
                 "another folder with --out."
             )
         if is_run and resume:
@@ -100,6 +100,6 @@ def require_same_science(folder: Path, before: Recipe, now: Recipe) -> None:
     keys = sorted(key for key in differences(before.model_dump(), now.model_dump()) if key not in NOT_SCIENCE)
     if keys:
         raise UserError(
-            f"{folder} holds a run of another recipe ({', '.join(keys)} differ); resume it with the recipe it has "
+            f"{folder} contains a run of another recipe ({', '.join(keys)} differ); resume it with its own recipe "
             f"(`collotype run {folder} --resume`) or choose another folder with --out."
         )

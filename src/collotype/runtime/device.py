@@ -24,7 +24,9 @@ def pick_device(world: World) -> torch.device:
         try:
             return torch.device(forced)
         except RuntimeError as error:
-            raise UserError(f"COLLOTYPE_DEVICE is {forced!r}, which is no device; use cpu, cuda or cuda:1.") from error
+            raise UserError(
+                f"COLLOTYPE_DEVICE is {forced!r}, which is not a device; use cpu, cuda or cuda:1."
+            ) from error
     if torch.cuda.is_available():
         return torch.device("cuda", world.local_rank % torch.cuda.device_count())
     return torch.device("cpu")
@@ -71,7 +73,7 @@ def choose_dtype(name: str | None, lies_in: torch.dtype, device: torch.device) -
     """The type that a model's weights are held and computed in.
 
     Args:
-        name: of DTYPES; auto, which keeps half precision where the device computes in it; none: fp32.
+        name: of DTYPES; auto, which keeps half precision where the device computes in it; None: fp32.
         lies_in: the type of the weights in their files.
 
     Raises:

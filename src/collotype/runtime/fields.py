@@ -10,7 +10,7 @@ from collotype.runtime.errors import UserError
 def positive(owner: str, values: Mapping[str, Any], kind: type = int) -> None:
     """
     Raises:
-        UserError: one of the values is no positive number of that kind.
+        UserError: one of the values is not a positive number of that kind.
     """
     for name, value in values.items():
         numbers = (int,) if kind is int else (int, float)

@@ -182,7 +182,7 @@ class JsonLines:
         try:
             return [json.loads(line) for line in lines[:-1] if line]
         except ValueError as error:
-            raise UserError(f"{self.path} is damaged ({error}); start the run anew with --overwrite.") from error
+            raise UserError(f"{self.path} is damaged ({error}); restart the run with --overwrite.") from error
 
     def keep(self, through_step: int) -> int:
         """Drops what a resumed run will write again; the number of rows that stay."""

@@ -53,14 +53,14 @@ def content_of(cell: Any, folder: Path, origin: str) -> bytes | Path:
         cell = cell.get("path") if cell.get("bytes") is None else cell["bytes"]
     if cell and isinstance(cell, bytes | str):
         return folder / cell if isinstance(cell, str) else cell
-    raise UserError(f"{origin} holds no image; fill it in or remove the row.")
+    raise UserError(f"{origin} contains no image; fill it in or remove the row.")
 
 
 def encoded(cell: Any, folder: Path, origin: str) -> bytes:
     """As `content_of`, the file read.
 
     Raises:
-        UserError: the cell holds no image, or names a file that cannot be read.
+        UserError: the cell contains no image, or names a file that cannot be read.
     """
     content = content_of(cell, folder, origin)
     if isinstance(content, bytes):
@@ -78,7 +78,7 @@ def opened(content: bytes | Path, origin: str) -> Image.Image:
     names, its `filename`, is `origin`.
 
     Raises:
-        UserError: it is no image, or has more than MAX_PIXELS.
+        UserError: it is not an image, or has more than MAX_PIXELS.
     """
     try:
         with warnings.catch_warnings():
@@ -88,7 +88,7 @@ def opened(content: bytes | Path, origin: str) -> Image.Image:
         if image.format in CAMERAS and image.getexif().get(ORIENTATION, 1) != 1:
             image = ImageOps.exif_transpose(image)
     except UnidentifiedImageError as error:
-        raise UserError(f"{origin} is no image ({error}); replace it or leave it out.") from error
+        raise UserError(f"{origin} is not an image ({error}); replace it or leave it out.") from error
     except UNREADABLE as error:
         raise UserError(f"{origin}: the image cannot be read ({error}); replace it or leave it out.") from error
     image.filename = origin
@@ -100,7 +100,7 @@ def page_frames(path: Path) -> list[int]:
     animation, the first.
 
     Raises:
-        UserError: it is no image, or has more than MAX_PIXELS.
+        UserError: it is not an image, or has more than MAX_PIXELS.
     """
     image = opened(path, str(path))
     if image.format != "TIFF":

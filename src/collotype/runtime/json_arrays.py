@@ -28,7 +28,7 @@ class JsonArray:
     def __iter__(self) -> Iterator[Any]:
         """
         Raises:
-            UserError: the file cannot be read, is no JSON object, or has no such array.
+            UserError: the file cannot be read, is not a JSON object, or has no such array.
         """
         try:
             with self.path.open(encoding="utf-8") as file:

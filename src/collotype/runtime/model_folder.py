@@ -64,7 +64,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}); copy the model's folder again.") from error
     if not isinstance(values, dict):
-        raise UserError(f"{path} holds no JSON object; copy the model's folder again.")
+        raise UserError(f"{path} contains no JSON object; copy the model's folder again.")
     return values
 
 
@@ -96,7 +96,7 @@ def read_tensors(folder: Path, stem: str = "model") -> Weights:
         tensors = Weights({})
         for file in files:
             if not file.is_file():
-                raise UserError(f"{folder} holds no {file.name}{pickled(folder)}; copy the folder again.")
+                raise UserError(f"{folder} contains no {file.name}{pickled(folder)}; copy the folder again.")
             tensors |= Weights.in_file(file)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise UserError(f"The weights in {folder} cannot be read ({error}); copy the folder again.") from error
@@ -136,7 +136,7 @@ def read_state(
     state = values[found[0]] if found else values
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(
-            f"{file} holds no state dict of tensors; give a checkpoint with `{'` or `'.join(under)}`, or that alone."
+            f"{file} contains no state dict of tensors; give a checkpoint with `{'` or `'.join(under)}`, or that alone."
         )
     return dict(state)
 

@@ -15,7 +15,7 @@ ATTEMPTS = 10
 
 
 def normalised(pixels: Tensor, mean: Channels, std: Channels) -> Tensor:
-    """Bytes [B, 3, height, width] as float32 of that mean and spread by channel; what is no bytes stays."""
+    """Bytes [B, 3, height, width] as float32 of that mean and spread by channel; what is not in bytes stays."""
     if pixels.dtype is not torch.uint8:
         return pixels
     centre, spread = (torch.tensor(values, device=pixels.device).view(3, 1, 1) for values in (mean, std))

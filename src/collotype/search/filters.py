@@ -12,7 +12,7 @@ from collotype.runtime.texts import nfc
 from collotype.search.store import Catalogue, Version
 
 DOCUMENT = "document"
-"""The key of `where` that is no metadata: patterns such as reports/*.pdf."""
+"""The key of `where` that is not metadata: patterns such as reports/*.pdf."""
 
 
 def allowed(version: Version, where: Mapping[str, Any] | None, documents: Sequence[str] | None) -> np.ndarray:

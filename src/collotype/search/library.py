@@ -188,7 +188,7 @@ class EmbeddedLibrary(IndexLibrary):
         """The index in a folder, with the model it was made by.
 
         Args:
-            dtype: of the model's weights; none: as the index was made.
+            dtype: of the model's weights; None: as the index was made.
 
         Raises:
             UserError: there is no index, or its model is not there or has changed.
@@ -255,7 +255,7 @@ class QdrantLibrary(IndexLibrary):
         """The collection at `qdrant://host:port/collection`, with the model its pages were made by.
 
         Raises:
-            UserError: it is not there, is none of ours, or its model is not there or has changed.
+            UserError: it is not there, was not made by Collotype, or its model is not there or has changed.
         """
         from collotype.search.encoders import open_encoder
         from collotype.search.qdrant import QdrantIndex
@@ -279,7 +279,7 @@ class QdrantLibrary(IndexLibrary):
     def file(self, document: str) -> Path:
         found = next((one.file for one in self.documents() if one.name == document), None)
         if found is None or not found.is_file():
-            raise UserError(f"The file of {document!r} is not to be had on this machine; put it where it was indexed.")
+            raise UserError(f"The file of {document!r} was not found on this machine; put it where it was indexed.")
         return found
 
     def add(self, file: Path, name: str, told: Told) -> int:

@@ -56,7 +56,7 @@ def check_free(folder: Path) -> None:
     if is_index(folder):
         raise UserError(f"There is an index in {folder} already; add to it, or choose another folder.")
     if folder.is_dir() and (foreign := [file.name for file in folder.iterdir() if file.name not in OWN]):
-        raise UserError(f"{folder} is no index and not empty (it has {foreign[0]}); choose another folder.")
+        raise UserError(f"{folder} is not an index and is not empty (it contains {foreign[0]}); choose another folder.")
 
 
 def read(folder: Path) -> Manifest:

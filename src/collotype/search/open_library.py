@@ -25,7 +25,7 @@ def open_library(
 
     Args:
         passwords: to be tried on PDFs that are added.
-        dtype: of the model's weights; none: as the index was made.
+        dtype: of the model's weights; None: as the index was made.
         rerank: a model that puts the `first` pages in order.
 
     Raises:

@@ -1,7 +1,7 @@
 """The same index on a Qdrant cluster: `push` sends it there as it is, `QdrantIndex` searches it with the same hits.
 
 A page is a point with two multi-vectors: `pages`, all its vectors in fp16, and `centroids`, at most 64 by k-means. Both
-are scanned (m = 0): a graph over MaxSim, which is no metric, loses the right page in a third of queries. The scan of
+are scanned (m = 0): a graph over MaxSim, which is not a metric, loses the right page in a third of queries. The scan of
 centroids names candidates, the exact MaxSim of `pages` decides.
 """
 
@@ -228,7 +228,7 @@ class QdrantIndex:
     """A pushed index, as far as it is read.
 
     Raises:
-        UserError: nothing answers, or the collection is none of ours.
+        UserError: nothing answers, or the collection was not made by Collotype.
     """
 
     def __init__(self, place: str, client: "QdrantClient | None" = None):

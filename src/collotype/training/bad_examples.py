@@ -62,8 +62,8 @@ class BadExampleLog:
         if len(self.seen) > self.limit:
             worst = self.events()[0]
             raise UserError(
-                f"{len(self.seen)} training examples could not be read, and data.max_bad_examples allows {self.limit}; "
-                f"most are of {worst['place']} ({worst['cause']}): mend it, or allow more."
+                f"{len(self.seen)} training examples could not be read, but data.max_bad_examples allows {self.limit}; "
+                f"most are in {worst['place']} ({worst['cause']}): fix those, or allow more."
             )
 
     def events(self) -> list[dict[str, Any]]:

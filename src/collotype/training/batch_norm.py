@@ -22,7 +22,7 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
     groups of the step on all processes. A pass without gradient (the first of gradient caching) adds nothing to them.
 
     Args:
-        group: examples of a group; none: the inputs of all processes are one group.
+        group: examples of a group; None: the inputs of all processes are one group.
     """
 
     def __init__(self, features: int, group: int | None, eps: float = 1e-5, momentum: float = 0.1):
@@ -110,7 +110,7 @@ def forget_statistics(model: nn.Module) -> None:
 def keeps_groups_whole(group: int | None, batch: int, share: int, micro_batch: int) -> bool:
     """
     Args:
-        group: examples that share their statistics; none: the model has no BatchNorm.
+        group: examples that share their statistics; None: the model has no BatchNorm.
         share: of one process.
     """
     if group is None:

@@ -97,7 +97,7 @@ class Engine:
             UserError: the loss or its gradient is not finite; the weights are left as they were.
         """
         settings, lr, scale = self.recipe.train, learning_rate(self.recipe, step), self.scale.value
-        with room_on(self.device, "take --set train.micro_batch=auto, or a smaller one, and go on with --resume"):
+        with room_on(self.device, "use --set train.micro_batch=auto, or a smaller one, and continue with --resume"):
             loss = self.backward(micro_batches, step)
         if not self.sharded:
             sum_gradients(self.parameters)
@@ -125,8 +125,8 @@ class Engine:
             rows = name_rows(loss.unsound)
             raise UserError(
                 f"Step {step}: the loss is {value} and the gradient norm {norm}"
-                + (f", and the model's outputs are no numbers for {rows}" if rows else "")
-                + "; checkpoints before it are kept. Look at those examples, or start anew in another folder with a "
+                + (f", and the model's outputs are not finite for {rows}" if rows else "")
+                + "; checkpoints before it are kept. Look at those examples, or restart in another folder with a "
                 "lower train.optimizer.lr or with train.clip_grad_norm."
             )
         self.optimizer.zero_grad(set_to_none=True)

@@ -106,7 +106,7 @@ def load(
     """This process's micro-batches, a step at a time.
 
     Args:
-        budget: tokens of a micro-batch, padding included; none: as many examples as `cut` says.
+        budget: tokens of a micro-batch, padding included; None: as many examples as `cut` says.
         tolerant: others stand for examples that cannot be read.
         pin: into memory from which a GPU copies without waiting.
 

@@ -95,7 +95,7 @@ def train(
                 on_main(world, metrics.sync)
                 progress.save(step)
             if stopping:
-                raise InterruptedRunError(f"Stopped after step {step} of {settings.steps}, the checkpoint is kept")
+                raise InterruptedRunError(f"Stopped after step {step} of {settings.steps}; a checkpoint was written")
     return Training(
         engine.whole_model(),
         cut.micro_batch,
@@ -197,8 +197,8 @@ def require_agreement(recipe: Recipe, fingerprint: str) -> None:
         for name, value in other.items():
             if value != main[name]:
                 raise UserError(
-                    f"Process {rank} has another {name} ({value[:12]}) than process 0 ({main[name][:12]}); give every "
-                    "machine the same command and files, and start again."
+                    f"The {name} of process {rank} ({value[:12]}) differs from that of process 0 ({main[name][:12]}); "
+                    "give every machine the same command and files, and start again."
                 )
 
 
@@ -214,13 +214,13 @@ def resume_point(
     if done and facts["data"] != fingerprint:
         raise UserError(
             f"{checkpoints.path(done)} was written with other training data ({facts['data'][:12]}, now "
-            f"{fingerprint[:12]}); resume with the data it was started with, or start anew with --overwrite."
+            f"{fingerprint[:12]}); resume with the data it was started with, or restart with --overwrite."
         )
     if done and facts["initial_sha256"] != initial_sha256:
         raise UserError(
-            f"{checkpoints.path(done)} began with other weights ({facts['initial_sha256'][:12]}, now "
-            f"{initial_sha256[:12]}), and holds only those that are trained; resume with the weights it was started "
-            "with, or start anew with --overwrite."
+            f"{checkpoints.path(done)} started from other weights ({facts['initial_sha256'][:12]}, now "
+            f"{initial_sha256[:12]}), and contains only those that are trained; resume with the weights it was started "
+            "with, or restart with --overwrite."
         )
     found = [{"kind": "damaged checkpoint passed over", "step": step} for step in damaged]
     resumed = [{"kind": "resumed", "step": done}] if done else []
@@ -230,7 +230,7 @@ def resume_point(
 def begin(metrics: JsonLines, done: int, hooks: "Hooks") -> None:
     """Cuts the metrics back to the step the run goes on from."""
     if metrics.keep(through_step=done) < done:
-        raise UserError(f"{metrics.path} lacks steps before {done}; start the run anew with --overwrite.")
+        raise UserError(f"{metrics.path} has no rows for some steps before {done}; restart the run with --overwrite.")
     hooks.on_start(done)
 
 

@@ -24,10 +24,10 @@ class GlobalBatchSampler:
     fill a batch is left out of it.
 
     Args:
-        weights: relative shares of the datasets; none: their sizes.
+        weights: relative shares of the datasets; None: their sizes.
         one_per_batch: every batch is of one dataset.
         distinct: an example whose query or page its batch already has waits for the next batch that has not.
-        window: of datasets with `regions` (shards), mix the rows of this many at a time; none mixes all.
+        window: of datasets with `regions` (shards), mix the rows of this many at a time; None mixes all.
 
     Raises:
         UserError: an epoch does not fill a single batch.

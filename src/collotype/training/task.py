@@ -35,7 +35,7 @@ class Loss:
     value: Tensor
     metrics: dict[str, float] = field(default_factory=dict)
     unsound: list[int] = field(default_factory=list)
-    """Where the loss is no number: the places in the batch whose outputs are none."""
+    """Where the loss is not a number: the places in the batch whose outputs are none."""
 
 
 class MapDataset(Protocol):
@@ -72,7 +72,7 @@ class Task(Protocol[M, E]):
 
     @property
     def batch_norm_group(self) -> int | None:
-        """Examples that share the statistics of BatchNorm; none: the model has none."""
+        """Examples that share the statistics of BatchNorm; None: the model has none."""
 
     @property
     def undecayed(self) -> Collection[str]:

@@ -121,12 +121,12 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
         (tmp_path / "beit3.pth").write_bytes(content)
         with pytest.raises(UserError, match=re.escape("beit3.pth")):
             read(tmp_path / "beit3.pth")
-    with pytest.raises(UserError, match=r"holds no BEiT-3 .* is not among its 1 tensors"):
+    with pytest.raises(UserError, match=r"contains no BEiT-3 .* is not among its 1 tensors"):
         read(save_published(tmp_path, {"head.3.weight": torch.zeros(2, 3)}))
     with pytest.raises(UserError, match="no folder or file"):
         read(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="holds no BEiT-3 in a layout we know"):
+    with pytest.raises(UserError, match="contains no BEiT-3 in a known layout"):
         read(tmp_path / "empty")
     (tmp_path / "empty" / "collotype.json").write_text(json.dumps({"family": "clip"}))
     with pytest.raises(UserError, match="holds a clip model, not a beit3 model"):
@@ -223,7 +223,7 @@ def test_the_vocabulary_must_be_the_models(tmp_path: Path) -> None:
     model = with_pieces()
     file = save_published(tmp_path / "a", model.state_dict())
     (tmp_path / "other.spm").write_bytes(trained_pieces(40))
-    with pytest.raises(UserError, match=r"has \d+ rows for words, its beit3\.spm needs"):
+    with pytest.raises(UserError, match=r"has \d+ word embeddings, but beit3\.spm has"):
         read(file, tokenizer=tmp_path / "other.spm")
     (tmp_path / "a" / "beit3.spm").rename(tmp_path / "moved.spm")
     with pytest.raises(UserError, match=r"There is no .*beit3.spm; give the path of beit3.spm"):

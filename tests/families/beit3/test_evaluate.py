@@ -217,7 +217,7 @@ def unasked(root: Path) -> None:
         (twice, "questions with an id that another has, 3000000 the first"),
         (lambda root: shutil.rmtree(root / "test2015"), "There is no folder .*test2015; unpack COCO's images"),
         (lambda root: next((root / "test2015").iterdir()).unlink(), "1 images that are asked about are not there"),
-        (unasked, "'question': None.*TypeError: None is no text.; download the file again"),
+        (unasked, "'question': None.*TypeError: None is not a text.; download the file again"),
         (lambda root: (root.parent / "out" / "checkpoint-9.pth").write_bytes(b""), r"out holds checkpoint-9\.pth"),
     ],
 )
@@ -244,7 +244,7 @@ def test_bad_models_are_told_before_anything_is_evaluated(tuned: tuple[Path, Run
     with pytest.raises(UserError, match=r"answers with one of \d+, and 2 are named"):
         evaluate(published, root, tmp_path, answers=tmp_path / "few.txt")
     (tmp_path / "other.spm").write_bytes(trained_pieces(44))
-    with pytest.raises(UserError, match=r"has 50 rows for words, its beit3\.spm needs 46"):
+    with pytest.raises(UserError, match=r"has 50 word embeddings, but beit3\.spm has 46"):
         evaluate(published, root, tmp_path, tokenizer=tmp_path / "other.spm")
     with pytest.raises(UserError, match=r"Nobody's answers to vqav2/test are known, .*name --out"):
         evaluate(run.folder / "model", root, None)

@@ -54,9 +54,9 @@ def test_an_incomplete_submission_has_another_name(tmp_path: Path) -> None:
         ([{"question_id": n, "answer": "a"} for n in (1, 2, 2)], "1 there twice: 2"),
         ([{"question_id": "1", "answer": "a"}], "no integer"),
         ([{"question_id": 1, "answer": 2}], "no text"),
-        ([{"question": 1}], "is no submission .KeyError"),
-        ({"answers": []}, "is no submission"),
-        (3, "is no submission"),
+        ([{"question": 1}], "is not a submission .KeyError"),
+        ({"answers": []}, "is not a submission"),
+        (3, "is not a submission"),
     ],
 )
 def test_submissions_that_do_not_fit_are_refused(tmp_path: Path, content: object, told: str) -> None:
@@ -64,7 +64,7 @@ def test_submissions_that_do_not_fit_are_refused(tmp_path: Path, content: object
     file.write_text(json.dumps(content))
     with pytest.raises(UserError, match=told):
         read_submission(file, [1, 2])
-    with pytest.raises(UserError, match="is no submission"):
+    with pytest.raises(UserError, match="is not a submission"):
         read_submission(tmp_path / "none.json", [1])
 
 

@@ -42,7 +42,7 @@ def test_a_wrong_file_is_refused(tmp_path: Path) -> None:
     good = trained_pieces()
     for name, content in (("text", b"no model"), ("empty", b""), ("half", good[: len(good) // 2])):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(UserError, match=f"{name} is no sentencepiece model .* give the beit3.spm"):
+        with pytest.raises(UserError, match=f"{name} is not a sentencepiece model .* give the beit3.spm"):
             Beit3Tokenizer.read(tmp_path / name, 64)
     with pytest.raises(UserError, match=r"There is no .*beit3.spm or .*words.txt"):
         Beit3Tokenizer.read(tmp_path, 64)

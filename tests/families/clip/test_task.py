@@ -131,7 +131,7 @@ def test_bad_samples_are_counted_by_cause_and_shard(tmp_path: Path) -> None:
     assert {(event["cause"], event["place"], event["count"]) for event in replaced} == {
         ("image cannot be decoded", path, 1) for path in paths
     }
-    with pytest.raises(UserError, match=r"2 training examples cannot be used, and data\.max_bad_examples allows 1"):
+    with pytest.raises(UserError, match=r"2 training examples cannot be used, but data\.max_bad_examples allows 1"):
         collotype.run("desk-clip", out=tmp_path / "few", overrides={**changes, "data.max_bad_examples": 0.04})
     with pytest.raises(UserError, match=r"a.tar.*image cannot be decoded|b.tar.*image cannot be decoded"):
         strict = {**changes, "data.train.path": paths[1], "data.max_bad_examples": 0.0}
@@ -217,10 +217,10 @@ def test_half_precision_leaves_the_scores_alone(tmp_path: Path) -> None:
         ({"model.size": "RN51"}, "No CLIP size 'RN51'"),
         ({"model.size": "tiny-vit"}, "a ViT has no BatchNorm"),
         ({"train.micro_batch_tokens": 6}, "the model has BatchNorm over 4 examples"),
-        ({"negatives": {"scope": "global", "processes": 4}}, "it goes with the scope `process`"),
+        ({"negatives": {"scope": "global", "processes": 4}}, "it needs the scope `process`"),
         ({"negatives": {"scope": "process", "processes": 3}}, "must divide train.batch = 16"),
-        ({"train.shard": "fsdp"}, "a single number, which is not divided"),
-        ({"train.optimizer.layer_decay": 0.5}, "the layers of two towers are no one row"),
+        ({"train.shard": "fsdp"}, "a single number and cannot be sharded"),
+        ({"train.optimizer.layer_decay": 0.5}, "has two towers and no head above them"),
         ({"data.augmentation.scale": [1.0, 0.4]}, "scale is from 1.0 to 0.4"),
         ({"evaluate": [{"suite": "labelled"}]}, "name where they are with --path"),
     ],

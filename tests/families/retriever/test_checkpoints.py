@@ -284,7 +284,7 @@ def test_a_checkpoint_that_does_not_say_its_preset_is_refused_until_it_is_named(
     collotype.load(folder, preset="colpali-engine-0.3.11")
     with pytest.raises(UserError, match="No preset 'colpali'"):
         collotype.load(folder, preset="colpali")
-    with pytest.raises(UserError, match="says it was trained with the preset colpali-transformers"):
+    with pytest.raises(UserError, match="was trained with the preset colpali-transformers"):
         collotype.load(written(tmp_path, "colpali-native", "transformers"), preset="colpali-paper")
 
 
@@ -309,10 +309,10 @@ def test_folders_that_are_no_retriever_are_refused(damage: str, tmp_path: Path) 
         dense.write_text(dense.read_text().replace("Identity", "Tanh"))
     words = {
         "truncated": "cannot be read",
-        "gone": "holds no model.safetensors",
+        "gone": "contains no model.safetensors",
         "pickle": "pytorch_model.bin is a pickle",
         "another kind": "describes a 'bert' model",
-        "plain": "which is no retriever yet",
+        "plain": "which is not yet a retriever",
         "activation": "Tanh",
     }
     with pytest.raises(UserError, match=words[damage]):

@@ -148,7 +148,7 @@ def test_files_that_are_there_and_pages_without_a_name_are_refused(
     data: Path, model: Retriever, tmp_path: Path
 ) -> None:
     (tmp_path / "m.jsonl").write_text("mine")
-    with pytest.raises(UserError, match=r"m.jsonl is there already"):
+    with pytest.raises(UserError, match=r"m.jsonl already exists"):
         mine(model, pairs(data), tmp_path / "m.jsonl")
     with pytest.raises(UserError, match=r"neither .jsonl nor .parquet"):
         mine(model, pairs(data), tmp_path / "m.csv")
@@ -175,4 +175,4 @@ def test_the_command(data: Path, model: Retriever, tmp_path: Path) -> None:
     told = CliRunner().invoke(app, arguments).stdout
     assert re.search(r"negatives for 20 queries out of 20 pages; \d+ pages dropped", told)
     again = CliRunner().invoke(app, arguments)
-    assert again.exit_code == 2 and "is there already" in again.stderr
+    assert again.exit_code == 2 and "already exists" in again.stderr

@@ -118,7 +118,7 @@ def test_a_model_folder_that_is_not_whole_is_refused(file: str, trained: Path, t
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no retriever in a layout we know"):
+    with pytest.raises(UserError, match="contains no retriever in a known layout"):
         collotype.load(tmp_path)
     (tmp_path / "collotype.json").write_text(json.dumps({"family": "poet"}))
     with pytest.raises(UserError, match="holds a poet model, not a retriever model"):

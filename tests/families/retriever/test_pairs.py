@@ -135,7 +135,7 @@ def test_a_run_on_several_kinds_of_sources(shards: Path, tmp_path: Path) -> None
     assert run.record["plan"]["negatives_per_query"] == 14
     model = run.model()
     assert len(model.encode_queries(["Zebras, 猫 and moonwalks"])) == 1
-    with pytest.raises(UserError, match="tokens, and this model takes 512 at most"):
+    with pytest.raises(UserError, match="tokens, and this model takes at most 512"):
         model.encode_queries([long])
     task = task_for(recipe)
     cut = RankMicroBatchSampler(GlobalBatchSampler(task.datasets(), 14, 42, distinct=True), 0, 1, 7, 1, 2)
@@ -163,7 +163,7 @@ def test_rows_that_number_the_pages_of_a_corpus(tmp_path: Path) -> None:
     found = pairs(file, corpus=str(tmp_path / "corpus"), **names)
     example = found.example(0, 0)
     assert (example.page.width, [page.width for page in example.negatives]) == (24, [20, 22])
-    with pytest.raises(UserError, match=r"queries.jsonl, line 2 names 6, which is no page of the corpus \(6 pages"):
+    with pytest.raises(UserError, match=r"queries.jsonl, line 2 names 6, which is not a page of the corpus \(6 pages"):
         found.fingerprint()
 
 
@@ -198,7 +198,7 @@ def test_equal_images_are_one_page_wherever_they_stand(tmp_path: Path) -> None:
         ({"query_column": "question"}, r"has no column 'question'; it has query, image: name the right one"),
         ({"image_column": "page"}, r"has no column 'page'; it has query, image"),
         ({"negatives": 2}, r"has no column 'negatives'"),
-        ({"subset": "fr"}, r"holds no .parquet"),
+        ({"subset": "fr"}, r"contains no .parquet"),
     ],
 )
 def test_a_missing_column_lists_what_there_is(settings: dict, words: str, shards: Path) -> None:
@@ -220,7 +220,7 @@ def test_rows_without_a_query_or_a_image_are_named(tmp_path: Path) -> None:
     assert found.example(0, 0).page.width == 21
     with pytest.raises(UserError, match=r"Training row 1 \(.*spoiled.parquet, row 1\).*the image cannot be read"):
         found.example(1, 0)
-    with pytest.raises(UserError, match=r"row 2.*holds no image"):
+    with pytest.raises(UserError, match=r"row 2.*contains no image"):
         found.example(2, 0)
 
 
@@ -239,8 +239,8 @@ def test_a_image_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("{", "line 2 is no JSON"),
-        ("[]", "line 2 holds no object"),
+        ("{", "line 2 is not valid JSON"),
+        ("[]", "line 2 contains no object"),
         ('{"query": "q", "image": 3}', "line 2: 3 names no page"),
         ('{"query": "q", "image": {"document": "deck.pdf"}}', "line 2: .* names no page"),
         ('{"query": "q", "image": "gone.png"}', "line 2 names .*gone.png, which is not there"),

@@ -100,7 +100,7 @@ def test_qwen2_is_padded_on_the_left() -> None:
 
 
 def test_a_query_cannot_hold_a_page(processor: Processor) -> None:
-    with pytest.raises(UserError, match="holds <image>, which stands for a page"):
+    with pytest.raises(UserError, match="contains <image>, the placeholder of a page"):
         processor.queries(["apple <image>"])
 
 
@@ -119,7 +119,7 @@ def test_a_transparent_image_lies_on_white_paper(processor: Processor) -> None:
 
 
 def test_words_it_was_never_shown_are_named(processor: Processor) -> None:
-    with pytest.raises(UserError, match=r"words this model was never shown \(Zebra, moonwalk\)"):
+    with pytest.raises(UserError, match=r"words that are not in this model's vocabulary \(Zebra, moonwalk\)"):
         processor.queries(["Zebra and moonwalk"])
 
 

@@ -146,7 +146,7 @@ def test_raw_qwen3_5_is_what_training_starts_from(tmp_path: Path) -> None:
     folder = published(model, tmp_path / "raw", names, architectures=["Qwen3_5ForConditionalGeneration"])
     extra = {"lm_head.weight": torch.zeros(2, 2), "mtp.layers.0.mlp.up_proj.weight": torch.zeros(2, 2)}
     save_file({**load_file(folder / "model.safetensors"), **extra}, folder / "model.safetensors")
-    with pytest.raises(UserError, match="which is no retriever yet"):
+    with pytest.raises(UserError, match="which is not yet a retriever"):
         collotype.load(folder, preset="evie")
     start = make("evie", **QWEN3_5, **{"model.weights": str(folder), "model.size": None})
     assert torch.equal(start.backbone.visual.pos_embed.weight, model.backbone.visual.pos_embed.weight)

@@ -143,7 +143,7 @@ def test_shards_without_samples_or_captions_are_refused(tmp_path: Path) -> None:
         tar.add(__file__)
     write_tar(bare, [("a.jpg", b"x"), ("a.cls", b"1"), ("b.jpg", b"x")])
     for path, message in (
-        (empty, "empty.tar holds no sample that is whole; download it again"),
+        (empty, "empty.tar contains no sample that is whole; download it again"),
         (zipped, "zipped.tar is compressed"),
         (
             bare,
@@ -222,7 +222,7 @@ def test_sizes_json_is_held_against_the_shards(folder: Path) -> None:
     assert surplus == Fault("more samples than sizes.json tells of", str(folder / "00.tar"), 2)
     assert surplus.left_out == 0
     (folder / "sizes.json").write_text("[")
-    with pytest.raises(UserError, match=r"sizes\.json is no JSON object"):
+    with pytest.raises(UserError, match=r"sizes\.json is not a JSON object"):
         Shards(str(folder))
 
 

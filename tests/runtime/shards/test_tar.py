@@ -75,5 +75,5 @@ def test_a_damaged_header_stops_there(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[1024] ^= 1
     path.write_bytes(content)
-    with path.open("rb") as file, pytest.raises(BrokenTarError, match="byte 1,024 is no tar header"):
+    with path.open("rb") as file, pytest.raises(BrokenTarError, match="byte 1,024 is not a tar header"):
         list(members(file))

@@ -137,9 +137,9 @@ def test_one_json_list_is_a_table(tmp_path: Path) -> None:
     assert table.values("question") == ["what?", "who?"] and table.cell(1, "answers") is None
     assert table.where(1) == f"{file}, item 1"
     for content, problem in (
-        ('{"data": []}', "holds no list of objects"),
-        ("[1]", "item 0 is no object"),
-        ("[", "is no JSON"),
+        ('{"data": []}', "contains no list of objects"),
+        ("[1]", "item 0 is not an object"),
+        ("[", "is not valid JSON"),
     ):
         file.write_text(content)
         with pytest.raises(UserError, match=problem):

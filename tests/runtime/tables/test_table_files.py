@@ -48,7 +48,7 @@ def test_a_subset_is_a_folder_to_stay_in(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("there", "words"),
     [
-        ((), "holds no .parquet and no pairs.jsonl; set"),
+        ((), "contains no .parquet and no pairs.jsonl; set"),
         (("x.arrow",), "its .arrow files are of `save_to_disk`"),
         (("test-0.parquet", "val-0.parquet"), "no parquet files of the split 'train'; it has test, val"),
         (("test-0.parquet", "other.parquet"), "it has of no split, test"),

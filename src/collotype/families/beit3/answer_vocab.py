@@ -14,7 +14,7 @@ ANSWERS = "answer2label.txt"
 def read_answers(file: Path) -> tuple[str, ...]:
     """
     Raises:
-        UserError: the file cannot be read, a line is no such object or out of order, or an answer is there twice.
+        UserError: the file cannot be read, a line is no such object or out of order, or an answer appears twice.
     """
     try:
         lines = [line for line in file.read_text().split("\n") if line.strip()]

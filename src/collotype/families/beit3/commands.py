@@ -90,7 +90,7 @@ def evaluate(
     """
     Args:
         cache: nothing of a BEiT-3's is kept there.
-        batch_tokens: tokens of a forward pass, padding included; none takes the default.
+        batch_tokens: tokens of a forward pass, padding included; None takes the default.
         out: a folder for the submission, and for what is answered until all is.
     """
     if is_submission(Path(model)):
@@ -125,7 +125,7 @@ def refuse_checkpoints(out: Path, model: str) -> None:
     found = sorted(path.name for path in (*out.glob("checkpoint-*"), *out.glob("checkpoints")))
     if found:
         raise UserError(
-            f"{out} holds {found[0]}, and beside it nobody could tell whose answers are those of {model}; name another "
+            f"{out} contains {found[0]}, whose answers could be mistaken for those of {model}; choose another "
             "folder with --out."
         )
 

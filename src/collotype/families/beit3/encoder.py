@@ -45,7 +45,7 @@ class Beit3Attention(nn.Module):
         """What the places `asking` find.
 
         Args:
-            keys: bool [B, 1, 1, P + T], false where there is nothing to attend to; none: it is everywhere true.
+            keys: bool [B, 1, 1, P + T], false where there is nothing to attend to; None: it is everywhere true.
         """
         query = self.by_head(self.q_proj(*asking))
         key, value = (self.by_head(project(patches, words)) for project in (self.k_proj, self.v_proj))

@@ -119,7 +119,7 @@ def too_long(benchmark: QuestionBenchmark, tokenizer: Beit3Tokenizer) -> list[di
     """The event of questions that are cut; reading all of them once, before any is answered.
 
     Raises:
-        UserError: a question has words that a closed vocabulary has not.
+        UserError: a question has words that are not in a closed vocabulary.
     """
     questions = benchmark.questions
     times = Counter(questions.text_row.tolist())

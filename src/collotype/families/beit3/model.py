@@ -124,7 +124,7 @@ class Beit3(nn.Module):
     """Scores of all answers, float32 whatever the model computes in; parameters have the names of published files.
 
     Args:
-        answer_list: the answers' names; none: they are known by number only.
+        answer_list: the answers' names; None: they are known by number only.
     """
 
     events: Sequence[dict[str, Any]] = ()

@@ -134,7 +134,7 @@ class Answering:
         return found
 
     def pixels(self, image: int) -> Tensor | None:
-        """uint8 [3, S, S]; none: it cannot be read."""
+        """uint8 [3, S, S]; None: it cannot be read."""
         side = self.model.config.image_size
         if self.benchmark.blank:
             return torch.full((3, side, side), FILL[0], dtype=torch.uint8)
@@ -149,12 +149,12 @@ class Answering:
         began, model, questions = time.perf_counter(), self.model, self.questions
         ids, mask = pad([model.tokenizer(questions.text(row)).ids for row, _ in asked])
         pixels = torch.stack([pixels for _, pixels in asked])
-        with room_on(model.device, "take a smaller --batch-tokens"):
+        with room_on(model.device, "use a smaller --batch-tokens"):
             logits = model(*(tensor.to(model.device) for tensor in (pixels, ids, mask)))
         if not logits.isfinite().all():
             place = int((~logits.isfinite()).any(1).nonzero()[0])
             raise UserError(
-                f"{self.benchmark.name}: the scores of question {questions.ids[asked[place][0]]} are no numbers; the "
+                f"{self.benchmark.name}: the scores of question {questions.ids[asked[place][0]]} are not finite; the "
                 "model's weights are not sound."
             )
         best = logits.argmax(1).tolist()

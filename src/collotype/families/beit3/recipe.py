@@ -30,7 +30,7 @@ class Beit3Model(Model):
     """Path of `beit3.spm`; with `size` also `words`: exactly the words of the questions that the recipe names. With
     `weights` none takes what lies beside them."""
     image_size: PositiveInt | None = None
-    """Side of the square image in pixels; none takes that of size or weights."""
+    """Side of the square image in pixels; None takes that of size or weights."""
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """How often, in training, an example goes around the last block; around those before it proportionally less."""
     new_head: bool = False
@@ -41,9 +41,9 @@ class Beit3Model(Model):
         if self.size is not None and self.tokenizer is None:
             raise ValueError("tokenizer is missing: the path of beit3.spm, or words")
         if self.weights is not None and self.tokenizer == "words":
-            raise ValueError("tokenizer is words, and weights know the words they were trained with; leave it out")
+            raise ValueError("tokenizer is words, but weights have their own vocabulary; leave it out")
         if self.size is not None and self.new_head:
-            raise ValueError("new_head goes with weights; with size all weights are new: leave it out")
+            raise ValueError("new_head is only for given weights; leave it out with size, where all weights are new")
         return self
 
 
@@ -57,7 +57,7 @@ class Vqav2Source(TrainSourceSection):
     path: str
     """The folder of the JSON files (they may also be in `vqa` below it) and of COCO's folders of images."""
     held_out: str | None = None
-    """The file that lists the images held out; none: `held-out.json` in `path`. It is written if it is not there."""
+    """The file that lists the images held out; None: `held-out.json` in `path`. It is written if it is not there."""
     num_held_out: PositiveInt = 1000
     """How many to draw when it is written."""
 
@@ -85,7 +85,7 @@ class VqaTableSource(TrainSourceSection):
     question_column: str | None = None
     answer_column: str | None = None
     id_column: str | None = None
-    """Columns; none: the first of the usual names that is there."""
+    """Columns; None: the first of the usual names that is there."""
 
 
 class EasyVqaSource(TrainSourceSection):
@@ -116,12 +116,12 @@ class ImageAugmentation(Crops):
 class Beit3Data(Data):
     train: Annotated[list[Beit3Source], BeforeValidator(several), Field(min_length=1)]
     answers: str | None = None
-    """A file of the answers to choose from, as `answer2label.txt`; none: those of the weights, or, where the head is
+    """A file of the answers to choose from, as `answer2label.txt`; None: those of the weights, or, where the head is
     new, what `fewest_questions` of the training data say."""
     fewest_questions: PositiveInt = 9
     """How many questions must have an answer as their most frequent one for it to be chosen from."""
     num_answers: PositiveInt | None = None
-    """How many there must be to choose from; none: as many as there are."""
+    """How many there must be to choose from; None: as many as there are."""
     merged: bool = False
     """Bring people's answers to normal form before they are compared with those; published is without."""
     augmentation: ImageAugmentation = ImageAugmentation()

@@ -51,16 +51,18 @@ def read_submission(file: Path, questions: Sequence[int]) -> dict[int, str]:
         questions: the ids that must be there.
 
     Raises:
-        UserError: the file is no submission, or questions are missing, unknown or there twice.
+        UserError: the file is not a submission, or questions are missing, unknown or there twice.
     """
     try:
         said = json.loads(file.read_text())
         found = [(one["question_id"], one["answer"]) for one in said]
         right = all(type(number) is int and isinstance(answer, str) for number, answer in found)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is no submission ({type(error).__name__}: {error}); write it again.") from error
+        raise UserError(f"{file} is not a submission ({type(error).__name__}: {error}); write it again.") from error
     if not right:
-        raise UserError(f"{file} has a question_id that is no integer, or an answer that is no text; write it again.")
+        raise UserError(
+            f"{file} has a question_id that is not an integer, or an answer that is not text; write it again."
+        )
     if problems := differences(Counter(number for number, _ in found), questions):
         raise UserError(f"{file} does not fit the questions ({problems}); write it again, from all answers.")
     return dict(found)

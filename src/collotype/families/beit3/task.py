@@ -111,8 +111,8 @@ class Beit3Task(FamilyTask[Beit3Recipe, Beit3]):
         )
         if found.answer_list is None:
             raise UserError(
-                f"{model.weights} knows its answers by number only; give their names with --set "
-                "data.answers=answer2label.txt, or train for those of this data with --set model.new_head=true."
+                f"{model.weights} does not contain the names of its answers; give them with --set "
+                "data.answers=answer2label.txt, or train a head for this data's with --set model.new_head=true."
             )
         return replace(found, config=replace(found.config, drop_path=model.drop_path))
 
@@ -137,8 +137,8 @@ class Beit3Task(FamilyTask[Beit3Recipe, Beit3]):
         wanted = self.recipe.data.num_answers
         if wanted not in (None, len(found)):
             raise UserError(
-                f"There are {len(found):,} answers to choose from, and data.num_answers is {wanted:,}: other data than "
-                "the recipe's, or files that are not whole; copy them again, or set data.num_answers to null."
+                f"The data has {len(found):,} answers, but data.num_answers is {wanted:,}: it is other data than the "
+                "recipe's, or incomplete; copy it again, or set data.num_answers to null."
             )
         return found
 
@@ -172,7 +172,9 @@ class Beit3Task(FamilyTask[Beit3Recipe, Beit3]):
         transform = Beit3TrainTransform(self.config.image_size, **data.augmentation.values())
         in_tokens = [source.questions.origin for source in self.sources if source.questions.in_tokens]
         if in_tokens and self.tokenizer.vocabulary.file_name == WORDS:
-            raise UserError(f"{in_tokens[0]} is in tokens of beit3.spm; set model.tokenizer to that file.")
+            raise UserError(
+                f"The questions of {in_tokens[0]} are tokenized with beit3.spm; set model.tokenizer to that file."
+            )
         return [
             QuestionDataset(source.questions, self.vocabulary, transform, self.recipe.train.seed, data.merged)
             for source in self.sources
@@ -257,7 +259,7 @@ class Beit3Task(FamilyTask[Beit3Recipe, Beit3]):
         model = self.recipe.model
         named = next((name for name in ("base", "large") if f"_{name}_" in Path(model.weights).name), None)
         if named is None:
-            raise UserError(f"{model.weights} is not here, and its name tells no shape")
+            raise UserError(f"{model.weights} was not found, and its size cannot be told from its name")
         try:
             answers = self.named_answers() or self.common_answers()
         except UserError:

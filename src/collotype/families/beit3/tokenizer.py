@@ -71,7 +71,7 @@ class SentencePieces:
             reason = "it is empty"
         if not pieces:
             raise UserError(
-                f"{origin} is no sentencepiece model ({reason}); give the beit3.spm that is published with BEiT-3's "
+                f"{origin} is not a sentencepiece model ({reason}); give the beit3.spm that is published with BEiT-3's "
                 "checkpoints."
             )
         special = (self.processor.unk_id(), self.processor.bos_id(), self.processor.eos_id())
@@ -91,7 +91,7 @@ class Words:
     """A token for each word and mark, case folded.
 
     Raises:
-        UserError: there is no word, or one is there twice.
+        UserError: there is no word, or one appears twice.
     """
 
     file_name = WORDS
@@ -106,7 +106,7 @@ class Words:
     def ids(self, text: str) -> list[int]:
         """
         Raises:
-            UserError: the text has words that the vocabulary has not.
+            UserError: the text has words that are not in the vocabulary.
         """
         words = split(text)
         unknown = [word for word in words if word not in self.numbers]
@@ -139,7 +139,7 @@ class Beit3Tokenizer:
     def __call__(self, question: str) -> Beit3TokenIds:
         """
         Raises:
-            UserError: the question has words that a closed vocabulary has not.
+            UserError: the question has words that are not in a closed vocabulary.
         """
         return self.framed(self.vocabulary.ids(question))
 
@@ -155,7 +155,7 @@ class Beit3Tokenizer:
             cut: leave out what is beyond the limit; else it is an error.
 
         Raises:
-            UserError: a question is too long, or has words that a closed vocabulary has not.
+            UserError: a question is too long, or has words that are not in a closed vocabulary.
         """
         rows = [self(question) for question in questions]
         too_long = [question for question, row in zip(questions, rows, strict=True) if row.cut]

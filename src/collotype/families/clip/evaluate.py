@@ -160,7 +160,7 @@ def similarities(queries: Tensor, answers: Tensor) -> Tensor:
     """Scores are float32, also where the model computes in half precision.
 
     Raises:
-        UserError: some are no numbers.
+        UserError: some are not finite.
     """
     with torch.autocast(queries.device.type, enabled=False):
         scores = queries @ answers.T

@@ -31,19 +31,21 @@ class ClipModel(Model):
     vocabulary: Literal["clip", "words"] = "clip"
     """With `size`: CLIP's byte pairs, or the words of the training captions and of evaluated class names."""
     image_size: PositiveInt | None = None
-    """Side of an image in pixels; none takes the size's or the weights' own. Positions of weights are interpolated."""
+    """Side of an image in pixels; None takes the size's or the weights' own. Positions of weights are interpolated."""
     batch_norm_group: PositiveInt | None = None
-    """Examples that share their statistics, on any hardware; none: the whole batch, summed over the processes.
+    """Examples that share their statistics, on any hardware; None: the whole batch, summed over the processes.
     Open_clip without --use-bn-sync: the batch of one GPU."""
 
     @model_validator(mode="after")
     def know_the_rest(self) -> "ClipModel":
         if self.size is not None and self.activation is None:
             raise ValueError(
-                "activation is missing: gelu, or quick_gelu as OpenAI's models and the first of open_clip's"
+                "activation is missing; give gelu, or quick_gelu for OpenAI's models and open_clip's early ones"
             )
         if self.weights is not None and self.vocabulary != "clip":
-            raise ValueError("vocabulary goes with size; weights bring their own: leave it out")
+            raise ValueError(
+                "vocabulary is only for random weights (size); leave it out with weights, which have their own"
+            )
         return self
 
 
@@ -69,11 +71,11 @@ class CaptionTableSource(TrainSourceSection):
     split: str = "train"
     """Which files of a folder, where they are named by split."""
     image_column: str | None = None
-    """Of images or their paths; none: image, filepath or path."""
+    """Of images or their paths; None: image, filepath or path."""
     caption_column: str | None = None
     """None: caption, title or text."""
     separator: str | None = None
-    """Between the columns of a CSV; none: the first of tab, comma, semicolon and bar that its first line has."""
+    """Between the columns of a CSV; None: the first of tab, comma, semicolon and bar that its first line has."""
     limit: PositiveInt | None = None
     """Take the first rows only."""
 
@@ -100,7 +102,7 @@ class AugmentationSection(Crops):
     @model_validator(mode="after")
     def keep_hues(self) -> "AugmentationSection":
         if self.color_jitter and self.color_jitter[3] > 0.5:
-            raise ValueError(f"the last of color_jitter, the hue's, is {self.color_jitter[3]}; it is at most 0.5")
+            raise ValueError(f"the last value of color_jitter (hue) is {self.color_jitter[3]}; give at most 0.5")
         return self
 
 
@@ -117,11 +119,11 @@ class ClipLoss(Section):
 
 class ClipEvaluate(Evaluate):
     names: str | None = None
-    """labelled: a file of class names, one a line; none takes those of the data."""
+    """labelled: a file of class names, one a line; None takes those of the data."""
     templates: Literal["openai", "simple", "none"] | None = None
     """labelled: the sentences that names are put into: CLIP's 80 for ImageNet, seven of them, or the bare name."""
     split: str | None = None
-    """labelled, captions: which files of a folder, where they are named by split; none: test, validation."""
+    """labelled, captions: which files of a folder, where they are named by split; None: test, validation."""
     limit: NotNegativeInt | None = None
     """Take the first rows only."""
 
@@ -153,13 +155,13 @@ class ClipRecipe(Recipe):
         optimizer = self.train.optimizer
         if self.train.shard != "none":
             raise ValueError(
-                f"train.shard is {self.train.shard}, and a CLIP's scale is a single number, which is not divided among "
-                "processes; its towers fit a GPU each: leave it out, or take train.gradient_checkpointing"
+                f"train.shard is {self.train.shard}, but a CLIP's logit scale is a single number and cannot be "
+                "sharded; leave it out, or use train.gradient_checkpointing to save memory"
             )
         if optimizer.layer_decay != 1 or optimizer.head_lr_multiplier != 1:
             raise ValueError(
-                f"layer_decay is {optimizer.layer_decay} and head_lr_multiplier {optimizer.head_lr_multiplier}; the "
-                "layers of two towers are no one row, and there is no head above them: leave both out"
+                f"layer_decay is {optimizer.layer_decay} and head_lr_multiplier {optimizer.head_lr_multiplier}; a CLIP "
+                "has two towers and no head above them: leave both out"
             )
         return self
 

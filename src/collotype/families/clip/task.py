@@ -92,8 +92,8 @@ class ClipTask(FamilyTask[ClipRecipe, Clip]):
         if self.sigmoid != (found.config.init_logit_bias is not None):
             has, name = ("no", "symmetric-infonce") if self.sigmoid else ("a", "sigmoid")
             raise UserError(
-                f"loss.name is {self.recipe.loss.name}, and {model.weights} has {has} logit_bias, as models trained "
-                f"with {name}; take --set loss.name={name}, or other weights."
+                f"loss.name is {self.recipe.loss.name}, but {model.weights} has {has} logit_bias, so it was trained "
+                f"with {name}; use --set loss.name={name}, or other weights."
             )
         return found
 
@@ -121,8 +121,8 @@ class ClipTask(FamilyTask[ClipRecipe, Clip]):
         if left_out > allowed:
             worst = max(faults, key=lambda fault: fault.left_out)
             raise UserError(
-                f"{left_out} training examples cannot be used, and data.max_bad_examples allows {allowed}; most are of "
-                f"{worst.place} ({worst.cause}): mend it, or allow more."
+                f"{left_out} training examples cannot be used, but data.max_bad_examples allows {allowed}; most are in "
+                f"{worst.place} ({worst.cause}): fix those, or allow more."
             )
         return sources
 
@@ -169,7 +169,7 @@ class ClipTask(FamilyTask[ClipRecipe, Clip]):
         if self.config.vision_cfg.is_resnet:
             return group or self.recipe.train.batch
         if group:
-            raise UserError(f"model.batch_norm_group is {group}, and a ViT has no BatchNorm; leave it out.")
+            raise UserError(f"model.batch_norm_group is {group}, but a ViT has no BatchNorm; leave it out.")
         return None
 
     def blocks(self, model: Clip) -> list[nn.Module]:
@@ -261,8 +261,8 @@ class ClipTask(FamilyTask[ClipRecipe, Clip]):
         named = PUBLISHED_NAME.search(str(plain(weights)))
         size = size or (named and SAID_AS.get(named[1], named[1]))
         if size not in SIZES:
-            why = "cannot be read as it stands" if Path(weights).exists() else "is not here"
-            raise UserError(f"{weights} {why}, and nothing else tells the shape")
+            why = "cannot be read" if Path(weights).exists() else "was not found"
+            raise UserError(f"{weights} {why}, and the size of a CLIP cannot be told from a name")
         activation = self.recipe.model.activation or "gelu"
         model = self.recipe.model.model_copy(update={"size": size, "activation": activation})
         self.contents, self.recipe = None, self.recipe.model_copy(update={"model": model})

@@ -78,8 +78,8 @@ def evaluate(
 ) -> list[Measured]:
     """
     Args:
-        cache: a folder that keeps embeddings and read texts; none keeps nothing.
-        batch_tokens: tokens of a forward pass, padding included; none takes the default.
+        cache: a folder that keeps embeddings and read texts; None keeps nothing.
+        batch_tokens: tokens of a forward pass, padding included; None takes the default.
         out: nothing is made for it.
     """
     device, benchmarks, kept = pick_device(world), find_suite(choice), Cache(cache)
@@ -107,7 +107,7 @@ def mine(
         rules: fields of `retriever.mine.Rules`.
 
     Raises:
-        UserError: the model or the data cannot be read; `out` is there already.
+        UserError: the model or the data cannot be read; `out` already exists.
     """
     with commits():
         pairs = open_source(parse_source(data))

@@ -121,7 +121,7 @@ def require_different(vectors: Sequence[Tensor], block: range, pages: Pages) -> 
     first: dict[bytes, int] = {}
     alike = {place: first.setdefault(digest_of(found), place) for place, found in zip(block, vectors, strict=True)}
     if len(first) * 2 > len(block) or len(block) < 2 or not all(found.isfinite().all() for found in vectors):
-        # what is no number is named by its score
+        # what is not a number is named by its score
         return
     shown = {place: digest(pages.image(place)) for place in block}
     if len(first) * 2 <= len(set(shown.values())):

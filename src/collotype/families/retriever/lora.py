@@ -23,17 +23,17 @@ def find_targets(linear: Iterable[str], pattern: str) -> tuple[str, ...]:
     """Which of these linear layers a named set or a regular expression on whole names means.
 
     Raises:
-        UserError: it is no regular expression, or means no layer.
+        UserError: it is not a regular expression, or means no layer.
     """
     try:
         wanted = re.compile(TARGETS.get(pattern, pattern))
     except re.error as error:
-        raise UserError(f"model.lora.targets {pattern!r} is no regular expression ({error}); correct it.") from error
+        raise UserError(f"model.lora.targets {pattern!r} is not a regular expression ({error}); correct it.") from error
     linear = list(linear)
     found = tuple(name for name in linear if wanted.fullmatch(name))
     if not found:
         raise UserError(
-            f"model.lora.targets {pattern!r} means none of the model's {len(linear)} linear layers (such as "
+            f"model.lora.targets {pattern!r} matches none of the model's {len(linear)} linear layers (such as "
             f"{linear[0]}); give {' or '.join(TARGETS)}, or a regular expression on whole names."
         )
     return found

@@ -134,7 +134,7 @@ def mine(
         counts of what was done.
 
     Raises:
-        UserError: `out` is there already or of another format, or another process is making it; a page cannot be read.
+        UserError: `out` exists already or is of another format, or another process is making it; a page cannot be read.
     """
     if out.suffix not in (".jsonl", ".parquet"):
         raise UserError(f"{out} is neither .jsonl nor .parquet; give the file one of these endings.")
@@ -152,7 +152,7 @@ def mine(
 
 def require_absent(out: Path) -> None:
     if out.exists():
-        raise UserError(f"{out} is there already; delete it or choose another file with --out.")
+        raise UserError(f"{out} already exists; delete it or choose another file with --out.")
 
 
 def mine_into(

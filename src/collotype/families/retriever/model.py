@@ -125,7 +125,7 @@ class Retriever(nn.Module):
     def _vectors(self, inputs: dict[str, Tensor]) -> list[Tensor]:
         self.eval()
         self.check_weights()
-        with room_on(self.device, "take a smaller --batch-tokens"):
+        with room_on(self.device, "use a smaller --batch-tokens"):
             vectors, mask = self({name: tensor.to(self.device) for name, tensor in inputs.items()})
         return [row[keep].float().cpu() for row, keep in zip(vectors, mask, strict=True)]
 

@@ -222,7 +222,7 @@ def known_preset(name: str, folder: object) -> Preset:
     """
     if name not in TRAINED_WITH:
         raise UserError(
-            f"Nothing in {folder} says how it frames queries and pages, and {name or 'it'} is no checkpoint we know; "
+            f"Nothing in {folder} says how it frames queries and pages, and {name or 'it'} is not a known checkpoint; "
             f"name the preset it was trained with (--preset; {', '.join(PRESETS)})."
         )
     return PRESETS[TRAINED_WITH[name]]

@@ -57,12 +57,14 @@ class Processor:
         if not query.strip():
             raise UserError(f"The query {query!r} is empty; give it at least one word.")
         if self.image_token in query:
-            raise UserError(f"The query {query!r} holds {self.image_token}, which stands for a page; leave it out.")
+            raise UserError(
+                f"The query {query!r} contains {self.image_token}, the placeholder of a page; leave it out."
+            )
         encoded, own = self._in_frame(query)
         start = len(self.preset.query_bos + self.preset.query_prefix)
         if len(own) > self.max_query_tokens:
             if not cut:
-                has = f"has {len(own):,} tokens, and this model takes {self.max_query_tokens:,} at most"
+                has = f"has {len(own):,} tokens, and this model takes at most {self.max_query_tokens:,}"
                 raise UserError(f"The query {query[:40]!r}… {has}; shorten it.")
             query = query[: encoded.offsets[own[self.max_query_tokens - 1]][1] - start]
             encoded, own = self._in_frame(query)
@@ -70,8 +72,8 @@ class Processor:
         unknown = [word for word, i in zip(unknown, own, strict=True) if encoded.tokens[i] == UNKNOWN]
         if unknown:
             raise UserError(
-                f"The query {query!r} has words this model was never shown ({', '.join(unknown)}); its vocabulary of "
-                f"{self.tokenizer.get_vocab_size()} words is in tokenizer.json."
+                f"The query {query!r} has words that are not in this model's vocabulary ({', '.join(unknown)}); its "
+                f"{self.tokenizer.get_vocab_size()} words are listed in tokenizer.json."
             )
         return encoded.ids, own
 

@@ -115,6 +115,6 @@ CHECKPOINTS = (
         size="",
         dim=128,
         licence="MIT",
-        not_verified=("its audio tower: the thinker of Qwen2.5-Omni is no row here",),
+        not_verified=("its audio tower: the thinker of Qwen2.5-Omni is not a row here",),
     ),
 )

@@ -33,6 +33,6 @@ def require_bitsandbytes() -> None:
         import bitsandbytes.nn  # noqa: F401 - whether it can be
     except ImportError as error:
         raise UserError(
-            f"model.quantize is nf4, and bitsandbytes cannot be imported ({error}); install it with "
-            "`pip install 'collotype[bitsandbytes]'`, or take --set model.quantize=none."
+            f"model.quantize is nf4, but bitsandbytes cannot be imported ({error}); install it with "
+            "`pip install 'collotype[bitsandbytes]'`, or use --set model.quantize=none."
         ) from error

@@ -48,12 +48,12 @@ class RetrieverModel(Model):
     base: str | None = None
     """Where the base of an adapter in `weights` lies, if not where the adapter says."""
     lora: LoraSection | None = None
-    """Train low-rank updates only; none trains every weight. An adapter in `weights` is merged first."""
+    """Train low-rank updates only; None trains every weight. An adapter in `weights` is merged first."""
     quantize: Literal["none", "nf4"] = "none"
     """nf4: the backbone's frozen weights in 4 bits (QLoRA, arXiv 2305.14314); needs the extra `bitsandbytes`."""
     interaction: Literal["late", "single"]
     dim: PositiveInt | None = None
-    """Width of the projection; none leaves the backbone's own vectors (BiPali)."""
+    """Width of the projection; None leaves the backbone's own vectors (BiPali)."""
     pooling: Literal["mean", "last"] = "mean"
     """What a single vector is made of: all tokens, or the last one (BiQwen2)."""
     preset: str
@@ -63,7 +63,7 @@ class RetrieverModel(Model):
     @model_validator(mode="after")
     def train_what_can_be(self) -> "RetrieverModel":
         if self.quantize != "none" and self.lora is None:
-            raise ValueError(f"quantize is {self.quantize}, and such weights cannot be trained; give lora, too")
+            raise ValueError(f"quantize is {self.quantize}, and quantized weights cannot be trained; add lora")
         return self
 
 
@@ -77,7 +77,7 @@ class SheetSource(TrainSourceSection):
     """Explicit (hard) negatives of each query."""
     seed: int = 0
     pictures: str | None = None
-    """Folder with twitter.tar and google.tar; none takes the images that come with the package."""
+    """Folder with twitter.tar and google.tar; None takes the images that come with the package."""
 
 
 class SlideSource(TrainSourceSection):
@@ -110,7 +110,7 @@ class PairSource(TrainSourceSection):
     corpus: str | None = None
     """A table as `path`, whose rows the image and negatives columns name by id instead of holding images."""
     corpus_id_column: str | None = None
-    """The corpus's column of ids; none: ids are row numbers, from 0."""
+    """The corpus's column of ids; None: ids are row numbers, from 0."""
     corpus_image_column: str = "image"
     limit: PositiveInt | None = None
     """Take the first rows only."""
@@ -162,7 +162,7 @@ class RetrieverLoss(Section):
     normalize: bool | None = None
     """Divide a late-interaction score by the number of query vectors."""
     smooth_max: PositiveFloat | None = None
-    """tau of a smooth maximum in MaxSim; none takes the maximum."""
+    """tau of a smooth maximum in MaxSim; None takes the maximum."""
     filter_threshold: PositiveFloat | None = None
     """Damp in-batch negatives that score above this part of the positive's score."""
     filter_factor: PositiveFloat | None = None
@@ -178,7 +178,7 @@ class RetrieverLoss(Section):
 
 class RetrieverEvaluate(Evaluate):
     data_dir: str | None = None
-    """ViDoRe: the folder with local copies of the datasets, each in a folder of its own; none asks the hub."""
+    """ViDoRe: the folder with local copies of the datasets, each in a folder of its own; None asks the hub."""
     only: list[str] = Field(default_factory=list)
     """ViDoRe: leave out the suite's other datasets."""
     split: str = "test"
@@ -216,8 +216,8 @@ class RetrieverRecipe(Recipe):
     def shard_what_can_be(self) -> "RetrieverRecipe":
         if self.model.quantize != "none" and self.train.shard != "none":
             raise ValueError(
-                f"model.quantize is {self.model.quantize} and train.shard {self.train.shard}, which do not go together "
-                "(weights in 4 bits are not divided among processes); leave one of them out"
+                f"model.quantize is {self.model.quantize} and train.shard {self.train.shard}, but 4-bit "
+                "weights cannot be sharded; leave one of them out"
             )
         return self
 

@@ -87,7 +87,7 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
             ("dim", wanted.dim, found.config.dim),
         ):
             if None not in (said, there) and said != there:
-                raise UserError(f"model.{name} is {said}, and {wanted.weights} has {there}; correct one of them.")
+                raise UserError(f"model.{name} is {said}, but {wanted.weights} has {there}; correct one of them.")
         return found
 
     @cached_property
@@ -286,7 +286,7 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
     def use_published_config(self, size: str | None = None) -> None:
         name = plain(self.recipe.model.weights)
         if name not in self.row.published:
-            raise UserError(f"{name} is not here, and its name tells no shape")
+            raise UserError(f"{name} was not found, and its size cannot be told from its name")
         shapes = self.row.sizes[self.row.published[name]]
         tokenizer = word_tokenizer([self.preset.query(""), self.preset.page_prompt], self.row.special_tokens)
         config = self.row.configure(shapes, tokenizer.get_vocab())
@@ -411,8 +411,8 @@ def find_loss(settings: RetrieverLoss, explicit_negatives: bool) -> ContrastiveL
     if of_the_engine and settings.name.endswith("NegativeCELoss") != explicit_negatives:
         has, mend = ("some", "a *NegativeCELoss") if explicit_negatives else ("no", "data.train.negatives")
         raise UserError(
-            f"The recipe's loss is {settings.name}, and its data has {has} explicit negatives, which do not go "
-            f"together; set {mend}, or name an objective ({', '.join(OBJECTIVES)}), which takes both."
+            f"The recipe's loss {settings.name} does not fit its data, which has {has} explicit negatives; "
+            f"set {mend}, or name an objective ({', '.join(OBJECTIVES)}), which takes both."
         )
     changes = settings.model_dump(exclude={"name", "dialect"}, exclude_none=True)
     try:

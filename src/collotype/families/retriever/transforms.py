@@ -235,7 +235,7 @@ class Dynamic(VisualLayout):
 
 
 def normalised(pixels: Tensor, mean: Channels, std: Channels) -> Tensor:
-    """Bytes [B, 3, ...] as float32 of that mean and spread by channel; what is no bytes stays."""
+    """Bytes [B, 3, ...] as float32 of that mean and spread by channel; what is not in bytes stays."""
     if pixels.dtype is not torch.uint8:
         return pixels
     shape = (3, *[1] * (pixels.dim() - 2))

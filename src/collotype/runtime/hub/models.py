@@ -55,8 +55,8 @@ class ModelLocation:
             pickles = [name for name in self.names() if name.endswith((".bin", ".pt", ".pth"))]
             why = f" ({pickles[0]} is a pickle, which may run code and is never read)" if pickles else ""
             raise UserError(
-                f"The model {self.found.source.repository} holds no {whole}{why}; take a revision or a repository with "
-                "safetensors files (NAME@REVISION)."
+                f"The model {self.found.source.repository} contains no {whole}{why}; take a revision or a repository "
+                "with safetensors files (NAME@REVISION)."
             )
         return [whole]
 
@@ -69,7 +69,7 @@ def shards_in(index: Path) -> list[str]:
     try:
         return sorted(set(json.loads(index.read_text())["weight_map"].values()))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise UserError(f"{index} is no index of weights ({error!r}); copy the folder again.") from error
+        raise UserError(f"{index} is not an index of weights ({error!r}); copy the folder again.") from error
 
 
 def place_of(source: str | Path, first: Sequence[str], files: Sequence[str]) -> ModelLocation | None:

@@ -35,7 +35,7 @@ class HubSource:
     repository: str
     """org/name."""
     revision: str | None = None
-    """A branch, a tag or a commit; none: the main branch."""
+    """A branch, a tag or a commit; None: the main branch."""
     commit: str | None = None
 
     @property
@@ -110,7 +110,7 @@ def revision_in(parts: list[str]) -> str | None:
 
 
 def plain(name: str | None) -> str | None:
-    """The name without its revision, for tables of published names; what is no name of the hub stays as it is."""
+    """The name without its revision, for tables of published names; what is not a name of the hub stays as it is."""
     for kind in ("model", "dataset") if name else ():
         try:
             found = parse(name, kind)

@@ -41,7 +41,7 @@ def refusal(error: Exception, source: HubSource, instead: str) -> UserError:
             case errors.RepositoryNotFoundError():
                 return UserError(not_found(source))
             case errors.HFValidationError():
-                return UserError(f"{source.repository} is no name that the hub knows repositories by; correct it.")
+                return UserError(f"{source.repository} is not a valid repository name; correct it.")
             case errors.HfHubHTTPError() if status == 401:
                 return UserError(wrong_token())
             case errors.HfHubHTTPError() if status == 403:

@@ -71,7 +71,7 @@ class SampleLayout:
     def of(cls, image: str | None = None, text: str = "txt") -> "SampleLayout":
         """
         Args:
-            image: the suffix of images, or several as `jpg;png`; none takes the usual ones.
+            image: the suffix of images, or several as `jpg;png`; None takes the usual ones.
         """
         suffixes = [part.strip().lstrip(".").lower() for part in (image or "").split(";")]
         return cls(tuple(filter(None, suffixes)) or cls.images, text.lstrip("."))
@@ -98,7 +98,7 @@ class SampleLayout:
             found = cells.get(self.text.partition(":")[2]) if isinstance(cells, dict) else cells
         texts = found if isinstance(found, list) else [found] if found is not None else []
         if not all(isinstance(text, str) for text in texts):
-            raise ValueError(f"{texts!r} is no text")
+            raise ValueError(f"{texts!r} is not text")
         return tuple(text for text in texts if text.strip())
 
 
@@ -146,7 +146,7 @@ def index_shard(path: Path, layout: SampleLayout, name: str) -> IndexedShard:
         raise UserError(f"The shard {name} cannot be read ({error}); check the path or {again}.") from error
     if not groups:
         why = "is compressed, and cannot be read at random; uncompress it" if is_compressed(path) else ""
-        raise UserError(f"The shard {name} {why or f'holds no sample that is whole; {again}'}.")
+        raise UserError(f"The shard {name} {why or f'contains no sample that is whole; {again}'}.")
     samples = groups - join(torn, layout, faults)
     if why := unusable(path, name, layout, faults, kinds, samples):
         raise UserError(why)

@@ -75,7 +75,7 @@ def checked_size(header: bytes, at: int) -> int:
             return number(header[124:136])
     except ValueError:
         pass
-    raise BrokenTarError(f"what stands at byte {at:,} is no tar header")
+    raise BrokenTarError(f"what stands at byte {at:,} is not a tar header")
 
 
 def number(field: bytes) -> int:
@@ -113,7 +113,7 @@ class TarShard:
     """One small tar file, indexed by key; members are read on demand.
 
     Raises:
-        UserError: the file is missing, is no tar, or ends too early.
+        UserError: the file is missing, is not a tar, or ends too early.
     """
 
     def __init__(self, path: Path):
@@ -135,7 +135,7 @@ class TarShard:
         try:
             start, size = self.offsets[key][extension]
         except KeyError:
-            raise UserError(f"{self.path} holds no {key}.{extension}; it has {len(self.offsets)} keys") from None
+            raise UserError(f"{self.path} contains no {key}.{extension}; it has {len(self.offsets)} keys") from None
         with self.path.open("rb") as file:
             file.seek(start)
             content = file.read(size)

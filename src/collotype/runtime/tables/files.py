@@ -58,7 +58,7 @@ def needs_of(path: str, split: str, subset: str | None = None) -> list[Need]:
 def on_hub(path: str) -> Snapshot:
     """
     Raises:
-        UserError: it is no name of a dataset, or the hub has none of that name, or cannot be reached or refuses.
+        UserError: it is not a name of a dataset, or the hub has none of that name, or cannot be reached or refuses.
     """
     source = None if Path(path).suffix in (".parquet", *LINES) else parse(path, "dataset")
     if source is None:
@@ -108,7 +108,7 @@ def files_in(names: Sequence[str], split: str, where: object) -> list[str]:
         raise UserError(f"{where} has no parquet files of the split {split!r}; it has {found}.")
     arrow = " (its .arrow files are of `save_to_disk`; `to_parquet` writes what is read here)"
     arrow = arrow if any(name.endswith(".arrow") for name in names) else ""
-    raise UserError(f"{where} holds no .parquet and no pairs.jsonl{arrow}; set `path` to a table, or `subset`.")
+    raise UserError(f"{where} contains no .parquet and no pairs.jsonl{arrow}; set `path` to a table, or `subset`.")
 
 
 def endings(names: Sequence[str]) -> list[str]:
@@ -143,7 +143,7 @@ def need_of_tables(found: Snapshot, split: str) -> Need:
 def tables_among(names: Sequence[str], split: str, where: object) -> dict[str, list[str]]:
     by_configuration = parquet_files(names, split)
     if not by_configuration:
-        raise UserError(f"{where} holds no parquet files; give a folder with a copy of the dataset's.")
+        raise UserError(f"{where} contains no parquet files; give a folder with a copy of the dataset's.")
     return {name: chosen(splits, split, f"{where}/{name}") for name, splits in by_configuration.items()}
 
 

@@ -12,7 +12,7 @@ class ImageColumn:
     """Encoded bytes, {"bytes", "path"} as the datasets library stores them, or paths of files.
 
     Raises:
-        UserError: a cell holds no image.
+        UserError: a cell contains no image.
     """
 
     def __init__(self, table: Table, column: str):

@@ -136,7 +136,7 @@ class JsonLinesTable:
     """A JSON object a line.
 
     Raises:
-        UserError: the file cannot be read, or a line is no object.
+        UserError: the file cannot be read, or a line is not an object.
     """
 
     def __init__(self, path: Path):
@@ -155,9 +155,11 @@ class JsonLinesTable:
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise UserError(f"{self.files[0]}, line {number} is no JSON ({error}); correct it.") from error
+            raise UserError(f"{self.files[0]}, line {number} is not valid JSON ({error}); correct it.") from error
         if not isinstance(row, dict):
-            raise UserError(f"{self.files[0]}, line {number} holds no object in braces, but {line[:40]!r}; correct it.")
+            raise UserError(
+                f"{self.files[0]}, line {number} contains no object in braces, but {line[:40]!r}; correct it."
+            )
         return row
 
     def __len__(self) -> int:
@@ -196,12 +198,16 @@ class JsonTable(JsonLinesTable):
         try:
             rows = json.loads(content)
         except ValueError as error:
-            raise UserError(f"{self.files[0]} is no JSON ({error}); correct it.") from error
+            raise UserError(f"{self.files[0]} is not valid JSON ({error}); correct it.") from error
         if not isinstance(rows, list):
-            raise UserError(f"{self.files[0]} holds no list of objects, but {content[:40]!r}; give one, or JSON lines.")
+            raise UserError(
+                f"{self.files[0]} contains no list of objects, but {content[:40]!r}; give one, or JSON lines."
+            )
         for number, row in enumerate(rows):
             if not isinstance(row, dict):
-                raise UserError(f"{self.files[0]}, item {number} is no object in braces, but {row!r:.40}; correct it.")
+                raise UserError(
+                    f"{self.files[0]}, item {number} is not an object in braces, but {row!r:.40}; correct it."
+                )
             yield number, row
 
     def where(self, row: int) -> str:
@@ -240,7 +246,7 @@ class CsvTable:
         separator: None takes the first of SEPARATORS that the first line has, else a comma.
 
     Raises:
-        UserError: the file cannot be read, is no UTF-8, a row has more or fewer cells than the first, or another
+        UserError: the file cannot be read, is not UTF-8, a row has more or fewer cells than the first, or another
             separator than the given one is likely.
     """
 

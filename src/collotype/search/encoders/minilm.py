@@ -117,7 +117,7 @@ def attention(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarr
 
 
 def normalised(states: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """Each row with mean 0 and variance 1, then scaled and moved: the model's epsilon, 1e-12, is no float32."""
+    """Each row with mean 0 and variance 1, then scaled and moved: the model's epsilon, 1e-12, is not a float32."""
     states -= states.mean(axis=1, keepdims=True)
     states *= 1 / np.sqrt(np.einsum("td,td->t", states, states)[:, None] / states.shape[1])
     states *= weight
@@ -214,7 +214,9 @@ def load(folder: Path, layers: int) -> tuple[Layer, list[Layer]]:
         with safe_open(folder / "model.safetensors", "np") as file:
             return read_embeddings(file), [read_layer(file, f"encoder.layer.{number}") for number in range(layers)]
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{folder} is no MiniLM as it was published ({error}); install the package again.") from error
+        raise UserError(
+            f"{folder} is not a MiniLM as it was published ({error}); install the package again."
+        ) from error
 
 
 def read_embeddings(file: Any) -> Layer:

@@ -38,7 +38,7 @@ class RetrieverEncoder:
     ) -> "RetrieverEncoder":
         """
         Raises:
-            UserError: there is no model, or it is no retriever.
+            UserError: there is no model, or it is not a retriever.
         """
         from collotype import families
         from collotype.runtime.device import pick_device

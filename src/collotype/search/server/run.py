@@ -71,7 +71,7 @@ def serve(app: FastAPI, listening: socket.socket, ready: Callable[[str], None]) 
 
         @contextmanager
         def capture_signals(self) -> Iterator[None]:
-            """Unlike uvicorn's, does not raise the signal again in the end: being told to stop is no failure."""
+            """Unlike uvicorn's, does not raise the signal again in the end: being told to stop is not a failure."""
             before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
             try:
                 yield

@@ -222,7 +222,7 @@ def safe_name(given: str) -> str:
         sentence = f"A document's name may not begin with a dot or space, nor exceed {NAME_BYTES} bytes; rename it."
         raise RefusedError(400, "name", sentence)
     if not readable(Path(name)):
-        raise RefusedError(415, "kind", f"{name!r} is no PDF or image by its name ({named_kinds()}); convert it.")
+        raise RefusedError(415, "kind", f"{name!r} is not a PDF or image by its name ({named_kinds()}); convert it.")
     return name
 
 

@@ -140,7 +140,7 @@ def test_files_that_do_not_belong_together(root: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ({"question": None}, "TypeError: None is no text"),
+        ({"question": None}, "TypeError: None is not text"),
         ({"question": " "}, "ValueError: there is no question"),
         ({"question_id": 10**30}, "OverflowError"),
         ({"question_id": "7"}, "TypeError"),

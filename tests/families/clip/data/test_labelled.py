@@ -83,7 +83,7 @@ def test_folders_without_images_are_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no class folders"):
         FolderImages(tmp_path)
     (tmp_path / "cat").mkdir()
-    with pytest.raises(UserError, match="cat holds no image"):
+    with pytest.raises(UserError, match="cat contains no image"):
         FolderImages(tmp_path)
     with pytest.raises(UserError, match="nowhere is not there; give the one with the class folders"):
         FolderImages(tmp_path / "nowhere")

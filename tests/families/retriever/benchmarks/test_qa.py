@@ -87,8 +87,8 @@ def test_texts_and_files_may_stand_in_place_of_image_bytes(tmp_path: Path) -> No
         ({"image": [png("red")]}, "has no column 'query'; it has image"),
         ({"query": ["a"]}, "has no column 'image'"),
         ({"query": [None], "image": [png("red")]}, "No row of"),
-        ({"query": ["a"], "image": [None]}, "row 0, column image holds no image"),
-        ({"query": ["a"], "image": [{"bytes": b"no image", "path": None}]}, "row 0, column image is no image"),
+        ({"query": ["a"], "image": [None]}, "row 0, column image contains no image"),
+        ({"query": ["a"], "image": [{"bytes": b"no image", "path": None}]}, "row 0, column image is not an image"),
         (
             {"query": ["a"], "image": [{"bytes": None, "path": "x.png"}]},
             r"the image .*x.png, which cannot be read",
@@ -102,7 +102,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, columns: dict, words: str) -> No
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no parquet files"):
+    with pytest.raises(UserError, match="contains no parquet files"):
         read_qa("qa/set", tmp_path)
     (tmp_path / "set.parquet").write_bytes(b"PAR1 cut short")
     with pytest.raises(UserError, match="cannot be read as parquet"):

@@ -41,11 +41,11 @@ def read(
             missing or has other answers, or a vocabulary that does not fit.
     """
     if new_head and not answers:
-        raise UserError("A new head needs the answers it is to choose from; give their list.")
+        raise UserError("A new head needs a list of answers; give one with data.answers.")
     path = shared.local(source, place_in, files_of)
     if path.is_dir() and shared.is_native(path):
         if tokenizer is not None:
-            raise UserError(f"{source} has its own vocabulary; leave the tokenizer out.")
+            raise UserError(f"{source} has its own vocabulary; leave tokenizer out.")
         found = native.read(path)
         if answers is not None:
             found = found.with_new_head(answers) if new_head else found.with_answers(answers)
@@ -53,7 +53,7 @@ def read(
         found = published.read(path, None if tokenizer is None else Path(tokenizer), answers, new_head)
     else:
         raise UserError(
-            f"{source} holds no BEiT-3 in a layout we know; give a folder with collotype.json, or a .pth file with "
+            f"{source} contains no BEiT-3 in a known layout; give a folder with collotype.json, or a .pth file with "
             "beit3.spm beside it."
         )
     return found if image_size is None else found.at(image_size)

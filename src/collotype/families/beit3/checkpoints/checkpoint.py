@@ -40,13 +40,13 @@ class Beit3Checkpoint:
         rows, wanted = self.tokenizer.vocab_size, self.config.vocab_size
         if rows != wanted:
             raise UserError(
-                f"{self.origin} has {wanted:,} rows for words, its {self.tokenizer.vocabulary.file_name} needs "
-                f"{rows:,}; give the vocabulary it was trained with."
+                f"{self.origin} has {wanted:,} word embeddings, but {self.tokenizer.vocabulary.file_name} has "
+                f"{rows:,} tokens; give the vocabulary it was trained with."
             )
         if self.answer_list is not None and len(self.answer_list) != self.config.num_answers:
             raise UserError(
-                f"{self.origin} answers with one of {self.config.num_answers:,}, and {len(self.answer_list):,} are "
-                "named; give the list it was trained with, or, to train it on these, have a new head drawn."
+                f"{self.origin} has {self.config.num_answers:,} answers, but {len(self.answer_list):,} names were "
+                "given; give the list it was trained with, or train a new head for these (model.new_head)."
             )
 
     def model(self, dtype: torch.dtype | None = torch.float32) -> Beit3:
@@ -70,8 +70,8 @@ class Beit3Checkpoint:
         """
         if self.answer_list not in (None, tuple(answers)):
             raise UserError(
-                f"{self.origin} has its own list of answers, and it is another than the given; leave that out, or, to "
-                "train it on these, have a new head drawn."
+                f"{self.origin} has its own list of answers, which differs from the given one; leave that out, or "
+                "train a new head for it (model.new_head)."
             )
         return replace(self, answer_list=tuple(answers))
 
@@ -85,7 +85,7 @@ class Beit3Checkpoint:
         """For images of another size: the places of patches are interpolated.
 
         Raises:
-            UserError: the size is no multiple of the patches'.
+            UserError: the size is not a multiple of the patch size.
         """
         if image_size == self.config.image_size:
             return self

@@ -38,8 +38,8 @@ def read(path: Path, tokenizer: Path | None, answers: Sequence[str] | None, new_
     """
     Args:
         path: a file, or a folder with one.
-        tokenizer: `beit3.spm`; none: the one beside the file.
-        answers: names of the head's answers; none: those of `answer2label.txt` beside the file, if it is there.
+        tokenizer: `beit3.spm`; None: the one beside the file.
+        answers: names of the head's answers; None: those of `answer2label.txt` beside the file, if it is there.
         new_head: draw one for `answers`.
 
     Raises:
@@ -105,7 +105,7 @@ def recognise(tensors: Mapping[str, Tensor], num_answers: int, origin: str) -> B
         inner = len(tensors["beit3.encoder.layers.0.ffn.A.fc1.weight"])
         text_positions = len(tensors["beit3.encoder.embed_positions.B.weight"])
     except (KeyError, ValueError) as error:
-        raise UserError(f"{origin} holds no BEiT-3 ({error} is not among its {len(tensors)} tensors).") from error
+        raise UserError(f"{origin} contains no BEiT-3 ({error} is not among its {len(tensors)} tensors).") from error
     layers = len({match[1] for key in tensors if (match := re.match(r"beit3\.encoder\.layers\.(\d+)\.", key))})
     values = next((values for values in SIZES.values() if shape_of(values) == (width, layers)), None)
     if values is None or math.isqrt(patches) ** 2 != patches:
@@ -130,7 +130,7 @@ def write(model: Beit3, folder: Path) -> None:
     """Writes into `folder` what BEiT-3's own code loads with `--finetune`, the vocabulary and the answers.
 
     Raises:
-        UserError: the model's vocabulary is no sentencepiece model, or it is of no size that the file tells.
+        UserError: the model's vocabulary is not a sentencepiece model, or it is of no size that the file tells.
     """
     config, vocabulary = model.config, model.tokenizer.vocabulary
     if vocabulary.file_name != SENTENCE_PIECES:

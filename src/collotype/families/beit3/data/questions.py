@@ -98,7 +98,7 @@ class Questions:
 
     def require_distinct(self) -> None:
         if not len(self):
-            raise UserError(f"{self.origin} holds no questions; give another file.")
+            raise UserError(f"{self.origin} contains no questions; give another file.")
         in_order = np.sort(self.ids)
         twice = in_order[1:][in_order[1:] == in_order[:-1]]
         if len(twice):
@@ -233,7 +233,7 @@ class QuestionDataset:
 
     @property
     def left_out(self) -> int:
-        """None: that a question's answers are not in the vocabulary is no fault of the data."""
+        """Nothing: that a question's answers are not in the vocabulary is not a fault of the data."""
         return 0
 
     @property

@@ -38,7 +38,7 @@ def read_table(
 
     Args:
         picture_column, question_column, answer_column: none: the first of the usual names that is there.
-        id_column: of integers; none: the first of the usual names, else (and where it has texts) rows count from 0.
+        id_column: of integers; None: the first of the usual names, else (and where it has texts) rows count from 0.
 
     Raises:
         UserError: a column is missing, a row has no image or question, two have one id, or a row has answers of two
@@ -167,5 +167,5 @@ def counts_of(cell: Any) -> dict[str, int]:
 
 def text_of(answer: Any) -> str:
     if isinstance(answer, bool) or not isinstance(answer, str | int | float) or answer != answer:
-        raise TypeError(f"{answer!r} is no text")
+        raise TypeError(f"{answer!r} is not text")
     return str(answer)

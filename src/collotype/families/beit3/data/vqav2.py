@@ -128,17 +128,17 @@ UNLIKE = (KeyError, TypeError, ValueError, OverflowError)
 def need_text(value: Any) -> str:
     """
     Raises:
-        TypeError: it is no text.
+        TypeError: it is not text.
     """
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
+        raise TypeError(f"{value!r} is not text")
     return value
 
 
 def question_of(value: Any) -> str:
     """
     Raises:
-        TypeError: it is no text.
+        TypeError: it is not text.
         ValueError: it is empty.
     """
     if not need_text(value).strip():
@@ -190,7 +190,7 @@ def is_held_out(names: dict[tuple[str, int], int], file: Path, seed: int, count:
     """Which images are held out, bool, by number; those that `file` lists, or which it lists from now on.
 
     Raises:
-        UserError: the file lists images that val2014 has not, or cannot be written, or there are not so many.
+        UserError: the file lists images that val2014 does not have, or cannot be written, or there are not so many.
     """
     there = sorted(image for folder, image in names if folder == HELD_OUT_OF)
     if file.is_file():

@@ -38,19 +38,19 @@ def read(source: str | Path, activation: Activation | None = None) -> ClipCheckp
     else:
         there = ", ".join(place_in(source).names()[:5]) or "nothing"
         raise UserError(
-            f"{folder} holds no CLIP in a layout we know (it holds {there}); give a folder with collotype.json or "
+            f"{folder} contains no CLIP in a known layout (it holds {there}); give a folder with collotype.json or "
             f"{open_clip.DESCRIPTION}, or a training checkpoint's .pt file."
         )
     said = found.config.activation
     if activation not in (None, said):
-        raise UserError(f"{source} says that its activation is {said}, not {activation}; leave the activation out.")
+        raise UserError(f"{source} has the activation {said}, not {activation}; leave the activation out.")
     return found
 
 
 def place_in(source: str | Path) -> ModelLocation:
     """
     Raises:
-        UserError: it is no folder and no repository of the hub, or the hub cannot be reached or refuses.
+        UserError: it is neither a folder nor a repository of the hub, or the hub cannot be reached or refuses.
     """
     place = place_of(source, SMALL, (open_clip.DESCRIPTION, open_clip.SAFETENSORS))
     if place is None:

@@ -55,7 +55,7 @@ def recognise(tensors: Mapping[str, Tensor], activation: Activation, origin: str
         found = shapes(tensors)
     except (KeyError, IndexError) as error:
         raise UserError(
-            f"{origin} holds no CLIP: it has no {error.args[0]} among its {len(tensors)} tensors."
+            f"{origin} contains no CLIP: it has no {error.args[0]} among its {len(tensors)} tensors."
         ) from error
     bias = "logit_bias" in tensors
     for name in SIZES:

@@ -37,8 +37,8 @@ def open_labelled(path: str, names: str | None = None, split: str | None = None)
     """Images of classes: a folder of class folders, tar shards with `.cls`, a table.
 
     Args:
-        names: a file of class names, or `imagenet`; none: those of the data.
-        split: of a table's files; none: test.
+        names: a file of class names, or `imagenet`; None: those of the data.
+        split: of a table's files; None: test.
 
     Raises:
         UserError: it is none of these, or labels mean no class.

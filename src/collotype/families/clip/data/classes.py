@@ -21,7 +21,7 @@ class Classes:
 
     Args:
         names: as a caption would name them.
-        keys: the name of each class's folder, its synset for ImageNet; none: there are no folders.
+        keys: the name of each class's folder, its synset for ImageNet; None: there are no folders.
     """
 
     names: tuple[str, ...]

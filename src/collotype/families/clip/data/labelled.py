@@ -80,7 +80,7 @@ class FolderImages:
         for folder, number in zip(folders, self.classes.numbers(folders, str(root)), strict=True):
             found = images_below(root / folder)
             if not found:
-                raise UserError(f"{root / folder} holds no image; remove the folder or copy it again.")
+                raise UserError(f"{root / folder} contains no image; remove the folder or copy it again.")
             self.paths += found
             self.labels += [number] * len(found)
         named = (f"{path.relative_to(root)} {path.stat().st_size if path.exists() else None}" for path in self.paths)

@@ -28,7 +28,7 @@ def own_data(choice: RetrieverEvaluate) -> list[RetrievalBenchmark]:
 def on_hub(choice: RetrieverEvaluate) -> hub.Snapshot:
     """
     Raises:
-        UserError: no path is named, or there is nothing there and it is no name of the hub's.
+        UserError: no path is named, or there is nothing there and it is not a name of the hub's.
     """
     source = hub.parse(choice.path, "dataset") if choice.path else None
     if source is None:

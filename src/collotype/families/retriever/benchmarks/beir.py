@@ -76,7 +76,7 @@ class BeirCorpus:
     """The pages of a corpus table.
 
     Raises:
-        UserError: two pages have one id, or a cell is no id.
+        UserError: two pages have one id, or a cell is not an id.
     """
 
     def __init__(self, table: Table):
@@ -144,7 +144,7 @@ def read_queries(table: Table) -> dict[str, str]:
 def read_qrels(table: Table) -> dict[str, dict[str, int]]:
     """
     Raises:
-        UserError: a cell is no id or grade, or a page is judged twice, and not alike.
+        UserError: a cell is not an id or grade, or a page is judged twice, and not alike.
     """
     qrels: dict[str, dict[str, int]] = defaultdict(dict)
     queries, pages = (ids(table, need_column(table, *names)) for names in (QUERY_ID, PAGE_ID))

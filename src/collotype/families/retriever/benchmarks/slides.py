@@ -57,7 +57,7 @@ def benchmark(name: str, deck: Deck, askers: list[Deck]) -> RetrievalBenchmark:
     for asker in askers:
         known: dict[str, str] = {}
         for title, page in asker.titles:
-            # what is the same in both languages ("debian/copyright") is no translation
+            # what is the same in both languages ("debian/copyright") is not a translation
             if page not in own or (asker is not deck and title.casefold() == own[page].casefold()):
                 continue
             query = known.setdefault(title, f"{asker.language}-{page:02d}")

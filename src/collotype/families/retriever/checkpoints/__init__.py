@@ -40,7 +40,7 @@ def read(
     Args:
         preset: name of the preset it was trained with, where the folder does not say.
         base: where the base of an adapter lies, if not where the adapter says.
-        to_train: also take a vision–language model that is no retriever yet, and a retriever of another preset.
+        to_train: also take a vision–language model that is not yet a retriever, and a retriever of another preset.
 
     Raises:
         UserError: no layout we know, another kind of model, weights missing or left over, an adapter without its base,
@@ -52,7 +52,7 @@ def read(
     found = read_places(found_in, named, to_train)
     said = found.config.preset.name
     if named and not to_train and said != named.name:
-        raise UserError(f"{source} says it was trained with the preset {said}, not {named.name}; leave the preset out.")
+        raise UserError(f"{source} was trained with the preset {said}, not {named.name}; leave the preset out.")
     require_attention(found, str(source))
     return found
 
@@ -72,12 +72,14 @@ def places(source: str | Path, base: str | None = None) -> list[ModelLocation]:
             require_there(base)
         where = base or adapter.base_of(folder)
         if not Path(where).is_dir() and not hub.parse(where, "model"):
-            raise UserError(f"The adapter in {folder} names the base {where}, which is not here; give it with --base.")
+            raise UserError(
+                f"The adapter in {folder} needs the base {where}, which was not found; give its path with --base."
+            )
         return [place, *places(where)]
     if not is_native(folder) and not any(layout.can_load(folder) for layout in (sentence_transformers, engine)):
         there = ", ".join(place.names()[:5]) or "nothing"
         raise UserError(
-            f"{folder} holds no retriever in a layout we know (it holds {there}); give a folder with collotype.json, "
+            f"{folder} contains no retriever in a known layout (it holds {there}); give a folder with collotype.json, "
             "config.json, modules.json or adapter_config.json, for example runs/desk-colpali/model."
         )
     return [place]

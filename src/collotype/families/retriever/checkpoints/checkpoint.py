@@ -102,7 +102,7 @@ def with_attention(row: BackboneSpec, config: dict[str, Any], preset: Preset) ->
 
 
 def unknown_kind(values: dict[str, Any], known: list[str]) -> str:
-    """What a configuration that is none of ours describes, the nearest that is known, and what differs."""
+    """What a configuration of another kind describes, the nearest that is known, and what differs."""
     kind, made_for = values.get("model_type"), (values.get("architectures") or ["no class"])[0]
     nearest = next(iter(get_close_matches(str(kind), known, 1, cutoff=0.5)), None)
     if nearest is None:
@@ -115,5 +115,5 @@ def unknown_kind(values: dict[str, Any], known: list[str]) -> str:
     differs = f"the class {made_for}" + (f" and the fields {name_some(fields)}" if fields else "")
     return (
         f"a {kind!r} model, which is not known; the nearest known is {nearest!r} (the backbone {row.name}), from which "
-        f"it differs by {differs}; correct model_type if it is one, else use the program it was made with"
+        f"it differs in {differs}; correct model_type if it is that model, otherwise use the program that made it"
     )

@@ -50,7 +50,7 @@ def can_load(folder: Path) -> bool:
 def read(folder: Path, preset: Preset | None = None, name: str = "", to_train: bool = False) -> RetrieverCheckpoint:
     """
     Args:
-        preset: the frame it was trained with; none: known by the checkpoint's `name`, or an error.
+        preset: the frame it was trained with; None: known by the checkpoint's `name`, or an error.
         to_train: also take a model of no class of the engine, as one for single vectors.
 
     Raises:
@@ -65,8 +65,8 @@ def read(folder: Path, preset: Preset | None = None, name: str = "", to_train: b
         kinds[made_for] = "late"
     if made_for not in kinds and not to_train:
         raise UserError(
-            f"{folder} holds a plain {made_for}, which is no retriever yet; train one from it (model.weights), or give "
-            "a folder of a trained retriever."
+            f"{folder} holds a plain {made_for}, which is not yet a retriever; train one from it (model.weights), or "
+            "give the folder of a trained retriever."
         )
     tensors = first_outputs(values, canonical(row, read_tensors(folder), str(folder)))
     if kinds.get(made_for) == "late" and PROJECTION not in tensors and not to_train:

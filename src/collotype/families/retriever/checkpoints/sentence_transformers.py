@@ -103,7 +103,7 @@ def read_preset(file: Path) -> Preset:
     try:
         return Preset(**read_json(file))
     except TypeError as error:
-        raise UserError(f"{file} is no preset of ours ({error}); name the preset with --preset.") from error
+        raise UserError(f"{file} is not a known preset ({error}); name the preset with --preset.") from error
 
 
 def modules_of(folder: Path) -> dict[str, Path]:
@@ -112,7 +112,7 @@ def modules_of(folder: Path) -> dict[str, Path]:
         modules = json.loads((folder / MODULES).read_text())
         return {module["type"].rpartition(".")[2]: folder / module["path"] for module in modules}
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder / MODULES} is no list of modules ({error!r}); copy the folder again.") from error
+        raise UserError(f"{folder / MODULES} is not a list of modules ({error!r}); copy the folder again.") from error
 
 
 def require(modules: dict[str, Path], wanted: list[str], folder: Path) -> None:

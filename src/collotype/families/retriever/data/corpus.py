@@ -39,7 +39,7 @@ class NegativeCorpus:
         if number not in self.rows:
             by = f"the column {self.id_column!r}" if self.id_column else "row number"
             raise UserError(
-                f"{where} names {number!r}, which is no page of the corpus ({len(self.rows)} pages by {by})."
+                f"{where} names {number!r}, which is not a page of the corpus ({len(self.rows)} pages by {by})."
             )
         return refs_in(self.table, self.rows[number], self.image_column, self.page_px)[0]
 

@@ -23,8 +23,8 @@ LEADER = re.compile(r"(?:\.\s*){4,}")
 
 
 class OutlinePairs(RefPairs):
-    """Titles and captions, the captions without their number; a text that names several pages is no label and is left
-    out, and so are copies of a file.
+    """Titles and captions, the captions without their number; a text that names several pages is left out, and so are
+    copies of a file.
 
     Raises:
         UserError: there is no PDF, one cannot be read, or none has a usable title or caption.

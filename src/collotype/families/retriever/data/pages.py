@@ -135,7 +135,7 @@ def refs_in(table: Table, row: int, column: str, page_px: int, lookup: Lookup | 
     """The pages in a table's cell; none where it is null.
 
     Args:
-        lookup: finds what a cell names by an id: what is no mapping, or has an `id`.
+        lookup: finds what a cell names by an id: what is not a mapping, or has an `id`.
 
     Raises:
         UserError: the cell names no page.
@@ -163,7 +163,7 @@ def document_in(table: Table, row: int, page_px: int) -> tuple[PageRef, ...]:
     """The page of a PDF that the columns `document` and `page` name; none where `document` is null.
 
     Raises:
-        UserError: `page` is no number.
+        UserError: `page` is not a number.
     """
     cell = {name: table.cell(row, name) for name in ("document", "page")}
     if cell["document"] is None:
