@@ -158,7 +158,7 @@ REFUSED = {
     ),
     "private": ("org/private", TOKEN, ["or it is private and the account that is logged in may not read it"]),
     "missing revision": ("org/open@v9", None, ["has no revision v9; it has main, v1.0, and commits by all 40 digits"]),
-    "no name": ("org/a--b", None, ["is not a name that the hub knows"]),
+    "no name": ("org/a--b", None, ["is not a valid repository name"]),
 }
 
 

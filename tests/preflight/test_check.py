@@ -184,7 +184,7 @@ def test_weights_that_are_here_are_read_for_their_shapes_alone(
     shutil.copytree(trained / "model", tmp_path / "half")
     (tmp_path / "half" / "model.safetensors").unlink()
     plan = runner.check("desk-colpali", {**SMALL, **weights, "model.weights": str(tmp_path / "half")})[1]
-    assert "holds no model.safetensors" in plan["unknown"]["weights"]
+    assert "contains no model.safetensors" in plan["unknown"]["weights"]
 
 
 def test_measuring_goes_through_a_step_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,11 +101,11 @@ def test_an_override_needs_a_key_and_a_value() -> None:
     [
         (
             [{"suite": "qa:en/test"}, {"suite": "qa:fr/test"}],
-            "both give the results of qa/test; give one a name, {suite: qa, path: fr/test, name: …}",
+            "would write the results of qa/test; give one a name, {suite: qa, path: fr/test, name: …}",
         ),
         (
             [{"suite": "vidore-v1"}, {"suite": "vidore-v1", "counting": "vidore-benchmark"}],
-            "both give the results of the suite vidore-v1; leave one out",
+            "would write the results of the suite vidore-v1; leave one out",
         ),
     ],
 )

@@ -100,7 +100,7 @@ def test_a_resumed_run_remembers(tmp_path: Path) -> None:
 
 
 def test_more_than_the_recipe_allows_stop_the_run(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"3 training examples .* allows 2; most are of shard-0.tar \(image cannot"):
+    with pytest.raises(UserError, match=r"3 training examples .* allows 2; most are in shard-0.tar \(image cannot"):
         run(tmp_path, 2 / 24)
 
 
