@@ -156,16 +156,16 @@ def dir_lock(folder: Path, busy: str, patience_s: float = 0) -> Iterator[None]:
 @contextmanager
 def file_lock(path: Path) -> Iterator[None]:
     """Waits until no other process of this machine is within a block of the same `path`, an empty file."""
-    import fcntl
+    from filelock import FileLock
 
+    lock = FileLock(path)
     with room_to_write(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        lock.acquire()
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(descriptor)
+        lock.release()
 
 
 class JsonLines:

@@ -18,6 +18,7 @@ from collotype.runtime.shards.names import expand, shard_names
         ("{8..11}", ["8", "9", "10", "11"]),
         ("{2..0}", ["2", "1", "0"]),
         ("{a,b{0..1}}-{x,y}", ["a-x", "a-y", "b0-x", "b0-y", "b1-x", "b1-y"]),
+        ("run{1}/a{b.tar", ["run{1}/a{b.tar"]),
         ("s3://bucket/t-{0000..0001}.tar", ["s3://bucket/t-0000.tar", "s3://bucket/t-0001.tar"]),
     ],
 )

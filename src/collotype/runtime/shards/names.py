@@ -13,8 +13,6 @@ ASSETS = Path(__file__).parents[2] / "assets"
 PACKAGED = "collotype:"
 """How the name of a shard begins that comes with the package."""
 HUB = "hf://"
-BRACES = re.compile(r"\{([^{}]*)\}")
-RANGE = re.compile(r"(\d+)\.\.(\d+)")
 WILD = re.compile(r"[*?\[]")
 TAR = re.compile(r"\.(tar|tgz)\b")
 
@@ -80,22 +78,13 @@ def at_commit(address: str) -> str:
 
 
 def expand(pattern: str) -> list[str]:
-    """`{0..3}`, `{000..123}` and `{a,b}`, as a shell expands them."""
-    braces = BRACES.search(pattern)
-    if not braces:
+    """`{0..3}`, `{000..123}` and `{a,b}`, as a shell expands them, each name once; other braces are part of a name."""
+    from braceexpand import UnbalancedBracesError, braceexpand
+
+    try:
+        return list(dict.fromkeys(braceexpand(pattern, escape=False)))
+    except UnbalancedBracesError:
         return [pattern]
-    before, inside, after = pattern[: braces.start()], braces[1], pattern[braces.end() :]
-    numbers = RANGE.fullmatch(inside)
-    if numbers:
-        first, last = int(numbers[1]), int(numbers[2])
-        padded = any(len(number) > 1 and number[0] == "0" for number in numbers.groups())
-        width = max(map(len, numbers.groups())) if padded else 0
-        step = 1 if first <= last else -1
-        choices = [f"{number:0{width}d}" for number in range(first, last + step, step)]
-    else:
-        choices = inside.split(",")
-    # braces within braces give a name more than once
-    return list(dict.fromkeys(name for choice in choices for name in expand(before + choice + after)))
 
 
 def found(pattern: str) -> list[str]:
