@@ -16,7 +16,8 @@ import torch
 from collotype.families import task_for
 from collotype.recipe import Recipe, load_recipe
 from collotype.runtime.process import World
-from collotype.training.engine import Hooks, train
+from collotype.training.engine import Hooks
+from collotype.training.loop import train
 from collotype.training.optim import make_optimizer
 from collotype.training.task import Task
 

@@ -56,7 +56,9 @@ def test_a_document_is_removed_and_comes_back(cli, library: Path) -> None:
         (["search", "nowhere", "cat"], "There is no index in nowhere"),
         (["search", "{index}", " "], "The query is empty"),
         (["search", "{index}", "cat", "--document", "x.pdf"], "has no document 'x.pdf'"),
-        (["search", "{index}", "cat", "--heatmap", "h.txt"], "ends as no image does"),
+        (["search", "{index}", "cat", "--heatmap", "h.txt"], "the ending .txt, which is no image format"),
+        # before anything is opened
+        (["search", "nowhere", "cat", "--heatmap", "h"], "no ending, which is no image format; use .png"),
     ],
 )
 def test_a_mistake_is_one_sentence(cli, library: Path, trained: Path, arguments: list, words: str, tmp_path: Path):

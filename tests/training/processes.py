@@ -25,7 +25,8 @@ from pathlib import Path
 import torch
 from collotype.runtime.errors import InterruptedRunError
 from collotype.runtime.process import World, process_group
-from collotype.training.engine import Hooks, train
+from collotype.training.engine import Hooks
+from collotype.training.loop import train
 from tests.training.toy import ToyTask, stop_at, toy_recipe
 
 folder, settings = Path(sys.argv[1]), json.loads(sys.argv[2])

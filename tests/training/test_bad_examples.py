@@ -10,7 +10,8 @@ import torch
 from collotype.runtime.errors import InterruptedRunError, UserError
 from collotype.runtime.process import World
 from collotype.training.bad_examples import BadExampleError
-from collotype.training.engine import Hooks, train
+from collotype.training.engine import Hooks
+from collotype.training.loop import train
 from tests.training.processes import launch
 from tests.training.toy import ToyDataset, ToyTask, stop_at, toy_recipe
 

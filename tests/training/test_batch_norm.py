@@ -15,7 +15,7 @@ from collotype.training.batch_norm import (
     move_running_statistics,
     require_whole_groups,
 )
-from collotype.training.engine import train
+from collotype.training.loop import train
 from tests.training.processes import launch
 from tests.training.test_engine import assert_same, losses
 from tests.training.toy import ToyTask, stop_at, toy_recipe

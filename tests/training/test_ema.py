@@ -11,7 +11,8 @@ from torch import nn
 
 from collotype.runtime.errors import InterruptedRunError
 from collotype.runtime.process import World
-from collotype.training.engine import EMA, Hooks, Training, train
+from collotype.training.engine import EMA, Hooks
+from collotype.training.loop import Training, train
 from tests.training.processes import launch
 from tests.training.toy import ToyTask, toy_recipe
 
@@ -72,7 +73,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from collotype.runtime.process import World, process_group
-from collotype.training.engine import train
+from collotype.training.loop import train
 from tests.training.toy import ToyTask, toy_recipe
 
 folder, recipe = Path(sys.argv[1]), toy_recipe(ema_decay=0.6, shard="fsdp")

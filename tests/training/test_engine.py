@@ -11,7 +11,8 @@ import torch
 
 from collotype.runtime.errors import InterruptedRunError, UserError
 from collotype.runtime.process import World
-from collotype.training.engine import Hooks, train
+from collotype.training.engine import Hooks
+from collotype.training.loop import train
 from collotype.training.resume import Checkpoints
 from tests.training.processes import TRAIN, launch
 from tests.training.toy import BrokenTask, ToyDataset, ToyTask, toy_recipe
@@ -232,7 +233,7 @@ from pathlib import Path
 import torch
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import World, process_group
-from collotype.training.engine import train
+from collotype.training.loop import train
 from tests.training.toy import ToyDataset, ToyTask, toy_recipe
 
 world = World.from_environment()
@@ -262,7 +263,7 @@ from pathlib import Path
 import torch
 from collotype.runtime.errors import PeerError, UserError
 from collotype.runtime.process import World, process_group
-from collotype.training.engine import train
+from collotype.training.loop import train
 from tests.training.toy import BrokenTask, toy_recipe
 
 recipe = toy_recipe()

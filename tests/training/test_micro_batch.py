@@ -8,7 +8,7 @@ from torch import nn
 
 from collotype.runtime.process import World
 from collotype.training import micro_batch
-from collotype.training.engine import train
+from collotype.training.loop import train
 from collotype.training.micro_batch import largest_that_fits
 from tests.training.toy import ToyTask, toy_recipe
 

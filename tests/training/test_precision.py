@@ -8,7 +8,7 @@ import torch
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import World
-from collotype.training.engine import train
+from collotype.training.loop import train
 from collotype.training.precision import PRECISIONS, LossScale, resolve_precision
 from tests.training.toy import ToyTask, toy_recipe
 

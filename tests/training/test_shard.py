@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from collotype.runtime.process import World
-from collotype.training.engine import train
+from collotype.training.loop import train
 from tests.training.processes import TRAIN, launch
 from tests.training.test_engine import CPU, assert_same, losses, train_toy
 from tests.training.toy import ToyTask, toy_recipe

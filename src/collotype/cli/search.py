@@ -68,6 +68,8 @@ def search(
         raise UserError("The query is empty; give it at least one word.")
     if crop and query is not None:
         raise UserError(f"--crop {crop} is a part of an image or page; name one with --image or --like.")
+    if heatmap:
+        image_format(heatmap)
     drawer = Drawer(ReadingSettings(passwords=read_passwords(password_file)))
     library = open_library(index, drawer.draw, dtype=dtype, rerank=rerank, first=rerank_first)
     asked: Query = query or image_asked(library, image, like, box_of(crop) if crop else None)
@@ -102,21 +104,32 @@ def image_asked(library: "IndexLibrary", image: Path | None, like: str | None, c
     return image_query.of_page(library, name, number or 1, crop)
 
 
-def draw(library: "IndexLibrary", hit: "Hit", query: "Query", file: Path) -> None:
-    """
+def image_format(file: Path) -> str:
+    """What Pillow calls the format that a file's ending means.
+
     Raises:
-        UserError: the file's ending is no image's, or the page's own file is gone.
+        UserError: it can write none of that ending.
     """
     from PIL import Image
 
+    Image.init()
+    kind = Image.EXTENSION.get(file.suffix.lower(), "")
+    if kind not in Image.SAVE:
+        ending = f"the ending {file.suffix}" if file.suffix else "no ending"
+        raise UserError(f"--heatmap {file} has {ending}, which is no image format; use .png or .jpg.")
+    return kind
+
+
+def draw(library: "IndexLibrary", hit: "Hit", query: "Query", file: Path) -> None:
+    """
+    Raises:
+        UserError: the page's own file is gone.
+    """
     from collotype.runtime.files import atomic_file
 
-    Image.init()
-    if (kind := Image.EXTENSION.get(file.suffix.lower())) not in Image.SAVE:
-        raise UserError(f"--heatmap {file} ends as no image does; take .png or .jpg.")
     image = library.heatmap(hit.document, hit.page, query, HEATMAP_PX)
     with atomic_file(file) as scratch:
-        image.save(scratch, kind)
+        image.save(scratch, image_format(file))
 
 
 def link(library: "IndexLibrary", hit: "Hit") -> str:

@@ -1,9 +1,12 @@
 """What a rule looks at."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from collotype.importers import Origin
+from collotype.importers.upstream import SETTINGS
+from collotype.preflight.plan import PlanFacts, UnknownKeyError
 from collotype.recipe import Recipe
 from collotype.report.published import Published
 
@@ -13,16 +16,21 @@ class CheckContext:
     """A recipe on its way to becoming a run."""
 
     recipe: Recipe
-    plan: dict[str, Any]
-    """`make_plan`'s; values that cannot be known here (data or weights that are not there) are missing."""
+    plan: Mapping[str, Any]
+    """`make_plan`'s, as `PlanFacts`; what cannot be known here (data or weights that are not there) is missing."""
     reference: Published | None = None
     """What the recipe expects to reproduce."""
     origin: Origin | None = None
     """Where the recipe was imported from."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "plan", PlanFacts(self.plan))
+
     def upstream(self, setting: str) -> Any:
-        """What the imported command would have done (`importers/upstream.py`); none if there is none, or it does not
-        tell."""
+        """What the imported command would have done (`importers/upstream.py`); None if there is none, or it does not
+        say."""
+        if setting not in SETTINGS:
+            raise UnknownKeyError(f"no tool has a setting {setting!r}; importers/upstream.py lists them")
         return self.origin.settings.get(setting) if self.origin else None
 
     def was(self, tool: str) -> bool:

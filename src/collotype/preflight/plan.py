@@ -1,7 +1,7 @@
 """The plan: a recipe's numbers resolved for the hardware at hand. No weights are touched."""
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +13,44 @@ from collotype.training.batch_norm import require_whole_groups
 from collotype.training.optim import learning_rate
 
 Plan = dict[str, Any]
+KEYS = frozenset(
+    # what make_plan says of any run
+    "batch micro_batch processes negatives_per_query steps warmup_steps examples epochs warmup_epochs "
+    "examples_left_out_per_epoch faults_of_data learning_rate precision shard device hardware estimate data "
+    # what the task says of its model
+    "parameters trainable_parameters forward_gflops architecture image_size answers activation batch_norm_group "
+    "vectors_per_page optional_kernels preset query_attention max_visual_tokens preset_of_weights projection "
+    # what planning adds
+    "folder unknown fetched fetch overlap assumed reference findings".split()
+)
+"""What a plan may say; what cannot be known is missing. A rule that asks for another key is mistaken."""
+
+
+class UnknownKeyError(LookupError):
+    """A key that nothing can have: our mistake, not a fact that is missing (of which a KeyError tells)."""
+
+
+class PlanFacts(Mapping[str, Any]):
+    """A plan to read: asked for a key that no plan has, it raises instead of giving None."""
+
+    def __init__(self, plan: Mapping[str, Any]):
+        self._plan = plan
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in KEYS and key not in self._plan:
+            raise UnknownKeyError(f"no plan has a key {key!r}; preflight/plan.py lists them")
+        return self._plan[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._plan
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._plan)
+
+    def __len__(self) -> int:
+        return len(self._plan)
+
+
 CURVE_POINTS = 65
 """Of the learning rate, beside those where it bends."""
 

@@ -1,6 +1,7 @@
 """The published run that a recipe is held against, and what of its circumstances the recipe shares."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from collotype.losses.named import CURRENT, OBJECTIVES
@@ -22,7 +23,7 @@ def reference_of(recipe: Recipe, against: str | None = None) -> Published | None
     return published.load(name) if name else None
 
 
-def nearest(recipe: Recipe, plan: dict[str, Any]) -> Published | None:
+def nearest(recipe: Recipe, plan: Mapping[str, Any]) -> Published | None:
     """Of the published runs of this model on what the recipe measures, that with most of its circumstances."""
     best: tuple[int, Published] | None = None
     for one in map(published.load, published.names()):
@@ -37,13 +38,13 @@ def nearest(recipe: Recipe, plan: dict[str, Any]) -> Published | None:
     return best[1] if best else None
 
 
-def same(recipe: Recipe, plan: dict[str, Any], key: str, there: Any) -> bool | None:
+def same(recipe: Recipe, plan: Mapping[str, Any], key: str, there: Any) -> bool | None:
     """Has the recipe, or its plan, this value of a dotted key? None where that is not known."""
     known, here = value_of(recipe, plan, key)
     return equal(here, there, WITHIN.get(key, 1e-9)) if known else None
 
 
-def value_of(recipe: Recipe, plan: dict[str, Any], key: str) -> tuple[bool, Any]:
+def value_of(recipe: Recipe, plan: Mapping[str, Any], key: str) -> tuple[bool, Any]:
     """Is a dotted key of the recipe or the plan known, and what is it?"""
     if key == "data.train.examples":
         return "examples" in plan and not plan.get("assumed"), plan.get("examples")

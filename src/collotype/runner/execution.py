@@ -10,6 +10,7 @@ import torch
 
 from collotype.evaluation.results import Measured, Results, results_of, write_results
 from collotype.preflight.difference_effects import EFFECTS
+from collotype.preflight.plan import Plan
 from collotype.recipe import Recipe
 from collotype.report.compare import Comparison, compare
 from collotype.report.html import write_report
@@ -28,7 +29,8 @@ from collotype.runtime.files import (
 )
 from collotype.runtime.hub import commits, used
 from collotype.runtime.process import World, gather_objects, on_main, process_group
-from collotype.training.engine import EMA, Training, train, where_whole
+from collotype.training.engine import EMA, where_whole
+from collotype.training.loop import Training, train
 from collotype.training.task import Task
 
 WAIT_FOR_LOADERS_S = 7
@@ -85,12 +87,7 @@ def run(
         hold.enter_context(commits(kept_commits(folder) if resume else None))
         task, plan, data = prepare(recipe, world, device)
         hold.enter_context(process_group(world, device))
-        busy = (
-            f"Another process is writing the run in {folder}: was the launcher started twice? Wait for it, stop it, or "
-            "choose another folder with --out."
-        )
-        on_main(world, lambda: hold.enter_context(dir_lock(folder, busy, WAIT_FOR_LOADERS_S)))
-        on_main(world, lambda: open_folder(folder, recipe, resume, overwrite))
+        take_folder(hold, folder, recipe, world, resume, overwrite)
         if world.is_main:
             listener.planned(recipe, folder, plan)
         hold.callback(tracking.finish)
@@ -105,17 +102,9 @@ def run(
         steps = JsonLines(folder / "metrics.jsonl").read()
         parts = {
             "recipe": recipe.model_dump(),
-            "plan": plan | ({} if recipe.train.micro_batch_tokens else {"micro_batch": training.micro_batch}),
-            "environment": environment(plan["device"], torch.get_num_threads(), {"processes": world.size}),
-            "hub": used(),
+            **facts_of_run(recipe, task, plan, training, world.size),
             "data": data,
-            "model": {**task.describe(), "initial_sha256": training.initial_sha256},
-            "timing": {
-                "steps_s": round(sum(row["seconds"] for row in steps), 2),
-                "evaluate_s": round(time.perf_counter() - trained, 2),
-                "last_process_s": round(time.perf_counter() - started, 2),
-                "peak_memory_mib": gather_objects(round(peak_memory(device) / 2**20, 1)),
-            },
+            "timing": timing(steps, started, trained, device),
             "results": results,
             "verdict": judge(recipe, results),
             "events": [*task.events(steps), *training.events],
@@ -125,6 +114,45 @@ def run(
         if world.is_main:
             listener.finished(finished)
         return finished
+
+
+def take_folder(hold: ExitStack, folder: Path, recipe: Recipe, world: World, resume: bool, overwrite: bool) -> None:
+    """Locks the run directory until `hold` ends, and makes it this run's.
+
+    Raises:
+        UserError: another process writes there, or something else is in it.
+    """
+    busy = (
+        f"Another process is writing the run in {folder}: was the launcher started twice? Wait for it, stop it, or "
+        "choose another folder with --out."
+    )
+    on_main(world, lambda: hold.enter_context(dir_lock(folder, busy, WAIT_FOR_LOADERS_S)))
+    on_main(world, lambda: open_folder(folder, recipe, resume, overwrite))
+
+
+def facts_of_run(
+    recipe: Recipe, task: Task[Any, Any], plan: Plan, training: Training, processes: int
+) -> dict[str, Any]:
+    """For the record: how it was computed, and from what."""
+    return {
+        "plan": plan | ({} if recipe.train.micro_batch_tokens else {"micro_batch": training.micro_batch}),
+        "environment": environment(plan["device"], torch.get_num_threads(), {"processes": processes}),
+        "hub": used(),
+        "model": {**task.describe(), "initial_sha256": training.initial_sha256},
+    }
+
+
+def timing(steps: list[dict[str, Any]], started: float, trained: float, device: torch.device) -> dict[str, Any]:
+    """
+    Args:
+        started, trained: when this process began, and when it had trained.
+    """
+    return {
+        "steps_s": round(sum(row["seconds"] for row in steps), 2),
+        "evaluate_s": round(time.perf_counter() - trained, 2),
+        "last_process_s": round(time.perf_counter() - started, 2),
+        "peak_memory_mib": gather_objects(round(peak_memory(device) / 2**20, 1)),
+    }
 
 
 def finish(

@@ -1,44 +1,33 @@
-"""The training loop. It knows tasks, not pages, captions or answers.
+"""One optimiser step: a recipe's model, its optimiser, and how they take one. It knows tasks, not pages or captions.
 
-An optimiser step on a global batch of B examples over W processes: each process takes B/W of them, cut in micro-batches
-of m; the loss is computed on the outputs of all B; gradients are summed over processes once. The same numbers come out
-whatever W and m are (docs/design.md, "The training step").
+A step on a global batch of B examples over W processes: each process takes B/W of them, cut in micro-batches of m; the
+loss is computed on the outputs of all B; gradients are summed over processes once. The same numbers come out whatever W
+and m are (docs/design.md, "The training step").
 """
 
-import functools
-import hashlib
-import json
 import math
-import signal
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from collotype.evaluation.results import Results
-from collotype.recipe import Recipe, recipe_text
+from collotype.recipe import Recipe
 from collotype.runtime.device import room_on
 from collotype.runtime.digest import state_digest
-from collotype.runtime.errors import InterruptedRunError, UserError
-from collotype.runtime.files import JsonLines
-from collotype.runtime.hub import used
-from collotype.runtime.process import ALONE, World, gather_objects, on_main, raise_on_all_ranks
+from collotype.runtime.errors import UserError
+from collotype.runtime.process import ALONE, World, on_main, raise_on_all_ranks
 from collotype.runtime.seeds import seed_torch
-from collotype.training.bad_examples import BadExample, BadExampleLog, allowed_bad
-from collotype.training.batch_norm import forget_statistics, keeps_groups_whole, move_running_statistics
+from collotype.training.batch_norm import forget_statistics, move_running_statistics
 from collotype.training.ema import Ema
 from collotype.training.grad_cache import backward_through, sum_gradients, sum_of_parts, whole_batch_loss
-from collotype.training.loader import Examples, load, to_device
+from collotype.training.loader import Examples, to_device
 from collotype.training.micro_batch import largest_that_fits
 from collotype.training.optim import learning_rate, make_optimizer
 from collotype.training.precision import LossScale, Precision, resolve_precision
-from collotype.training.resume import Checkpoints
 from collotype.training.sampler import GlobalBatchSampler, RankMicroBatchSampler
 from collotype.training.sharding import checkpoint_activations, shard, whole_model
 from collotype.training.task import Batch, Loss, MapDataset, Outputs, Task
@@ -46,23 +35,6 @@ from collotype.training.task import Batch, Loss, MapDataset, Outputs, Task
 T = TypeVar("T")
 EMA = "ema"
 """What is measured and saved of the moving averages ends in it."""
-
-
-@dataclass
-class Training:
-    """What `train` gives back: the model, and what happened."""
-
-    model: nn.Module
-    """Of a sharded run, whole on the main process and a part elsewhere."""
-    micro_batch: int
-    initial_sha256: str
-    """Digest of the weights before the first step."""
-    context: Callable[[], AbstractContextManager]
-    """The model computes within it as it did in training."""
-    averaged: Callable[[], AbstractContextManager[nn.Module]] | None = None
-    """Within it: the model, as `model` is, with the moving averages as its weights. Every process enters it."""
-    sharded: bool = False
-    events: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -80,171 +52,7 @@ class Hooks:
     evaluated: Callable[[int, Results], float | None] = lambda step, results: None
 
 
-def train(
-    task: Task[Any, Any],
-    recipe: Recipe,
-    folder: Path,
-    world: World,
-    device: torch.device,
-    resume: bool = False,
-    hooks: Hooks = Hooks(),
-) -> Training:
-    """Trains the task's model for `recipe.train.steps` steps, writing `metrics.jsonl` and `checkpoints/` into `folder`.
-
-    Raises:
-        InterruptedRunError: SIGINT or SIGTERM arrived; the step was finished and a checkpoint written.
-        UserError: the loss is not finite; a checkpoint belongs to another run; processes have different data; there is
-            no room to write.
-    """
-    settings, datasets = recipe.train, task.datasets()
-    fingerprint = fingerprint_of(datasets)
-    require_agreement(recipe, fingerprint)
-    engine = Engine(task, recipe, world, device)
-    order = engine.order(datasets)
-    checkpoints = Checkpoints(folder / "checkpoints", settings.keep_checkpoints)
-    metrics = JsonLines(folder / "metrics.jsonl")
-    done, facts, events, best = 0, {}, [], None
-    if resume:
-        done, facts, events = on_main(world, lambda: resume_point(checkpoints, fingerprint, engine.initial_sha256))
-        if done:
-            checkpoints.load(done, engine.model, engine.optimizer, engine.sharded, engine.beside())
-            engine.scale = LossScale(**facts["loss_scale"])
-            best = facts["best"]
-    left_out = sum(dataset.left_out for dataset in datasets)
-    limit = allowed_bad(recipe, left_out + sum(map(len, datasets))) - left_out
-    faults = BadExampleLog(limit, {BadExample(*fault) for fault in facts.get("faults", ())})
-    on_main(world, lambda: begin(metrics, done, hooks))
-    micro_batch = settings.micro_batch
-    if micro_batch == "auto":
-        kept, share, group = facts.get("micro_batch"), settings.batch // world.size, task.batch_norm_group
-        fits = kept and share % kept == 0 and keeps_groups_whole(group, settings.batch, share, kept)
-        micro_batch = kept if fits else share if group == settings.batch else engine.find_micro_batch(order)
-
-    def write_down(row: dict[str, Any]) -> None:
-        metrics.append(row)
-        hooks.on_step(row)
-
-    def keep(step: int) -> None:
-        on_main(world, metrics.sync)
-        state = {"loss_scale": vars(engine.scale), "micro_batch": micro_batch, "best": best}
-        facts = {"data": fingerprint, "initial_sha256": engine.initial_sha256, "events": events, **state}
-        facts |= {"faults": faults.saved(), "hub": used()}
-        checkpoints.save(
-            step,
-            engine.model,
-            engine.optimizer,
-            facts,
-            world,
-            engine.sharded,
-            best["step"] if best else None,
-            engine.beside(),
-        )
-
-    cut = RankMicroBatchSampler(order, world.rank, world.size, micro_batch, done + 1, settings.steps)
-    batches = load(
-        task,
-        datasets,
-        cut,
-        settings.workers,
-        settings.micro_batch_tokens,
-        tolerant=limit > 0,
-        pin=device.type == "cuda",
-    )
-    with stop_requests() as stop:
-        for step in cut.steps:
-            began, last = time.perf_counter(), step == settings.steps
-            loaded = raise_on_all_ranks(functools.partial(next, batches))
-            row = engine.take_step(loaded.micro_batches, step, functools.partial(in_words, order, step))
-            row["seconds"] = round(time.perf_counter() - began, 4)
-            on_main(world, functools.partial(write_down, row))
-            if row.get("skipped"):
-                events.append({"kind": "step skipped: fp16 overflow", "step": step})
-            improved = False
-            if not last and hooks.due(step):
-                value = engine.evaluate(hooks, step)
-                improved = settings.keep_best and value is not None and (best is None or value > best["value"])
-                best = {"step": step, "value": value} if improved else best
-            told = gather_objects((stop(), loaded.faults))
-            faults.add(fault for _, found in told for fault in found)
-            stopping = any(asked for asked, _ in told)
-            if stopping or improved or last or step % settings.checkpoint_every == 0:
-                keep(step)
-            if stopping:
-                raise InterruptedRunError(f"Stopped after step {step} of {settings.steps}, the checkpoint is kept")
-    if best:
-        events.append({"kind": "best checkpoint during training", **best})
-    events += faults.events()
-    return Training(
-        engine.whole_model(),
-        cut.micro_batch,
-        engine.initial_sha256,
-        engine.context,
-        engine.averaged if engine.ema else None,
-        engine.sharded,
-        events,
-    )
-
-
-def fingerprint_of(datasets: Sequence[MapDataset]) -> str:
-    prints = [dataset.fingerprint() for dataset in datasets]
-    return prints[0] if len(prints) == 1 else hashlib.sha256(" ".join(prints).encode()).hexdigest()
-
-
-def require_agreement(recipe: Recipe, fingerprint: str) -> None:
-    """
-    Raises:
-        UserError: another process runs another recipe or sees other data than the main one.
-    """
-    mine = {"recipe": hashlib.sha256(recipe_text(recipe).encode()).hexdigest(), "training data": fingerprint}
-    mine["commits of the hub"] = hashlib.sha256(json.dumps(used()).encode()).hexdigest()
-    main, *others = gather_objects(mine)
-    for rank, other in enumerate(others, start=1):
-        for name, value in other.items():
-            if value != main[name]:
-                raise UserError(
-                    f"Process {rank} has another {name} ({value[:12]}) than process 0 ({main[name][:12]}); give every "
-                    "machine the same command and files, and start again."
-                )
-
-
-def resume_point(
-    checkpoints: Checkpoints, fingerprint: str, initial_sha256: str
-) -> tuple[int, dict[str, Any], list[dict[str, Any]]]:
-    """The step to go on from, what its checkpoint says, and the events so far.
-
-    Raises:
-        UserError: the checkpoint was written on other data, or from other weights to start with.
-    """
-    done, facts, damaged = checkpoints.newest()
-    if done and facts["data"] != fingerprint:
-        raise UserError(
-            f"{checkpoints.path(done)} was written with other training data ({facts['data'][:12]}, now "
-            f"{fingerprint[:12]}); resume with the data it was started with, or start anew with --overwrite."
-        )
-    if done and facts["initial_sha256"] != initial_sha256:
-        raise UserError(
-            f"{checkpoints.path(done)} began with other weights ({facts['initial_sha256'][:12]}, now "
-            f"{initial_sha256[:12]}), and holds only those that are trained; resume with the weights it was started "
-            "with, or start anew with --overwrite."
-        )
-    found = [{"kind": "damaged checkpoint passed over", "step": step} for step in damaged]
-    resumed = [{"kind": "resumed", "step": done}] if done else []
-    return done, facts, [*facts.get("events", []), *found, *resumed]
-
-
-def begin(metrics: JsonLines, done: int, hooks: "Hooks") -> None:
-    """Cuts the metrics back to the step the run goes on from."""
-    if metrics.keep(through_step=done) < done:
-        raise UserError(f"{metrics.path} lacks steps before {done}; start the run anew with --overwrite.")
-    hooks.on_start(done)
-
-
-def in_words(order: GlobalBatchSampler, step: int, places: list[int]) -> str:
-    """The rows at these places of a step's batch, the first few: "row 17, row 4 of data.train.1"."""
-    several = len(order.datasets) > 1
-    keys = [order.batch(step)[place] for place in places]
-    rows = [f"row {row}" + f" of data.train.{dataset}" * several for dataset, row, _ in keys]
-    return ", ".join(rows[:5]) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
+SILENT = Hooks()
 
 
 class Engine:
@@ -362,8 +170,8 @@ class Engine:
         with torch.set_grad_enabled(graph), self.context():
             return self.task.outputs(self.model, to_device(micro_batches[index], self.device))
 
-    def beside(self) -> dict[str, torch.Tensor]:
-        """What a checkpoint holds beside weights and optimiser state."""
+    def extra_state(self) -> dict[str, torch.Tensor]:
+        """What a checkpoint holds beyond weights and optimiser state."""
         return self.ema.tensors() if self.ema else {}
 
     def find_micro_batch(self, order: GlobalBatchSampler) -> int:
@@ -419,22 +227,3 @@ def where_whole(sharded: bool, world: World, work: Callable[[World], T]) -> T:
 def finite(number: float) -> float | None:
     """The number, or none where JSON has no word for it."""
     return number if math.isfinite(number) else None
-
-
-@contextmanager
-def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Within the block SIGINT and SIGTERM only raise a flag, so that a step is never cut in two; a second one kills."""
-    asked = []
-    before = {}
-
-    def ask(number: int, frame: Any) -> None:
-        asked.append(number)
-        signal.signal(number, before[number])
-
-    if threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
