@@ -122,7 +122,8 @@ class ClipTask:
             worst = max(faults, key=lambda fault: fault.left_out)
             raise UserError(
                 f"{left_out} training examples cannot be used, and data.max_bad_examples allows {allowed}; most are of "
-                f"{worst.place} ({worst.cause}): mend it, or allow more."
+                f"{worst.place} ({worst.cause}{f'; the first: {worst.first}' * bool(worst.first)}): mend it, or allow "
+                "more."
             )
         return sources
 
@@ -288,6 +289,7 @@ class ClipTask:
                 "cause": fault.cause,
                 "place": fault.place,
                 "count": fault.count,
+                **({"first": fault.first} if fault.first else {}),
             }
             for number, source in enumerate(self.sources)
             for fault in source.faults

@@ -197,10 +197,10 @@ class LabelledTableImages:
         names: str | Sequence[str] | None = None,
     ):
         self.table = table
-        self.image = need_column(table, *([picture_column] if picture_column else IMAGE_COLUMNS))
+        self.image_column = need_column(table, *([picture_column] if picture_column else IMAGE_COLUMNS))
         column = need_column(table, *([label_column] if label_column else LABEL_COLUMNS))
         labels, where = table.values(column), str(table.files[0])
-        self.digest, self.faults = table.digest([self.image, column]), ()
+        self.digest, self.faults = table.digest([self.image_column, column]), ()
         names = names if names is not None else class_label_names(table, column)
         if names is None and not all(isinstance(label, str) and is_name(label) for label in labels):
             raise UserError(f"Labels of {where} are numbers, or missing; fill them in, or give class names.")
@@ -212,7 +212,7 @@ class LabelledTableImages:
 
     def image(self, row: int) -> Image.Image:
         (file, _), origin = self.table.place(row), self.table.where(row)
-        return decode(image_in(self.table.cell(row, self.image), file, origin), str(file))
+        return decode(image_in(self.table.cell(row, self.image_column), file, origin), str(file))
 
     def label(self, row: int) -> int:
         return self.labels[row]
