@@ -122,7 +122,8 @@ class ClipTask(FamilyTask[ClipRecipe, Clip]):
             worst = max(faults, key=lambda fault: fault.left_out)
             raise UserError(
                 f"{left_out} training examples cannot be used, and data.max_bad_examples allows {allowed}; most are of "
-                f"{worst.place} ({worst.cause}): mend it, or allow more."
+                f"{worst.place} ({worst.cause}{f'; the first: {worst.first}' * bool(worst.first)}): mend it, or allow "
+                "more."
             )
         return sources
 
