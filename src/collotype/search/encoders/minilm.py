@@ -71,7 +71,8 @@ class MiniLm:
         windows = [(place, *window) for place, words in enumerate(texts) if words for window in cut(self.pieces(words))]
         for some in batches(windows):
             for (place, _, owners), states in zip(some, self.forward([pieces for _, pieces, _ in some]), strict=True):
-                np.add.at(found[place], owners, states)
+                starts = np.flatnonzero(np.diff(owners, prepend=-1))
+                found[place][owners[starts]] = np.add.reduceat(states, starts)
         return found
 
     def forward(self, pieces: Sequence[list[int]]) -> list[np.ndarray]:

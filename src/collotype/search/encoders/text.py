@@ -139,8 +139,8 @@ def encoded(terms: Sequence[Term], vectors: np.ndarray) -> EncodedPage:
         return EncodedPage(vectors, boxes)
     places: dict[str, int] = {}
     vector_of = np.array([places.setdefault(term.text, len(places)) for term in terms], np.int32)
-    total = np.zeros((len(places), vectors.shape[1]), np.float32)
-    np.add.at(total, vector_of, vectors)
+    order = np.argsort(vector_of, kind="stable")
+    total = np.add.reduceat(vectors[order], np.searchsorted(vector_of[order], np.arange(len(places))))
     return EncodedPage(unit(total), boxes, vector_of)
 
 
