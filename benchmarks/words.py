@@ -137,7 +137,8 @@ def main() -> None:
             print(error)
     pages = len(set().union(*tally.on.values()))
     print(
-        f"| script | pages of {pages:,} | left out | terms of pdftotext | share that ours have | of the text: ours | theirs |"
+        f"| script | pages of {pages:,} | left out | terms of pdftotext | share that ours have "
+        "| of the text: ours | theirs |"
     )
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for of, count in tally.right.most_common():
