@@ -56,7 +56,6 @@ def step_seconds(recipe: Recipe, plan: dict[str, Any]) -> float | None:
     share = train.batch // plan["processes"]
     several = plan["negatives_per_query"] > 0 and plan["micro_batch"] != share
     passes = 2 + (plan["trainable_parameters"] == plan["parameters"]) + several + train.gradient_checkpointing
-    slower = 1 if plan["hardware"]["kind"] == "cpu" or plan.get("precision") in ("bf16", "fp16") else 8
-    return (
-        share * gflops * passes * slower / (speed * 1e3 * EFFICIENCY.get(plan["hardware"]["kind"], EFFICIENCY["cuda"]))
-    )
+    kind = plan["hardware"]["kind"]
+    slower = 1 if kind == "cpu" or plan.get("precision") in ("bf16", "fp16") else 8
+    return share * gflops * passes * slower / (speed * 1e3 * EFFICIENCY.get(kind, EFFICIENCY["cuda"]))
