@@ -79,7 +79,7 @@ def load(work: Path, made: dict, today: str | None) -> list[dict]:
     model, wide = str(work / "model"), 2 * made["bytes"]
     ours = best([watched(sys.executable, "load", model, "bf16") for _ in range(2)])
     theirs = best([watched(sys.executable, "transformers", model) for _ in range(2)])
-    name = "transformers' from_pretrained"
+    name = "transformers' from_pretrained and its tokenizer"
     in_float = watched(sys.executable, "load", model, "fp32")
     rows = [
         row("ColQwen2-2B, load in bf16: CPU", ours["cpu_s"], theirs["cpu_s"], name, "s"),
