@@ -19,12 +19,11 @@ from collotype.runtime.errors import UserError
 from collotype.search.library import Library, QueryError
 from collotype.search.server.api import EVERYWHERE, api, service_of
 from collotype.search.server.metrics import MeasuredRequests
-from collotype.search.server.middleware import Guard, RefusedError
+from collotype.search.server.middleware import PAGE, Guard, RefusedError
 from collotype.search.server.service import Service
 from collotype.search.server.settings import ServerSettings
 
 LOG = logging.getLogger(__name__)
-PAGE = Path(__file__).parent / "page"
 
 
 def create_app(library: Library, folder: Path | None, settings: ServerSettings | None = None) -> FastAPI:

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from urllib.parse import quote, urlencode
 
 from collotype.runtime.errors import UserError
+from collotype.runtime.images import jpeg
 from collotype.runtime.texts import nfc
 from collotype.search import pages
 from collotype.search.ingest.kinds import readable_endings
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-JPEG_QUALITY = 88
 DRAWN_AT_ONCE = 2
 """Pages drawn and made JPEGs of; the drawing itself is one process, in turn."""
 
@@ -156,9 +155,3 @@ def as_answer(hit: pages.Hit, query: str, version: str) -> schemas.HitResponse:
         picture=f"{document}/pages/{hit.page}/picture?{urlencode({'v': version})}",
         heatmap=f"{document}/pages/{hit.page}/heatmap?{urlencode({'q': query, 'v': version})}",
     )
-
-
-def jpeg(image: "Image.Image") -> bytes:
-    content = io.BytesIO()
-    image.convert("RGB").save(content, "JPEG", quality=JPEG_QUALITY)
-    return content.getvalue()
