@@ -22,6 +22,7 @@ from collotype.cli import (
     import_,
     index,
     list_,
+    mcp,
     mine,
     report,
     run,
@@ -96,6 +97,7 @@ for name, command in {
     "compress": compress.compress,
     "search": search.search,
     "serve": serve.serve,
+    "mcp": mcp.mcp,
     "list": list_.list_,
 }.items():
     app.command(name)(in_a_sentence(command))
