@@ -129,7 +129,7 @@ def search(work: Path, made: dict, today: str | None) -> list[dict]:
 
 
 def convert(work: Path, made: dict, today: str | None) -> list[dict]:
-    rows, out = [], work / "out"
+    rows, out, size = [], work / "out", made["bytes"] / GB
     for layout in ("transformers", "sentence-transformers", "engine"):
         shutil.rmtree(out, ignore_errors=True)
         done = watched(sys.executable, "collotype", "convert", str(work / "model"), "--to", layout, "--out", str(out))
