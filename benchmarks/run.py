@@ -26,6 +26,7 @@ ALL = (
     "search_processes",
     "invariance",
     "reader",
+    "before",
     "serve",
 )
 

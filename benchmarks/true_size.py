@@ -79,7 +79,7 @@ def load(work: Path, made: dict, today: str | None) -> list[dict]:
     model, wide = str(work / "model"), 2 * made["bytes"]
     ours = best([watched(sys.executable, "load", model, "bf16") for _ in range(2)])
     theirs = best([watched(sys.executable, "transformers", model) for _ in range(2)])
-    name = "transformers' from_pretrained"
+    name = "transformers' from_pretrained and its tokenizer"
     in_float = watched(sys.executable, "load", model, "fp32")
     rows = [
         row("ColQwen2-2B, load in bf16: CPU", ours["cpu_s"], theirs["cpu_s"], name, "s"),
@@ -129,16 +129,14 @@ def search(work: Path, made: dict, today: str | None) -> list[dict]:
 
 
 def convert(work: Path, made: dict, today: str | None) -> list[dict]:
-    rows, out = [], work / "out"
+    rows, out, size = [], work / "out", made["bytes"] / GB
     for layout in ("transformers", "sentence-transformers", "engine"):
         shutil.rmtree(out, ignore_errors=True)
         done = watched(sys.executable, "collotype", "convert", str(work / "model"), "--to", layout, "--out", str(out))
         written = sum(file.stat().st_size for file in out.rglob("*.safetensors"))
         rows += [
-            row(
-                f"`convert --to {layout}`: peak anonymous memory", done["RssAnon"] / GB, made["bytes"] / GB, FILE, "GB"
-            ),
-            row("the same: bytes written", written / GB, made["bytes"] / GB, FILE, "GB"),
+            row(f"`convert --to {layout}`: peak anonymous memory", done["RssAnon"] / GB, size, FILE, "GB"),
+            row("the same: bytes written", written / GB, size, FILE, "GB"),
             row("the same: CPU", done["cpu"], 99, "before", "s"),
         ]
     refused = [sys.executable, "-m", "collotype", "convert", out, "--preset", "colqwen2-engine-0.3.4"]

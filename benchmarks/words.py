@@ -5,15 +5,17 @@ python benchmarks/words.py FOLDER             every PDF below, its first pages
 python benchmarks/words.py FOLDER --missing   and the terms that are missed most
 
 Terms are compared, as search does. Where pdftotext itself is not right is left out: beside a PDF of `words_made.py`
-lies its text (`.txt`), and terms that it has not are none; of others, pages are left out for a script of which
-pdftotext tears words at their vowel points, mixes them with letters of other scripts (fonts that name their glyphs
-wrongly), or gives characters that are none (controls, private use, U+FFFD).
+lies its text (`.txt`), all its pages are read, and a term counts as often as the text has it; of others, pages are left
+out for a script of which pdftotext tears words at their vowel points, mixes them with letters of other scripts (fonts
+that name their glyphs wrongly), or gives characters that are none (controls, private use, U+FFFD).
 """
 
 import argparse
 import subprocess
 import unicodedata
 from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from collotype.runtime import pdf
@@ -69,10 +71,56 @@ def torn(text: str) -> dict[str, float]:
     return {of: of_torn[of] / count for of, count in of_all.items()}
 
 
-def said(file: Path) -> set[str] | None:
+def said(file: Path) -> Counter[str] | None:
     """The terms that the file was made of, if that is known."""
     source = file.parent.parent / f"{file.stem}.txt"
-    return set(terms(source.read_text(encoding="utf-8"))) if source.exists() else None
+    return Counter(terms(source.read_text(encoding="utf-8"))) if source.exists() else None
+
+
+@dataclass
+class Tally:
+    """What was counted of each script."""
+
+    right: Counter[str] = field(default_factory=Counter)
+    """Terms of pdftotext, where it is right."""
+    shared: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    said: Counter[str] = field(default_factory=Counter)
+    """Terms that the files were made of, and how many of them each reader has."""
+    said_ours: Counter[str] = field(default_factory=Counter)
+    said_theirs: Counter[str] = field(default_factory=Counter)
+    missed: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    on: dict[str, set[tuple[Path, int]]] = field(default_factory=lambda: defaultdict(set))
+
+    def file(self, file: Path, most: int) -> None:
+        source = said(file)
+        number = pdf.num_pages(file) if source else min(most, pdf.num_pages(file))
+        texts = theirs(file, number)[:number]
+        pages = [
+            Counter(term for word in pdf.words(file, page + 1) for term in terms(word[0])) for page in range(number)
+        ]
+        if not source:
+            for page, text in enumerate(texts):
+                wrong = {of for of, part in torn(text).items() if part > TORN}
+                self.left_out.update(wrong)
+                right = {term: count for term, count in Counter(terms(text)).items() if script(term) not in wrong}
+                self.compare(file, [page + 1], right, pages[page])
+            return
+        ours, right = sum(pages, Counter[str]()), Counter(terms("\n".join(texts))) & source
+        self.compare(file, range(1, number + 1), right, ours)
+        for counts, found in ((self.said, source), (self.said_ours, ours & source), (self.said_theirs, right)):
+            for term, count in found.items():
+                if of := script(term):
+                    counts[of] += count
+
+    def compare(self, file: Path, pages: Sequence[int], right: Mapping[str, int], ours: Counter[str]) -> None:
+        for term, count in right.items():
+            if of := script(term):
+                self.right[of] += count
+                self.shared[of] += min(count, ours[term])
+                self.on[of].update((file, page) for page in pages)
+                if count > ours[term]:
+                    self.missed[of][f"{term} ({file.name}, page {pages[0]})"] += count - ours[term]
 
 
 def main() -> None:
@@ -81,33 +129,27 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=8, help="of each file")
     parser.add_argument("--missing", action="store_true")
     asked = parser.parse_args()
-    all_terms, shared, left_out = Counter[str](), Counter[str](), Counter[str]()
-    missed: dict[str, Counter[str]] = defaultdict(Counter)
-    on: dict[str, set[tuple[Path, int]]] = defaultdict(set)
+    tally = Tally()
     for file in sorted(asked.folder.rglob("*.pdf")):
         try:
-            number = min(asked.pages, pdf.num_pages(file))
-            for page, text in zip(range(1, number + 1), theirs(file, number), strict=False):
-                ours = Counter(term for word in pdf.words(file, page) for term in terms(word[0]))
-                right = said(file)
-                wrong = set() if right else {of for of, part in torn(text).items() if part > TORN}
-                left_out.update(wrong)
-                for term, count in Counter(terms(text)).items():
-                    if (of := script(term)) and of not in wrong and (right is None or term in right):
-                        all_terms[of] += count
-                        shared[of] += min(count, ours[term])
-                        on[of].add((file, page))
-                        if count > ours[term]:
-                            missed[of][f"{term} ({file.name}, page {page})"] += count - ours[term]
+            tally.file(file, asked.pages)
         except UserError as error:
             print(error)
-    pages = len(set().union(*on.values()))
-    print(f"| script | pages of {pages:,} | left out | terms of pdftotext | share that ours have |")
-    print("| --- | ---: | ---: | ---: | ---: |")
-    for of, count in all_terms.most_common():
-        print(f"| {of.capitalize()} | {len(on[of])} | {left_out[of]} | {count:,} | {shared[of] / count:.3f} |")
+    pages = len(set().union(*tally.on.values()))
+    print(
+        f"| script | pages of {pages:,} | left out | terms of pdftotext | share that ours have "
+        "| of the text: ours | theirs |"
+    )
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for of, count in tally.right.most_common():
+        about = f"{len(tally.on[of])} | {tally.left_out[of]} | {count:,} | {tally.shared[of] / count:.3f}"
+        whole = [
+            f"{found[of] / tally.said[of]:.3f}" if tally.said[of] else ""
+            for found in (tally.said_ours, tally.said_theirs)
+        ]
+        print(f"| {of.capitalize()} | {about} | {' | '.join(whole)} |")
         if asked.missing:
-            print(*(f"    {times} × {term}" for term, times in missed[of].most_common(12)), sep="\n")
+            print(*(f"    {times} × {term}" for term, times in tally.missed[of].most_common(12)), sep="\n")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -101,3 +102,26 @@ def test_processes_of_a_launcher_fetch_a_file_once_and_have_one_commit(recipe, h
     assert fetched(hub.requests()) == ["adapter_model.safetensors", "data%2Ftrain-0.parquet", *shards, *tokenizers]
     record = read_json(tmp_path / "run/record.json")
     assert record["plan"]["processes"] == 2 and set(record["hub"]) == {ADAPTER, BASE, "datasets/org/train"}
+
+
+def test_each_of_two_machines_fetches_each_file_once(recipe, hub: Hub, home, tmp_path: Path) -> None:
+    """Two nodes are two caches: here two folders, on loopback."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    module = ["-m", "collotype", "run", str(recipe), "--out", str(tmp_path / "run")]
+    nodes = []
+    for rank in range(2):
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
+        launcher += [f"--node-rank={rank}", "--master-addr=127.0.0.1", f"--master-port={port}"]
+        environment = {**os.environ, **hub.environment(tmp_path / f"machine-{rank}"), "OMP_NUM_THREADS": "1"}
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        nodes.append(subprocess.Popen([*launcher, *module], env=environment, **streams))
+    said = [node.communicate(timeout=550)[1] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], "\n".join(one[-2000:] for one in said)
+    shards = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    once = ["adapter_model.safetensors", "data%2Ftrain-0.parquet", *shards, *["tokenizer.json"] * 2]
+    assert fetched(hub.requests()) == sorted(once * 2)
+    caches = [{file.name for file in (tmp_path / f"machine-{rank}").rglob("*.safetensors")} for rank in range(2)]
+    assert caches[0] == caches[1] >= set(shards)
+    assert read_json(tmp_path / "run/record.json")["plan"]["processes"] == 2

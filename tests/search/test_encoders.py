@@ -14,7 +14,7 @@ from collotype.runtime.errors import UserError
 from collotype.search.encoders import open_encoder
 from collotype.search.encoders.minilm import MOST_PIECES, WINDOW, MiniLm, cut, installed
 from collotype.search.encoders.retriever import RetrieverEncoder
-from collotype.search.encoders.text import TextEncoder, signs, spelling, split
+from collotype.search.encoders.text import EACH_UP_TO, TextEncoder, signs, spelling, split
 from collotype.search.match_regions import places
 from collotype.search.pages import Page, Word
 
@@ -50,16 +50,17 @@ def test_a_page_has_a_vector_a_term_whatever_it_is_encoded_with(reader: TextEnco
 
 
 def test_a_term_that_stands_in_several_places_keeps_them_all(reader: TextEncoder) -> None:
-    (found,) = reader.encode_pages([page("one word two word three")])
-    assert found.vector_of.tolist() == [0, 1, 2, 1, 3]
-    assert found.boxes[:, 0].tolist() == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
-    apart = reader.encode_pages([page("one word two"), page("zero word three")])
-    assert not np.allclose(apart[0].vectors[1], apart[1].vectors[1], atol=1e-3)
+    text = " ".join(f"w{number}" for number in range(EACH_UP_TO))
+    (few, found) = reader.encode_pages([page(" ".join(text.split()[:-1])), page(f"one word two word three {text}")])
+    assert few.vector_of is None and len(few.vectors) == len(few.boxes) == EACH_UP_TO - 1
+    assert found.vector_of.tolist() == [0, 1, 2, 1, *range(3, EACH_UP_TO + 4)]
+    wide = 1 / (EACH_UP_TO + 5)
+    assert found.boxes[:5, 0].tolist() == pytest.approx([0, wide, 2 * wide, 3 * wide, 4 * wide])
     boxes = {}
     for query in ("one word", "word three"):
         (asked,) = reader.encode_queries([query])
         boxes[query] = {place.word: place.box[0] for place in places(asked, found.at_boxes, found.boxes)}
-    assert boxes["one word"]["word"] == pytest.approx(0.2) and boxes["word three"]["word"] == pytest.approx(0.6)
+    assert boxes["one word"]["word"] == pytest.approx(wide) and boxes["word three"]["word"] == pytest.approx(3 * wide)
 
 
 def test_meaning_spelling_and_neighbours_each_count(reader: TextEncoder) -> None:

@@ -4,6 +4,7 @@ Exit status: 0 done, 2 the user can fix it, 3 done but not reproduced, 1 our bug
 """
 
 import functools
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from collotype.cli import (
     import_,
     index,
     list_,
+    mcp,
     mine,
     report,
     run,
@@ -32,6 +34,9 @@ from collotype.runtime.errors import PeerError, UserError
 from collotype.runtime.exit import leave
 from collotype.runtime.hub import commits
 from collotype.runtime.stages import tell_stages
+
+# NumPy's products, each on one core: their threads wait for each other by spinning, and search has threads of its own
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -92,6 +97,7 @@ for name, command in {
     "compress": compress.compress,
     "search": search.search,
     "serve": serve.serve,
+    "mcp": mcp.mcp,
     "list": list_.list_,
 }.items():
     app.command(name)(in_a_sentence(command))

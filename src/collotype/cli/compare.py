@@ -23,8 +23,8 @@ def compare(
     from rich.console import Console
 
     from collotype.cli.terminal import print_comparison
+    from collotype.preflight.difference_effects import compare_runs
     from collotype.report.html import write_comparison
-    from collotype.runner.execution import compare_runs
 
     found = compare_runs(one, other)
     if html:

@@ -8,6 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from collotype.cli.terminal import COLOURS
 from collotype.importers import Imported
 from collotype.preflight.plan import Plan
 from collotype.preflight.rules.availability import not_here
@@ -15,7 +16,6 @@ from collotype.recipe import Recipe
 from collotype.report import published
 from collotype.report.planned import in_words
 
-COLOURS = {"blocks": "bold red", "will differ": "bold red", "may differ": "bold yellow", "note": "bold cyan"}
 BARS = "▁▂▃▄▅▆▇█"
 
 

@@ -20,17 +20,23 @@ class Kind(StrEnum):
 
 def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")] = Kind.RECIPES) -> None:
     """List what there is: recipes, models, losses, presets, suites, layouts, published results."""
-    from collotype import families
-    from collotype.losses.named import loss_names
-    from collotype.recipe import builtin_names
-    from collotype.recipe.load import first_line
-    from collotype.report import published
-
+    # each its own imports: those of the families take torch
     if kind is Kind.RECIPES:
+        from collotype.recipe import builtin_names
+        from collotype.recipe.load import first_line
+
         for name in builtin_names():
             print(f"{name:<20}{first_line(name)}")
     elif kind is Kind.PUBLISHED:
+        from collotype.report import published
+
         for result in map(published.load, published.names()):
             print(f"{result.name:<28}{result.in_short:<46}{result.model}")
+    elif kind is Kind.LOSSES:
+        from collotype.losses.named import loss_names
+
+        print("\n".join(loss_names()))
     else:
-        print("\n".join(loss_names() if kind is Kind.LOSSES else families.known(kind)))
+        from collotype.families import known
+
+        print("\n".join(known(kind)))

@@ -25,7 +25,8 @@ def run(
     from rich.console import Console
 
     from collotype import runner, study
-    from collotype.cli.terminal import Terminal, print_study
+    from collotype.cli.progress import Terminal
+    from collotype.cli.terminal import print_study
     from collotype.recipe import load_recipe
     from collotype.recipe.load import parse_overrides
 

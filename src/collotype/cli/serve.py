@@ -37,17 +37,12 @@ def serve(
     from collotype.search.ingest.drawing import Drawer
     from collotype.search.open_library import open_library
     from collotype.search.server.app import create_app
-    from collotype.search.server.run import is_local, listen
+    from collotype.search.server.run import listen
     from collotype.search.server.run import serve as run
     from collotype.search.server.settings import MIB, ServerSettings
     from collotype.search.uri import is_address
 
-    if api_key is not None and len(api_key) < 8:
-        raise UserError(f"The API key has {len(api_key)} characters; take 8 at least, best random ones.")
-    if not is_local(host) and not api_key and not open_to_all:
-        raise UserError(
-            f"With --host {host} other machines can search, upload and delete; set COLLOTYPE_API_KEY, or say --open."
-        )
+    check_open(host, api_key, open_to_all)
     settings = ServerSettings(
         api_key=api_key,
         read_only=read_only,
@@ -63,6 +58,18 @@ def serve(
         library = open_library(index, draw, passwords, dtype, rerank, rerank_first)
         app = create_app(library, folder, settings)
         run(app, listening, lambda address: typer.echo(f"{index} is searched at {address} (Ctrl-C stops)"))
+
+
+def check_open(host: str, api_key: str | None, open_to_all: bool) -> None:
+    """Raises a UserError where other machines could do what nobody allowed."""
+    from collotype.search.server.run import is_local
+
+    if api_key is not None and len(api_key) < 8:
+        raise UserError(f"The API key has {len(api_key)} characters; take 8 at least, best random ones.")
+    if not is_local(host) and not api_key and not open_to_all:
+        raise UserError(
+            f"With --host {host} other machines can search, upload and delete; set COLLOTYPE_API_KEY, or say --open."
+        )
 
 
 def needs_server() -> None:

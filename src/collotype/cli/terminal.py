@@ -1,4 +1,4 @@
-"""What a person sees of a run: progress while it goes (in a terminal only), tables at its end."""
+"""What a person sees of any command: bars while it goes (in a terminal only), tables at its end."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,86 +17,17 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from collotype.cli.findings import COLOURS, plan_table, print_findings
-from collotype.evaluation.results import Measured, Results, cells, columns, display_name, headline, results_of
-from collotype.preflight.plan import Plan
-from collotype.recipe import Recipe
+from collotype.evaluation.results import Measured, cells, columns, display_name, results_of
 from collotype.report.compare import Comparison, in_short
 from collotype.report.study import headlines, table
 from collotype.report.verdict import in_words, left_open
-from collotype.runner.callbacks import Callback
-from collotype.runner.result import Run
 
 if TYPE_CHECKING:
     from collotype.search.check import Checked
     from collotype.search.quality import Judged
 
 
-class Terminal(Callback):
-    """Progress on stderr when that is a terminal; the closing table on stdout unless `quiet`."""
-
-    def __init__(self, quiet: bool = False):
-        self.quiet = quiet
-        self.messages, self.console = Console(stderr=True), Console()
-        self.live = self.messages.is_terminal and not quiet
-        self.progress: Progress | None = None
-
-    def planned(self, recipe: Recipe, folder: Path, plan: Plan) -> None:
-        self.steps = plan["steps"]
-        if self.live:
-            self.messages.print(f"[bold]{recipe.name}[/bold] into {folder}")
-            self.messages.print(plan_table(recipe, plan))
-        if not self.quiet:
-            # a log is told what may spoil the number, a person also what is worth knowing
-            told = [found for found in plan["findings"] if self.live or found["severity"] != "note"]
-            print_findings(self.messages, told)
-
-    def started(self, done: int) -> None:
-        if self.live:
-            self.progress = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("loss {task.fields[loss]}  {task.fields[rate]} examples/s"),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-                console=self.messages,
-            )
-            self.bar = self.progress.add_task("training", total=self.steps, completed=done, loss="…", rate="…")
-            self.progress.start()
-
-    def stepped(self, row: dict[str, Any]) -> None:
-        if self.progress:
-            rate = f"{row['examples'] / row['step'] / row['seconds']:.0f}"
-            self.progress.update(
-                self.bar, completed=row["step"], loss="…" if row["loss"] is None else f"{row['loss']:.3f}", rate=rate
-            )
-
-    def evaluated(self, step: int, results: Results) -> None:
-        if self.live:
-            values = [
-                f"{display_name(headline(metrics))} of {name} {metrics[headline(metrics)]:.3f}"
-                for name, metrics in results.items()
-            ]
-            self.messages.print(f"step {step}: {', '.join(values)}")
-
-    def evaluating(self, suites: list[str]) -> None:
-        self.close()
-        if self.live and suites:
-            self.messages.print(f"evaluating on {', '.join(suites)} …")
-
-    def finished(self, run: Run) -> None:
-        self.close()
-        if not self.quiet:
-            if run.results:
-                self.console.print(results_table(run.record["recipe"]["name"], run.results))
-            print_verdict(self.console, run.verdict, run.record["recipe"]["expect"])
-            self.console.print(f"report: {run.folder / 'report.html'}", soft_wrap=True, highlight=False)
-
-    def close(self) -> None:
-        if self.progress:
-            self.progress.stop()
-            self.progress = None
+COLOURS = {"blocks": "bold red", "will differ": "bold red", "may differ": "bold yellow", "note": "bold cyan"}
 
 
 class Stages:

@@ -14,7 +14,7 @@ def train(
 ) -> None:
     """Train a recipe's model without evaluating it."""
     from collotype import runner
-    from collotype.cli.terminal import Terminal
+    from collotype.cli.progress import Terminal
     from collotype.recipe.load import parse_overrides
 
     terminal = Terminal()

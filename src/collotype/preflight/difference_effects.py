@@ -3,7 +3,9 @@
 `collotype compare` orders by it. Every line has its source; what has none here is shown as unknown.
 """
 
-from collotype.report.compare import Effect
+from pathlib import Path
+
+from collotype.report.compare import Comparison, Effect, compare
 
 CUTS_THE_WORK = (
     "train.micro_batch",
@@ -179,3 +181,12 @@ EFFECTS: tuple[Effect, ...] = (
         source="docs/invariance.md",
     ),
 )
+
+
+def compare_runs(one: str | Path, other: str | Path) -> Comparison:
+    """Two finished runs, or a run and published:NAME, side by side.
+
+    Raises:
+        UserError: one of them is nothing that can be compared.
+    """
+    return compare(one, other, EFFECTS)

@@ -7,8 +7,9 @@ from collotype.recipe import Recipe
 BYTES = {"fp64": 8, "fp32": 4, "bf16": 2, "fp16": 2}
 NF4_BYTES = 0.56
 """Of a weight in 4 bits, its scales included."""
-EFFICIENCY = 0.35
-"""The part of a device's matrix products per second that training reaches, about."""
+EFFICIENCY = {"cuda": 0.35, "cpu": 0.5}
+"""The part of a device's matrix products per second that training reaches, about (of a CPU's, which are measured where
+they run, 0.7 to 0.8 for a wide layer and less for small ones)."""
 
 
 def moments(recipe: Recipe, width: int) -> int:
@@ -55,5 +56,6 @@ def step_seconds(recipe: Recipe, plan: dict[str, Any]) -> float | None:
     share = train.batch // plan["processes"]
     several = plan["negatives_per_query"] > 0 and plan["micro_batch"] != share
     passes = 2 + (plan["trainable_parameters"] == plan["parameters"]) + several + train.gradient_checkpointing
-    slower = 1 if plan["hardware"]["kind"] == "cpu" or plan.get("precision") in ("bf16", "fp16") else 8
-    return share * gflops * passes * slower / (speed * 1e3 * EFFICIENCY)
+    kind = plan["hardware"]["kind"]
+    slower = 1 if kind == "cpu" or plan.get("precision") in ("bf16", "fp16") else 8
+    return share * gflops * passes * slower / (speed * 1e3 * EFFICIENCY.get(kind, EFFICIENCY["cuda"]))

@@ -9,7 +9,6 @@ import torch
 
 from collotype.runtime.device import describe_device, memory_limit
 from collotype.runtime.errors import UserError
-from collotype.runtime.threads import one_thread
 
 CARDS: dict[str, tuple[tuple[int, int], int, int]] = {
     "P100": ((6, 0), 16, 19),
@@ -35,7 +34,7 @@ CARDS: dict[str, tuple[tuple[int, int], int, int]] = {
 
 Hardware = dict[str, Any]
 """`kind` (cpu or cuda), `capability` ([major, minor], of a GPU), `memory_mib`, and `tflops` of matrix products in half
-precision (of a CPU measured, in fp32), where they are known."""
+precision (of a CPU `with_rate`: measured, in the run's precision), where they are known."""
 
 
 def present(device: torch.device) -> tuple[str, Hardware]:
@@ -49,20 +48,26 @@ def present(device: torch.device) -> tuple[str, Hardware]:
     found = {"kind": device.type}
     with suppress(UserError):
         found["memory_mib"] = memory_limit(device) // 2**20
-    return name, {**found, **({"tflops": cpu_tflops()} if device.type == "cpu" else {})}
+    return name, found
 
 
-def cpu_tflops(side: int = 384, patience_s: float = 0.03) -> float:
-    """Of fp32 matrix products on as many threads as torch uses: one thread's, since several wait for each other where
-    the machine has other work, and the best of what fits into `patience_s`, for the same reason."""
-    matrix, best, threads = torch.ones(side, side), float("inf"), torch.get_num_threads()
-    with one_thread():
-        torch.mm(matrix, matrix)
-        until = time.perf_counter() + patience_s
-        while (began := time.perf_counter()) < until:
-            torch.mm(matrix, matrix)
-            best = min(best, time.perf_counter() - began)
-    return round(threads * 2 * side**3 / best / 1e12, 4)
+def with_rate(hardware: Hardware, precision: str | None) -> Hardware:
+    """The same with `tflops`, if it is this machine's CPU: bf16 may be six times slower there than fp32, or faster."""
+    return {**hardware, "tflops": cpu_tflops(precision)} if hardware["kind"] == "cpu" else hardware
+
+
+def cpu_tflops(precision: str | None = None, patience_s: float = 0.06) -> float:
+    """Of products as a layer has them, on the threads that torch uses, while the machine does whatever else it does:
+    a run is no better off."""
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}.get(precision or "", torch.float32)
+    rows, side = 256, 1024
+    tokens, weight, times = torch.ones(rows, side, dtype=dtype), torch.ones(side, side, dtype=dtype), 0
+    torch.mm(tokens, weight)
+    began = time.perf_counter()
+    while (seconds := time.perf_counter() - began) < patience_s or not times:
+        torch.mm(tokens, weight)
+        times += 1
+    return round(times * 2 * rows * side**2 / seconds / 1e12, 4)
 
 
 def named(name: str) -> tuple[str, Hardware]:

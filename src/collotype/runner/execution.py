@@ -9,10 +9,8 @@ from typing import Any
 import torch
 
 from collotype.evaluation.results import Measured, Results, results_of, write_results
-from collotype.preflight.difference_effects import EFFECTS
 from collotype.preflight.plan import Plan
 from collotype.recipe import Recipe
-from collotype.report.compare import Comparison, compare
 from collotype.report.html import write_report
 from collotype.report.record import environment, write_record
 from collotype.report.track import Tracking
@@ -181,15 +179,6 @@ def finish(
 def conclude(folder: Path, parts: dict[str, Any]) -> None:
     write_record(folder, **parts)
     write_report(folder)
-
-
-def compare_runs(one: str | Path, other: str | Path) -> Comparison:
-    """Two finished runs, or a run and published:NAME, side by side.
-
-    Raises:
-        UserError: one of them is nothing that can be compared.
-    """
-    return compare(one, other, EFFECTS)
 
 
 def is_main_process() -> bool:

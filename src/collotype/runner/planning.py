@@ -11,7 +11,7 @@ import torch
 from collotype.families import task_for
 from collotype.importers import Origin
 from collotype.preflight.context import CheckContext
-from collotype.preflight.hardware import Hardware, named, present
+from collotype.preflight.hardware import Hardware, named, present, with_rate
 from collotype.preflight.plan import Plan, cut, make_plan
 from collotype.preflight.published_data import beside_published, published_examples
 from collotype.preflight.reference import nearest, reference_of
@@ -79,7 +79,7 @@ def plan_of(
         processes=world.size,
         device=device[0],
         precision=precision,
-        hardware=device[1],
+        hardware=with_rate(device[1], precision),
         model=model,
         negatives_per_query=task.negatives_per_query(),
         examples=examples,

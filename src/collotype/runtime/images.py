@@ -11,6 +11,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from collotype.runtime.errors import UserError
 
+JPEG_QUALITY = 88
+
 MAX_PIXELS = 2**28
 """An image with more (a 40 MB file can hold them) is refused before it is decoded."""
 ORIENTATION = 0x0112
@@ -191,3 +193,10 @@ def digest(image: Image.Image) -> str:
     """Of size and RGB pixels: the same for copies of an image in other files or formats."""
     pixels = image.convert("RGB")
     return hashlib.blake2b(f"{pixels.size}".encode() + pixels.tobytes(), digest_size=16).hexdigest()
+
+
+def jpeg(image: Image.Image) -> bytes:
+    """As it is sent to be looked at."""
+    content = io.BytesIO()
+    image.convert("RGB").save(content, "JPEG", quality=JPEG_QUALITY)
+    return content.getvalue()

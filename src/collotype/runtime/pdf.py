@@ -56,7 +56,7 @@ def _pdfium() -> ModuleType:
     """The library, which complains on stderr of documents that are open when Python ends."""
     import pypdfium2
 
-    atexit.register(lambda: (_leave_page(), _document.cache_clear()))
+    atexit.register(lambda: (_open_page.close(), _document.cache_clear()))
     return pypdfium2
 
 
@@ -131,39 +131,41 @@ def _leaf(path: Path, page: int) -> Iterator["PdfPage"]:
     with _opened(path) as document:
         if not 1 <= page <= len(document):
             raise UserError(f"{path} has no page {page}; it has {len(document)}, counted from 1.")
-        yield _page(document, page)
+        yield _open_page.of(document, page)
 
 
-_last: list[tuple["PdfDocument", int, "PdfPage"]] = []
-"""The page that was asked for last: its words, its size and its images are asked for one after the other."""
-_last_text: list["PdfTextPage"] = []
-"""Its text layer."""
+class OpenPage:
+    """The page that was asked for last: its words, its size and its images are asked for one after the other."""
+
+    def __init__(self) -> None:
+        self.at: tuple[PdfDocument, int] | None = None
+        self.leaf: PdfPage | None = None
+        self.text: PdfTextPage | None = None
+
+    def of(self, document: "PdfDocument", page: int) -> "PdfPage":
+        if self.leaf is None or self.at != (document, page):
+            self.close()
+            leaf = document[page - 1]
+            if flatten(leaf):
+                leaf.close()
+                leaf = document[page - 1]
+            self.at, self.leaf = (document, page), leaf
+        return self.leaf
+
+    def close(self) -> None:
+        for one in (self.text, self.leaf):
+            if one:
+                one.close()
+        self.at = self.leaf = self.text = None
 
 
-def _page(document: "PdfDocument", page: int) -> "PdfPage":
-    if _last and _last[0][0] is document and _last[0][1] == page:
-        return _last[0][2]
-    _leave_page()
-    leaf = document[page - 1]
-    if flatten(leaf):
-        leaf.close()
-        leaf = document[page - 1]
-    _last.append((document, page, leaf))
-    return leaf
+_open_page = OpenPage()
 
 
 def text_page(leaf: "PdfPage") -> "PdfTextPage":
     """Of the page that is open; it is closed with it."""
-    if not _last_text:
-        _last_text.append(leaf.get_textpage())
-    return _last_text[0]
-
-
-def _leave_page() -> None:
-    for one in (*_last_text, *(leaf for _, _, leaf in _last)):
-        one.close()
-    _last_text.clear()
-    _last.clear()
+    _open_page.text = _open_page.text or leaf.get_textpage()
+    return _open_page.text
 
 
 def rendered_size(path: Path, page: int, longest_px: int) -> tuple[int, int]:

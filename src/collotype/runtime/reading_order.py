@@ -45,10 +45,13 @@ def reading_order(characters: Characters) -> list[list[Places]]:
     lines = characters.lines()
     if RIGHT_TO_LEFT.search(characters.text) or STACKED_MARKS.search(characters.text):
         lines = by_place(characters, lines)
-    if CLUSTERS.search(characters.text):
-        lines = [by_distance(characters, line) for line in lines]
+    clusters = CLUSTERS.search(characters.text)
+    if clusters:
+        lines = [by_distance(characters, line) for line in whole_lines(characters, lines)]
     if LONE_MARK.search(characters.text):
         lines = [with_marks(characters, line) for line in lines]
+    if clusters:
+        lines = [[settled(characters, word) for word in line] for line in lines]
     return joined(characters, lines)
 
 
@@ -263,6 +266,27 @@ class TextRun:
         return step if self.step in ((0, 0), step) else None
 
 
+def whole_lines(characters: Characters, lines: list[list[Places]]) -> list[list[Places]]:
+    """PDFium ends a line at each mark that is placed by itself, a little higher or lower."""
+    found: list[list[Places]] = []
+    for words in lines:
+        if found and goes_on(characters, found[-1][-1], words[0]):
+            found[-1] = [*found[-1], *words]
+        else:
+            found.append(words)
+    return found
+
+
+def goes_on(characters: Characters, last: Places, following: Places) -> bool:
+    way = characters.heading(last[0])
+    if not way.any() or not (way == characters.heading(following[0])).all():
+        return False
+    size, turn = float(np.hypot(*way)), frame(way)
+    end = characters_in(characters.boxes[last], turn)[:, 2].max()
+    (_, before), (start, level) = (characters.pens([word[0]])[0][0] @ turn for word in (last, following))
+    return bool(abs(level - before) < SAME_LINE * size and abs(start - end) < size)
+
+
 def by_distance(characters: Characters, words: list[Places]) -> list[Places]:
     """Words that lie side by side, and of which no space of the file's is between them, are one; what lies apart
     is not, though PDFium saw no space there (after a mark that takes no room, say)."""
@@ -333,6 +357,27 @@ def with_marks(characters: Characters, words: list[Places]) -> list[Places]:
         else:
             found.append(places)
     return found
+
+
+def settled(characters: Characters, places: Places) -> Places:
+    """Marks that a file draws after the letters behind theirs stand at their own."""
+    if not any(unicodedata.category(characters.text[place]) == "Mn" for place in places):
+        return places
+    boxes, origins = characters.boxes[places], characters.pens(places)[0]
+    starts = np.r_[True, (origins[1:] != origins[:-1]).any(axis=1)].nonzero()[0]
+    glyphs: list[tuple[np.ndarray, list[int]]] = []
+    for start, end in pairwise([*starts.tolist(), len(places)]):
+        box = np.r_[boxes[start:end, :2].min(axis=0), boxes[start:end, 2:].max(axis=0)]
+        own = list(places[start:end])
+        is_mark = unicodedata.category(characters.text[own[0]]) == "Mn"
+        if glyphs and is_mark and box[2] <= glyphs[-1][0][0]:
+            middles = [(of[0] + of[2] - box[0] - box[2]) / 2 for of, _ in glyphs]
+            glyphs[int(np.abs(middles).argmin())][1].extend(own)
+        elif glyphs and is_mark:
+            glyphs[-1][1].extend(own)
+        else:
+            glyphs.append((box, own))
+    return [place for _, own in glyphs for place in own]
 
 
 def joined(characters: Characters, lines: list[list[Places]]) -> list[list[Places]]:

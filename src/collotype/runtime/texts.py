@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from hashlib import sha256
 from itertools import pairwise
 
-import numpy as np
-
 
 def nfc(text: str) -> str:
     """As names are compared: macOS writes accents apart from their letters, others do not."""
@@ -31,7 +29,7 @@ class Texts:
                 content += text.encode("utf-8", "surrogatepass")
                 ends.append(len(content))
             firsts.append(len(ends) - 1)
-        self._content, self._ends, self._firsts = bytes(content), np.array(ends), np.array(firsts)
+        self._content, self._ends, self._firsts = bytes(content), ends, firsts
 
     def __len__(self) -> int:
         return len(self._firsts) - 1
@@ -43,7 +41,7 @@ class Texts:
 
     @property
     def nbytes(self) -> int:
-        return len(self._content) + self._ends.nbytes + self._firsts.nbytes
+        return len(self._content) + len(self._ends) * self._ends.itemsize + len(self._firsts) * self._firsts.itemsize
 
     def digest(self) -> str:
         return sha256(self._content + self._ends.tobytes() + self._firsts.tobytes()).hexdigest()

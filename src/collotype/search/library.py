@@ -114,6 +114,11 @@ class IndexLibrary(ABC):
         except UserError as error:
             raise QueryError(str(error)) from error
 
+    @property
+    def takes_images(self) -> bool:
+        """Can images be looked for?"""
+        return hasattr(self.model, "encode_images")
+
     def search(self, query: Query, k: int, documents: Sequence[str] = ()) -> list[Hit]:
         return self.explained(query, k, documents)[0]
 

@@ -167,6 +167,37 @@ def test_rows_that_number_the_pages_of_a_corpus(tmp_path: Path) -> None:
         found.fingerprint()
 
 
+@pytest.mark.parametrize(
+    ("ids", "negatives", "words"),
+    [
+        (
+            pa.array([0.0, 1.0, 2.0, 3.0]),
+            pa.array([[1], [2], [3], [0]]),
+            "row 0, column id is '0.0' (float), not an id",
+        ),
+        (pa.array(["a", "b", None, "d"]), pa.array([["a"]] * 4), "row 2, column id is empty, not an id"),
+        (pa.array(["a", "b", "a", "d"]), pa.array([["a"]] * 4), "column id is 'a', as is"),
+        (pa.array([1, 2, 3, 4]), pa.array([[1.5], [2.0], [3.0], [4.0]]), "row 0 names 1.5 (float), which is no id"),
+        (pa.array([1, 2, 3, 4]), pa.array([["1"], ["2"], ["9"], ["4"]]), "row 2 names '9', which is no page"),
+    ],
+)
+def test_ids_of_a_corpus_are_checked_and_never_cast(
+    ids: pa.Array, negatives: pa.Array, words: str, tmp_path: Path
+) -> None:
+    write_parquet(tmp_path / "b/train-0.parquet", range(4), id=ids, negatives=negatives)
+    source = {"negatives": 1, "corpus": str(tmp_path / "b"), "corpus_id_column": "id"}
+    with pytest.raises(UserError) as told:
+        pairs(tmp_path / "b", **source).fingerprint()
+    assert words in str(told.value)
+
+
+def test_ids_that_are_numbers_here_and_texts_there_are_the_same(tmp_path: Path) -> None:
+    others = pa.array([["2"], ["3"], ["4"], ["1"]])
+    write_parquet(tmp_path / "b/train-0.parquet", range(4), id=pa.array([1, 2, 3, 4]), negatives=others)
+    source = {"negatives": 1, "corpus": str(tmp_path / "b"), "corpus_id_column": "id"}
+    assert pairs(tmp_path / "b", **source).example(0, 0).negatives[0].width == 21
+
+
 def test_the_fingerprint_follows_the_content_and_not_the_place(shards: Path, tmp_path: Path) -> None:
     before = pairs(shards).fingerprint()
     moved = shards.rename(tmp_path / "elsewhere")

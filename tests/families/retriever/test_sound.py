@@ -50,6 +50,31 @@ def test_of_two_processor_files_transformers_priority_wins_and_is_told(saved, ne
     assert not nested or "50 by processor_config.json and 20 by preprocessor_config.json" in told[0]
 
 
+def changed(file: Path, **values: object) -> None:
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+
+
+def test_a_type_that_no_weight_has_is_told_when_it_is_loaded_and_exported(saved: Path, tmp_path: Path) -> None:
+    folder = copied(saved, tmp_path)
+    changed(folder / "config.json", dtype="bfloat16")
+    (event,) = collotype.load(folder, preset=PRESET).events
+    assert "the weights are float32, and config.json says bfloat16; they are taken as they are" in event["note"]
+    assert event["note"] in families.export(folder, "engine", tmp_path / "out", preset=PRESET)
+
+
+def test_a_budget_that_the_processor_of_an_exported_folder_changes_is_taken_and_told(
+    saved: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "exported"
+    families.export(saved, "sentence-transformers", folder, preset=PRESET)
+    assert not collotype.load(folder).events
+    size = json.loads((folder / "preprocessor_config.json").read_text())["size"]
+    changed(folder / "preprocessor_config.json", size={**size, "longest_edge": 20 * 28 * 28})
+    model = collotype.load(folder)
+    assert model.config.preset.max_visual_tokens == 20
+    assert ["20 by its processor's file" in event["note"] for event in model.events] == [True]
+
+
 @pytest.mark.parametrize(
     ("name", "change", "problem"),
     [

@@ -54,7 +54,7 @@ def test_one_command_indexes_and_one_searches(model: Path, tmp_path: Path) -> No
     found = json.loads(run("search", library, "sloop mast", "--json", "--top-k", 1))["hits"][0]
     assert (found["document"], found["page"]) == ("boats.pdf", 2)
     assert [one["rank"] for one in found["found_by"] if one["name"] == "BM25"] == [1]
-    assert "reader at 1" in run("search", library, "sloop mast")
+    assert "reader 2 at 1" in run("search", library, "sloop mast")
 
     like = json.loads(run("search", library, "--like", "red.png#page=1", "--json"))
     assert like["query"] == "red.png, page 1" and like["hits"][0]["document"] == "red.png"

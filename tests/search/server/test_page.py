@@ -194,3 +194,13 @@ def test_a_read_only_server_offers_no_changes(visit: Callable[..., Page]) -> Non
     expect(page.get_by_role("checkbox", name="fruit.pdf")).to_be_visible()
     expect(page.get_by_role("button", name="Add documents")).to_have_count(0)
     expect(page.get_by_role("button", name="Delete")).to_have_count(0)
+
+
+def test_only_the_documents_of_a_folder(visit: Callable[..., Page]) -> None:
+    page = visit("?q=spring")
+    page.get_by_label("Only documents of a folder").select_option("sub")
+    expect(page.get_by_role("status")).to_contain_text("in 1 document")
+    expect(page.locator(".card .name", has_text="fruit.pdf")).to_have_count(0)
+    page.get_by_label("Only documents of a folder").select_option("")
+    expect(page.locator(".card .name", has_text="fruit.pdf").first).to_be_visible()
+    assert not page.get_by_role("button", name="More like").is_visible(), "its model looks at words"

@@ -77,7 +77,14 @@ def fault_events(sources: Sequence[Sequence[LeftOut]], kind: Callable[[Any], str
         kind: what an event of a fault is called.
     """
     return [
-        {"kind": kind(fault), "source": number, "cause": fault.cause, "place": fault.place, "count": fault.count}
+        {
+            "kind": kind(fault),
+            "source": number,
+            "cause": fault.cause,
+            "place": fault.place,
+            "count": fault.count,
+            **({"first": fault.first} if getattr(fault, "first", "") else {}),
+        }
         for number, faults in enumerate(sources)
         for fault in faults
     ]

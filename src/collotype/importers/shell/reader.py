@@ -1,19 +1,20 @@
 """Goes through a script's statements as bash would, without running one, and notes the commands it would start."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from collotype.importers.shell import slurm, sourced
-from collotype.importers.shell.expansion import Value, joined, text_of
+from collotype.importers.shell.expansion import text_of
+from collotype.importers.shell.grammar import parsed
+from collotype.importers.shell.pieces import Value, joined
 from collotype.importers.shell.statements import DEEPEST, Statements
 from collotype.importers.shell.words import LONGEST_WORD, ShellWord, unknown
 from collotype.runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from tree_sitter import Node, Parser
+    from tree_sitter import Node
 
 ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 DECIMAL = re.compile(r"(?<=[\s(*/+-])10#(?=[$\w])")
@@ -67,13 +68,6 @@ def commands_of(text: str, folder: Path | None = None) -> list[ShellCommand]:
     return list({command.key: command for command in reversed(reader.found)}.values())[::-1]
 
 
-def parser() -> "Parser":
-    import tree_sitter_bash
-    from tree_sitter import Language, Parser
-
-    return Parser(Language(tree_sitter_bash.language()))
-
-
 class ScriptReader(Statements):
     """Notes the commands that a script would start."""
 
@@ -94,10 +88,7 @@ class ScriptReader(Statements):
         if job:
             self.job = self.job | job
             self.scope.variables |= slurm.environment(self.job)
-        root = parser().parse(text.encode("utf-8", "replace")).root_node
-        if root.has_error:
-            raise refused(root)
-        self.run(root)
+        self.run(parsed(text))
 
     def take_redirected_statement(self, node: "Node", stdin: str | None) -> None:
         """A here-document is the text of what reads it, or a file's that the script writes."""
@@ -302,23 +293,3 @@ BUILTINS = {
     **dict.fromkeys(("source", "."), ScriptReader.take_source),
     "let": ScriptReader.take_let,
 }
-
-
-def refused(root: "Node") -> UserError:
-    """Of the first place that is no bash."""
-    place = next((node for node in walked(root) if node.is_missing or node.type == "ERROR"), root)
-    line = place.start_point[0]
-    shown = (root.text or b"").decode("utf-8", "replace").splitlines()[line : line + 1]
-    said = "".join(sign if sign.isprintable() else " " for sign in "".join(shown).strip()[:80])
-    return UserError(
-        f"Line {line + 1} is not understood as bash ({said!r}): a quote or bracket may be open; correct it, or give "
-        "the training command alone."
-    )
-
-
-def walked(root: "Node") -> Iterator["Node"]:
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        waiting += [one for one in reversed(node.children) if one.has_error or one.is_missing]

@@ -1,4 +1,4 @@
-"""What a script's statements set and which of them run: blocks, conditions, loops, assignments."""
+"""Which of a script's statements run: blocks, conditions, loops."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -6,17 +6,15 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING
 
+from collotype.importers.shell.assignments import Assignments
 from collotype.importers.shell.conditions import truth
-from collotype.importers.shell.expansion import Expansion, Scope, Value, text_of
+from collotype.importers.shell.expansion import Scope, text_of
 from collotype.importers.shell.words import ShellWord, unknown
 from collotype.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-MOST_STEPS = 20_000
-"""Statements and pieces of words that are looked at, loops and calls counted each time."""
-MOST_WORDS = 5_000
 DEEPEST = 30
 """Functions, blocks and shells within each other."""
 MOST_TURNS = 64
@@ -26,26 +24,14 @@ OVER_ARGUMENTS = re.compile(r"\$#|\$\{#\}|\$\{?1\b|\bgetopts?\b")
 BLOCKS = ("program", "compound_statement", "do_group", "list")
 
 
-class Statements:
+class Statements(Assignments):
     """Goes through statements; what a command starts is `reader`'s."""
 
     def __init__(self) -> None:
-        self.scope = Scope()
-        self.local: dict[str, Value | None] = {}
+        super().__init__()
         self.stopped = ""
         self.notes: list[str] = []
-        self.line = 0
-        """Of the text that is read, where it stands within another."""
-        self.steps = self.depth = self.words = 0
-
-    def spend(self) -> None:
-        self.steps += 1
-        if self.steps > MOST_STEPS:
-            raise UserError(f"The text has more than {MOST_STEPS} steps or words; give the training command alone.")
-
-    @property
-    def expansion(self) -> Expansion:
-        return Expansion(self.scope, self.spend, self.line)
+        self.depth = 0
 
     def run(self, node: "Node", stdin: str | None = None) -> None:
         """Takes a statement."""
@@ -240,64 +226,6 @@ class Statements:
             name = name if isinstance(name, str) else name[0] or name[1]
             self.scope.variables[name] = unknown(f"${name}")
 
-    # what sets something
-
-    def take_assignments(self, node: "Node") -> None:
-        for one in [node] if node.type == "variable_assignment" else node.named_children:
-            self.assign(one, self.scope.variables)
-
-    def assign(self, node: "Node", variables: dict[str, Value]) -> str:
-        """Takes one assignment; the name that it sets."""
-        name, value = node.child_by_field_name("name"), node.child_by_field_name("value")
-        if name is None:
-            return ""
-        appended = any(one.type == "+=" for one in node.children)
-        key = text_of(name.child_by_field_name("name") or name)
-        if value is not None and value.type == "array":
-            made: Value = [
-                word for one in value.named_children if one.type != "comment" for word in self.expansion.words(one)
-            ]
-        else:
-            made = without_itself(self.expansion.text(value), key)
-        self.words += len(made) if isinstance(made, list) else 1
-        self.measure()
-        if name.type == "subscript":
-            variables[key] = unknown(f"${key}")
-        elif appended:
-            variables[key] = added(self.scope.variables.get(key), made, key)
-        else:
-            variables[key] = made
-        return key
-
-    def take_declaration_command(self, node: "Node", stdin: str | None) -> None:
-        """`export`, `local`, `declare`, `readonly`."""
-        word = text_of(node.children[0])
-        for part in node.named_children:
-            if part.type in ("variable_assignment", "variable_name"):
-                name = text_of(part)
-                if part.type == "variable_assignment":
-                    before = self.scope.variables.get(text_of(part.child_by_field_name("name") or part))
-                    name = self.assign(part, self.scope.variables)
-                    if word == "local":
-                        self.local.setdefault(name, before)
-                if word == "export" or "-x" in text_of(node).split():
-                    self.scope.exported.add(name)
-
-    def take_unset_command(self, node: "Node", stdin: str | None) -> None:
-        for part in node.named_children:
-            self.scope.variables.pop(text_of(part), None)
-
-    def measure(self) -> None:
-        if self.words > MOST_WORDS:
-            raise UserError(f"The text has more than {MOST_WORDS} words; give the training command alone.")
-
-    def words_of(self, node: "Node") -> list[ShellWord]:
-        parts = [node.child_by_field_name("name"), *node.children_by_field_name("argument")]
-        words = [word for part in parts if part is not None for word in self.expansion.words(part)]
-        self.words += len(words)
-        self.measure()
-        return words
-
 
 def clauses_of(node: "Node") -> "list[tuple[list[Node], list[Node]]]":
     """Conditions and statements of each clause; the last `else` has no condition."""
@@ -321,14 +249,6 @@ def statements(item: "Node") -> list["Node"]:
     return [one for one in item.named_children if one.id not in values]
 
 
-def without_itself(value: ShellWord, name: str) -> ShellWord:
-    """`X="$X --lr 1"` of an X that nothing has set: it counts as empty, as with `+=`."""
-    own = [one for one in (f"${name}", f"${{{name}}}") if one in value.unknown and one != value]
-    for one in own:
-        value = ShellWord(value.replace(one, ""), value.line, [other for other in value.unknown if other != one])
-    return value
-
-
 def merged(scopes: list[Scope]) -> Scope:
     """What is the same at the end of all of them; the rest is not known."""
     whole = scopes[0].copy()
@@ -341,13 +261,3 @@ def merged(scopes: list[Scope]) -> Scope:
         if whole.positional != other.positional:
             whole.positional = [unknown("$@")]
     return whole
-
-
-def added(held: Value | None, more: Value, name: str) -> Value:
-    """`+=`: to an array elements, to a text text; what was not set counts as empty."""
-    if isinstance(more, list):
-        return [*(held if isinstance(held, list) else [held] if held else []), *more]
-    if isinstance(held, list):
-        return [*held, more]
-    held = held or ShellWord("")
-    return ShellWord(held + more, more.line, (*held.unknown, *more.unknown), False)

@@ -36,6 +36,8 @@ class Fault(NamedTuple):
     cause: str
     place: str
     count: int
+    first: str = ""
+    """The first of them, with what was seen there, where that can be said."""
 
     @property
     def left_out(self) -> int:

@@ -32,10 +32,13 @@ def cells(table: Table, column: str, read: Callable[[Any], Any], wanted: str) ->
 
 
 def wrong_cell(table: Table, row: int, column: str, value: Any, wanted: str) -> UserError:
+    return UserError(f"{in_cell(table, row, column, value)}, not {wanted}; correct the cell or remove the row.")
+
+
+def in_cell(table: Table, row: int, column: str, value: Any) -> str:
+    """Where a cell is, and what it holds."""
     seen = "empty" if value is None else f"{str(value)[:60]!r} ({type(value).__name__})"
-    return UserError(
-        f"{table.where(row)}, column {column} is {seen}, not {wanted}; correct the cell or remove the row."
-    )
+    return f"{table.where(row)}, column {column} is {seen}"
 
 
 def ids(table: Table, column: str) -> list[str]:

@@ -16,7 +16,8 @@ def open_encoder(
     dtype: str | None = None,
     commits: Mapping[str, str] | None = None,
 ) -> Encoder:
-    """The encoder of that name: "reader", or a model of the retriever family, in a folder or on the hub.
+    """The encoder of that name: "reader", a model of the retriever family in a folder or on the hub, or one that vLLM
+    serves, by its address.
 
     Args:
         preset, base, dtype: as of `collotype.load`, where the model's folder does not say.
@@ -31,6 +32,12 @@ def open_encoder(
         from collotype.search.encoders.text import TextEncoder
 
         return TextEncoder()
+    from collotype.search.encoders.vllm import VllmEncoder, is_vllm
+
+    if is_vllm(model):
+        if preset or base:
+            raise UserError(f"{model} is served with its own preset and base; leave them out.")
+        return VllmEncoder(model)
     from collotype.search.encoders.retriever import RetrieverEncoder
 
     with hub.commits(commits):

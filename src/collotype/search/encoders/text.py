@@ -3,7 +3,7 @@
 A word is two vectors side by side: MiniLM's, which knows the words around it and what it means, and one of the word's
 spelling and that of its two neighbours, which knows names, numbers and languages that MiniLM never saw. Their dot
 products add up, so a query's word is at its best where the same words, or words of its meaning, stand in its context.
-What a page says more than once is one vector there, the average, with all its places.
+What a page of many words says more than once is one vector there, the average, with all its places.
 """
 
 import hashlib
@@ -27,6 +27,8 @@ LAYERS = 4
 SPELLING_DIM, SPELLING_PART, NEIGHBOUR = 128, 0.4, 0.5
 """Of the spelling's vector: its width, its part of a dot product, and how much each neighbour counts beside the word.
 Set on two of the slides' decks and checked on the manual of gnuplot (docs/search.md)."""
+EACH_UP_TO = 128
+"""Terms of a page, up to which each has a vector of its own: on slides the average finds less (docs/search.md)."""
 MAX_QUERY_WORDS = 256
 
 
@@ -55,11 +57,11 @@ class TextEncoder:
     def __init__(self) -> None:
         self.meaning = MiniLm(LAYERS)
         self.dim = self.meaning.dim + SPELLING_DIM
-        settings = [VERSION, SPELLING_DIM, SPELLING_PART, NEIGHBOUR, WINDOW, MOST_PIECES]
+        settings = [VERSION, SPELLING_DIM, SPELLING_PART, NEIGHBOUR, EACH_UP_TO, WINDOW, MOST_PIECES]
         self.identity = hashlib.sha256(json.dumps([self.meaning.digest(), *settings]).encode()).hexdigest()
 
     def encode_pages(self, pages: Sequence[Page]) -> list[EncodedPage]:
-        """A vector for each different term; none for a page without."""
+        """A vector for each term, or for each different one; none for a page without."""
         terms = [split([(word.text, word.box, word.characters) for word in page.words]) for page in pages]
         return [encoded(of, vectors) for of, vectors in zip(terms, self.vectors(terms), strict=True)]
 
@@ -131,12 +133,15 @@ def own_part(boxes: np.ndarray, origin: Sequence[tuple[int, int]]) -> Callable[[
 
 
 def encoded(terms: Sequence[Term], vectors: np.ndarray) -> EncodedPage:
-    """A page of these terms with the vector of each: of those that are the same, the average."""
+    """A page of these terms with the vector of each; where they are many, those that are the same have the average."""
+    boxes = np.array([term.box for term in terms], np.float32).reshape(-1, 4)
+    if len(terms) <= EACH_UP_TO:
+        return EncodedPage(vectors, boxes)
     places: dict[str, int] = {}
     vector_of = np.array([places.setdefault(term.text, len(places)) for term in terms], np.int32)
-    total = np.zeros((len(places), vectors.shape[1]), np.float32)
-    np.add.at(total, vector_of, vectors)
-    return EncodedPage(unit(total), np.array([term.box for term in terms], np.float32).reshape(-1, 4), vector_of)
+    order = np.argsort(vector_of, kind="stable")
+    total = np.add.reduceat(vectors[order], np.searchsorted(vector_of[order], np.arange(len(places))))
+    return EncodedPage(unit(total), boxes, vector_of)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

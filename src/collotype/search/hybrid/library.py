@@ -93,6 +93,10 @@ class HybridLibrary(EmbeddedLibrary):
 
     # --- asking
 
+    @property
+    def takes_images(self) -> bool:
+        return any(hasattr(one.model, "encode_images") for one in self.members)
+
     def explained(self, query: Query, k: int, documents: Sequence[str] = ()) -> tuple[list[Hit], Any]:
         asked = self.asked(query)
         rankings, told = self.rankings(query, asked, k, documents)

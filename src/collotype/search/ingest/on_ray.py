@@ -268,9 +268,10 @@ def row_of(event: Event | Encoded) -> dict[str, Any]:
         kept = ("document", "number", "digest", "size", "words_from", "label")
         fields = {name: getattr(page, name) for name in kept}
         numbers = {"vectors": event.encoded.vectors, "boxes": event.encoded.boxes}
+        of = event.encoded.vector_of
         return {
             "kind": kind,
-            "fields": json.dumps({**fields, "words": words}),
+            "fields": json.dumps({**fields, "words": words, "vector_of": of if of is None else of.tolist()}),
             **{name: np.asarray(array, np.float32).tobytes() for name, array in numbers.items()},
         }
     fields = dict(vars(event))
@@ -284,10 +285,11 @@ def unpacked(row: Mapping[str, Any], dim: int) -> Event | Encoded:
         fields["size"] = tuple(fields["size"])
         fields["words"] = [(text, tuple(box), *own) for text, box, *own in fields["words"]]
     if row["kind"] == Encoded.__name__:
-        words = [Word(*word) for word in fields.pop("words")]
+        words, of = [Word(*word) for word in fields.pop("words")], fields.pop("vector_of")
+        vector_of = None if of is None else np.array(of, np.int32)
         page = Page(**fields, words=words, image=Pixels(fields["size"], None))
         vectors, boxes = (np.frombuffer(bytearray(row[name]), np.float32) for name in ("vectors", "boxes"))
-        return Encoded(page, EncodedPage(vectors.reshape(-1, dim), boxes.reshape(-1, 4)))
+        return Encoded(page, EncodedPage(vectors.reshape(-1, dim), boxes.reshape(-1, 4), vector_of))
     if row["kind"] == PageRead.__name__:
         fields["pixels"] = row["pixels"]
     return KINDS[row["kind"]](**fields)

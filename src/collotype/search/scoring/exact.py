@@ -27,13 +27,12 @@ def scores(queries: Sequence[np.ndarray], pages: Sequence[tuple[np.ndarray, floa
     wanted, firsts = np.concatenate(queries), starts([len(query) for query in queries])
     cuts = list(blocks(counts, BLOCK // wanted.shape[1]))
     # one place for all blocks: fresh memory costs more than the cast that fills it
-    room = max((counts[first:last].sum() for first, last in cuts), default=0), wanted.shape[1]
-    stored, numbers = np.empty(room, pages[0][0].dtype if pages else None), np.empty(room, np.float32)
+    room = np.empty((max((counts[first:last].sum() for first, last in cuts), default=0), wanted.shape[1]), np.float32)
     for first, last in cuts:
-        count = counts[first:last].sum()
-        together = np.concatenate([vectors for vectors, _ in pages[first:last]], out=stored[:count])
-        similarities = wanted @ in_float32(together, numbers[:count]).T
-        found[:, first:last] = sums_of_best(similarities, firsts, counts[first:last])
+        ends = np.cumsum(counts[first:last])
+        for (vectors, _), start, end in zip(pages[first:last], ends - counts[first:last], ends, strict=True):
+            in_float32(vectors, room[start:end])
+        found[:, first:last] = sums_of_best(wanted @ room[: ends[-1]].T, firsts, counts[first:last])
     return found * scales
 
 

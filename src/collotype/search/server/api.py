@@ -2,12 +2,17 @@
 
 import mimetypes
 import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import FileResponse
 
 import collotype
+from collotype.runtime.errors import UserError
+from collotype.search.image_query import ImageQuery, box_of
+from collotype.search.library import QueryError
+from collotype.search.pages import Box
 from collotype.search.server import schemas
 from collotype.search.server.middleware import COOKIE, RefusedError, same, session_token
 from collotype.search.server.service import Service
@@ -51,6 +56,10 @@ Words = Annotated[str, Query(max_length=500, pattern=r"\S", description="What is
 Longest = Annotated[int, Query(ge=16, le=2000, description="The longest edge, in pixels.")]
 Version = Annotated[str, Query(max_length=64, description="Of the file: lets a browser keep the image.")]
 
+Count = Annotated[int, Query(ge=1, le=100, description="How many pages.")]
+Only = Annotated[list[str], Query(max_length=100, description="Only in these documents; repeatable.")]
+Crop = Annotated[str, Query(max_length=100, description="Only this part: left,top,right,bottom, from 0 to 1.")]
+
 api = APIRouter(prefix="/api")
 
 
@@ -64,14 +73,69 @@ def writable(server: Service) -> Service:
 async def search(
     server: Server,
     q: Words,
-    k: Annotated[int, Query(ge=1, le=100, description="How many pages.")] = 12,
-    document: Annotated[list[str], Query(max_length=100, description="Only in these documents; repeatable.")] = [],  # noqa: B006
+    k: Count = 12,
+    document: Only = [],  # noqa: B006
 ) -> schemas.Answer:
     """The pages that answer a query best, and where on them its words were found."""
     started = time.perf_counter()
     hits = await server.compute(server.search, q.strip(), k, document)
     seconds = round(time.perf_counter() - started, 4)
     return schemas.Answer(query=q.strip(), encoder=server.library.encoder, seconds=seconds, hits=hits)
+
+
+@api.post(
+    "/search/image",
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"format": "binary"}}}}
+    },
+)
+async def search_image(
+    server: Server,
+    request: Request,
+    k: Count = 12,
+    document: Only = [],  # noqa: B006
+    crop: Crop = "",
+) -> schemas.Answer:
+    """The pages that are most like an image, the request's body."""
+    content = await request.body()
+    part = box(crop)
+    return await found_by_image(server, lambda: server.image_sent(content, part), k, document)
+
+
+@api.get("/search/like", responses=problems(404))
+async def search_like(
+    server: Server,
+    name: Annotated[str, Query(max_length=2000, description="The document of the page that is looked for.")],
+    page: Annotated[int, Query(ge=1, le=1_000_000, description="Its number.")],
+    k: Count = 12,
+    document: Only = [],  # noqa: B006
+    crop: Crop = "",
+) -> schemas.Answer:
+    """The pages that are most like a page of the index, or a part of it."""
+    part = box(crop)
+    return await found_by_image(server, lambda: server.image_of_page(name, page, part), k, document)
+
+
+async def found_by_image(
+    server: Service, make: Callable[[], ImageQuery], k: int, documents: list[str]
+) -> schemas.Answer:
+    started = time.perf_counter()
+    query = await server.draw(make)
+    hits = await server.compute(server.search, query, k, documents)
+    seconds = round(time.perf_counter() - started, 4)
+    about = {"query": str(query), "image": query.digest, "encoder": server.library.encoder}
+    return schemas.Answer(**about, seconds=seconds, hits=hits)
+
+
+def box(crop: str) -> Box | None:
+    """
+    Raises:
+        QueryError: it is no part of a page.
+    """
+    try:
+        return box_of(crop) if crop else None
+    except UserError as error:
+        raise QueryError(str(error)) from error
 
 
 @api.get("/documents")
@@ -117,10 +181,19 @@ async def image(server: Server, name: Name, page: PageNumber, longest: Longest =
 
 @api.get("/documents/{name:path}/pages/{page}/heatmap", responses=content("image/jpeg") | problems(404))
 async def heatmap(
-    server: Server, name: Name, page: PageNumber, q: Words, longest: Longest = 1000, v: Version = ""
+    server: Server,
+    name: Name,
+    page: PageNumber,
+    q: Annotated[str | None, Query(max_length=500, pattern=r"\S", description="What was looked for, in words…")] = None,
+    image: Annotated[str | None, Query(max_length=64, description="…or what stands for an image.")] = None,
+    longest: Longest = 1000,
+    v: Version = "",
 ) -> Response:
     """A page as a JPEG, lit where the query was found."""
-    return as_image(await server.draw(server.heatmap, name, page, q.strip(), longest), v)
+    if (q is None) == (image is None):
+        raise QueryError("Give q or image: what was looked for.")
+    query = q.strip() if q is not None else server.images.get(image or "")
+    return as_image(await server.draw(server.heatmap, name, page, query, longest), v)
 
 
 def as_image(jpeg: bytes, version: str) -> Response:

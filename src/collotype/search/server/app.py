@@ -18,13 +18,13 @@ import collotype
 from collotype.runtime.errors import UserError
 from collotype.search.library import Library, QueryError
 from collotype.search.server.api import EVERYWHERE, api, service_of
+from collotype.search.server.doors import doors
 from collotype.search.server.metrics import MeasuredRequests
-from collotype.search.server.middleware import Guard, RefusedError
+from collotype.search.server.middleware import PAGE, Guard, RefusedError
 from collotype.search.server.service import Service
 from collotype.search.server.settings import ServerSettings
 
 LOG = logging.getLogger(__name__)
-PAGE = Path(__file__).parent / "page"
 
 
 def create_app(library: Library, folder: Path | None, settings: ServerSettings | None = None) -> FastAPI:
@@ -62,6 +62,7 @@ def create_app(library: Library, folder: Path | None, settings: ServerSettings |
     app.add_exception_handler(RequestValidationError, misspelled)
     app.add_exception_handler(HTTPException, unknown)
     app.include_router(api)
+    app.include_router(doors)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     app.add_middleware(Guard, settings=settings, refused=lambda reason: service.metrics.refused.labels(reason).inc())
     app.add_middleware(MeasuredRequests, metrics=service.metrics)

@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -24,8 +25,11 @@ from collotype.search.server.settings import ServerSettings
 COOKIE = "collotype"
 SMALL_BODY = 4096
 """Bytes that a request may send where no file is expected."""
-OPEN_PATHS = ("/api/health", "/api/session")
-"""Under /api/, what needs no key: whether it runs, and handing in the key."""
+JSON_BODY, IMAGE_BODY = 2**20, 20 * 2**20
+"""Of the doors that take texts in JSON; of an image that is looked for."""
+PAGE = Path(__file__).parent / "page"
+OPEN_PATHS = frozenset({"/", "/api/health", "/api/session", *(f"/{file.name}" for file in PAGE.iterdir())})
+"""What needs no key: the page's own files, whether it runs, and handing in the key."""
 CLIENTS = 10_000
 """Buckets kept; the client that was quiet for longest is forgotten first, with a bucket that is full by then."""
 
@@ -123,7 +127,7 @@ class Guard:
             await send(message)
 
         upload = scope["method"] == "PUT"
-        allowance = self.settings.upload_bytes if upload else SMALL_BODY
+        allowance = self.settings.upload_bytes if upload else body_of(scope)
         try:
             self.admit(scope)
             refuse_announced(scope, allowance)
@@ -154,7 +158,7 @@ class Guard:
             raise RefusedError(429, "rate", sentence, {"retry-after": str(math.ceil(wait))})
         if scope["method"] not in ("GET", "HEAD"):
             check_origin(headers)
-        if self.settings.api_key and scope["path"].startswith("/api/") and scope["path"] not in OPEN_PATHS:
+        if self.settings.api_key and scope["path"] not in OPEN_PATHS:
             self.check_key(headers, self.settings.api_key)
 
     def check_host(self, headers: Headers) -> None:
@@ -181,6 +185,13 @@ class Guard:
             "This server asks for a key: send it as X-API-Key, or as Authorization: Bearer.",
             {"www-authenticate": "Bearer"},
         )
+
+
+def body_of(scope: Scope) -> int:
+    """Bytes that a request may send."""
+    if scope["method"] != "POST" or scope["path"] in OPEN_PATHS:
+        return SMALL_BODY
+    return IMAGE_BODY if scope["path"] == "/api/search/image" else JSON_BODY
 
 
 def cookie_of(headers: Headers) -> str:

@@ -6,10 +6,12 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from fastapi import FastAPI
+from typing import TYPE_CHECKING
 
 from collotype.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 CONNECTIONS = 500
 """Beyond them a request is answered with 503 at once."""
@@ -55,7 +57,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def serve(app: FastAPI, listening: socket.socket, ready: Callable[[str], None]) -> None:
+def serve(app: "ASGIApp", listening: socket.socket, ready: Callable[[str], None]) -> None:
     """Answers until Ctrl-C or SIGTERM; requests that run are finished, and the document that is being indexed.
 
     Args:

@@ -15,6 +15,13 @@ class RegionResponse(BaseModel):
         description="Left, top, right, bottom, as parts of the page's width and height."
     )
     score: float = Field(description="Its dot product.")
+    by: str = Field("", description="What found it there, where several encoders search together.")
+
+
+class FinderResponse(BaseModel):
+    name: str
+    rank: int = Field(description="The page's place in what it found, from 1.")
+    score: float = Field(description="In its own measure.")
 
 
 class HitResponse(BaseModel):
@@ -22,7 +29,10 @@ class HitResponse(BaseModel):
     page: int = Field(description="Counted from 1.")
     label: str = Field("", description="What the document itself calls the page, as iv, if that is not its number.")
     words_from: Literal["text layer", "ocr", "both", ""] = Field("", description="Where the page's words come from.")
-    score: float = Field(description="Exact MaxSim.")
+    score: float = Field(
+        description="Exact MaxSim; where several encoders search together, 1 is first with all of them."
+    )
+    found_by: list[FinderResponse] = Field(description="What found the page, the best first.")
     places: list[RegionResponse] = Field(description="Where each word of the query was found best.")
     text: str = Field(description="What stands around the best place; empty where a page has no text.")
     link: str = Field(description="The document, opened at the page.")
@@ -32,6 +42,7 @@ class HitResponse(BaseModel):
 
 class Answer(BaseModel):
     query: str
+    image: str = Field("", description="Where an image was looked for: what stands for it, for a while.")
     encoder: str = Field(description="What found the hits.")
     seconds: float
     hits: list[HitResponse]
@@ -50,6 +61,7 @@ class DocumentResponse(BaseModel):
 class Documents(BaseModel):
     encoder: str
     read_only: bool
+    images: bool = Field(description="Images can be looked for.")
     upload_bytes: int = Field(description="How large an upload may be.")
     kinds: list[str] = Field(description="Endings of files that can be uploaded.")
     pages: int

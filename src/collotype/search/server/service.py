@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-import io
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,10 +11,13 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from urllib.parse import quote, urlencode
 
 from collotype.runtime.errors import UserError
+from collotype.runtime.images import jpeg
 from collotype.runtime.texts import nfc
-from collotype.search import pages
+from collotype.search import image_query, pages
+from collotype.search.image_query import ImageQuery, Query
 from collotype.search.ingest.kinds import readable_endings
 from collotype.search.library import IndexedDocument, Library, QueryError
+from collotype.search.pages import Box
 from collotype.search.server import schemas
 from collotype.search.server.metrics import Metrics
 from collotype.search.server.middleware import RefusedError
@@ -26,9 +30,42 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-JPEG_QUALITY = 88
+IMAGES_KEPT = 64
 DRAWN_AT_ONCE = 2
 """Pages drawn and made JPEGs of; the drawing itself is one process, in turn."""
+
+
+class KeptImages:
+    """Images that were looked for last, so that a page can be lit where they were found."""
+
+    def __init__(self) -> None:
+        self.kept, self.turn = OrderedDict[str, ImageQuery](), threading.Lock()
+
+    def keep(self, make: Callable[[], ImageQuery]) -> ImageQuery:
+        """
+        Raises:
+            QueryError: nothing can be looked for with it.
+        """
+        try:
+            query = make()
+        except UserError as error:
+            raise QueryError(str(error)) from error
+        with self.turn:
+            self.kept[query.digest] = query
+            self.kept.move_to_end(query.digest)
+            while len(self.kept) > IMAGES_KEPT:
+                self.kept.popitem(last=False)
+        return query
+
+    def get(self, digest: str) -> ImageQuery:
+        """
+        Raises:
+            RefusedError: it was too long ago.
+        """
+        with self.turn:
+            if digest not in self.kept:
+                raise missing("This image is not kept any more; look for it again.")
+            return self.kept[digest]
 
 
 class Service:
@@ -36,6 +73,7 @@ class Service:
 
     def __init__(self, library: Library, folder: Path | None, settings: ServerSettings):
         self.library, self.settings, self.metrics = library, settings, Metrics()
+        self.images = KeptImages()
         self.intake = Intake(library, folder, settings.waiting, self.metrics)
         self.answering = ThreadPoolExecutor(settings.at_once, thread_name_prefix="answer")
         # of their own: a search must not wait for the images of the one before
@@ -78,13 +116,34 @@ class Service:
             raise missing("The document's file is no longer where it was indexed from; index it again.")
         return file
 
-    def search(self, query: str, k: int, documents: list[str]) -> list[schemas.HitResponse]:
+    def search(self, query: Query, k: int, documents: list[str]) -> list[schemas.HitResponse]:
         known = self.indexed() if documents else {}
         if unknown := [name for name in documents if nfc(name) not in known]:
             raise missing(f"The index has no document {unknown[0][:200]!r}; GET /api/documents lists them.")
         hits = self.library.search(query, k, [known[nfc(name)].name for name in documents])
         versions = {name: self.version(name) for name in {hit.document for hit in hits}}
         return [as_answer(hit, query, versions[hit.document]) for hit in hits]
+
+    def image_sent(self, content: bytes, crop: Box | None) -> ImageQuery:
+        """
+        Raises:
+            QueryError: it is no image, or nothing can look for it.
+        """
+        return self.images.keep(lambda: image_query.of_bytes(self.library.draw, content, crop))
+
+    def image_of_page(self, name: str, page: int, crop: Box | None) -> ImageQuery:
+        """
+        Raises:
+            RefusedError: there is no such page.
+            QueryError: the part is too small, or nothing can look for it.
+        """
+        file, known = self.file(name), self.find(name).name
+        if page not in self.library.index.pages_of(known):
+            raise missing(f"{name} has no page {page} in the index.")
+        try:
+            return self.images.keep(lambda: image_query.of_page(self.library, known, page, crop))
+        except QueryError as error:
+            raise QueryError(str(error).replace(str(file), name)) from error
 
     def version(self, name: str) -> str:
         """Stands in an image's address, so that a browser keeps images and never an outdated one."""
@@ -108,6 +167,7 @@ class Service:
         return schemas.Documents(
             encoder=self.library.encoder,
             read_only=self.settings.read_only,
+            images=self.library.takes_images,
             upload_bytes=self.settings.upload_bytes,
             kinds=list(readable_endings()),
             pages=sum(document.pages for document in known.values()),
@@ -117,7 +177,7 @@ class Service:
     def image(self, name: str, page: int, longest_px: int) -> bytes:
         return self.drawn(name, lambda known: self.library.image(known, page, longest_px))
 
-    def heatmap(self, name: str, page: int, query: str, longest_px: int) -> bytes:
+    def heatmap(self, name: str, page: int, query: Query, longest_px: int) -> bytes:
         return self.drawn(name, lambda known: self.library.heatmap(known, page, query, longest_px))
 
     def drawn(self, name: str, draw: Callable[[str], "Image.Image"]) -> bytes:
@@ -138,11 +198,15 @@ class Service:
             self.intake.delete(known.name, known.file)
 
 
+def as_address(query: Query) -> dict[str, str]:
+    return {"q": query} if isinstance(query, str) else {"image": query.digest}
+
+
 def missing(sentence: str) -> RefusedError:
     return RefusedError(404, "missing", sentence)
 
 
-def as_answer(hit: pages.Hit, query: str, version: str) -> schemas.HitResponse:
+def as_answer(hit: pages.Hit, query: Query, version: str) -> schemas.HitResponse:
     document = f"/api/documents/{quote(hit.document)}"
     return schemas.HitResponse(
         document=hit.document,
@@ -150,15 +214,10 @@ def as_answer(hit: pages.Hit, query: str, version: str) -> schemas.HitResponse:
         label=hit.label,
         words_from=hit.words_from,
         score=hit.score,
-        places=[schemas.RegionResponse(word=place.word, box=place.box, score=place.score) for place in hit.places],
+        places=[schemas.RegionResponse(**vars(place)) for place in hit.places],
+        found_by=[schemas.FinderResponse(**vars(one)) for one in hit.found_by],
         text=hit.text,
         link=f"{document}/file#page={hit.page}",
         picture=f"{document}/pages/{hit.page}/picture?{urlencode({'v': version})}",
-        heatmap=f"{document}/pages/{hit.page}/heatmap?{urlencode({'q': query, 'v': version})}",
+        heatmap=f"{document}/pages/{hit.page}/heatmap?{urlencode({**as_address(query), 'v': version})}",
     )
-
-
-def jpeg(image: "Image.Image") -> bytes:
-    content = io.BytesIO()
-    image.convert("RGB").save(content, "JPEG", quality=JPEG_QUALITY)
-    return content.getvalue()

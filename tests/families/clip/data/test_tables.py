@@ -13,7 +13,6 @@ from collotype.families.clip.data.labelled import LabelledTableImages
 from collotype.families.clip.data.tables import TableCaptions
 from collotype.families.clip.transforms import EvaluationTransform
 from collotype.runtime.errors import UserError
-from collotype.runtime.shards.samples import Fault
 from collotype.runtime.tables import open_table
 from collotype.training.bad_examples import BadExampleError
 
@@ -57,7 +56,7 @@ def test_json_lines_with_several_captions_and_rows_that_lack_something(tmp_path:
     assert {data.example(0, epoch).caption for epoch in range(2)} == {"one", "two"}
     assert data.example(1, 0).pixels.equal(EvaluationTransform(8)(drawn(22, 10)))
     causes = ("empty caption", "no image", "no caption", "caption is no text")
-    assert sorted(data.faults) == sorted(Fault(cause, str(path), 1) for cause in causes)
+    assert sorted(fault[:3] for fault in data.faults) == sorted((cause, str(path), 1) for cause in causes)
     with pytest.raises(BadExampleError, match=r"row 6.*gone\.png") as caught:
         data.example(2, 0)
     assert (caught.value.cause, caught.value.place) == ("image file cannot be read", str(path))
@@ -111,8 +110,20 @@ def test_columns_are_named_where_they_have_other_names(tmp_path: Path) -> None:
     assert TableCaptions(table, "file", "words").texts(0) == ("a cat",)
     with pytest.raises(UserError, match="no column 'caption' or 'title' or 'text'; it has file, words, image"):
         TableCaptions(table)
-    with pytest.raises(UserError, match="No row of"):
+    with pytest.raises(UserError, match=r"No row of .* \(.*a\.csv, row 0, column image is empty\)"):
         TableCaptions(table, "image", "words")
+
+
+def test_the_first_cell_that_is_no_caption_is_named(tmp_path: Path) -> None:
+    paths = [str(path) for path in images(tmp_path, 4)]
+    captions = ["a cat", 3.5, None, "a dog"]
+    rows = [{"image": path, "caption": text} for path, text in zip(paths, captions, strict=True)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = TableCaptions(open_table(str(tmp_path / "a.jsonl")))
+    assert [fault.first.removeprefix(f"{tmp_path}/") for fault in found.faults] == [
+        "a.jsonl, line 2, column caption is '3.5' (float)",
+        "a.jsonl, line 3, column caption is empty",
+    ]
 
 
 def test_fingerprints_follow_captions(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from collotype.runtime import images
 from collotype.runtime.errors import UserError
 from collotype.runtime.shards.samples import EMPTY_TEXT, NO_IMAGE, NO_TEXT, NOT_TEXT, Fault
 from collotype.runtime.tables import ParquetTable, Table, need_column, parquet
+from collotype.runtime.tables.cells import in_cell
 from collotype.runtime.texts import Texts
 from collotype.training.bad_examples import BadExampleError
 
@@ -56,14 +57,17 @@ class TableCaptions:
 
     def _choose(self, table: Table, limit: int | None) -> None:
         """Sets what is known of the usable rows, and the faults of the others."""
-        rows, faults = array("Q"), Counter()
+        rows, faults, firsts = array("Q"), Counter(), dict[tuple[str, str], str]()
 
         def usable(captions: Iterable[Any]) -> Iterable[tuple[str, ...]]:
             for row, cell in enumerate(captions):
                 texts, fault = texts_of(cell)
                 fault = fault or (NO_IMAGE if named is not None and not named[row] else None)
                 if fault:
-                    faults[fault, str(table.place(row)[0])] += 1
+                    kind = fault, str(table.place(row)[0])
+                    faults[kind] += 1
+                    where = (self.image, None) if fault == NO_IMAGE else (self.caption, cell)
+                    firsts.setdefault(kind, in_cell(table, row, *where))
                 else:
                     rows.append(row)
                     yield texts
@@ -71,9 +75,12 @@ class TableCaptions:
         named = None if self._embedding else Texts(map(path_of, islice(table.stream(self.image), limit)))
         self._captions = Texts(usable(islice(table.stream(self.caption), limit)))
         self._rows, self._paths = np.array(rows), named
-        self.faults = [Fault(cause, place, count) for (cause, place), count in faults.items()]
+        self.faults = [Fault(*kind, count, firsts[kind]) for kind, count in faults.items()]
         if not len(self):
-            raise UserError(f"No row of {table.files[0]} has an image and a caption; correct the columns' names.")
+            seen = next((f" ({one})" for one in firsts.values()), "")
+            raise UserError(
+                f"No row of {table.files[0]} has an image and a caption{seen}; correct them, or name other columns."
+            )
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -49,7 +49,9 @@ class RetrieverCheckpoint:
         Raises:
             UserError: weights are missing, left over or not finite.
         """
-        with parameters_on_meta():
+        from transformers.initialization import no_init_weights
+
+        with parameters_on_meta(), no_init_weights():
             model = Retriever(self.config, make_processor(self.config, self.tokenizer))
             if self.config.lora:
                 add_lora(model, self.config.lora)

@@ -85,7 +85,7 @@ def read(folder: Path, preset: Preset | None = None, name: str = "", to_train: b
         "mean" if row.name in MEAN_POOLED else "last",
     )
     return RetrieverCheckpoint(
-        config, read_tokenizer(folder), tensors, str(folder), differences(folder, backbone_config)
+        config, read_tokenizer(folder), tensors, str(folder), differences(folder, backbone_config, tensors)
     )
 
 

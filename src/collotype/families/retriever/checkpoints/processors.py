@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.transforms import Split
 from collotype.runtime.errors import UserError
@@ -75,8 +77,13 @@ def budget_of(values: Mapping[str, Any]) -> int | None:
     return None
 
 
-def differences(folder: Path, backbone_config: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
-    """An event where the files of a folder do not say the same budget.
+def differences(
+    folder: Path, backbone_config: Mapping[str, Any], tensors: Mapping[str, Tensor] | None = None
+) -> tuple[dict[str, Any], ...]:
+    """Events where the files of a folder do not say the same budget, or the same type of the weights.
+
+    Args:
+        tensors: the weights beside config.json; none: it has none.
 
     Raises:
         UserError: the image processor makes images of another size, or patches, than the model was made for.
@@ -92,11 +99,23 @@ def differences(folder: Path, backbone_config: Mapping[str, Any]) -> tuple[dict[
                     "of the files is of another model: copy both from where it was trained."
                 )
     found = {name: budget for name, values in said.items() if (budget := budget_of(values))}
-    if len(set(found.values())) < 2:
+    events = types_differ(folder, tensors or {})
+    if len(set(found.values())) > 1:
+        told = " and ".join(f"{tokens} by {name}" for name, tokens in found.items())
+        note = f"{folder}: the visual tokens of a page are {told}; the first is taken, as transformers does"
+        events = (*events, {"kind": "files differ", "count": len(found), "note": note})
+    return events
+
+
+def types_differ(folder: Path, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Any], ...]:
+    """config.json may say a type that no weight has: transformers computes in it, unless another is asked for."""
+    values = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    said = str(values.get("dtype") or values.get("torch_dtype") or "").removeprefix("torch.")
+    held = sorted({str(one.dtype).removeprefix("torch.") for one in tensors.values() if one.is_floating_point()})
+    if not said or not held or said in held:
         return ()
-    told = " and ".join(f"{tokens} by {name}" for name, tokens in found.items())
-    note = f"{folder}: the visual tokens of a page are {told}; the first is taken, as transformers does"
-    return ({"kind": "files differ", "count": len(found), "note": note},)
+    note = f"{folder}: the weights are {' and '.join(held)}, and config.json says {said}; they are taken as they are"
+    return ({"kind": "files differ", "count": 1, "note": note},)
 
 
 def visual_budget(folder: Path) -> int | None:

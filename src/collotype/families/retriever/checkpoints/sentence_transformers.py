@@ -17,6 +17,7 @@ from collotype.families.retriever.checkpoints import transformers_native as nati
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint, read_backbone, with_attention
 from collotype.families.retriever.checkpoints.processors import (
     describe_tokenizer,
+    differences,
     image_processor,
     tile_length,
     visual_budget,
@@ -82,8 +83,14 @@ def read(folder: Path, named: Preset | None, name: str = "") -> RetrieverCheckpo
                 f"{modules['Pooling']} pools by {stated!r}; a retriever's are {', '.join(POOLING.values())}."
             )
     preset = named or PRESETS.get(TRAINED_WITH.get(name, ""))
+    told = differences(folder, backbone_config, tensors)
     if (folder / PRESET).is_file():
-        preset = read_preset(folder / PRESET)
+        written = read_preset(folder / PRESET)
+        preset = written.within(visual_budget(folder))
+        if preset != written:
+            note = f"{folder}: the visual tokens of a page are {preset.max_visual_tokens} by its processor's file, "
+            note += f"which is taken, and {written.max_visual_tokens} by {PRESET}"
+            told = (*told, {"kind": "files differ", "count": 2, "note": note})
     elif preset:
         preset = preset.within(visual_budget(folder))
     else:
@@ -96,7 +103,7 @@ def read(folder: Path, named: Preset | None, name: str = "") -> RetrieverCheckpo
         require_whole_pages(modules["MultiVectorMask"], preset, tokenizer)
     dim = len(tensors[PROJECTION]) if "Dense" in modules else None
     config = RetrieverConfig(row.name, backbone_config, "late" if late else "single", dim, preset, pooling)
-    return RetrieverCheckpoint(config, tokenizer, tensors, str(folder))
+    return RetrieverCheckpoint(config, tokenizer, tensors, str(folder), told)
 
 
 def read_preset(file: Path) -> Preset:

@@ -51,7 +51,7 @@ def read(folder: Path) -> RetrieverCheckpoint:
     )
     tensors = canonical(row, read_tensors(folder), str(folder))
     return RetrieverCheckpoint(
-        config, read_tokenizer(folder), tensors, str(folder), differences(folder, backbone_config)
+        config, read_tokenizer(folder), tensors, str(folder), differences(folder, backbone_config, tensors)
     )
 
 

@@ -6,6 +6,7 @@ from functools import cached_property
 from collotype.families.retriever.data.pages import PageRef, refs_in
 from collotype.runtime.errors import UserError
 from collotype.runtime.tables import Table, need_column
+from collotype.runtime.tables.cells import ids, text_of
 
 COLUMNS = (
     ": name the right one with query_column, image_column, negatives_column, corpus_id_column or corpus_image_column"
@@ -27,21 +28,41 @@ class NegativeCorpus:
                 need_column(table, column, hint=COLUMNS)
 
     @cached_property
-    def rows(self) -> dict[Hashable, int]:
-        ids = self.table.values(self.id_column) if self.id_column else range(len(self.table))
-        return {number: row for row, number in enumerate(ids)}
+    def rows(self) -> dict[str, int]:
+        """
+        Raises:
+            UserError: an id is empty or a number with a point, or stands twice.
+        """
+        if self.id_column is None:
+            return {str(row): row for row in range(len(self.table))}
+        rows: dict[str, int] = {}
+        for row, name in enumerate(ids(self.table, self.id_column)):
+            if name in rows:
+                raise UserError(
+                    f"{self.table.where(row)}, column {self.id_column} is {name!r}, as is "
+                    f"{self.table.where(rows[name])}; give each page an id of its own."
+                )
+            rows[name] = row
+        return rows
 
     def page(self, number: Hashable, where: str) -> PageRef:
         """
         Raises:
             UserError: there is no page of that id; `where` says what names it.
         """
-        if number not in self.rows:
+        try:
+            name = text_of(number)
+        except ValueError:
+            raise UserError(
+                f"{where} names {number!r} ({type(number).__name__}), which is no id: a text or a whole number; "
+                "correct the cell or remove the row."
+            ) from None
+        if name not in self.rows:
             by = f"the column {self.id_column!r}" if self.id_column else "row number"
             raise UserError(
                 f"{where} names {number!r}, which is not a page of the corpus ({len(self.rows)} pages by {by})."
             )
-        return refs_in(self.table, self.rows[number], self.image_column, self.page_px)[0]
+        return refs_in(self.table, self.rows[name], self.image_column, self.page_px)[0]
 
     def digest(self) -> str:
         return self.table.digest([self.image_column, *([self.id_column] if self.id_column else [])])

@@ -1,7 +1,10 @@
 // The page's state is the address (?q=…&document=…) and what the server last said. Data become text nodes only.
 
+import { csv, finders, json, save } from "./export.js";
+
 const find = (id) => document.getElementById(id);
-const state = { hits: [], words: [], word: "", shown: -1, documents: [], chosen: new Set(), about: null, polling: 0 };
+const state = { hits: [], words: [], word: "", shown: -1, documents: [], chosen: new Set(), about: null, polling: 0, like: null, crop: "", beside: null };
+const IMAGE = "▣";
 const SEARCH_AFTER_MS = 250, POLL_MS = 700, HITS = 24;
 
 // ---- small helpers
@@ -97,11 +100,35 @@ function showDocuments() {
   find("add").hidden = about.read_only;
   find("files").accept = about.kinds.join(",");
   find("all").hidden = !state.chosen.size;
+  find("drop-like").hidden = !about.images;
+  showFolders();
   const rows = state.documents.filter((one) => one.name.toLowerCase().includes(wanted));
   const focused = document.activeElement?.dataset?.row;
   find("documents").replaceChildren(...rows.map(documentRow));
   if (focused) [...find("documents").querySelectorAll("[data-row]")].find((one) => one.dataset.row === focused)?.focus();
 }
+
+// Of each document the folder that it lies in, and those above it.
+function foldersOf(name) {
+  const parts = name.split("/").slice(0, -1);
+  return parts.map((_, place) => parts.slice(0, place + 1).join("/"));
+}
+
+function showFolders() {
+  const folders = [...new Set(state.documents.flatMap((one) => foldersOf(one.name)))].sort();
+  const select = find("folder"), before = select.value;
+  select.hidden = !folders.length;
+  select.replaceChildren(make("option", { value: "" }, "All folders"), ...folders.map((one) => make("option", { value: one }, one)));
+  select.value = folders.includes(before) && state.chosen.size ? before : "";
+}
+
+find("folder").addEventListener("change", () => {
+  const folder = find("folder").value;
+  const inside = state.documents.filter((one) => one.pages && folder && one.name.startsWith(`${folder}/`));
+  state.chosen = new Set(inside.map((one) => one.name));
+  showDocuments();
+  search();
+});
 
 function documentRow(one) {
   const box = make("input", { type: "checkbox", checked: state.chosen.has(one.name), disabled: !one.pages, "data-row": `box ${one.name}` });
@@ -155,7 +182,7 @@ async function upload(files) {
   if (!state.about || state.about.read_only) return toast("This server is read-only.");
   for (const file of files) {
     const kind = file.name.slice(file.name.lastIndexOf(".")).toLowerCase();
-    if (!state.about.kinds.includes(kind)) { toast(`${file.name} is no PDF or picture.`); continue; }
+    if (!state.about.kinds.includes(kind)) { toast(`${file.name} is no PDF or image.`); continue; }
     if (file.size > state.about.upload_bytes) { toast(`${file.name} is larger than ${Math.floor(state.about.upload_bytes / 2 ** 20)} MiB.`); continue; }
     try {
       await ask(documentAddress(file.name), { method: "PUT", body: file });
@@ -178,8 +205,36 @@ addEventListener("drop", (event) => {
   event.preventDefault();
   over = 0;
   document.body.classList.remove("dragging");
-  upload([...event.dataTransfer.files]);
+  if (state.about?.images && event.target.closest?.("#ask")) lookFor({ file: event.dataTransfer.files[0] });
+  else upload([...event.dataTransfer.files]);
 });
+
+// ---- images in a query's place
+
+addEventListener("paste", (event) => {
+  const file = [...event.clipboardData?.files ?? []].find((one) => one.type.startsWith("image/"));
+  if (!file) return;
+  event.preventDefault();
+  if (state.about?.images) lookFor({ file });
+  else toast("What made this index looks at words, and cannot look for an image.");
+});
+
+// A file, or a page of the index by its name and number and the part of it.
+function lookFor(like) {
+  state.like = like;
+  find("query").value = "";
+  if (find("view").open) find("view").close();
+  search();
+}
+
+function likeRequest(address) {
+  const { file, name, page, crop } = state.like;
+  if (file) return [`api/search/image?${address}`, { method: "POST", body: file }];
+  for (const [key, value] of Object.entries({ name, page, ...(crop ? { crop } : {}) })) address.set(key, value);
+  return [`api/search/like?${address}`, {}];
+}
+
+find("image-off").addEventListener("click", () => { state.like = null; search(); find("query").focus(); });
 
 // ---- searching
 
@@ -193,20 +248,23 @@ async function search() {
   clearTimeout(timer);
   running?.abort();
   const query = find("query").value.trim();
+  if (query) state.like = null;
   remember(query);
-  if (!query) {
+  find("image-off").hidden = !state.like;
+  if (!query && !state.like) {
     show([], "", null);
     return;
   }
-  const address = new URLSearchParams({ q: query, k: HITS });
+  const address = new URLSearchParams({ ...(query ? { q: query } : {}), k: HITS });
   for (const name of state.chosen) address.append("document", name);
   const call = running = new AbortController();
   find("hits").classList.add("stale");
   find("hits").setAttribute("aria-busy", "true");
   if (!state.hits.length) say("Searching …");
   try {
-    const answer = await ask(`api/search?${address}`, { signal: call.signal });
-    show(answer.hits, query, answer);
+    const [place, options] = state.like ? likeRequest(address) : [`api/search?${address}`, {}];
+    const answer = await ask(place, { ...options, signal: call.signal });
+    show(answer.hits, answer.query, answer);
   } catch (error) {
     if (error.name !== "AbortError") fail(error);
   } finally {
@@ -221,6 +279,7 @@ function remember(query) {
   const address = new URL(location);
   address.search = "";
   if (query) address.searchParams.set("q", query);
+  if (state.like?.name) for (const key of ["name", "page", "crop"]) if (state.like[key]) address.searchParams.set(key, state.like[key]);
   for (const name of state.chosen) address.searchParams.append("document", name);
   history.replaceState(null, "", address);
   document.title = query ? `${query} · Collotype` : "Collotype";
@@ -237,13 +296,16 @@ function fail(error) {
 
 function show(hits, query, answer) {
   state.hits = hits;
-  state.words = [...new Set(hits.flatMap((hit) => hit.places.map((place) => place.word)))];
+  state.query = query;
+  state.words = [...new Set(hits.flatMap((hit) => hit.places.map((place) => place.word)))].filter((word) => word !== IMAGE);
+  find("take").hidden = !hits.length;
   light("");
   find("hits").replaceChildren(...hits.map(card));
   find("words").replaceChildren(...(hits.length ? state.words : []).map(wordButton));
   if (answer) {
     const among = state.chosen.size ? ` in ${plural(state.chosen.size, "document")}` : "";
-    say(hits.length ? `${plural(hits.length, "page")}${among} · ${answer.seconds.toFixed(2)} s` : "");
+    const like = state.like ? ` like ${query}` : "";
+    say(hits.length ? `${plural(hits.length, "page")}${like}${among} · ${answer.seconds.toFixed(2)} s` : "");
   } else say("");
   find("empty").hidden = hits.length > 0;
   if (!hits.length) showEmpty(query);
@@ -270,11 +332,15 @@ function card(hit, place) {
     sheet(hit, hit.picture, 640),
     make("span", { class: "caption" },
       make("span", { class: "top" }, make("span", { class: "name", title: hit.document }, hit.document), make("span", { class: "pages" }, `page ${numbered(hit)}`)),
-      make("span", { class: "text" }, ...marked(text, hit.places)))));
+      make("span", { class: "text" }, ...marked(text, hit.places)),
+      ...(severalFind() ? [make("span", { class: "found" }, finders(hit))] : []))));
 }
 
+// Several encoders, or a second stage: then each hit says which.
+const severalFind = () => new Set(state.hits.flatMap((hit) => hit.found_by.map((one) => one.name))).size > 1;
+
 function sheet(hit, address, longest) {
-  const picture = make("img", { alt: `Page ${numbered(hit)} of ${hit.document}`, src: sized(address, longest), loading: "lazy", decoding: "async" });
+  const picture = make("img", { draggable: false, alt: `Page ${numbered(hit)} of ${hit.document}`, src: sized(address, longest), loading: "lazy", decoding: "async" });
   const best = Math.max(...hit.places.map((place) => place.score), 1e-6);
   const whole = make("span", { class: "sheet loading" }, picture, ...hit.places.map((place) => placeOn(place, place.score / best)));
   picture.addEventListener("load", () => whole.classList.remove("loading", "gone"));
@@ -345,12 +411,16 @@ function view(place) {
   find("view-words").replaceChildren(...hit.places.map((found) => make("li", {}, make("button", {
     type: "button", onmouseenter: () => light(found.word, false), onmouseleave: () => light(state.word, false),
     onfocus: () => light(found.word, false), onblur: () => light(state.word, false), onclick: () => light(state.word === found.word ? "" : found.word),
-  }, make("span", { class: "name" }, found.word), make("meter", { min: "0", max: "1", value: String(Math.max(0, found.score)), "aria-label": `Match of ${found.word}` }),
+  }, make("span", { class: "name" }, found.word === IMAGE ? "the image" : found.word, ...(found.by ? [make("span", { class: "by" }, found.by)] : [])), make("meter", { min: "0", max: "1", value: String(Math.max(0, found.score)), "aria-label": `Match of ${found.word}` }),
   make("span", { class: "number" }, found.score.toFixed(2))))));
   find("open").href = hit.link.replace(/^\//, "");
   find("open").textContent = /\.pdf$/i.test(hit.document) ? `Open the PDF at page ${numbered(hit)}` : "Open the picture";
   find("previous").disabled = place === 0;
   find("next").disabled = place === state.hits.length - 1;
+  find("view-found").replaceChildren(...hit.found_by.map((one) => make("li", {}, `${one.name}: place ${one.rank}, score ${one.score.toFixed(3)}`)));
+  find("like").hidden = !state.about?.images;
+  choose("");
+  showBeside(hit);
   document.querySelector(".view-encoder").textContent = `Found by ${state.about?.encoder ?? "…"}`;
   showSheet();
   if (!find("view").open) find("view").showModal();
@@ -366,6 +436,66 @@ function showSheet() {
   find("view-sheet").replaceWith(page);
   light(state.word);
 }
+
+// ---- two pages side by side, and a part of one
+
+function showBeside(hit) {
+  const other = state.beside && state.beside !== hit ? state.beside : null;
+  find("keep-beside").checked = state.beside === hit;
+  find("beside").hidden = !other;
+  if (!other) return;
+  const page = sheet(other, other.picture, 1600);
+  page.id = "beside-sheet";
+  find("beside-sheet").replaceWith(page);
+  find("beside-name").textContent = `${other.document}, page ${numbered(other)}`;
+}
+
+find("keep-beside").addEventListener("change", () => {
+  state.beside = find("keep-beside").checked ? state.hits[state.shown] : null;
+  showBeside(state.hits[state.shown]);
+});
+
+function choose(crop) {
+  state.crop = crop;
+  find("like-this").textContent = crop ? "More like this part" : "More like this page";
+  find("view-sheet").classList.toggle("choosing", find("choose-part").checked);
+  if (!crop) document.querySelector(".part")?.remove();
+}
+
+find("choose-part").addEventListener("change", () => choose(""));
+find("like-this").addEventListener("click", () => {
+  const hit = state.hits[state.shown];
+  lookFor({ name: hit.document, page: hit.page, crop: state.crop });
+});
+
+document.querySelector(".view-page").addEventListener("pointerdown", (event) => {
+  const page = event.target.closest("#view-sheet");
+  if (!page || !find("choose-part").checked) return;
+  event.preventDefault();
+  const edges = page.getBoundingClientRect(), part = make("span", { class: "part" });
+  document.querySelector(".part")?.remove();
+  page.append(part);
+  const at = (event) => [(event.clientX - edges.left) / edges.width, (event.clientY - edges.top) / edges.height].map((one) => Math.min(1, Math.max(0, one)));
+  const from = at(event);
+  const box = (event) => { const to = at(event); return [0, 1, 0, 1].map((axis, place) => (place < 2 ? Math.min : Math.max)(from[axis], to[axis])); };
+  const draw = (event) => {
+    const [left, top, right, bottom] = box(event);
+    Object.assign(part.style, { left: `${left * 100}%`, top: `${top * 100}%`, width: `${(right - left) * 100}%`, height: `${(bottom - top) * 100}%` });
+  };
+  addEventListener("pointermove", draw);
+  addEventListener("pointerup", (event) => {
+    removeEventListener("pointermove", draw);
+    const [left, top, right, bottom] = box(event);
+    choose(right - left > 0.02 && bottom - top > 0.02 ? [left, top, right, bottom].map((one) => one.toFixed(4)).join(",") : "");
+  }, { once: true });
+});
+
+// ---- results to take along
+
+const fileName = (ending) => `${(state.query || "pages").replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 60)}.${ending}`;
+find("as-csv").addEventListener("click", () => save(fileName("csv"), "text/csv", csv(state.hits)));
+find("as-json").addEventListener("click", () => save(fileName("json"), "application/json", json(state.query, state.hits)));
+find("print").addEventListener("click", () => print());
 
 find("close").addEventListener("click", () => find("view").close());
 find("previous").addEventListener("click", () => view(state.shown - 1));
@@ -420,7 +550,7 @@ addEventListener("keydown", (event) => {
 find("ask").addEventListener("submit", (event) => { event.preventDefault(); search(); });
 find("query").addEventListener("input", searchSoon);
 find("narrow").addEventListener("input", showDocuments);
-find("all").addEventListener("click", () => { state.chosen.clear(); showDocuments(); search(); });
+find("all").addEventListener("click", () => { state.chosen.clear(); find("folder").value = ""; showDocuments(); search(); });
 find("shelf-toggle").addEventListener("click", () => {
   const open = find("shelf").classList.toggle("open");
   find("shelf-toggle").setAttribute("aria-expanded", String(open));
@@ -429,5 +559,6 @@ find("shelf-toggle").addEventListener("click", () => {
 const asked = new URL(location).searchParams;
 find("query").value = asked.get("q") ?? "";
 state.chosen = new Set(asked.getAll("document"));
+if (asked.get("name")) state.like = { name: asked.get("name"), page: asked.get("page") ?? "1", crop: asked.get("crop") ?? "" };
 await loadDocuments();
-if (find("query").value) search();
+if (find("query").value || state.like) search();

@@ -1,0 +1,111 @@
+"""The shell and the reader beside an earlier build (commit c4a5ae8, from this repository by `git worktree`): CPU time.
+
+python benchmarks/before.py                  the four decks of slides that come with the package
+python benchmarks/before.py --pdf FILE       any PDF with an outline and a text layer
+
+CPU time of the whole process and its workers, so a busy machine changes little; both builds take turns. The earlier
+one needs lancedb beside what this one does (extra `bench`).
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+BEFORE = "c4a5ae8"
+ROOT = Path(__file__).parents[1]
+SEARCHES, QUERIES, TOP = 5, 60, 10
+
+
+def cpu_s(who: int) -> float:
+    used = resource.getrusage(who)
+    return used.ru_utime + used.ru_stime
+
+
+def spent(source: Path, *command: str) -> tuple[float, str]:
+    """CPU seconds of a Python that runs the build in `source`, and what it printed."""
+    before = cpu_s(resource.RUSAGE_CHILDREN)
+    # -P: of this folder's modules each build has its own
+    paths = os.pathsep.join(map(str, (source, source.parent / "benchmarks")))
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    command = (sys.executable, "-P", *command)
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    return cpu_s(resource.RUSAGE_CHILDREN) - before, done.stdout
+
+
+def ask(folder: Path, pdf: Path | None) -> dict[str, float]:
+    """What the build that is imported finds in an index of its own, and takes for a query: the same with any build."""
+    from collotype.evaluation.ranking import mean_metrics
+    from collotype.search.encoders import open_encoder
+    from collotype.search.index import Index
+    from reader import DECK, FOLDER, manual, slide_benchmarks, through
+
+    encoder = open_encoder("reader")
+    index, times = Index.open(folder, encoder), []
+    benchmarks = [manual(pdf)] if pdf else [one for one in slide_benchmarks() if one.name == "slides/titles"]
+    found = [through(index, encoder, one, pdf or FOLDER / DECK.format(one.subset)) for one in benchmarks]
+    for query in [query for one in benchmarks for query in one.queries.values()][:QUERIES]:
+        started = time.process_time()
+        index.search(encoder.encode_queries([query])[0], TOP)
+        times.append(1000 * (time.process_time() - started))
+    late = sorted(times)[int(0.95 * len(times))]
+    return {"ndcg": mean_metrics(found)["ndcg_at_5"], "ms": statistics.median(times), "ms_p95": late}
+
+
+def measure(builds: dict[str, Path], pdf: Path | None, scratch: Path) -> list[dict[str, str | float]]:
+    from collotype.families.retriever.data.slides import FOLDER
+
+    searched, found, sizes, indexed, pages = {name: [] for name in builds}, {}, {}, {}, {}
+    of_pdf = ("--pdf", str(pdf)) if pdf else ()
+    for name, source in builds.items():
+        folder = scratch / name
+        command = ("-m", "collotype", "index", str(pdf or FOLDER), "--to", str(folder), "--json")
+        indexed[name], said = spent(source, *command)
+        pages[name] = json.loads(said)["added"]
+        sizes[name] = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        found[name] = json.loads(spent(source, __file__, "--ask", str(folder), *of_pdf)[1])
+    for _ in range(SEARCHES):
+        for name, source in builds.items():
+            searched[name].append(spent(source, "-m", "collotype", "search", str(scratch / name), "two words")[0])
+    of = f"{pdf.stem if pdf else 'slides'}, {pages['ours']} pages"
+    rows = {
+        f"`collotype search` ({of})": ({name: statistics.median(each) for name, each in searched.items()}, "CPU s"),
+        "`collotype index`, a page": ({name: 1000 * indexed[name] / pages[name] for name in builds}, "CPU ms"),
+        "a query, 95th percentile": ({name: each["ms_p95"] for name, each in found.items()}, "CPU ms"),
+        "a query, median": ({name: each["ms"] for name, each in found.items()}, "CPU ms"),
+        "bytes of the index": ({name: size / 2**20 for name, size in sizes.items()}, "MiB"),
+        "nDCG@5 of titles": ({name: each["ndcg"] for name, each in found.items()}, ""),
+    }
+    return [
+        {"what": what, "ours": of["ours"], "reference": of["before"], "unit": unit, "against": BEFORE}
+        for what, (of, unit) in rows.items()
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--pdf", type=Path)
+    parser.add_argument("--ask", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.ask:
+        print(json.dumps(ask(options.ask, options.pdf)))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        earlier = Path(scratch, "build")
+        git = ["git", "-C", str(ROOT), "worktree"]
+        subprocess.run([*git, "add", "--detach", str(earlier), BEFORE], check=True, capture_output=True)
+        try:
+            rows = measure({"before": earlier / "src", "ours": ROOT / "src"}, options.pdf, Path(scratch))
+        finally:
+            subprocess.run([*git, "remove", "--force", str(earlier)], check=True, capture_output=True)
+    print(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main()
