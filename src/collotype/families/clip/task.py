@@ -122,8 +122,8 @@ class ClipTask(FamilyTask[ClipRecipe, Clip]):
             worst = max(faults, key=lambda fault: fault.left_out)
             raise UserError(
                 f"{left_out} training examples cannot be used, but data.max_bad_examples allows {allowed}; most are in "
-                f"{worst.place} ({worst.cause}{f'; the first: {worst.first}' * bool(worst.first)}): fix those, or allow "
-                "more."
+                f"{worst.place} ({worst.cause}{f'; the first: {worst.first}' * bool(worst.first)}): fix those, or "
+                "allow more."
             )
         return sources
 
