@@ -79,7 +79,7 @@ import torch
 
 with process_group(World.from_environment(), torch.device("cpu")) as world:
     test_bad_examples.World = lambda: world
-    same = test_bad_examples.run(Path(sys.argv[1]), 0.125).events == test_faults.EVENTS
+    same = test_bad_examples.run(Path(sys.argv[1]), 0.125).events == test_bad_examples.EVENTS
     # a single write: lines of two processes do not mix
     sys.stdout.write(f"{same}\\n")
 """

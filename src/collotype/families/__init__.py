@@ -37,7 +37,7 @@ def family_of(source: str | Path) -> str:
     require_there(source)
     place = place_of(source, (DESCRIPTION,), ("its files",)) if not Path(source).is_file() else None
     try:
-        said = json.loads((place.folder / DESCRIPTION).read_text()).get("family")
+        said = json.loads((place.folder / DESCRIPTION).read_text()).get("family") if place else None
     except (OSError, ValueError, AttributeError):
         said = None
     if isinstance(said, str) and said in FAMILIES:

@@ -5,7 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from collotype.runtime.errors import UserError
-from collotype.search.library import IndexLibrary, open_library
+from collotype.search.library import IndexLibrary
+from collotype.search.open_library import open_library
 from collotype.search.pages import Hit
 
 

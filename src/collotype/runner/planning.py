@@ -145,9 +145,10 @@ def check(
         needs = {name: of for name, of in task_for(recipe).needs().items() if name == "weights" or not evaluates_only}
         fetch = asked_of_hub(needs, known) if online and "unknown_model" not in settings else None
     whole = not known.unknown and not evaluates_only
-    published = published_examples(recipe.data.train) or (reference and reference.circumstances.get(OF_TRAINING))
+    published = published_examples(recipe.data.train)
+    published = published or (reference.circumstances.get(OF_TRAINING) if reference else None)
     told = settings.get("examples")
-    examples = train.get("examples") or told or published
+    examples: int | None = train.get("examples") or told or published
     plan = plan_of(recipe, task, world, where, precision, model, facts, examples, facts if whole else None)
     plan |= {
         "folder": folder_facts(Path("runs") / recipe.name),

@@ -31,12 +31,14 @@ class Run:
     @property
     def results(self) -> Results:
         """The metrics by dataset: {"sheets/held-out": {"ndcg_at_5": 0.995, …}}."""
-        return self.record["results"]
+        found: Results = self.record["results"]
+        return found
 
     @property
     def verdict(self) -> dict[str, Any] | None:
         """What was expected beside what came out; none where a recipe expects nothing."""
-        return self.record["verdict"]
+        found: dict[str, Any] | None = self.record["verdict"]
+        return found
 
     @property
     def reproduced(self) -> bool:

@@ -24,8 +24,10 @@ def choose_folder(recipe: str | Path | Recipe, out: str | Path | None, resume: b
     """`out`, or the run directory itself that is to be resumed."""
     if out:
         return Path(out)
-    is_run = resume and not isinstance(recipe, Recipe) and (Path(recipe) / "recipe.yaml").is_file()
-    return Path(recipe) if is_run else None
+    if not resume or isinstance(recipe, Recipe):
+        return None
+    folder = Path(recipe)
+    return folder if (folder / "recipe.yaml").is_file() else None
 
 
 NOT_SCIENCE = {"name", *CUTS_THE_WORK}
