@@ -144,7 +144,7 @@ def commands_in(code: str, folder: Path | None) -> list[ShellCommand]:
     Raises:
         UserError: it is no bash, nor is a command in it.
     """
-    excerpts = [found[0] for found in EXCERPT.finditer(code)]
+    excerpts = [found[0] for found in EXCERPT.finditer(code) if "<<" not in found[0]]
     try:
         found = commands_of(code, folder)
         if len(excerpts) != 1 or any(launch and tool_of(launch) for launch in map(launch_of, found)):
