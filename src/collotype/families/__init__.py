@@ -34,7 +34,7 @@ def task_for(recipe: Recipe) -> Task[Any, Any]:
 def family_of(source: str | Path) -> str:
     """Of the model in a folder, a file or a repository of the hub: the retriever's, if nothing says another."""
     require_there(source)
-    place = place_of(source, (DESCRIPTION,), ("its files",)) if not Path(source).is_file() else None
+    place = place_of(source, (DESCRIPTION,), ("the files",)) if not Path(source).is_file() else None
     try:
         said = json.loads((place.folder / DESCRIPTION).read_text()).get("family")
     except (OSError, ValueError, AttributeError):
