@@ -209,7 +209,7 @@ def told(wanted: Snapshot, names: list[str]) -> None:
     """One line about what is fetched, from one process of a machine."""
     size, source = in_bytes(wanted.size(names)), wanted.source
     if wanted.size(names) > WORTH_TELLING:
-        note(f"Fetching {source} ({source.commit[:12]}): {len(names)} files, {size}")
+        note(f"Fetching {source} ({source.commit[:12]}): {len(names)} file{'s' * (len(names) > 1)}, {size}")
 
 
 def note(line: str) -> None:
