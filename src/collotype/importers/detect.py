@@ -98,7 +98,7 @@ def read_command(path: Path | None, text: str, processes: int | None, examples: 
     """The recipe of the one training command in a text."""
     commands = commands_in(code_of(text), path.parent if path else None)
     launches = [launch for command in commands if (launch := launch_of(command))]
-    known = [launch for launch in launches if tool_of(launch)]
+    known = without_evaluations([launch for launch in launches if tool_of(launch)])
     if len(known) > 1:
         raise UserError(several(known))
     if not known:
@@ -117,7 +117,7 @@ def read_command(path: Path | None, text: str, processes: int | None, examples: 
             "write them into it."
         )
     stem = path.stem if path else tool_of(launch)
-    if tool_of(launch) == "open_clip" and open_clip_evaluation.only_evaluates(launch):
+    if tool_of(launch) == "open_clip" and only_evaluates(launch):
         return open_clip_evaluation.import_evaluation(launch, text, stem)
     if tool_of(launch) == "open_clip":
         return open_clip.import_command(launch, text, stem, processes, examples)
@@ -136,6 +136,22 @@ def read_command(path: Path | None, text: str, processes: int | None, examples: 
     config = find_config(configs[0], path)
     context = f"{text}\n{read_text(config)}"
     return colpali_engine.import_config(config, None, launch, context, processes, examples)
+
+
+def without_evaluations(launches: list[Launch]) -> list[Launch]:
+    """Of one training and evaluations after it the training, which is said; others as they are."""
+    training = [launch for launch in launches if not only_evaluates(launch)]
+    if len(training) != 1 or len(launches) < 2:
+        return launches
+    lines = ", ".join(str(launch.line) for launch in launches if launch is not training[0])
+    said = f"evaluation: the text also evaluates (line {lines}), which is left alone"
+    return [replace(training[0], notes=(*training[0].notes, said))]
+
+
+def only_evaluates(launch: Launch) -> bool:
+    if tool_of(launch) == "beit3":
+        return "--eval" in launch.arguments
+    return tool_of(launch) == "open_clip" and open_clip_evaluation.only_evaluates(launch)
 
 
 def commands_in(code: str, folder: Path | None) -> list[ShellCommand]:
