@@ -7,7 +7,7 @@ import pytest
 from tests.importers.corpus_table import CORPUS, DOCUMENT, expected, numbers, updated
 
 from collotype.importers import import_foreign
-from collotype.importers.detect import code_of, tool_of
+from collotype.importers.detect import code_of, tool_of, without_evaluations
 from collotype.importers.launch import launch_of
 from collotype.importers.shell import commands_of
 from collotype.runtime.errors import UserError
@@ -36,7 +36,7 @@ def test_no_word_of_a_command_is_lost(case: dict[str, Any]) -> None:
     if file.suffix not in (".sh", ".slurm", ".md", ".txt"):
         return
     launches = [launch for one in commands_of(code_of(file.read_text())) if (launch := launch_of(one))]
-    (launch,) = [launch for launch in launches if tool_of(launch)]
+    (launch,) = without_evaluations([launch for launch in launches if tool_of(launch)])
     imported = import_foreign(file)
     accounted = {
         word for name in (*imported.carried, *(one.name for one in imported.left_out)) for word in name.split()

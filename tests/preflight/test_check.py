@@ -16,6 +16,7 @@ from collotype.importers import Imported, import_foreign
 from collotype.preflight.hardware import named
 from collotype.recipe import Recipe, builtin_names, load_recipe, parse_recipe
 from collotype.recipe.smoke import STEPS
+from collotype.report.planned import in_words
 from collotype.runtime import model_folder
 from collotype.runtime.errors import UserError
 from tests.conftest import SMALL
@@ -161,6 +162,29 @@ def test_what_is_not_known_is_said_with_its_reason(offline: None) -> None:
     assert "epochs" not in plan and plan["parameters"] == 228_110_649, "of the published shape"
     plan = runner.check("clip-rn50-cc3m")[1]
     assert plan["assumed"] == {"examples": "as published"} and plan["examples"] == 2_905_954
+
+
+PLAIN = "python -m open_clip_train.main --train-data t.csv --batch-size 10 --warmup 0 --epochs 1 --lr 1e-5 "
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters"),
+    [
+        ("--model ViT-B-32 --pretrained openai", 151_277_313),
+        ("--model RN50 --pretrained logs/a/epoch_3.pt", 102_007_137),
+        ("--model hf-hub:laion/CLIP-ViT-B-16-laion2B-s34B-b88K", 149_620_737),
+        ("--model EVA02-B-16 --pretrained merged2b", None),
+    ],
+)
+def test_the_size_that_a_command_names_stands_in_for_weights_that_are_not_here(
+    model: str, parameters: int | None, offline: None
+) -> None:
+    imported = import_foreign(f"{PLAIN} {model} --train-num-samples 1000")
+    recipe, plan = runner.check(parse_recipe(imported.values, "here"), origin=imported.origin)
+    assert plan.get("parameters") == parameters and "weights" in plan["unknown"]
+    assert ("model" in plan["unknown"]) == (parameters is None)
+    steps = in_words(recipe.model_dump(), plan)["steps"]
+    assert steps == "100 (1 epoch of 1,000 examples, as the command says)"
 
 
 def test_an_impossible_recipe_is_still_an_error(offline: None) -> None:

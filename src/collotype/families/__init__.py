@@ -35,7 +35,7 @@ def family_of(source: str | Path) -> str:
     from collotype.runtime.model_folder import DESCRIPTION, require_there
 
     require_there(source)
-    place = place_of(source, (DESCRIPTION,), ("its files",)) if not Path(source).is_file() else None
+    place = place_of(source, (DESCRIPTION,), ("the files",)) if not Path(source).is_file() else None
     try:
         said = json.loads((place.folder / DESCRIPTION).read_text()).get("family") if place else None
     except (OSError, ValueError, AttributeError):

@@ -98,7 +98,7 @@ def read_command(path: Path | None, text: str, processes: int | None, examples: 
     """The recipe of the one training command in a text."""
     commands = commands_in(code_of(text), path.parent if path else None)
     launches = [launch for command in commands if (launch := launch_of(command))]
-    known = [launch for launch in launches if tool_of(launch)]
+    known = without_evaluations([launch for launch in launches if tool_of(launch)])
     if len(known) > 1:
         raise UserError(several(known))
     if not known:
@@ -117,7 +117,7 @@ def read_command(path: Path | None, text: str, processes: int | None, examples: 
             "write them into it."
         )
     stem = path.stem if path else tool_of(launch)
-    if tool_of(launch) == "open_clip" and open_clip_evaluation.only_evaluates(launch):
+    if tool_of(launch) == "open_clip" and only_evaluates(launch):
         return open_clip_evaluation.import_evaluation(launch, text, stem)
     if tool_of(launch) == "open_clip":
         return open_clip.import_command(launch, text, stem, processes, examples)
@@ -138,13 +138,29 @@ def read_command(path: Path | None, text: str, processes: int | None, examples: 
     return colpali_engine.import_config(config, None, launch, context, processes, examples)
 
 
+def without_evaluations(launches: list[Launch]) -> list[Launch]:
+    """Of one training and evaluations after it the training, which is said; others as they are."""
+    training = [launch for launch in launches if not only_evaluates(launch)]
+    if len(training) != 1 or len(launches) < 2:
+        return launches
+    lines = ", ".join(str(launch.line) for launch in launches if launch is not training[0])
+    said = f"evaluation: the text also evaluates (line {lines}), which is left alone"
+    return [replace(training[0], notes=(*training[0].notes, said))]
+
+
+def only_evaluates(launch: Launch) -> bool:
+    if tool_of(launch) == "beit3":
+        return "--eval" in launch.arguments
+    return tool_of(launch) == "open_clip" and open_clip_evaluation.only_evaluates(launch)
+
+
 def commands_in(code: str, folder: Path | None) -> list[ShellCommand]:
     """The commands of a script; of a text around a command, which is no script, that command's.
 
     Raises:
         UserError: it is no bash, nor is a command in it.
     """
-    excerpts = [found[0] for found in EXCERPT.finditer(code)]
+    excerpts = [found[0] for found in EXCERPT.finditer(code) if "<<" not in found[0]]
     try:
         found = commands_of(code, folder)
         if len(excerpts) != 1 or any(launch and tool_of(launch) for launch in map(launch_of, found)):

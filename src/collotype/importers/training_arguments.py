@@ -253,9 +253,10 @@ def take_optimizer(ledger: MappingLedger, prefix: str) -> None:
 def take_schedule(ledger: MappingLedger, prefix: str, steps: int) -> None:
     name = f"{prefix}lr_scheduler_type"
     theirs = ledger.text(name, "linear") or "linear"
-    ledger.recipe("train.schedule.name", SCHEDULES.get(theirs, "linear"), name)
+    taken = SCHEDULES.get(theirs, "cosine" if theirs.startswith("cosine") else "linear")
+    ledger.recipe("train.schedule.name", taken, name)
     if theirs not in SCHEDULES:
-        ledger.assume(name, f"the schedules are {', '.join(SCHEDULES)}; linear is taken", theirs)
+        ledger.assume(name, f"the schedules are {', '.join(SCHEDULES)}; {taken} is taken", theirs)
     warmup = ledger.number(f"{prefix}warmup_steps", 0)
     # a fraction as number of steps is transformers 5's way to write warmup_ratio
     ratio = warmup if 0 < warmup < 1 else ledger.number(f"{prefix}warmup_ratio", 0) if not warmup else 0

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 
@@ -117,7 +118,8 @@ def no_revision(source: HubSource) -> str:
 
 
 def unreachable(source: HubSource, cause: BaseException, instead: str) -> str:
-    why = str(cause).strip().split("\n")[0].rstrip(".") or type(cause).__name__
+    # the address is the client's, not one that a person would open
+    why = re.sub(r" for url '.*?'", "", str(cause).strip().split("\n")[0].rstrip(".")) or type(cause).__name__
     said = "HF_HUB_OFFLINE is set" if is_offline() else f"{endpoint()} cannot be reached: {why}"
     mend = "unset it" if is_offline() else "check the network, or try again later"
     return (

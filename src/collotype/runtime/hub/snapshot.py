@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -156,7 +157,8 @@ def commit_of(source: HubSource, instead: str) -> str:
     except Exception as error:  # the hub's client raises its own, httpx' and the system's errors
         said = refusal(error, source, instead)
         if cached and not isinstance(error, RevisionNotFoundError):
-            note(f"{said} Going on with what the cache has of {source}, commit {cached[:12]}.")
+            why = re.split(r"; |, and the cache in ", str(said))[0]
+            note(f"{why}. Going on with what the cache has of {source}, commit {cached[:12]}.")
             return cached
         raise said from error
     cache.remember(source.at(info.sha))
@@ -207,7 +209,7 @@ def told(wanted: Snapshot, names: list[str]) -> None:
     """One line about what is fetched, from one process of a machine."""
     size, source = in_bytes(wanted.size(names)), wanted.source
     if wanted.size(names) > WORTH_TELLING:
-        note(f"Fetching {source} ({source.commit[:12]}): {len(names)} files, {size}")
+        note(f"Fetching {source} ({source.commit[:12]}): {len(names)} file{'s' * (len(names) > 1)}, {size}")
 
 
 def note(line: str) -> None:

@@ -1,0 +1,1 @@
+torchrun --nproc_per_node 4 run_beit3_finetuning.py --model beit3_base_patch16_480 --task vqav2 --batch_size 16 --data_path d --finetune x.pth --sentencepiece_model s.spm --train_interpolation bilinear --num_max_bpe_tokens 32 --epochs 10

@@ -1,0 +1,1 @@
+torchrun --nproc_per_node 8 train.py --output_dir o --model_name_or_path x --per_device_train_batch_size 2 --gradient_accumulation_steps 4 --learning_rate 1e-5 --num_train_epochs 1 --deepspeed zero3.json --freeze_vision_tower True --lora_enable True --max_steps 500 --optim adamw_bnb_8bit --lr_scheduler_type cosine_with_min_lr --lr_scheduler_kwargs '{"min_lr": 1e-6}'

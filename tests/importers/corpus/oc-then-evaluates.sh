@@ -1,0 +1,1 @@
+torchrun --nproc_per_node 4 -m open_clip_train.main --model RN50 --train-data t.csv --train-num-samples 100000 --batch-size 64 --warmup 20 --epochs 1 && python -m open_clip_train.main --model RN50 --pretrained logs/x/checkpoints/epoch_1.pt --imagenet-val /in
