@@ -8,7 +8,7 @@ Terms are compared, as search does. Where pdftotext itself is not right is left 
 lies its text (`.txt`), all its pages are read, and a term counts as often as the text has it; of others, pages are left
 out for a script of which pdftotext tears words at their vowel points, gives characters that are none (controls, private
 use, U+FFFD), or of which either reader mixes words with letters of other scripts: the file names glyphs wrongly, and
-pdftotext leaves out the letters it can make nothing of.
+pdftotext leaves out the letters it can make nothing of. Words that it glues to numbers or foreign words do not count.
 """
 
 import argparse
@@ -50,7 +50,14 @@ def script(term: str) -> str | None:
         return None
     letter = next((character for character in term if character.isalpha()), "")
     name = unicodedata.name(letter, "").split(" ")[0] if letter else ""
-    return TOGETHER.get(name, name) if name in SCRIPTS.split() else None
+    of = TOGETHER.get(name, name) if name in SCRIPTS.split() else None
+    return None if of in WITH_MARKS and is_glued(term, name) else of
+
+
+def is_glued(term: str, name: str) -> bool:
+    """A word of one of these scripts with a number or a foreign word at it, where pdftotext sees no space (between
+    right-to-left and left-to-right text, mostly)."""
+    return any(one.isdigit() or (one.isalpha() and not unicodedata.name(one).startswith(name)) for one in term)
 
 
 def theirs(file: Path, pages: int) -> list[str]:
@@ -64,7 +71,7 @@ def torn(text: str) -> dict[str, float]:
     of_all, of_torn = Counter[str](), Counter[str]()
     for word in text.split():
         letters = [character for character in word if unicodedata.category(character)[0] in "LMC"]
-        if letters and (of := script("".join(one for one in letters if one.isalpha()))):
+        if of := first_script(letters):
             of_all[of] += 1
             no_text = any(one == "\ufffd" or unicodedata.category(one) in NO_CHARACTERS for one in word)
             alone = of in WITH_MARKS and len([one for one in letters if one.isalpha()]) == 1
@@ -72,8 +79,12 @@ def torn(text: str) -> dict[str, float]:
     return {of: of_torn[of] / count for of, count in of_all.items()}
 
 
+def first_script(letters: Sequence[str]) -> str | None:
+    return next((of for one in letters if one.isalpha() and (of := script(one))), None)
+
+
 def is_mixed(of: str, letters: Sequence[str]) -> bool:
-    return of in WITH_MARKS and any(script(one) not in (of, None) for one in letters)
+    return of in WITH_MARKS and any(one.isalpha() and script(one) not in (of, None) for one in letters)
 
 
 def mixed_up(text: str) -> dict[str, float]:
@@ -81,7 +92,7 @@ def mixed_up(text: str) -> dict[str, float]:
     of_all, mixed = Counter[str](), Counter[str]()
     for word in text.split():
         letters = [character for character in word if character.isalpha()]
-        if of := script("".join(letters)):
+        if of := first_script(letters):
             of_all[of] += 1
             mixed[of] += is_mixed(of, letters)
     return {of: mixed[of] / count for of, count in of_all.items()}
