@@ -91,6 +91,18 @@ def test_a_span_is_read_once_though_its_glyphs_are_met_in_two_places(tmp_path: P
     assert "".join(word[0] for word in drawn_by(tmp_path, content)).count("จี") == 1
 
 
+@pytest.mark.parametrize("name", ["hindi-libreoffice", "malayalam-pango"])
+def test_spaces_are_where_there_is_room(name: str) -> None:
+    """LibreOffice writes a justified line's spaces after its letters; PDFium sees none after pango's marks."""
+    read = pdf.text(FILES / f"{name}.pdf", 1).split()
+    assert read == (FILES / f"{name}.txt").read_text(encoding="utf-8").split()
+
+
+def test_marks_drawn_after_the_next_letter_stand_at_their_own() -> None:
+    read = pdf.text(FILES / "khmer-libreoffice.pdf", 1).replace("\u200b", "").split()
+    assert {"នីការ៉ាហ្គ័រ", "ប៉ារ៉ាហ្គាយ", "សេរ៉ាឡេអូន", "អារ៉ាប់រួម"} <= set(read)
+
+
 @pytest.mark.parametrize("name", ["hindi", "thai", "burmese", "tamil"])
 def test_browsers_words_are_whole(name: str) -> None:
     read = lines(f"{name}-chromium.pdf")

@@ -141,12 +141,13 @@ def on_engine(engine: str, asked: dict[str, Any], encoders: int | None) -> "Abst
 
 
 def show(report: "Report", index: "Index", found_by: str) -> None:
+    from collotype.runtime.texts import plural
     from collotype.search.ingest.sources import told
 
-    new = f"{report.added:,} pages indexed, {report.unchanged:,} unchanged, {report.removed:,} removed"
-    print(f"{index.folder}: {new}; {len(index):,} pages by {found_by}.")
+    new = f"{plural(report.added, 'page')} indexed, {report.unchanged:,} unchanged, {report.removed:,} removed"
+    print(f"{index.folder}: {new}; {plural(len(index), 'page')} by {found_by}.")
     if report.without_words or report.read_by_ocr:
-        print(f"{report.read_by_ocr:,} pages read by OCR, {report.without_words:,} without a word.")
+        print(f"{plural(report.read_by_ocr, 'page')} read by OCR, {report.without_words:,} without a word.")
     if report.left_out:
         print(f"left out by kind: {told(report.left_out)}")
     for document, names in report.attachments.items():

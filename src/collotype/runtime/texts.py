@@ -45,3 +45,8 @@ class Texts:
 
     def digest(self) -> str:
         return sha256(self._content + self._ends.tobytes() + self._firsts.tobytes()).hexdigest()
+
+
+def plural(count: int, one: str) -> str:
+    """ "1 page", "2,000 pages"."""
+    return f"{count:,} {one}{'' if count == 1 else 's'}"
