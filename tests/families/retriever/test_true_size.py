@@ -95,6 +95,9 @@ def test_a_digest_follows_what_happens_to_files_and_to_the_model(half: Path, tmp
     with torch.no_grad():
         model.custom_text_proj.weight /= 2
     assert model.digest() == before
+    loaded = collotype.load(folder, preset=PRESET)
+    file.unlink()
+    assert loaded.digest() == after
 
 
 def test_a_digest_needs_no_place_to_be_kept(half: Path, tmp_path: Path, monkeypatch) -> None:
