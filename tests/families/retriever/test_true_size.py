@@ -155,3 +155,18 @@ def test_a_long_stage_is_told_and_a_short_one_is_not() -> None:
     for seconds, said in ((0.5, "collotype: reading 4.4 GB of weights …"), (0, "")):
         done = subprocess.run([sys.executable, "-c", code.format(seconds)], capture_output=True, text=True, check=True)
         assert done.stderr.partition("\n")[0] == said
+
+
+def test_a_new_index_takes_the_files_type_and_an_older_one_stays_in_float32(tmp_path: Path) -> None:
+    from collotype.cli.index import asked_for
+    from collotype.search.index import Index
+    from collotype.search.ingest import SourceLedger
+
+    new = asked_for(tmp_path / "new", "a/model", None, None, None)
+    assert new["dtype"] == "auto" and "dtype" not in asked_for(tmp_path / "new", None, None, None, None)
+    assert asked_for(tmp_path / "new", "a/model", None, None, "bf16")["dtype"] == "bf16"
+    older = {"model": "a/model", "preset": None, "base": None}
+    Index.create(tmp_path / "older", encoder_name="a/model", identity="x", dim=8, interaction="late")
+    SourceLedger(tmp_path / "older").update({}, older)
+    assert asked_for(tmp_path / "older", None, None, None, None) == older
+    assert asked_for(tmp_path / "older", "a/model", None, None, None) == older
