@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -155,6 +156,20 @@ def test_a_long_stage_is_told_and_a_short_one_is_not() -> None:
     for seconds, said in ((0.5, "collotype: reading 4.4 GB of weights …"), (0, "")):
         done = subprocess.run([sys.executable, "-c", code.format(seconds)], capture_output=True, text=True, check=True)
         assert done.stderr.partition("\n")[0] == said
+
+
+def test_a_log_is_told_of_a_stage_that_takes_long(capsys: pytest.CaptureFixture, monkeypatch) -> None:
+    from collotype.cli import terminal
+
+    clock = iter([0.0, 2.0, 3.5, 4.0, 70.0])
+    monkeypatch.setattr(terminal, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    told = terminal.Stages()
+    for done in range(1, 6):
+        told.log("pages encoded", done, 2000)
+    assert capsys.readouterr().err.splitlines() == [
+        "collotype: pages encoded: 3 of 2,000",
+        "collotype: pages encoded: 5 of 2,000",
+    ]
 
 
 def test_a_new_index_takes_the_files_type_and_an_older_one_stays_in_float32(tmp_path: Path) -> None:
