@@ -17,8 +17,8 @@ from collotype.preflight.hardware import named
 from collotype.recipe import Recipe, builtin_names, load_recipe, parse_recipe
 from collotype.recipe.smoke import STEPS
 from collotype.report.planned import in_words
-from collotype.runtime import model_folder
 from collotype.runtime.errors import UserError
+from collotype.runtime.weights import Stored
 from tests.conftest import SMALL
 
 CASES = Path(__file__).parents[1] / "importers" / "cases"
@@ -55,7 +55,8 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setattr(model_folder, "load_file", refuse)
+    monkeypatch.setattr(Stored, "tensor", refuse)
+    monkeypatch.setattr(Stored, "pieces", refuse)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "no-hub"))
     monkeypatch.chdir(tmp_path)
 
@@ -200,7 +201,8 @@ def test_weights_that_are_here_are_read_for_their_shapes_alone(
     def refuse(*arguments: object) -> None:
         raise AssertionError("check reads no weights")
 
-    monkeypatch.setattr(model_folder, "load_file", refuse)
+    monkeypatch.setattr(Stored, "tensor", refuse)
+    monkeypatch.setattr(Stored, "pieces", refuse)
     weights = {"model.size": None, "model.weights": str(trained / "model")}
     plan = runner.check("desk-colpali", {**SMALL, **weights})[1]
     assert plan["unknown"] == {} and plan["projection"]["from"].startswith(str(trained / "model"))

@@ -1,5 +1,6 @@
 """What a person sees of any command: bars while it goes (in a terminal only), tables at its end."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from collotype.evaluation.results import Measured, cells, columns, display_name,
 from collotype.report.compare import Comparison, in_short
 from collotype.report.study import headlines, table
 from collotype.report.verdict import in_words, left_open
+from collotype.runtime.stages import say
 
 if TYPE_CHECKING:
     from collotype.search.check import Checked
@@ -31,10 +33,13 @@ COLOURS = {"blocks": "bold red", "will differ": "bold red", "may differ": "bold 
 
 
 class Stages:
-    """A bar for each stage of a long command, with rate and time left, on stderr when that is a terminal.
+    """A bar for each stage of a long command, with rate and time left, on stderr when that is a terminal; else, for a
+    log, a line of each that takes more than three seconds, and one a minute from there on.
 
     Called with (what, how many are done, of how many).
     """
+
+    FIRST_S, NEXT_S = 3.0, 60.0
 
     def __init__(self, quiet: bool = False):
         self.progress = Progress(
@@ -48,6 +53,9 @@ class Stages:
             disable=quiet or not console.is_terminal,
         )
         self.bars: dict[str, TaskID] = {}
+        self.logs = not quiet and not console.is_terminal
+        self.due: dict[str, float] = {}
+        """When a stage is to be told of in a log."""
 
     def __enter__(self) -> "Stages":
         self.progress.start()
@@ -56,7 +64,15 @@ class Stages:
     def __exit__(self, *problem: object) -> None:
         self.progress.stop()
 
+    def log(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now >= self.due.setdefault(what, now + self.FIRST_S):
+            self.due[what] = now + self.NEXT_S
+            say(f"{what}: {done:,} of {total:,}")
+
     def __call__(self, what: str, done: int, total: int) -> None:
+        if self.logs:
+            self.log(what, done, total)
         if what not in self.bars:
             # the first call comes after the first piece of work, whose time is not known
             self.bars[what] = self.progress.add_task(what, total=total, completed=done, rate="…")

@@ -50,49 +50,64 @@ class FileDigest:
     files: frozenset[Path]
     marks: Marks
     """What the model's tensors were when they were loaded."""
+    seen: list[list[Any]]
+    """What was seen of the files then."""
 
     @classmethod
     def of_loaded(cls, model: "nn.Module", weights: "Weights", names: Mapping[str, str]) -> "FileDigest | None":
         """Of a model just loaded from files: key of its state -> name of the weight."""
         if not weights.files:
             return None
-        return cls({key: weights.sources[name] for key, name in names.items()}, weights.files, marks_of(model))
+        sources = {key: weights.sources[name] for key, name in names.items()}
+        return cls(sources, weights.files, marks_of(model), seen_of(weights.files))
 
     def of(self, model: "nn.Module", facts: str) -> str | None:
-        """What `state_digest` gives of the weights in float32; none where the model has changed since it was loaded.
+        """What `state_digest` gives of the weights in float32; none where the model, or a file, has changed since.
 
         Args:
             facts: all beside the files that decides what the weights are.
         """
-        import torch
-
-        if marks_of(model) != self.marks:
+        if marks_of(model) != self.marks or seen_of(self.files) != self.seen:
             return None
-        kept = cache_folder() / "digests" / f"{self.key(facts)}.json"
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            return str(json.loads(kept.read_text())["sha256"])
-        size = sum(file.stat().st_size for file in self.files)
-        with stage(f"reading {in_gb(size)} of weights once, to know them by their digest"):
-            found = digest(self.sources, torch.float32)
-        with suppress(UserError):
-            # where nothing can be kept it is read again
-            write_json(kept, {"sha256": found, "files": sorted(map(str, self.files))})
-        return found
-
-    def key(self, facts: str) -> str:
-        """Names and shapes, and each file's place, size and times: a copy in its place has others."""
-        import transformers
-
-        shapes = [[key, list(source.shape), str(source.dtype)] for key, source in self.sources.items()]
-        seen = sorted(seen_of(file) for file in self.files)
-        versions = [transformers.__version__]
-        return hashlib.sha256(json.dumps([facts, shapes, seen, versions]).encode()).hexdigest()
+        return kept_digest(self.sources, self.files, facts)
 
 
-def seen_of(file: Path) -> list[Any]:
-    place = file.resolve()
-    told = place.stat()
-    return [str(place), told.st_size, told.st_mtime_ns, told.st_ctime_ns, told.st_ino]
+def kept_digest(sources: "Mapping[str, Source]", files: frozenset[Path], facts: str = "") -> str:
+    """The digest of tensors in float32, kept by the files they come from and read again when one of these changes.
+
+    Args:
+        facts: all beside the files that decides what they are.
+    """
+    import torch
+
+    kept = cache_folder() / "digests" / f"{key_of(sources, files, facts)}.json"
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return str(json.loads(kept.read_text())["sha256"])
+    size = sum(file.stat().st_size for file in files)
+    with stage(f"reading {in_gb(size)} of weights once, to know them by their digest"):
+        found = digest(sources, torch.float32)
+    with suppress(UserError):
+        # where nothing can be kept it is read again
+        write_json(kept, {"sha256": found, "files": sorted(map(str, files))})
+    return found
+
+
+def key_of(sources: "Mapping[str, Source]", files: frozenset[Path], facts: str) -> str:
+    """Names and shapes, and each file's place, size and times: a copy in its place has others."""
+    import transformers
+
+    shapes = [[key, list(source.shape), str(source.dtype)] for key, source in sources.items()]
+    return hashlib.sha256(json.dumps([facts, shapes, seen_of(files), transformers.__version__]).encode()).hexdigest()
+
+
+def seen_of(files: Iterable[Path]) -> list[list[Any]]:
+    """Of each file its place, size and times; nothing of one that is gone."""
+    found = []
+    for place in sorted(file.resolve() for file in files):
+        with suppress(OSError):
+            told = place.stat()
+            found.append([str(place), told.st_size, told.st_mtime_ns, told.st_ctime_ns, told.st_ino])
+    return found
 
 
 def marks_of(model: "nn.Module") -> Marks:

@@ -86,3 +86,27 @@ def test_a_run_does_not_go_on_from_other_frozen_weights(tmp_path: Path) -> None:
     start(2)
     with pytest.raises(UserError, match="started from other weights"):
         collotype.run("desk-colpali", out=tmp_path / "run", overrides=changes, resume=True)
+
+
+def test_an_adapter_is_saved_beside_the_address_of_its_base_which_has_to_be_the_same(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    native.write(task_for(load_recipe("desk-colpali")).build(), base)
+    changes = {**LORA, "model.weights": str(base), "model.size": None}
+    run = collotype.run("desk-colpali", out=tmp_path / "run", overrides=changes)
+    held = weights(tmp_path / "run")
+    assert held and all("lora_" in name for name in held)
+    model = run.model()
+    theirs = load_file(base / "model.safetensors")
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in base_weights(model).items())
+    moved = base.rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="which is not here; give the base with --base"):
+        collotype.load(tmp_path / "run" / "model")
+    assert collotype.load(tmp_path / "run" / "model", base=moved).digest() == model.digest()
+    native.write(task_for(load_recipe("desk-colpali", {"train.seed": 5})).build(), base)
+    with pytest.raises(UserError, match=r"was trained on .* and those of .* are others"):
+        collotype.load(tmp_path / "run" / "model")
+
+
+def base_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    named = {model.row.canonical(name.replace(".base_layer.", ".")): one for name, one in model.named_parameters()}
+    return {name: one for name, one in named.items() if ".lora_" not in name}

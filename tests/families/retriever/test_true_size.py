@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -95,6 +96,9 @@ def test_a_digest_follows_what_happens_to_files_and_to_the_model(half: Path, tmp
     with torch.no_grad():
         model.custom_text_proj.weight /= 2
     assert model.digest() == before
+    loaded = collotype.load(folder, preset=PRESET)
+    file.unlink()
+    assert loaded.digest() == after
 
 
 def test_a_digest_needs_no_place_to_be_kept(half: Path, tmp_path: Path, monkeypatch) -> None:
@@ -152,3 +156,32 @@ def test_a_long_stage_is_told_and_a_short_one_is_not() -> None:
     for seconds, said in ((0.5, "collotype: reading 4.4 GB of weights …"), (0, "")):
         done = subprocess.run([sys.executable, "-c", code.format(seconds)], capture_output=True, text=True, check=True)
         assert done.stderr.partition("\n")[0] == said
+
+
+def test_a_log_is_told_of_a_stage_that_takes_long(capsys: pytest.CaptureFixture, monkeypatch) -> None:
+    from collotype.cli import terminal
+
+    clock = iter([0.0, 2.0, 3.5, 4.0, 70.0])
+    monkeypatch.setattr(terminal, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    told = terminal.Stages()
+    for done in range(1, 6):
+        told.log("pages encoded", done, 2000)
+    assert capsys.readouterr().err.splitlines() == [
+        "collotype: pages encoded: 3 of 2,000",
+        "collotype: pages encoded: 5 of 2,000",
+    ]
+
+
+def test_a_new_index_takes_the_files_type_and_an_older_one_stays_in_float32(tmp_path: Path) -> None:
+    from collotype.cli.index import asked_for
+    from collotype.search.index import Index
+    from collotype.search.ingest import SourceLedger
+
+    new = asked_for(tmp_path / "new", "a/model", None, None, None)
+    assert new["dtype"] == "auto" and "dtype" not in asked_for(tmp_path / "new", None, None, None, None)
+    assert asked_for(tmp_path / "new", "a/model", None, None, "bf16")["dtype"] == "bf16"
+    older = {"model": "a/model", "preset": None, "base": None}
+    Index.create(tmp_path / "older", encoder_name="a/model", identity="x", dim=8, interaction="late")
+    SourceLedger(tmp_path / "older").update({}, older)
+    assert asked_for(tmp_path / "older", None, None, None, None) == older
+    assert asked_for(tmp_path / "older", "a/model", None, None, None) == older

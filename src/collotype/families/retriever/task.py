@@ -17,7 +17,7 @@ from collotype.evaluation.results import Measured
 from collotype.families.retriever.backbones import find_backbone, require_preset
 from collotype.families.retriever.backbones.shapes import Shape, measure, shapes
 from collotype.families.retriever.benchmarks import DRAWN, averaged_names, find_suite, suite_needs
-from collotype.families.retriever.checkpoints import native, needs_of, read
+from collotype.families.retriever.checkpoints import address_of, native, needs_of, read
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint, make_processor
 from collotype.families.retriever.checkpoints.weights import canonical
 from collotype.families.retriever.collate import PairCollate
@@ -142,7 +142,7 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
         if found.config.lora:
             tensors = canonical(self.row, merge_lora(found.model(None)).state_dict(), found.origin)
         if self.config.dim is None:
-            tensors = tensors.without(name for name in tensors if name.startswith(PROJECTION))
+            tensors = native.of_base(tensors, None)
         elif self.has_new_projection:
             tensors |= {f"{PROJECTION}.{name}": tensor for name, tensor in self.new_projection().state_dict().items()}
         model = RetrieverCheckpoint(self.config, self.tokenizer, tensors, found.origin, found.events).model(None)
@@ -238,12 +238,30 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
         return METRICS
 
     def save(self, model: Retriever, folder: Path) -> None:
-        """Of quantised weights, what they were made of is saved, with the adapter: a folder that any machine reads."""
+        """An adapter is saved with the address of what it was trained on, if that lies in files; of quantised weights,
+        what they were made of stays."""
         if self.recipe.model.quantize == "nf4":
             trained = {name: value.data for name, value in model.named_parameters() if value.requires_grad}
             model = self.adapt(self.start())
             model.load_state_dict(trained, strict=False, assign=True)
-        native.write(model, folder)
+        trained = [name for name in model.state_dict() if name.startswith(PROJECTION)] if self.trains_projection else []
+        native.write(model, folder, self.base_of(model), trained)
+
+    @property
+    def trains_projection(self) -> bool:
+        settings = self.recipe.model.lora
+        return settings is not None and settings.projection == "full"
+
+    def base_of(self, model: Retriever) -> native.Base | None:
+        """Where what an adapter was trained on can be read again; none where that was held in a smaller type, or was
+        made of more than the files."""
+        wanted, found = self.recipe.model, self.contents
+        if wanted.lora is None or found is None or found.config.lora or not found.tensors.files:
+            return None
+        if next(model.backbone.parameters()).dtype.itemsize < found.tensors.dtype.itemsize:
+            return None
+        weights = native.of_base(found.tensors, self.config.dim)
+        return native.Base(address_of(wanted.weights), wanted.base, wanted.preset, weights)
 
     def negatives_per_query(self) -> int:
         block = self.recipe.train.batch // self.recipe.negatives.processes

@@ -76,6 +76,14 @@ def places(source: str | Path, base: str | None = None) -> list[ModelLocation]:
                 f"The adapter in {folder} needs the base {where}, which was not found; give its path with --base."
             )
         return [place, *places(where)]
+    if is_native(folder) and (stated := native.base_of(folder)):
+        where = base or stated["source"]
+        if not Path(where).is_dir() and not hub.parse(where, "model"):
+            raise UserError(
+                f"The model in {folder} is an adapter of {where}, which was not found; give its path with --base, "
+                "or run `collotype convert` where it was trained."
+            )
+        return [place, *places(where, None if base else stated["base"])]
     if not is_native(folder) and not any(layout.can_load(folder) for layout in (sentence_transformers, engine)):
         there = ", ".join(place.names()[:5]) or "nothing"
         raise UserError(
@@ -83,6 +91,12 @@ def places(source: str | Path, base: str | None = None) -> list[ModelLocation]:
             "config.json, modules.json or adapter_config.json, for example runs/desk-colpali/model."
         )
     return [place]
+
+
+def address_of(source: str | Path) -> str:
+    """By which a model is found again, from wherever: its folder, or its repository at a commit."""
+    place = places(source)[0]
+    return str(place.folder.resolve()) if place.found is None else f"{place.name}@{place.found.source.commit}"
 
 
 def needs_of(source: str | Path, base: str | None = None) -> list[Need]:
@@ -127,6 +141,9 @@ def read_places(found_in: Sequence[ModelLocation], named: Preset | None, to_trai
     """What lies in the first of them, on what lies in the others, if it is an adapter."""
     place, *bases = found_in
     folder = place.folder
+    if bases and is_native(folder):
+        preset = find_preset(native.base_of(folder)["preset"])
+        return native.read(folder, read_places(bases, preset, to_train=True))
     if bases:
         trained_with = named or PRESETS.get(TRAINED_WITH.get(place.name, ""))
         return adapter.read(folder, read_places(bases, trained_with, to_train=True))
