@@ -72,7 +72,7 @@ def test_what_milvus_cannot_hold_is_told_and_long_texts_are_cut(tmp_path: Path) 
     export(index, "milvus", tmp_path / "cut")
     assert len(json.loads((tmp_path / "cut" / "feed.jsonl").read_text())["text"].encode()) == 65_534
     index.add([page("long.pdf", count=4097)])
-    with pytest.raises(UserError, match="long.pdf#page=1 has 4,097 vectors, and Milvus takes 4,096"):
+    with pytest.raises(UserError, match=r"long\.pdf#page=1 has 4,097 vectors, and Milvus takes 4,096"):
         export(index, "milvus", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
