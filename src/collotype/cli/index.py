@@ -195,6 +195,7 @@ def push(
     parse(to)
     opened = Index.open(index)
     from collotype.search import qdrant
+    from collotype.search.hybrid import parts
 
     with Stages(quiet=as_json) as told:
         done = qdrant.push(opened, to, told)
@@ -202,6 +203,31 @@ def push(
         print(json.dumps({"index": str(index), "to": to, **asdict(done)}))
     else:
         print(f"{to}: {done.sent:,} pages sent, {done.unchanged:,} unchanged, {done.removed:,} removed.")
+        for part in parts.read(index):
+            print(f"Not sent are the vectors of {part.model['model']}; push {part.folder} to a collection of its own.")
 
 
-COMMANDS = {ADD: add, "check": check, "remove": remove, "push": push}
+def export(
+    index: IndexFolder,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the files go; not there yet.")],
+    to: Annotated[Literal["vespa", "milvus", "elasticsearch"], typer.Option(help="The engine they are for.")],
+    as_json: Json = False,
+) -> None:
+    """Write an index as another engine takes it: schema, feed and a query, without encoding again."""
+    from collotype.cli.terminal import Stages
+    from collotype.search import export as exporting
+    from collotype.search.hybrid import parts
+    from collotype.search.index import Index
+
+    opened = Index.open(index)
+    with Stages(quiet=as_json) as told:
+        pages = exporting.export(opened, to, folder, told)
+    if as_json:
+        print(json.dumps({"index": str(index), "to": to, "folder": str(folder), "pages": pages}))
+        return
+    print(f"{folder}: {pages:,} pages for {to}; its README.txt says how they are taken. No server has seen them.")
+    for part in parts.read(index):
+        print(f"Not in it are the vectors of {part.model['model']}; export {part.folder} as well.")
+
+
+COMMANDS = {ADD: add, "check": check, "remove": remove, "push": push, "export": export}

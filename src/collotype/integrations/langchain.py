@@ -8,18 +8,15 @@ from typing import Any
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
-from pydantic import ConfigDict
 
 from collotype.integrations import retrieved
-from collotype.search.library import IndexLibrary
 
 
 class CollotypeRetriever(BaseRetriever):
     """A document is a page: its words, and in the metadata document, page, link, places and what found it."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-
-    library: IndexLibrary
+    library: Any
+    """An `IndexLibrary`, or one with a second stage."""
     k: int = 5
     documents: tuple[str, ...] = ()
     """Only in these."""

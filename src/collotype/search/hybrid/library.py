@@ -70,7 +70,12 @@ class HybridLibrary(EmbeddedLibrary):
     """
 
     def __init__(
-        self, index: Index, encoder: Encoder, draw: Draw, others: Sequence[EmbeddedLibrary], weights: Weights | None
+        self,
+        index: Index,
+        encoder: Encoder,
+        draw: Draw,
+        others: Sequence[EmbeddedLibrary],
+        weights: Weights | None = None,
     ):
         super().__init__(index, encoder, draw)
         self.others = list(others)
