@@ -153,7 +153,7 @@ def as_answer(hit: pages.Hit, query: str, version: str) -> schemas.HitResponse:
         places=[schemas.RegionResponse(word=place.word, box=place.box, score=place.score) for place in hit.places],
         text=hit.text,
         link=f"{document}/file#page={hit.page}",
-        image=f"{document}/pages/{hit.page}/picture?{urlencode({'v': version})}",
+        picture=f"{document}/pages/{hit.page}/picture?{urlencode({'v': version})}",
         heatmap=f"{document}/pages/{hit.page}/heatmap?{urlencode({'q': query, 'v': version})}",
     )
 
