@@ -375,7 +375,7 @@ function patternOf(word) {
 // Whole words: "in" is not marked within "find".
 function marked(text, places) {
   const trimmed = places.map((place) => place.word.replace(/^[^\p{L}\p{N}]+|[^\p{L}\p{N}\p{M}]+$/gu, ""));
-  const words = trimmed.filter((word) => word);
+  const words = trimmed.filter((word) => word.length > 1 || UNSPACED.test(word));
   if (!words.length) return [text];
   const pattern = words.sort((a, b) => b.length - a.length).map(patternOf).join("|");
   return text.split(new RegExp(`(${pattern})`, "giu")).map((part, place) => place % 2 ? make("mark", {}, part) : part);
