@@ -24,6 +24,10 @@ from collotype.runtime.device import DTYPES, room_on
 from collotype.runtime.digest import FileDigest, state_digest
 
 
+LATER = ("keeps_budget", "tokenizer_frame")
+"""What presets came to say after digests were first kept: where it is off, a model is the one that it was."""
+
+
 @dataclass(frozen=True)
 class RetrieverConfig:
     """Everything but weights and tokenizer; `backbone_config` is the transformers configuration as a dict."""
@@ -92,7 +96,9 @@ class Retriever(nn.Module):
     def digest(self) -> str:
         """Of architecture, preset, tokenizer and weights: what decides an embedding, but for the type it is computed
         in."""
-        facts = json.dumps([self.config.to_dict(), self.processor.tokenizer.to_str()], sort_keys=True)
+        config = self.config.to_dict()
+        config["preset"] = {name: value for name, value in config["preset"].items() if value or name not in LATER}
+        facts = json.dumps([config, self.processor.tokenizer.to_str()], sort_keys=True)
         weights = (self.from_files and self.from_files.of(self, facts)) or state_digest(self, torch.float32)
         return hashlib.sha256((facts + weights).encode()).hexdigest()
 
