@@ -23,7 +23,6 @@ from collotype.losses.contrastive import Vectors, score_all
 from collotype.runtime.device import DTYPES, room_on
 from collotype.runtime.digest import FileDigest, state_digest
 
-
 LATER = ("keeps_budget", "tokenizer_frame")
 """What presets came to say after digests were first kept: where it is off, a model is the one that it was."""
 
