@@ -21,6 +21,9 @@ from collotype.losses.contrastive import Vectors, score_all
 from collotype.runtime.device import DTYPES, room_on
 from collotype.runtime.digest import FileDigest, state_digest
 
+LATER = ("keeps_budget", "tokenizer_frame")
+"""What presets came to say after digests were first kept: where it is off, a model is the one that it was."""
+
 
 class Retriever(nn.Module):
     """Late interaction (every token a vector: ColPali, ColQwen2) or a single vector (the mean: BiPali; the last token:
@@ -65,7 +68,9 @@ class Retriever(nn.Module):
     def digest(self) -> str:
         """Of architecture, preset, tokenizer and weights: what decides an embedding, but for the type it is computed
         in."""
-        facts = json.dumps([self.config.to_dict(), self.processor.tokenizer.to_str()], sort_keys=True)
+        config = self.config.to_dict()
+        config["preset"] = {name: value for name, value in config["preset"].items() if value or name not in LATER}
+        facts = json.dumps([config, self.processor.tokenizer.to_str()], sort_keys=True)
         weights = (self.from_files and self.from_files.of(self, facts)) or state_digest(self, torch.float32)
         return hashlib.sha256((facts + weights).encode()).hexdigest()
 
