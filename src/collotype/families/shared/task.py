@@ -2,30 +2,18 @@
 
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from torch import nn
 
 from collotype.recipe import Recipe
 from collotype.runtime.hub import Need
 from collotype.runtime.seeds import seed_torch
+from collotype.runtime.shards.samples import Fault
 from collotype.training.task import needs_by_use
 
 R = TypeVar("R", bound=Recipe)
 M = TypeVar("M", bound=nn.Module)
-
-
-class LeftOut(Protocol):
-    """Examples that cannot be used, or are doubtful."""
-
-    @property
-    def cause(self) -> str: ...
-
-    @property
-    def place(self) -> str: ...
-
-    @property
-    def count(self) -> int: ...
 
 
 class FamilyTask(Generic[R, M]):
@@ -69,7 +57,7 @@ class FamilyTask(Generic[R, M]):
         return needs_by_use(self.recipe, partial(of_weights, name) if name else None, of_suite, of_source)
 
 
-def fault_events(sources: Sequence[Sequence[LeftOut]], kind: Callable[[Any], str]) -> list[dict[str, Any]]:
+def fault_events(sources: Sequence[Sequence[Fault]], kind: Callable[[Fault], str]) -> list[dict[str, Any]]:
     """The record's events of training data that was known to be unusable or doubtful before training.
 
     Args:
@@ -83,7 +71,7 @@ def fault_events(sources: Sequence[Sequence[LeftOut]], kind: Callable[[Any], str
             "cause": fault.cause,
             "place": fault.place,
             "count": fault.count,
-            **({"first": fault.first} if getattr(fault, "first", "") else {}),
+            **({"first": fault.first} if fault.first else {}),
         }
         for number, faults in enumerate(sources)
         for fault in faults
