@@ -39,7 +39,6 @@ def test_no_command_at_the_shell_waits_for_what_it_does_not_use(tmp_path: Path) 
 
 def test_a_server_with_the_reader_imports_no_torch() -> None:
     parts = ("server.app", "server.run", "library", "index", "heatmap", "ingest", "encoders.text")
-    code = (
-        f"import sys\nimport {', '.join(f'collotype.search.{part}' for part in parts)}\nprint('torch' in sys.modules)"
-    )
+    modules = ", ".join(f"collotype.search.{part}" for part in parts)
+    code = f"import sys\nimport {modules}\nprint('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
