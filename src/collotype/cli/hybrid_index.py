@@ -70,7 +70,7 @@ def open_or_create(
 ) -> "tuple[Index, Encoder]":
     """The index in `to` with its model, or a new one."""
     from collotype.search import manifest
-    from collotype.search.encoders import open_encoder
+    from collotype.search.encoders import open_encoder, to_keep
     from collotype.search.index import Index
     from collotype.search.ingest import SourceLedger
 
@@ -87,7 +87,9 @@ def open_or_create(
     if encoder.looks_at == "words":
         settings = {"precision": "int8", **settings}
     index = Index.create(to, **made_by, dim=encoder.dim, interaction=encoder.interaction, **settings)
-    kept = {name: absolute(value) for name, value in asked.items()} | ({"commits": used} if used else {})
+    kept = {name: absolute(value) for name, value in to_keep(asked, encoder).items()} | (
+        {"commits": used} if used else {}
+    )
     SourceLedger(to).update({}, kept)
     return index, encoder
 

@@ -126,7 +126,7 @@ def asked_for(to: Path, model: str | None, preset: str | None, base: str | None,
     if made_with and not model:
         return with_dtype(made_with, dtype)
     same = made_with.get("model") == model
-    kept = {name: made_with[name] for name in ("commits", "dtype") if same and name in made_with}
+    kept = {name: made_with[name] for name in ("commits", "dtype", "version") if same and name in made_with}
     if not made_with and model not in (None, READER):
         kept = {"dtype": "auto"}
     return with_dtype({"model": model or READER, "preset": preset, "base": base, **kept}, dtype)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 from collotype.runtime.device import describe_device, memory_limit
 from collotype.runtime.errors import UserError
@@ -58,16 +59,16 @@ def with_rate(hardware: Hardware, precision: str | None) -> Hardware:
 
 def cpu_tflops(precision: str | None = None, patience_s: float = 0.06) -> float:
     """Of products as a layer has them, on the threads that torch uses, while the machine does whatever else it does:
-    a run is no better off."""
+    a run is no better off. torch has another product for layers than `torch.mm`: 12 times as fast in bf16 here."""
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}.get(precision or "", torch.float32)
     rows, side = 256, 1024
     tokens, weight, times = torch.ones(rows, side, dtype=dtype), torch.ones(side, side, dtype=dtype), 0
-    torch.mm(tokens, weight)
+    functional.linear(tokens, weight)
     began = time.perf_counter()
     while (seconds := time.perf_counter() - began) < patience_s or not times:
-        torch.mm(tokens, weight)
+        functional.linear(tokens, weight)
         times += 1
-    return round(times * 2 * rows * side**2 / seconds / 1e12, 4)
+    return round(times * 2 * rows * side**2 / seconds / 1e12, 6)
 
 
 def named(name: str) -> tuple[str, Hardware]:

@@ -19,6 +19,7 @@ import numpy as np
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.texts import sound
+from collotype.search.encoders import as_made
 from collotype.search.filters import DOCUMENT, check, matches, several
 from collotype.search.index import Document, Index, StoredPage, hit, stored_pages
 from collotype.search.ingest.sources import SourceLedger
@@ -160,7 +161,8 @@ def manifest_of(client: "QdrantClient", collection: str) -> tuple[Manifest, dict
         ) from error
     if about.format != FORMAT:
         raise UserError(f"The collection {collection} has format {about.format}, not {FORMAT}; push it again.")
-    return about, metadata.get("model")
+    model = metadata.get("model")
+    return about, model and as_made(model)
 
 
 def listed(client: "QdrantClient", collection: str, payload: list[str]) -> Iterator["models.Record"]:

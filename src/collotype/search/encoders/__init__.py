@@ -1,6 +1,7 @@
 """Retrievers as search sees them."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from collotype.runtime import hub
 from collotype.runtime.errors import UserError
@@ -15,6 +16,7 @@ def open_encoder(
     base: str | None = None,
     dtype: str | None = None,
     commits: Mapping[str, str] | None = None,
+    version: int | None = None,
 ) -> Encoder:
     """The encoder of that name: "reader", a model of the retriever family in a folder or on the hub, or one that vLLM
     serves, by its address.
@@ -22,6 +24,7 @@ def open_encoder(
     Args:
         preset, base, dtype: as of `collotype.load`, where the model's folder does not say.
         commits: what names of the hub mean, where that was decided before.
+        version: of the reader; none: the latest.
 
     Raises:
         UserError: there is none, or what it needs is not installed.
@@ -29,9 +32,9 @@ def open_encoder(
     if model == READER:
         if preset or base or dtype:
             raise UserError(f"The {READER} has no preset, no base and no dtype; leave them out.")
-        from collotype.search.encoders.text import TextEncoder
+        from collotype.search.encoders.text import LATEST, TextEncoder
 
-        return TextEncoder()
+        return TextEncoder(version or LATEST)
     from collotype.search.encoders.vllm import VllmEncoder, is_vllm
 
     if is_vllm(model):
@@ -42,3 +45,15 @@ def open_encoder(
 
     with hub.commits(commits):
         return RetrieverEncoder.load(model, preset, base, dtype)
+
+
+def as_made(model: Mapping[str, Any]) -> dict[str, Any]:
+    """What `open_encoder` is to be called with, of an index that says this of its model: the reader's first version had
+    no number."""
+    return {**model, **({"version": model.get("version", 1)} if model.get("model") == READER else {})}
+
+
+def to_keep(model: Mapping[str, Any], encoder: Encoder) -> dict[str, Any]:
+    """What a new index says of its model."""
+    version = getattr(encoder, "version", None)
+    return {**model, **({"version": version} if version else {})}

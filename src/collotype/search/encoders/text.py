@@ -8,6 +8,7 @@ What a page of many words says more than once is one vector there, the average, 
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,9 +22,15 @@ from collotype.runtime.terms import normalised, origins, spans
 from collotype.search.encoders.minilm import MOST_PIECES, WINDOW, MiniLm
 from collotype.search.pages import Box, EncodedPage, EncodedQuery, Page
 
-VERSION = 2
-NAME = f"reader {VERSION}: MiniLM and spelling, over the text layer or OCR"
-LAYERS = 4
+LAYERS = {1: 6, 2: 4}
+"""Of MiniLM, by the reader's version: indexes of the first are searched, and go on, with the first."""
+LATEST = 2
+FIRST = {
+    "961396bce7149878f4f6b928fa62de70f49713e73b42dcbe130890bae4007459": (
+        "7096b2c93a360f394705d6a23e2a1a77e6ea2b0ba5a48b6042945159fb1b542f"
+    )
+}
+"""The identity that the first version had in indexes, by its weights' digest."""
 SPELLING_DIM, SPELLING_PART, NEIGHBOUR = 128, 0.4, 0.5
 """Of the spelling's vector: its width, its part of a dot product, and how much each neighbour counts beside the word.
 Set on two of the slides' decks and checked on the manual of gnuplot (docs/search.md)."""
@@ -46,24 +53,31 @@ class Term:
 
 class TextEncoder:
     """
+    Args:
+        version: of LAYERS; the first has a vector for each term of any page.
+
     Raises:
         UserError: its package is not installed.
     """
 
-    name = NAME
     interaction: Literal["late"] = "late"
     looks_at: Literal["words"] = "words"
 
-    def __init__(self) -> None:
-        self.meaning = MiniLm(LAYERS)
+    def __init__(self, version: int = LATEST) -> None:
+        self.version = version
+        self.name = f"reader{f' {version}' if version > 1 else ''}: MiniLM and spelling, over the text layer or OCR"
+        self.meaning = MiniLm(LAYERS[version])
         self.dim = self.meaning.dim + SPELLING_DIM
-        settings = [VERSION, SPELLING_DIM, SPELLING_PART, NEIGHBOUR, EACH_UP_TO, WINDOW, MOST_PIECES]
-        self.identity = hashlib.sha256(json.dumps([self.meaning.digest(), *settings]).encode()).hexdigest()
+        self.each_up_to = EACH_UP_TO if version > 1 else sys.maxsize
+        weights = self.meaning.digest()
+        settings = [version, SPELLING_DIM, SPELLING_PART, NEIGHBOUR, EACH_UP_TO, WINDOW, MOST_PIECES]
+        own = hashlib.sha256(json.dumps([weights, *settings]).encode()).hexdigest()
+        self.identity = FIRST.get(weights, own)
 
     def encode_pages(self, pages: Sequence[Page]) -> list[EncodedPage]:
         """A vector for each term, or for each different one; none for a page without."""
         terms = [split([(word.text, word.box, word.characters) for word in page.words]) for page in pages]
-        return [encoded(of, vectors) for of, vectors in zip(terms, self.vectors(terms), strict=True)]
+        return [encoded(of, vectors, self.each_up_to) for of, vectors in zip(terms, self.vectors(terms), strict=True)]
 
     def encode_queries(self, queries: Sequence[str]) -> list[EncodedQuery]:
         """
@@ -132,10 +146,10 @@ def own_part(boxes: np.ndarray, origin: Sequence[tuple[int, int]]) -> Callable[[
     return part
 
 
-def encoded(terms: Sequence[Term], vectors: np.ndarray) -> EncodedPage:
-    """A page of these terms with the vector of each; where they are many, those that are the same have the average."""
+def encoded(terms: Sequence[Term], vectors: np.ndarray, each_up_to: int) -> EncodedPage:
+    """A page of these terms with the vector of each; where they are more, those that are the same have the average."""
     boxes = np.array([term.box for term in terms], np.float32).reshape(-1, 4)
-    if len(terms) <= EACH_UP_TO:
+    if len(terms) <= each_up_to:
         return EncodedPage(vectors, boxes)
     places: dict[str, int] = {}
     vector_of = np.array([places.setdefault(term.text, len(places)) for term in terms], np.int32)

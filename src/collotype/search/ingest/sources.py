@@ -13,6 +13,7 @@ from typing import Any
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import file_lock, write_json
 from collotype.runtime.texts import nfc
+from collotype.search.encoders import as_made
 from collotype.search.ingest.kinds import ending, named_kinds, readable, to_install
 
 LEDGER = "sources.json"
@@ -138,7 +139,8 @@ class SourceLedger:
 
     def model(self) -> dict[str, Any] | None:
         """What `open_encoder` was called with when the index was made; None where that is not known."""
-        return self._content().get("model")
+        model = self._content().get("model")
+        return model and as_made(model)
 
     def read(self) -> dict[str, Entry]:
         """Entries by document; a damaged file has none, and then every file is read again, and no page encoded."""
