@@ -12,7 +12,7 @@ from pathlib import Path
 
 import collotype
 from collotype.search.encoders import open_encoder
-from collotype.search.heatmap import lit
+from collotype.search.heatmap import View, lit
 from collotype.search.ingest import ingest
 from collotype.search.ingest.drawing import Drawer
 
@@ -46,7 +46,8 @@ def main() -> None:
     best = hits[0]
     file = arguments.pdfs if arguments.pdfs.is_file() else arguments.pdfs / best.document
     drawer = Drawer()
-    lit(drawer.draw(file, best.page, 1200), query, index.page(best.document, best.page).encoded).save(arguments.heatmap)
+    seen = View(query, index.page(best.document, best.page).encoded, patches=encoder.looks_at == "picture")
+    lit(drawer.draw(file, best.page, 1200), [seen]).save(arguments.heatmap)
     drawer.close()
     print(f"heatmap of the first: {arguments.heatmap}")
 

@@ -94,7 +94,7 @@ def test_several_seeds_are_a_study_of_nothing_else(tmp_path: Path) -> None:
         ({"vary": {"train.batch": [8, 16, 2.5]}}, r"variant batch=2\.5 of desk-bipali, at train\.batch: .*found 2\.5"),
         ({"vary": {"train.bacth": [8, 16]}}, r"the nearest known key is 'batch'"),
         ({"variants": {"none": {}, "blocks": {"negatives.processes": 2}}}, r"needs the scope `process`"),
-        ({"vary": {"train.batch": [8, 99999]}}, r"train\.batch is 99999, but data\.train has only"),
+        ({"vary": {"train.batch": [8, 99999]}}, r"data\.train has too few examples \(64\) for a batch of 99,999"),
     ],
 )
 def test_what_cannot_be_run_is_said_before_the_first_variant_is(study: dict, words: str, tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_list_names_what_there_is(cli) -> None:
         (["run", "study-late", "--smoke"], "shorten it instead"),
         (["check", "study-late", "--set", "study.seeds=0"], "greater than 0"),
         (["run", "desk-colpali", "--out", "x" * 300], "File name too long"),
-        (["run", "desk-colpali", "--resume", "--overwrite"], "give one of them"),
+        (["run", "desk-colpali", "--resume", "--overwrite"], "give only one of them"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_status_2(cli, arguments: list, words: str, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from collotype.families.clip.model import Clip
 from collotype.families.clip.tokenizer import bpe_tokenizer
 from collotype.families.clip.transforms import EvaluationTransform, normalised
 from collotype.families.retriever.backbones import BACKBONES
-from collotype.families.retriever.checkpoints.weights import canonical, load_strictly
+from collotype.families.retriever.checkpoints.weights import canonical, name_in_file
 from collotype.families.retriever.config import RetrieverConfig
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import PRESETS
@@ -123,7 +123,7 @@ def check_embeddings(case: dict, tensors: dict, weights: dict, attention: str, q
     pooling = case.get("pooling") or ("mean" if backbone == "paligemma" else "last")
     config = RetrieverConfig(backbone, case["backbone_config"], "late" if late else "single", dim, preset, pooling)
     model = Retriever(config).eval()
-    load_strictly(model, row, given, family)
+    model_folder.load_strictly(model, given, family, {key: name_in_file(row, key) for key in model.state_dict()})
     for kind, name in (("query", queries), ("page", pages)):
         if name in tensors:
             check_batch(model, inputs_of(tensors, kind), tensors[name], close)

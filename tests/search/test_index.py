@@ -355,7 +355,7 @@ def test_folders_that_are_no_index_are_left_alone(index: Index, tmp_path: Path) 
     strange = tmp_path / "strange"
     strange.mkdir()
     (strange / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"no index and not empty \(it has notes.txt\)"):
+    with pytest.raises(UserError, match=r"is not an index and is not empty \(it contains notes.txt\)"):
         Index.create(strange, **DESCRIBED)
     assert [file.name for file in strange.iterdir()] == ["notes.txt"]
     (tmp_path / "file").write_text("")

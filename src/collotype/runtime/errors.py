@@ -10,7 +10,7 @@ class UserError(Exception):
         ...     collotype.load_recipe("desk-colpalli")
         ... except collotype.UserError as error:
         ...     print(str(error)[:59])
-        No recipe 'desk-colpalli': did you mean 'desk-colpali'? Giv
+        There is no recipe 'desk-colpalli'; did you mean 'desk-colp
     """
 
 

@@ -19,6 +19,8 @@ JOINERS = r"\u00ad\u200c-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufe00-\ufe0f\ufe
 UNSEEN = rf"[[\p{{M}}&&[\p{{Hebrew}}\p{{Arabic}}\u064b-\u0655\u0670]]\u0640{JOINERS}]"
 """What makes no other word: those, vowel points, and the stroke that makes an Arabic word longer."""
 UNIT = r"\P{M}\p{M}*|\p{M}+"
+K1, B = 1.5, 0.75
+"""BM25's, as bm25s has them by default."""
 PLAIN_RUN = re.compile(r"\w+")
 NOT_PLAIN = re.compile(rf"[\u0300-\u036f\u0483-\u0489\u0590-\u1dff\u20d0-\u20ff\u2c00-\U0010ffff{JOINERS}]")
 """Text without these (Latin, Greek, Cyrillic) needs none of the above: `regex` takes 0.1 s to import."""

@@ -217,8 +217,8 @@ def unasked(root: Path) -> None:
         (twice, "questions with an id that another has, 3000000 the first"),
         (lambda root: shutil.rmtree(root / "test2015"), "There is no folder .*test2015; unpack COCO's images"),
         (lambda root: next((root / "test2015").iterdir()).unlink(), "1 images that are asked about are not there"),
-        (unasked, "'question': None.*TypeError: None is not a text.; download the file again"),
-        (lambda root: (root.parent / "out" / "checkpoint-9.pth").write_bytes(b""), r"out holds checkpoint-9\.pth"),
+        (unasked, "'question': None.*TypeError: None is not text.; download the file again"),
+        (lambda root: (root.parent / "out" / "checkpoint-9.pth").write_bytes(b""), r"out contains checkpoint-9\.pth"),
     ],
 )
 def test_bad_data_is_told_before_anything_is_evaluated(
@@ -241,7 +241,7 @@ def test_bad_models_are_told_before_anything_is_evaluated(tuned: tuple[Path, Run
     families.export(run.folder / "model", "beit3", tmp_path / "published")
     (published,) = (tmp_path / "published").glob("*.pth")
     write_answers(["yes", "no"], tmp_path / "few.txt")
-    with pytest.raises(UserError, match=r"answers with one of \d+, and 2 are named"):
+    with pytest.raises(UserError, match=r"has \d+ answers, but 2 names were given"):
         evaluate(published, root, tmp_path, answers=tmp_path / "few.txt")
     (tmp_path / "other.spm").write_bytes(trained_pieces(44))
     with pytest.raises(UserError, match=r"has 50 word embeddings, but beit3\.spm has 46"):

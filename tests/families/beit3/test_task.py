@@ -195,7 +195,7 @@ def test_index_files_of_upstream_train_too(tmp_path: Path) -> None:
     changes = {**TINY, "model.tokenizer": str(tmp_path / "w"), "data.train": {"source": "vqa-index", "path": str(root)}}
     run = collotype.run("desk-vqa", out=tmp_path / "run", overrides=changes)
     assert run.model().answer_list == ("yes", "no") and run.record["data"]["train"]["examples"] == 8
-    with pytest.raises(UserError, match=r"is in tokens of beit3\.spm; set model\.tokenizer to that file"):
+    with pytest.raises(UserError, match=r"are tokenized with beit3\.spm; set model\.tokenizer to that file"):
         collotype.run("desk-vqa", out=tmp_path / "words", overrides={**changes, "model.tokenizer": "words"})
 
 
@@ -258,7 +258,7 @@ def test_a_run_is_not_measured_by_what_nobody_answered(tmp_path: Path) -> None:
     changes = overrides(
         root, pretrained(tmp_path / "w"), evaluate=[{"suite": "vqav2", "path": str(root), "split": "test"}]
     )
-    with pytest.raises(UserError, match="Nobody's answers to vqav2/test are known, so a run cannot be measured by it"):
+    with pytest.raises(UserError, match="The answers to vqav2/test are not public, so a run cannot be measured by it"):
         collotype.run("desk-vqa", out=tmp_path / "run", overrides=changes)
     assert load_evaluation("beit3", suite=f"vqav2:{root}").own_name == "val"
 

@@ -241,5 +241,5 @@ def test_training_goes_on_from_weights_of_open_clips_layout(tmp_path: Path) -> N
     again = collotype.run("desk-clip", out=tmp_path / "again", overrides={**changes, "train.steps": 1})
     assert again.record["model"]["activation"] == "quick_gelu"
     assert losses(tmp_path / "again")[0] < losses(tmp_path / "first")[0]
-    with pytest.raises(UserError, match="its activation is quick_gelu, not gelu"):
+    with pytest.raises(UserError, match="has the activation quick_gelu, not gelu"):
         collotype.run("desk-clip", out=tmp_path / "wrong", overrides={**changes, "model.activation": "gelu"})

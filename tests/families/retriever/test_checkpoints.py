@@ -350,7 +350,7 @@ def test_training_goes_on_from_any_layout(pages: list, tmp_path: Path) -> None:
     assert task.describe()["projection"] == {"from": str(start)}
     plain = task_for(load_recipe("desk-colpali", {**changes, "model.interaction": "single", "model.dim": None})).build()
     assert plain.custom_text_proj is None
-    with pytest.raises(UserError, match=r"model.dim is 64, and .* has 128"):
+    with pytest.raises(UserError, match=r"model.dim is 64, but .* has 128"):
         task_for(load_recipe("desk-colpali", {**changes, "model.dim": 64})).build()
 
 

@@ -178,7 +178,7 @@ def test_rows_that_number_the_pages_of_a_corpus(tmp_path: Path) -> None:
         (pa.array(["a", "b", None, "d"]), pa.array([["a"]] * 4), "row 2, column id is empty, not an id"),
         (pa.array(["a", "b", "a", "d"]), pa.array([["a"]] * 4), "column id is 'a', as is"),
         (pa.array([1, 2, 3, 4]), pa.array([[1.5], [2.0], [3.0], [4.0]]), "row 0 names 1.5 (float), which is no id"),
-        (pa.array([1, 2, 3, 4]), pa.array([["1"], ["2"], ["9"], ["4"]]), "row 2 names '9', which is no page"),
+        (pa.array([1, 2, 3, 4]), pa.array([["1"], ["2"], ["9"], ["4"]]), "row 2 names '9', which is not a page"),
     ],
 )
 def test_ids_of_a_corpus_are_checked_and_never_cast(

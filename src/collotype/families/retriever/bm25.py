@@ -16,10 +16,10 @@ from collotype.families.retriever.cache import Cache, key_of
 from collotype.runtime.errors import UserError
 from collotype.runtime.ocr import Ocr
 from collotype.runtime.process import World, over_blocks
-from collotype.runtime.terms import RUN, UNSEEN, terms
+from collotype.runtime.terms import K1, RUN, UNSEEN, B, terms
 
-K1, B, METHOD = 1.5, 0.75, "lucene"
-"""bm25s' defaults."""
+METHOD = "lucene"
+"""bm25s' default."""
 
 
 class Bm25:

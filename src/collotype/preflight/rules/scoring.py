@@ -170,7 +170,7 @@ def unbounded_budget(context: CheckContext) -> Iterator[Evidence]:
 
 
 @upstream_rule(
-    "a visual budget that is no bound",
+    "a visual budget that is not a bound",
     "note",
     "the resizing of Qwen2-VL's processor (families/retriever/transforms.py)",
     "a cap of 16 gives 21 to 29 tokens to strips of 1 : 30 to 1 : 56",

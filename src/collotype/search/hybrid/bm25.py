@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from collotype.families.retriever.bm25 import K1, B
-from collotype.runtime.terms import terms
+from collotype.runtime.terms import K1, B, terms
 from collotype.search import sidecar
 from collotype.search.sidecar import Sidecar
 from collotype.search.store import Version
