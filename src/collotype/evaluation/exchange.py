@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from collotype.evaluation.ranking import EXPONENTIAL
 from collotype.evaluation.results import Measured, write_results
 from collotype.runtime.files import write_json
 from collotype.runtime.hub import parse
@@ -76,4 +77,5 @@ def write_for_vidore_benchmark(folder: Path, model: str, version: str, measured:
 
 
 def rounded(metrics: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, DECIMALS) for name, value in metrics.items()}
+    """What other tools have, too: all but the exponential gain."""
+    return {name: round(value, DECIMALS) for name, value in metrics.items() if not name.endswith(EXPONENTIAL)}
