@@ -77,6 +77,7 @@ class VectorSearch:
     def facts(self) -> dict[str, Any]:
         config, pooling = self.model.config, self.pooling and asdict(self.pooling)
         facts = {"backbone": config.backbone, "interaction": config.interaction, "preset": asdict(config.preset)}
+        facts |= {"parameters": sum(one.numel() for one in self.model.parameters()), "width": self.model.width}
         held = {"dtype": self.model.held_in} if self.model.held_in else {}
         return facts | held | ({"pooling": pooling} if pooling else {})
 
