@@ -64,13 +64,14 @@ def submit(results: Path, to: Path) -> Submission:
     Raises:
         UserError: nothing can be submitted, or another result is there already; nothing was written.
     """
+    if to.exists() and not to.is_dir():
+        raise UserError(f"{to} is a file; give a folder.")
     found = {file: values for file in result_files(results) if "headline" in (values := read(file))}
     if not found:
         raise UserError(f"{results} holds no result files; give the folder that `evaluate` got as --out.")
     reasons = {file: reason_against(values) for file, values in found.items()}
     left_out = [f"{found[file]['dataset']}: {reason}" for file, reason in reasons.items() if reason]
-    chosen = [file for file, reason in reasons.items() if reason is None]
-    chosen = [file for file in chosen if not is_average(found[file])]
+    chosen = [file for file, reason in reasons.items() if reason is None and not is_average(found[file])]
     if not chosen:
         raise UserError(f"Nothing of {results} can be submitted: {'; '.join(left_out) or 'it holds averages only'}.")
     files = {}
