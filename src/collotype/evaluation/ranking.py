@@ -35,7 +35,8 @@ def rank(scores: Mapping[str, float]) -> list[str]:
 def exponential(grades: np.ndarray) -> np.ndarray:
     """2^grade - 1, in units of 2^(the highest grade), so that no grade is too high."""
     top = grades.max(initial=0)
-    return np.exp2(grades - top) - np.exp2(-top)
+    gains: np.ndarray = np.exp2(grades - top) - np.exp2(-top)
+    return gains
 
 
 def ndcg_pairs(gains: np.ndarray, ideal: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -74,7 +74,7 @@ def submit(results: Path, to: Path) -> Submission:
     chosen = [file for file, reason in reasons.items() if reason is None and not is_average(found[file])]
     if not chosen:
         raise UserError(f"Nothing of {results} can be submitted: {'; '.join(left_out) or 'it holds averages only'}.")
-    files = {}
+    files: dict[Path, str] = {}
     for file in chosen:
         files |= files_of(file.parent.parent / "mteb", found[file]["mteb"])
     texts = {to / place: text for place, text in files.items() if not is_kept(to / place, text)}
