@@ -125,6 +125,7 @@ def test_list_names_what_there_is(cli) -> None:
         (["compress", "nowhere", "--factors", "2;3"], "--factors is '2;3'"),
         (["compress", "nowhere", "--methods", "slow"], "No pooling method 'slow'"),
         (["report", "nowhere"], "has no readable record.json"),
+        (["submit", "nowhere", "--to", "clone"], "nowhere holds no result files"),
         (["compare", "nowhere", "nowhere"], "has no readable record.json"),
         (["compare", "published:nothing", "nowhere"], "No published result 'nothing'"),
         (["run", "study-late", "--smoke"], "shorten it instead"),

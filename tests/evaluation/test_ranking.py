@@ -1,6 +1,7 @@
 """Ranking metrics against trec_eval itself, on rankings nobody chose."""
 
 from itertools import permutations
+from math import log2
 
 import pytest
 import pytrec_eval
@@ -41,6 +42,41 @@ def test_chance_is_the_mean_over_all_orders(query: tuple) -> None:
     mean = mean_metrics([query_metrics(judged, order) for order in orders])
     chance = chance_metrics(judged, documents)
     assert chance == pytest.approx({name: mean[name] for name in chance}, abs=1e-9)
+
+
+def test_exponential_gain_by_hand() -> None:
+    """Grades 1, 3, 0, 2 in the order shown, and one of 3 that was not found: 2^r - 1 is 1, 7, 0, 3 and 7."""
+    judged, scores = {"a": 1, "b": 3, "d": 2, "e": 3}, {"a": 4.0, "b": 3.0, "c": 2.0, "d": 1.0}
+    found = query_metrics(judged, scores)
+    second, third, fourth = log2(3), log2(4), log2(5)
+    gained, best = 1 + 7 / second + 3 / fourth, 7 + 7 / second + 3 / third + 1 / fourth
+    assert gained / best == pytest.approx(0.50262, abs=1e-5)
+    assert found["ndcg_at_5_exponential"] == pytest.approx(gained / best, abs=1e-12)
+    linear = (1 + 3 / second + 2 / fourth) / (3 + 3 / second + 2 / third + 1 / fourth)
+    assert found["ndcg_at_5"] == pytest.approx(linear, abs=1e-12)
+    assert found["ndcg_at_1_exponential"] == pytest.approx(1 / 7) and found["ndcg_at_1"] == pytest.approx(1 / 3)
+
+
+@given(QUERY)
+def test_exponential_gain_is_trec_evals_on_grades_made_so(query: tuple) -> None:
+    judged, scores = query
+    theirs = pytrec_eval.RelevanceEvaluator(
+        {"q": {page: 2**grade - 1 for page, grade in judged.items()}}, {"ndcg_cut." + ",".join(map(str, CUTOFFS))}
+    ).evaluate({"q": scores})["q"]
+    found = query_metrics(judged, scores)
+    assert {f"ndcg_cut_{k}": found[f"ndcg_at_{k}_exponential"] for k in CUTOFFS} == pytest.approx(theirs, abs=1e-9)
+
+
+@given(QUERY)
+def test_gains_of_grades_0_and_1_are_alike(query: tuple) -> None:
+    judged, scores = {page: min(grade, 1) for page, grade in query[0].items()}, query[1]
+    for found in (query_metrics(judged, scores), chance_metrics(judged, scores)):
+        assert all(found[f"ndcg_at_{k}"] == found[f"ndcg_at_{k}_exponential"] for k in CUTOFFS)
+
+
+def test_no_grade_is_too_high() -> None:
+    found = query_metrics({"a": 5000, "b": 4999}, {"a": 1.0, "b": 2.0})
+    assert found["ndcg_at_1_exponential"] == 0.5
 
 
 def test_queries_without_ranking_do_not_count() -> None:

@@ -1,6 +1,8 @@
 """Two sides: what differs, in the order of what it is likely to do, and what a difference of results means."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +105,20 @@ def test_noise_is_the_larger_known_one() -> None:
     found = Comparison(one, other, [])
     assert found.noise("a/b", "mrr") == 0.03 and found.noise("a/b", "top1") is None
     assert found.as_dict()["noise"] == {"a/b": {"mrr": 0.03}}
+
+
+def test_the_difference_has_an_interval_over_the_queries(trained: Path, tmp_path: Path) -> None:
+    found = compare_runs(trained, trained)
+    assert found.intervals["sheets/held-out"]["ndcg_at_5"] == (0.0, 0.0)
+    assert found.interval("sheets/held-out", "mrr") == "[+0.000, +0.000]"
+    assert json.loads(json.dumps(found.as_dict()))["intervals"]["sheets/held-out"]["mrr"] == [0.0, 0.0]
+    shown = subprocess.run(
+        [sys.executable, "-m", "collotype", "compare", trained, trained], capture_output=True, text=True, check=True
+    ).stdout
+    assert "95 %" in shown and "+0.000" in shown
+    assert "95 % interval" in write_comparison(found, tmp_path / "page.html").read_text()
+    without = altered(trained, tmp_path / "other")
+    assert compare_runs(trained, without).intervals == {}, "a run of before, or whose files are gone"
 
 
 def test_datasets_that_only_one_measured_are_no_differences_of_data(trained: Path, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from collotype.cli import (
     run,
     search,
     serve,
+    submit,
     train,
 )
 from collotype.runtime.errors import PeerError, UserError
@@ -92,6 +93,7 @@ for name, command in {
     "import": import_.import_,
     "convert": convert.convert,
     "mine": mine.mine,
+    "submit": submit.submit,
     "report": report.report,
     "compare": compare.compare,
     "compress": compress.compress,

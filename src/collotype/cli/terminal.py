@@ -161,15 +161,17 @@ def print_comparison(console: Console, found: Comparison) -> None:
     results = Table(title="results", title_justify="left", box=box.SIMPLE_HEAD)
     for name in ("dataset", "metric"):
         results.add_column(name, overflow="fold")
-    for name in (*names, "difference", "noise"):
+    for name in (*names, "difference", *(["95 % interval"] if found.intervals else []), "noise"):
         results.add_column(name, justify="right", overflow="fold")
     for dataset, metrics in found.results.items():
         for metric in columns({dataset: metrics}):
             left, right = metrics[metric]
             noise = found.noise(dataset, metric)
             within = noise is not None and abs(right - left) <= noise
-            shown = (f"{left:.3f}", f"{right:.3f}", f"{right - left:+.3f}", "" if noise is None else f"± {noise:.3f}")
-            results.add_row(dataset, metric, *shown, style="dim" if within else None)
+            interval = [found.interval(dataset, metric)] if found.intervals else []
+            shown = (f"{left:.3f}", f"{right:.3f}", f"{right - left:+.3f}", *interval)
+            of_noise = "" if noise is None else f"± {noise:.3f}"
+            results.add_row(dataset, metric, *shown, of_noise, style="dim" if within else None)
     if found.results:
         console.print(results)
     else:

@@ -1,11 +1,14 @@
 """Result files that other tools' readers accept: mteb's TaskResult, vidore-benchmark's metrics."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from collotype.evaluation.ranking import EXPONENTIAL
 from collotype.evaluation.results import Measured, write_results
+from collotype.evaluation.submission import model_meta
 from collotype.runtime.files import write_json
 from collotype.runtime.hub import parse
 
@@ -18,8 +21,9 @@ def write_all(folder: Path, model: str, version: str, measured: Sequence[Measure
     source, facts = parse(model, "model"), measured[0].facts
     name = source.repository if source else model.strip("./").replace("\\", "/")
     commit = facts.get("hub", {}).get(source.key) if source else None
-    write_results(folder, measured)
-    write_for_mteb(folder / "mteb", name, commit or facts["model"]["sha256"][:12], measured)
+    revision = commit or facts["model"]["sha256"][:12]
+    write_results(folder, [replace(one, facts=one.facts | mteb_of(one, name, revision)) for one in measured])
+    write_for_mteb(folder / "mteb", name, revision, measured)
     if any("ndcg_at_5" in one.metrics for one in measured):
         write_for_vidore_benchmark(folder / "vidore-benchmark", name, version, measured)
 
@@ -52,7 +56,12 @@ def write_for_mteb(folder: Path, model: str, revision: str, measured: Sequence[M
         }
         write_json(place / f"{task.name}.json", result)
     if known:
-        write_json(place / "model_meta.json", {"name": model, "revision": revision, "modalities": ["image", "text"]})
+        write_json(place / "model_meta.json", model_meta(model, revision, known[0][0].facts["model"]))
+
+
+def mteb_of(one: Measured, model: str, revision: str) -> dict[str, Any]:
+    """Where its result for mteb is, if there is one."""
+    return {"mteb": {"model": model, "revision": revision, "task": one.task.name} if one.task else None}
 
 
 def write_for_vidore_benchmark(folder: Path, model: str, version: str, measured: Sequence[Measured]) -> None:
@@ -76,4 +85,5 @@ def write_for_vidore_benchmark(folder: Path, model: str, version: str, measured:
 
 
 def rounded(metrics: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, DECIMALS) for name, value in metrics.items()}
+    """What other tools have, too: all but the exponential gain."""
+    return {name: round(value, DECIMALS) for name, value in metrics.items() if not name.endswith(EXPONENTIAL)}

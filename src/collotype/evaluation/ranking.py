@@ -1,7 +1,8 @@
 """Ranking metrics exactly as trec_eval computes them.
 
 A ranking is by score in float32, descending; equal scores by document id, descending (trec_eval's precision and tie
-rule). Gains are linear, the discount of rank r is 1/log2(r + 1).
+rule). Gains are linear, the discount of rank r is 1/log2(r + 1). `ndcg_at_K_exponential` stands beside it, with
+the gain 2^grade - 1 of much of the literature: the same number where grades are 0 and 1.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -16,13 +17,32 @@ Qrels = Mapping[str, Mapping[str, int]]
 Scores = Mapping[str, Mapping[str, float]]
 """query id -> page id -> score."""
 
-METRICS = ("mrr", *(f"{name}_at_{k}" for k in CUTOFFS for name in ("ndcg", "map", "recall", "precision", "mrr")))
+EXPONENTIAL = "_exponential"
+
+METRICS = (
+    "mrr",
+    *(f"{name}_at_{k}" for k in CUTOFFS for name in ("ndcg", "map", "recall", "precision", "mrr")),
+    *(f"ndcg_at_{k}{EXPONENTIAL}" for k in CUTOFFS),
+)
 """The metrics there are."""
 
 
 def rank(scores: Mapping[str, float]) -> list[str]:
     """Document ids, best first."""
     return sorted(sorted(scores, reverse=True), key=lambda document: -np.float32(scores[document]))
+
+
+def exponential(grades: np.ndarray) -> np.ndarray:
+    """2^grade - 1, in units of 2^(the highest grade), so that no grade is too high."""
+    top = grades.max(initial=0)
+    gains: np.ndarray = np.exp2(grades - top) - np.exp2(-top)
+    return gains
+
+
+def ndcg_pairs(gains: np.ndarray, ideal: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By the ending of its name: a gain of what was found, and of what there is, in one unit."""
+    both = exponential(np.concatenate([gains, ideal]))
+    return {"": (gains, ideal), EXPONENTIAL: (both[: len(gains)], both[len(gains) :])}
 
 
 def query_metrics(relevance: Mapping[str, int], scores: Mapping[str, float]) -> dict[str, float]:
@@ -34,11 +54,13 @@ def query_metrics(relevance: Mapping[str, int], scores: Mapping[str, float]) -> 
     precision = found / np.arange(1, len(gains) + 1)
     discount = 1 / np.log2(np.arange(2, max(len(gains), len(ideal)) + 2))
     first = int(np.argmax(hits)) + 1 if hits.any() else None
-    metrics = {"mrr": 1 / first if first else 0.0}
+    metrics, pairs = {"mrr": 1 / first if first else 0.0}, ndcg_pairs(gains, ideal)
     for k in CUTOFFS:
-        best = float(ideal[:k] @ discount[: len(ideal[:k])])
         num_hits = int(hits[:k].sum())
-        metrics[f"ndcg_at_{k}"] = float(gains[:k] @ discount[: len(gains[:k])]) / best if best else 0.0
+        for ending, (found_gains, best_gains) in pairs.items():
+            best = float(best_gains[:k] @ discount[: len(best_gains[:k])])
+            reached = float(found_gains[:k] @ discount[: len(found_gains[:k])])
+            metrics[f"ndcg_at_{k}{ending}"] = reached / best if best else 0.0
         metrics[f"map_at_{k}"] = float(precision[:k][hits[:k]].sum()) / len(ideal) if len(ideal) else 0.0
         metrics[f"recall_at_{k}"] = num_hits / len(ideal) if len(ideal) else 0.0
         metrics[f"precision_at_{k}"] = num_hits / k
@@ -49,18 +71,21 @@ def query_metrics(relevance: Mapping[str, int], scores: Mapping[str, float]) -> 
 def chance_metrics(relevance: Mapping[str, int], documents: Collection[str]) -> dict[str, float]:
     """What one query's metrics are on average over all orders of the documents: what knowing nothing scores; not
     MAP and the cut MRR, which are close to what is here."""
-    gains = [max(0, relevance.get(document, 0)) for document in documents]
+    gains = np.array([max(0, relevance.get(document, 0)) for document in documents], dtype=np.float64)
     ideal = np.sort([float(gain) for gain in relevance.values() if gain > 0])[::-1]
-    count, right = len(gains), sum(gain > 0 for gain in gains)
+    count, right = len(gains), int((gains > 0).sum())
     expected, missed = {"mrr": 0.0}, 1.0
     for place in range(1, count - right + 2 if right else 1):
         hit = right / (count - place + 1)
         expected["mrr"] += missed * hit / place
         missed *= 1 - hit
-    discount = 1 / np.log2(np.arange(2, max(CUTOFFS) + 2))
+    discount, pairs = 1 / np.log2(np.arange(2, max(CUTOFFS) + 2)), ndcg_pairs(gains, ideal)
     for k in CUTOFFS:
-        best, shown = float(ideal[:k] @ discount[: len(ideal[:k])]), min(k, count)
-        expected[f"ndcg_at_{k}"] = sum(gains) / count * float(discount[:shown].sum()) / best if best else 0.0
+        shown = min(k, count)
+        for ending, (there, best_gains) in pairs.items():
+            best = float(best_gains[:k] @ discount[: len(best_gains[:k])])
+            reached = float(there.sum()) / count * float(discount[:shown].sum())
+            expected[f"ndcg_at_{k}{ending}"] = reached / best if best else 0.0
         expected[f"recall_at_{k}"] = right * shown / count / len(ideal) if len(ideal) else 0.0
         expected[f"precision_at_{k}"] = right * shown / count / k
     return expected
@@ -69,8 +94,8 @@ def chance_metrics(relevance: Mapping[str, int], documents: Collection[str]) -> 
 def ranking_metrics(qrels: Qrels, run: Scores) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
     """Means over the queries that stand in both `qrels` and `run` (as trec_eval takes them), and each query's own.
 
-    Keys: `ndcg_at_K`, `map_at_K`, `recall_at_K`, `precision_at_K`, `mrr_at_K` for K in CUTOFFS, and `mrr` (over the
-    whole ranking).
+    Keys: `ndcg_at_K`, `map_at_K`, `recall_at_K`, `precision_at_K`, `mrr_at_K` and `ndcg_at_K_exponential` for
+    K in CUTOFFS, and `mrr` (over the whole ranking).
 
     Raises:
         ValueError: no query stands in both, or a score is not a number.

@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL import Image
 
+from collotype.evaluation import per_query
 from collotype.runtime.files import atomic_folder, write_bytes, write_json, write_text
 
 Results = dict[str, dict[str, float]]
@@ -90,6 +91,8 @@ class Measured:
     facts: dict[str, Any] = field(default_factory=dict)
     """Sizes, digests, model, times, memory, events."""
     task: MtebTask | None = None
+    queries: per_query.PerQuery | None = None
+    """What each query scored, of retrieval."""
 
 
 def results_of(measured: Sequence[Measured]) -> Results:
@@ -97,9 +100,13 @@ def results_of(measured: Sequence[Measured]) -> Results:
 
 
 def write_results(folder: Path, measured: Sequence[Measured]) -> None:
-    """One JSON a dataset, `folder`/SUITE/DATASET.json: dataset, headline, metrics, subsets, and the facts' keys."""
+    """One JSON a dataset, `folder`/SUITE/DATASET.json: dataset, headline, metrics, subsets, and the facts' keys; of
+    retrieval the intervals over queries, too, and beside it each query's values."""
     for one in measured:
         values = {"dataset": one.dataset, "headline": one.headline, "metrics": one.metrics, "subsets": one.subsets}
+        if one.queries:
+            values["intervals"] = per_query.intervals(one.queries)
+            per_query.write(folder, one.dataset, one.queries)
         write_json(folder / f"{one.dataset}.json", {**values, **one.facts})
 
 

@@ -3,9 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from collotype.evaluation import per_query
 from collotype.report.sides import ComparisonSide, flatten, read_side
 from collotype.runtime.hub import plain
 
@@ -73,13 +75,30 @@ class Comparison:
             if (there := self.right.results.get(dataset))
         }
 
+    @cached_property
+    def intervals(self) -> dict[str, dict[str, per_query.Interval]]:
+        """Of the difference, over the queries, by dataset and metric; where both have each query's values."""
+        found: dict[str, dict[str, per_query.Interval]] = {}
+        for dataset, metrics in self.results.items():
+            one, other = self.left.queries.get(dataset), self.right.queries.get(dataset)
+            for metric in metrics if one and other else ():
+                if one and other and (interval := per_query.difference(one, other, metric)):
+                    found.setdefault(dataset, {})[metric] = interval
+        return found
+
+    def interval(self, dataset: str, metric: str) -> str:
+        """As tables show it; empty where it is not known."""
+        found = self.intervals.get(dataset, {}).get(metric)
+        # without the sign of a negative zero
+        return "[{:+.3f}, {:+.3f}]".format(*(round(end, 3) + 0.0 for end in found)) if found else ""
+
     def noise(self, dataset: str, metric: str) -> float | None:
         """What a difference must exceed to mean something: the larger noise of the two; none where neither is known."""
         known = [side.noise.get(dataset, {}).get(metric) for side in (self.left, self.right)]
         return max((value for value in known if value is not None), default=None)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: names, places, differences, results (a pair by dataset and metric), noise, seconds."""
+        """For JSON: names, places, differences, results (a pair by dataset and metric), noise, intervals, seconds."""
         noise = {
             dataset: {metric: noise for metric in metrics if (noise := self.noise(dataset, metric)) is not None}
             for dataset, metrics in self.results.items()
@@ -90,6 +109,7 @@ class Comparison:
             "differences": [asdict(difference) for difference in self.differences],
             "results": self.results,
             "noise": noise,
+            "intervals": self.intervals,
             "seconds": (self.left.seconds, self.right.seconds),
         }
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from collotype.evaluation import per_query
 from collotype.evaluation.results import Results
 from collotype.report import published
 from collotype.report.record import read_record
@@ -39,6 +40,8 @@ class ComparisonSide:
     """(step, loss)."""
     seconds: float | None = None
     """Of all steps."""
+    queries: dict[str, per_query.DatasetQueries] = field(default_factory=dict)
+    """By dataset, where each query's values were kept."""
 
 
 def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
@@ -116,6 +119,7 @@ def of_run(folder: Path, record: Mapping[str, Any]) -> ComparisonSide:
                 at = step / plan["steps"] * plan["epochs"]
                 curves.setdefault(f"{dataset}/{metric}", []).append((at, value))
     steps = JsonLines(folder / "metrics.jsonl").read()
+    queries = {dataset: per_query.read(folder / "evaluation", dataset) for dataset in record["results"]}
     return ComparisonSide(
         name=record["recipe"]["name"],
         place=str(folder),
@@ -126,6 +130,7 @@ def of_run(folder: Path, record: Mapping[str, Any]) -> ComparisonSide:
         curves=curves,
         losses=[(row["step"], row["loss"]) for row in steps if row["loss"] is not None],
         seconds=record["timing"]["steps_s"],
+        queries={dataset: found for dataset, found in queries.items() if found},
     )
 
 

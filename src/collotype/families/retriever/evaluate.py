@@ -77,6 +77,7 @@ class VectorSearch:
     def facts(self) -> dict[str, Any]:
         config, pooling = self.model.config, self.pooling and asdict(self.pooling)
         facts = {"backbone": config.backbone, "interaction": config.interaction, "preset": asdict(config.preset)}
+        facts |= {"parameters": sum(one.numel() for one in self.model.parameters()), "width": self.model.width}
         held = {"dtype": self.model.held_in} if self.model.held_in else {}
         return facts | held | ({"pooling": pooling} if pooling else {})
 
@@ -144,7 +145,12 @@ class Retrieval:
     benchmark: RetrievalBenchmark
     scores: Tensor
     """float32 [num_queries, num_pages]."""
-    metrics: dict[str, float]
+    by_query: dict[str, dict[str, float]]
+    """Each query's metrics."""
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        return mean_metrics(list(self.by_query.values()))
 
     def of_query(self, query: str) -> dict[str, float]:
         """A query's scores by page id."""
@@ -177,11 +183,11 @@ def measured_scores(benchmark: RetrievalBenchmark, scores: Tensor) -> Retrieval:
             f"{benchmark.name}: the score of the query {list(benchmark.queries.values())[query]!r} and page "
             f"{benchmark.pages.ids[page]} is not a number; the model's weights are not sound."
         )
-    by_query = [
-        query_metrics(benchmark.qrels[query], benchmark.page_scores(row.tolist()))
+    by_query = {
+        query: query_metrics(benchmark.qrels[query], benchmark.page_scores(row.tolist()))
         for query, row in zip(benchmark.queries, scores, strict=True)
-    ]
-    return Retrieval(benchmark, scores, mean_metrics(by_query))
+    }
+    return Retrieval(benchmark, scores, by_query)
 
 
 def evaluate(
@@ -220,7 +226,8 @@ def evaluate(
         }
         by_subset = {retrieval.benchmark.subset: retrieval.metrics for retrieval in found}
         mean = mean_metrics(list(by_subset.values()))
-        measured.append(Measured(name, mean, subsets[0].headline, by_subset, facts, subsets[0].task))
+        queries = {retrieval.benchmark.subset: retrieval.by_query for retrieval in found}
+        measured.append(Measured(name, mean, subsets[0].headline, by_subset, facts, subsets[0].task, queries))
     return measured + averages(measured)
 
 
