@@ -4,6 +4,7 @@ import copy
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from torch import nn
 
@@ -69,7 +70,9 @@ def add_lora(model: Retriever, lora: Lora, gaussian: bool = True) -> Retriever:
 
 def with_shared_weights(model: Retriever) -> Retriever:
     """Another model of the same weights, which are there once: it can be merged, and the first stays as it is."""
-    shared = {id(one): nn.Parameter(one.detach(), one.requires_grad) for one in model.parameters()}
+    shared: dict[int, Any] = {id(one): nn.Parameter(one.detach(), one.requires_grad) for one in model.parameters()}
+    # its open files are not copied; that the weights are others then, it sees
+    shared[id(model.from_files)] = model.from_files
     return copy.deepcopy(model, shared)
 
 
