@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from typer.testing import CliRunner
 
 from collotype.cli import app
 
@@ -62,3 +63,11 @@ def test_the_glossary_points_at_files_that_are_there() -> None:
     named = [path for row in rows for path in re.findall(r"`([^`]+)`", row)]
     assert len(named) > 60
     assert all(any((ROOT / "src" / "collotype").glob(path.rstrip("/"))) for path in named)
+
+
+@pytest.mark.parametrize("group", [[], ["index"]], ids=["collotype", "collotype index"])
+def test_help_summarises_each_command_in_a_whole_phrase(group: list[str]) -> None:
+    """At 80 columns, where click cuts what is longer and ends it in dots."""
+    shown = CliRunner().invoke(app, [*group, "--help"], terminal_width=80).output
+    assert "Commands:" in shown
+    assert [line for line in shown.partition("Commands:")[2].splitlines() if line.endswith("...")] == []

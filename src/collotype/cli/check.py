@@ -28,36 +28,37 @@ def check(
         str,
         typer.Argument(
             metavar="RECIPE or FOREIGN",
-            help="A built-in recipe's name, a file, a run directory; or another tool's config, script or command.",
+            help="A built-in recipe, a recipe file, a run directory, or another tool's config, script or command.",
         ),
     ],
     set_: Set = [],  # noqa: B006 - typer makes a fresh list
     smoke: Smoke = False,
     against: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Hold it against this published result (`collotype list published`)."),
+        typer.Option(metavar="NAME", help="Compare it with this published result (`collotype list published`)."),
     ] = None,
     processes: Annotated[
         int | None,
-        typer.Option(min=1, help="Of another tool's command: how many GPUs share a batch."),
+        typer.Option(min=1, help="For another tool's command: how many GPUs share a batch."),
     ] = None,
     examples: Annotated[
-        int | None, typer.Option(min=1, help="Of another tool's command: how many training examples there are.")
+        int | None, typer.Option(min=1, help="For another tool's command: the number of training examples.")
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(metavar="CARD", help="Plan for this GPU, e.g. V100, not for this machine."),
+        typer.Option(metavar="CARD", help="Plan for this GPU (e.g. V100) instead of this machine."),
     ] = None,
-    measure: Annotated[
-        bool, typer.Option("--measure", help="Measure one micro-batch for time and memory; reads data and weights.")
-    ] = False,
+    measure: Annotated[bool, typer.Option("--measure", help="Run one micro-batch to measure time and memory.")] = False,
     online: Annotated[
-        bool, typer.Option("--online", help="Ask the hub how much a run will fetch, and whether it will be given.")
+        bool, typer.Option("--online", help="Ask the hub how much a run will download, and whether you have access.")
     ] = False,
-    show_recipe: Annotated[bool, typer.Option("--recipe", help="Print the resolved recipe, too.")] = False,
+    show_recipe: Annotated[bool, typer.Option("--recipe", help="Also print the resolved recipe.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show what a run will do and what will make its number differ: plan and findings. Nothing is trained."""
+    """Show the plan of a run and what will change its result.
+
+    Nothing is trained.
+    """
     from rich.console import Console
 
     from collotype import runner

@@ -16,10 +16,15 @@ Side = Annotated[
 def compare(
     one: Side,
     other: Side,
-    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write a page, with curves.")] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Also write an HTML page with curves.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show two runs, or a run and a published result, side by side: their results, and what differs between them."""
+    """Compare two runs, or a run with a published result.
+
+    Shows the results side by side and the settings that differ.
+    """
     from rich.console import Console
 
     from collotype.cli.terminal import print_comparison

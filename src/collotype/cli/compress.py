@@ -14,16 +14,21 @@ def compress(
     suite: Suite = None,
     path: DataPath = None,
     data_dir: DataDir = None,
-    factors: Annotated[str, typer.Option(help="How many vectors become one: whole numbers, by commas.")] = "2,3,4,6",
-    methods: Annotated[str, typer.Option(help="Ways of pooling, by commas.")] = "hierarchical,fast",
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write the rows as JSON.")] = None,
+    factors: Annotated[
+        str, typer.Option(help="Pooling factors (how many vectors become one), separated by commas.")
+    ] = "2,3,4,6",
+    methods: Annotated[str, typer.Option(help="Pooling methods, separated by commas.")] = "hierarchical,fast",
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write the results as JSON.")] = None,
     cache: CacheFolder = None,
     preset: Preset = None,
     base: Base = None,
     dtype: Dtype = None,
     as_json: Json = False,
 ) -> None:
-    """Show what pooling a model's page vectors saves and costs: size and quality by factor and method."""
+    """Measure what pooling a model's page vectors saves and costs.
+
+    Reports size and quality for each factor and method.
+    """
     from rich.console import Console
 
     from collotype.cli.terminal import compression_tables

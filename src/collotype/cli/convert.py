@@ -10,16 +10,18 @@ from collotype.cli.options import Activation, Answers, Base, ModelSource, Preset
 
 def convert(
     model: ModelSource,
-    to: Annotated[str, typer.Option(help="A layout of its family (`collotype list layouts`).")],
-    out: Annotated[Path, typer.Option("--out", help="Folder to write; it must not be there yet.")],
+    to: Annotated[str, typer.Option(help="The layout to write (`collotype list layouts`).")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write; it must not exist yet.")],
     preset: Preset = None,
     base: Base = None,
     activation: Activation = None,
     tokenizer: Tokenizer = None,
     answers: Answers = None,
 ) -> None:
-    """Write a model, in whatever layout it is, in another library's, with a model card; what was written is read again
-    and has to be equal."""
+    """Convert a model to another library's checkpoint layout.
+
+    Writes a model card too, then reads the written model back and checks that it is equal.
+    """
     from collotype import families
 
     options = {"preset": preset, "base": base, "activation": activation, "tokenizer": tokenizer, "answers": answers}

@@ -24,40 +24,47 @@ from collotype.cli.options import (
 
 def evaluate(
     models: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="Model folders, or hub names, NAME@REVISION; bm25, reader.")
+        list[str], typer.Argument(metavar="MODEL...", help="Model folders, hub names (NAME@REVISION), bm25 or reader.")
     ],
     suite: Suite = None,
     path: DataPath = None,
     name: Annotated[
-        str | None, typer.Option(help="What results call one's own dataset [default: the end of its path].")
+        str | None, typer.Option(help="Name of your own dataset in the results [default: the last part of --path].")
     ] = None,
     data_dir: DataDir = None,
-    only: Annotated[list[str], typer.Option(metavar="DATASET", help="ViDoRe: this dataset; repeatable.")] = [],  # noqa: B006
-    split: Annotated[str | None, typer.Option(help="The split [default: test; vqav2: val].")] = None,
+    only: Annotated[
+        list[str], typer.Option(metavar="DATASET", help="ViDoRe: evaluate only this dataset; repeatable.")
+    ] = [],  # noqa: B006
+    split: Annotated[str | None, typer.Option(help="The split to evaluate [default: test; vqav2: val].")] = None,
     counting: Annotated[
         Literal["mteb", "vidore-benchmark"] | None,
-        typer.Option(help="How duplicates are merged and pages ranked [default: mteb]."),
+        typer.Option(help="The protocol for merging duplicates and ranking pages [default: mteb]."),
     ] = None,
-    names: Annotated[str | None, typer.Option(help="labelled: a file of class names, one a line.")] = None,
+    names: Annotated[str | None, typer.Option(help="labelled: a file of class names, one per line.")] = None,
     templates: Annotated[
         Literal["openai", "simple", "none"] | None,
-        typer.Option(help="labelled: the sentences that class names are put into [default: the set's, or openai]."),
+        typer.Option(help="labelled: the prompt templates for class names [default: the dataset's, or openai]."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="One's own data: take the first rows only.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Your own data: use only the first N rows.")] = None,
     held_out: Annotated[
-        Path | None, typer.Option(help="vqav2, val: the file of its images [default: held-out.json in --path].")
+        Path | None, typer.Option(help="vqav2, val: the file that lists its images [default: held-out.json in --path].")
     ] = None,
     blank_pictures: Annotated[
-        bool, typer.Option("--blank-pictures", help="BEiT-3: show grey images: what is known without looking?")
+        bool,
+        typer.Option(
+            "--blank-pictures", help="BEiT-3: replace the images with grey ones, to measure what the text alone gives."
+        ),
     ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for result files and submissions; a stopped one goes on there.")
+        Path | None,
+        typer.Option("--out", help="Folder for result files and submissions; a stopped evaluation resumes there."),
     ] = None,
     cache: CacheFolder = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no embeddings, and use none.")] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not read or write cached embeddings.")] = False,
     batch_tokens: BatchTokens = None,
     precision: Annotated[
-        Literal["fp32", "bf16", "fp16", "auto"], typer.Option(help="Of the model's matrix products; half suits GPUs.")
+        Literal["fp32", "bf16", "fp16", "auto"],
+        typer.Option(help="Precision of matrix products; use bf16 or fp16 on GPUs."),
     ] = "fp32",
     dtype: Dtype = None,
     preset: Preset = None,
@@ -67,7 +74,7 @@ def evaluate(
     answers: Answers = None,
     as_json: Json = False,
 ) -> None:
-    """Evaluate trained models, the baseline bm25, or the reader of words, on a suite."""
+    """Evaluate models, or the bm25 and reader baselines, on a suite."""
     import collotype
     from collotype import families
     from collotype.evaluation.exchange import write_all

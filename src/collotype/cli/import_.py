@@ -16,18 +16,21 @@ if TYPE_CHECKING:
 
 def import_(
     foreign: Annotated[
-        str, typer.Argument(metavar="FOREIGN", help="A config file, a script with a command, a command; - reads stdin.")
+        str, typer.Argument(metavar="FOREIGN", help="A config file, a script, or a command; - reads stdin.")
     ],
     out: Annotated[Path | None, typer.Option("-o", "--out", help="File for the recipe [default: stdout].")] = None,
     processes: Annotated[
-        int | None, typer.Option(min=1, help="How many GPUs share a batch, where the command does not say.")
+        int | None, typer.Option(min=1, help="How many GPUs share a batch, if the command does not say.")
     ] = None,
     examples: Annotated[
-        int | None, typer.Option(min=1, help="How many training examples there are, where the command does not say.")
+        int | None, typer.Option(min=1, help="The number of training examples, if the command does not say.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Another tool's config or command as a recipe, with what could not be carried over. Nothing it names is run."""
+    """Convert another tool's config or command to a recipe.
+
+    Lists what could not be carried over. Nothing that the input names is run.
+    """
     from collotype.importers import import_foreign
     from collotype.runtime.files import write_text
 

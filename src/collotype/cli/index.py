@@ -45,20 +45,20 @@ class SourcesOrCommand(TyperGroup):
 
 
 def add(
-    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="PDFs, images, folders of them.")],
-    to: Annotated[Path, typer.Option("--to", help="The index's folder; made if it is not there.")],
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="PDFs, images, or folders of them.")],
+    to: Annotated[Path, typer.Option("--to", help="The index's folder; created if it does not exist.")],
     model: Annotated[
         str | None,
         typer.Option(
-            help="A retriever's folder or hub name, or reader (words only, no GPU) [default: the index's, or reader]."
+            help="A retriever's folder or hub name, or reader (text only, no GPU) [default: the index's, or reader]."
         ),
     ] = None,
     also: Annotated[
         list[str],
         typer.Option(
             metavar="MODEL",
-            help="Another encoder of the same pages, whose hits are put together with those of --model and of BM25: "
-            "reader, a retriever, or bm25 for no encoder; repeatable.",
+            help="Another encoder for the same pages; its hits are fused with those of --model and BM25. "
+            "One of reader, a retriever, or bm25 for no encoder; repeatable.",
         ),
     ] = [],  # noqa: B006 - typer makes a fresh list
     preset: Preset = None,
@@ -67,26 +67,30 @@ def add(
     precision: Annotated[
         str | None,
         typer.Option(
-            help="Of a new index's vectors: fp16, or int8 for half the bytes [default: int8 of words, or fp16]."
+            help="Storage of a new index's vectors; int8 halves the size [default: int8 for text, else fp16]."
         ),
     ] = None,
     pool_factor: Annotated[
-        int | None, typer.Option(help="Of a new index: how many vectors of a page become one [default: 1].")
+        int | None, typer.Option(help="For a new index: how many page vectors are pooled into one [default: 1].")
     ] = None,
-    keep_gone: Annotated[bool, typer.Option("--keep-gone", help="Keep documents whose file is gone.")] = False,
+    keep_gone: Annotated[bool, typer.Option("--keep-gone", help="Keep documents whose file no longer exists.")] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that read files; with ray, that encode pages.")
+        int | None, typer.Option(min=1, help="Number of processes that read files (with ray: that encode pages).")
     ] = None,
     engine: Annotated[
-        Literal["local", "ray"], typer.Option(help="What reads and encodes: this process, or the cluster RAY_ADDRESS.")
+        Literal["local", "ray"],
+        typer.Option(help="Where to read and encode: on this machine or on the Ray cluster at RAY_ADDRESS."),
     ] = "local",
     attachments: Annotated[
-        bool, typer.Option("--attachments", help="Index the files attached to PDFs as documents of their own.")
+        bool, typer.Option("--attachments", help="Also index files attached to PDFs, as separate documents.")
     ] = False,
     password_file: PasswordFile = None,
     as_json: Json = False,
 ) -> None:
-    """Index PDFs and images: what is new or changed is encoded, what is gone is deleted; stopped, it goes on."""
+    """Index PDFs and images, or update an index.
+
+    Encodes new and changed documents and deletes those whose file is gone. After an interruption it resumes.
+    """
     from collotype.cli.terminal import Stages
     from collotype.search.hybrid import parts
     from collotype.search.ingest import ingest
@@ -163,9 +167,11 @@ def show(report: "Report", index: "Index", found_by: str) -> None:
 
 def remove(
     index: IndexFolder,
-    documents: Annotated[list[str], typer.Argument(metavar="DOCUMENT...", help="As hits name them.")],
+    documents: Annotated[
+        list[str], typer.Argument(metavar="DOCUMENT...", help="Document names, as shown in search results.")
+    ],
 ) -> None:
-    """Delete documents from an index; their files stay."""
+    """Delete documents from an index but keep their files."""
     from collotype.search.hybrid import parts
     from collotype.search.index import Index
     from collotype.search.ingest import SourceLedger
@@ -187,7 +193,10 @@ def push(
     to: Annotated[str, typer.Option("--to", metavar="ADDRESS", help="qdrant://HOST:PORT/COLLECTION.")],
     as_json: Json = False,
 ) -> None:
-    """Send an index to Qdrant without encoding; the next push sends what changed. QDRANT_API_KEY is its key."""
+    """Copy an index to Qdrant without encoding again.
+
+    The next push sends only what changed. Set QDRANT_API_KEY to the server's key.
+    """
     from collotype.cli.terminal import Stages
     from collotype.search.index import Index
     from collotype.search.uri import parse
@@ -209,11 +218,14 @@ def push(
 
 def export(
     index: IndexFolder,
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the files go; not there yet.")],
-    to: Annotated[Literal["vespa", "milvus", "elasticsearch"], typer.Option(help="The engine they are for.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to write; it must not exist yet.")],
+    to: Annotated[Literal["vespa", "milvus", "elasticsearch"], typer.Option(help="The target engine.")],
     as_json: Json = False,
 ) -> None:
-    """Write an index as another engine takes it: schema, feed and a query, without encoding again."""
+    """Export an index for Vespa, Milvus or Elasticsearch.
+
+    Writes the schema, the feed and a sample query, without encoding again.
+    """
     from collotype.cli.terminal import Stages
     from collotype.search import export as exporting
     from collotype.search.hybrid import parts

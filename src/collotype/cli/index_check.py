@@ -24,18 +24,23 @@ def check(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Queries as they are asked, one a line, and behind tabs the pages that answer it, as "
-            "report.pdf#page=7 [default: made of its own pages].",
+            help="File of queries, one per line, each optionally followed by tabs and the pages that answer it, e.g. "
+            "report.pdf#page=7 [default: generated from the index].",
         ),
     ] = None,
     rerank: Rerank = None,
     rerank_first: RerankFirst = None,
-    top_k: Annotated[int, typer.Option("--top-k", min=1, help="Of how many pages the recall is.")] = 10,
-    count: Annotated[int, typer.Option(min=1, help="How many queries are made where none are given.")] = 30,
+    top_k: Annotated[
+        int, typer.Option("--top-k", min=1, help="The number of top pages that recall is measured on.")
+    ] = 10,
+    count: Annotated[int, typer.Option(min=1, help="How many queries to generate if --queries is not given.")] = 30,
     as_json: Json = False,
 ) -> None:
-    """Measure what an index's shortcuts cost: recall beside exact scoring, CPU time and bytes of each. With judged
-    queries also how well they are answered, and fit how much each encoder of a hybrid counts."""
+    """Measure the recall, CPU time and size of an index.
+
+    Compares each approximation with exact scoring. With judged queries it also reports retrieval quality, and fits
+    the weight of each encoder of a hybrid index.
+    """
     from rich.console import Console
 
     from collotype.cli.terminal import index_table, quality_table

@@ -19,7 +19,7 @@ class Kind(StrEnum):
 
 
 def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")] = Kind.RECIPES) -> None:
-    """List what there is: recipes, models, losses, presets, suites, layouts, published results."""
+    """List recipes, models, losses, presets, suites and more."""
     # each its own imports: those of the families take torch
     if kind is Kind.RECIPES:
         from collotype.recipe import builtin_names

@@ -10,24 +10,31 @@ from collotype.cli.serve import check_open
 
 def mcp(
     index: IndexPlace,
-    http: Annotated[bool, typer.Option("--http", help="Over HTTP at /mcp, in place of standard input.")] = False,
-    host: Annotated[str, typer.Option(help="With --http: the address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="With --http: 0 for any that is free.")] = 8081,
+    http: Annotated[
+        bool, typer.Option("--http", help="Serve over HTTP at /mcp instead of standard input and output.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="With --http: the address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="With --http: the port; 0 picks a free one.")] = 8081,
     api_key: Annotated[
         str | None,
-        typer.Option(envvar="COLLOTYPE_API_KEY", help="With --http: asked of every client; better by the variable."),
+        typer.Option(
+            envvar="COLLOTYPE_API_KEY", help="With --http: the API key that clients must send; prefer the variable."
+        ),
     ] = None,
     allow_host: Annotated[
-        list[str], typer.Option(metavar="NAME", help="A name that clients know this server by; repeatable.")
+        list[str], typer.Option(metavar="NAME", help="A host name that clients use for this server; repeatable.")
     ] = [],  # noqa: B006
     rerank: Rerank = None,
     rerank_first: RerankFirst = None,
     password_file: PasswordFile = None,
 ) -> None:
-    """Give an assistant that speaks MCP the tools to search an index and to look at its pages."""
+    """Serve an index to an assistant over MCP.
+
+    The tools search the index and show its pages.
+    """
     from collotype.search.ingest import ReadingSettings
     from collotype.search.ingest.drawing import Drawer
-    from collotype.search.library import open_library
+    from collotype.search.open_library import open_library
     from collotype.search.mcp import create_server, http_app
 
     if http:

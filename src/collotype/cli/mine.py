@@ -16,19 +16,22 @@ def mine(
         typer.Option(help="Queries and pages: a table, a hub dataset, PDFs, or a source as in a recipe, {source: …}."),
     ],
     out: Annotated[Path, typer.Option(help="The .jsonl or .parquet file to write.")],
-    top_k: Annotated[int, typer.Option(min=1, help="Best-scored other pages to look at.")] = 100,
-    negatives: Annotated[int, typer.Option(min=1, help="Negatives to keep of them for each query.")] = 16,
+    top_k: Annotated[int, typer.Option(min=1, help="How many of the best-scored other pages to consider.")] = 100,
+    negatives: Annotated[int, typer.Option(min=1, help="How many negatives to keep for each query.")] = 16,
     max_score_ratio: Annotated[
-        float, typer.Option(min=0, max=1, help="Drop pages above this part of the positive's score: likely right.")
+        float, typer.Option(min=0, max=1, help="Drop pages above this fraction of the positive's score.")
     ] = 0.95,
-    margin: Annotated[float, typer.Option(min=0, help="Drop pages less than this below the positive's score.")] = 0.0,
+    margin: Annotated[float, typer.Option(min=0, help="Drop pages closer than this to the positive's score.")] = 0.0,
     batch_tokens: BatchTokens = None,
     preset: Preset = None,
     base: Base = None,
     dtype: Dtype = None,
     as_json: Json = False,
 ) -> None:
-    """Mine hard negatives: pages that the model takes for right and that are not. Killed, it goes on where it was."""
+    """Mine hard negatives for each query of a dataset.
+
+    These are wrong pages that the model scores high. After an interruption it resumes.
+    """
     from collotype.cli.terminal import Stages
     from collotype.families.retriever import commands
 

@@ -10,75 +10,76 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.texts import nfc
 
 RecipeName = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A built-in recipe's name, a file, or a run directory.")
+    str, typer.Argument(metavar="RECIPE", help="A built-in recipe's name, a recipe file, or a run directory.")
 ]
 ModelSource = Annotated[
     str,
     typer.Argument(
-        metavar="MODEL", help="A model's folder or file, e.g. runs/desk-colpali/model, or a hub name, NAME@REVISION."
+        metavar="MODEL", help="A model's folder or file (e.g. runs/desk-colpali/model), or a hub name (NAME@REVISION)."
     ),
 ]
 Preset = Annotated[
-    str | None, typer.Option("--preset", help="The preset it was trained with, where the folder does not say.")
+    str | None, typer.Option("--preset", help="The preset the model was trained with, if its folder does not say.")
 ]
 Activation = Annotated[
     Literal["gelu", "quick_gelu"] | None,
-    typer.Option("--activation", help="CLIP: which one it was trained with, where the file does not say."),
+    typer.Option("--activation", help="CLIP: the activation it was trained with, if the file does not say."),
 ]
 Tokenizer = Annotated[
-    Path | None, typer.Option("--tokenizer", help="BEiT-3: beit3.spm, if it is not beside the checkpoint.")
+    Path | None, typer.Option("--tokenizer", help="BEiT-3: the path of beit3.spm, if not next to the checkpoint.")
 ]
 Answers = Annotated[
-    Path | None, typer.Option("--answers", help="BEiT-3: the answers' names, if answer2label.txt is not beside it.")
+    Path | None, typer.Option("--answers", help="BEiT-3: the file of answers, if answer2label.txt is not next to it.")
 ]
-Base = Annotated[
-    str | None, typer.Option("--base", help="An adapter's base, a folder or NAME@REVISION, if not what it says.")
-]
+Base = Annotated[str | None, typer.Option("--base", help="The base model of an adapter, to override the one it names.")]
 Dtype = Annotated[
     Literal["auto", "bf16", "fp16", "fp32"] | None,
     typer.Option(
-        "--dtype", help="Of the model's weights; auto: half as in the file, where this device has units for it [fp32]."
+        "--dtype", help="Precision of the weights; auto uses the file's if this device supports it [default: fp32]."
     ),
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Run directory [default: runs/NAME].")]
 Set = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. train.steps=8; repeatable.")
 ]
-Smoke = Annotated[bool, typer.Option("--smoke", help="Its smoke form: tiny random weights, a few local rows.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the run directory.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete the run that is in the run directory first.")]
+Smoke = Annotated[
+    bool, typer.Option("--smoke", help="Run a small test form: tiny random weights and a few local rows.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Resume from the last checkpoint in the run directory.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Delete an existing run in the run directory first.")]
 Track = Annotated[
     list[str],
-    typer.Option("--track", metavar="NAME", help="Also tell tensorboard, wandb or trackio; repeatable."),
+    typer.Option("--track", metavar="NAME", help="Also log to tensorboard, wandb or trackio; repeatable."),
 ]
 BatchTokens = Annotated[
-    int | None, typer.Option(min=1, help="Tokens of a forward pass, padding included [default: 16384].")
+    int | None, typer.Option(min=1, help="Tokens per forward pass, including padding [default: 16384].")
 ]
 Suite = Annotated[
-    str | None, typer.Option(help="What to evaluate on (`collotype list suites`) [default: the family's desk suite].")
+    str | None, typer.Option(help="The evaluation suite (`collotype list suites`) [default: the family's desk suite].")
 ]
 DataPath = Annotated[
     Path | None,
-    typer.Option("--path", help="Where one's own dataset lies: qa, beir, imagenet, labelled, captions, vqav2, vqa."),
+    typer.Option("--path", help="Path of your dataset, for qa, beir, imagenet, labelled, captions, vqav2 and vqa."),
 ]
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Local copies of ViDoRe's datasets, a folder each.")]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of local copies of the ViDoRe datasets.")]
 CacheFolder = Annotated[
-    Path | None, typer.Option("--cache", help="Folder that keeps embeddings [default: ~/.cache/collotype].")
+    Path | None, typer.Option("--cache", help="Folder of cached embeddings [default: ~/.cache/collotype].")
 ]
 IndexPlace = Annotated[
     str, typer.Argument(metavar="INDEX", help="An index's folder, or qdrant://HOST:PORT/COLLECTION.")
 ]
 Rerank = Annotated[
     str | None,
-    typer.Option("--rerank", metavar="MODEL", help="A retriever that puts the first pages in order: a second stage."),
+    typer.Option("--rerank", metavar="MODEL", help="A retriever that reranks the first pages (second stage)."),
 ]
 RerankFirst = Annotated[
     int | None,
-    typer.Option("--rerank-first", metavar="N", help="How many pages it looks at, 200 at most [default: 50]."),
+    typer.Option("--rerank-first", metavar="N", help="How many pages to rerank, at most 200 [default: 50]."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON and nothing else.")]
+Json = Annotated[bool, typer.Option("--json", help="Print only JSON.")]
 PasswordFile = Annotated[
-    Path | None, typer.Option("--password-file", metavar="FILE", help="Passwords to try on encrypted PDFs, one a line.")
+    Path | None,
+    typer.Option("--password-file", metavar="FILE", help="File of passwords to try on encrypted PDFs, one per line."),
 ]
 
 

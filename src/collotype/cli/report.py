@@ -9,7 +9,7 @@ import typer
 def report(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run or study.")],
 ) -> None:
-    """Write the report.html of a finished run or study again from its files."""
+    """Rebuild report.html from the files of a run or study."""
     from collotype.report.html import write_report, write_study_report
 
     write = write_study_report if (folder / "study.json").is_file() else write_report

@@ -21,7 +21,10 @@ def run(
     track: Track = [],  # noqa: B006 - typer makes a fresh list
     as_json: Json = False,
 ) -> None:
-    """Check, train, evaluate and report a recipe, or a study's variants. Exit status 3: done, but not reproduced."""
+    """Check, train, evaluate and report a recipe or a study.
+
+    Exit status 3 means that the run finished but did not reproduce the expected result.
+    """
     from rich.console import Console
 
     from collotype import runner, study

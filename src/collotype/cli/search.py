@@ -33,30 +33,37 @@ def search(
     index: IndexPlace,
     query: Annotated[str | None, typer.Argument(metavar="QUERY", help="What to look for, in words.")] = None,
     image: Annotated[
-        Path | None, typer.Option("--image", metavar="FILE", help="An image in their place: find pages like it.")
+        Path | None, typer.Option("--image", metavar="FILE", help="Search by this image instead of words.")
     ] = None,
     like: Annotated[
-        str | None, typer.Option("--like", metavar="PAGE", help="A page in their place, as report.pdf#page=7.")
+        str | None,
+        typer.Option("--like", metavar="PAGE", help="Search by this page instead of words, e.g. report.pdf#page=7."),
     ] = None,
     crop: Annotated[
         str | None,
-        typer.Option(metavar="L,T,R,B", help="Only this part of the image or page: left,top,right,bottom, 0 to 1."),
+        typer.Option(
+            metavar="L,T,R,B", help="Use only this region of the image or page: left,top,right,bottom, each 0 to 1."
+        ),
     ] = None,
-    top_k: Annotated[int, typer.Option("--top-k", min=1, help="How many pages.")] = 5,
+    top_k: Annotated[int, typer.Option("--top-k", min=1, help="How many pages to return.")] = 5,
     documents: Annotated[
-        list[str], typer.Option("--document", metavar="NAME", help="Search in this document; repeatable.")
+        list[str], typer.Option("--document", metavar="NAME", help="Search only in this document; repeatable.")
     ] = [],  # noqa: B006 - typer makes a fresh list
     rerank: Rerank = None,
     rerank_first: RerankFirst = None,
     heatmap: Annotated[
-        Path | None, typer.Option("--heatmap", metavar="FILE", help="An image of the best page, its places lit.")
+        Path | None,
+        typer.Option("--heatmap", metavar="FILE", help="Write an image of the best page with the matches highlighted."),
     ] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Say how the pages were found.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Explain how the pages were found.")] = False,
     password_file: PasswordFile = None,
     dtype: Dtype = None,
     as_json: Json = False,
 ) -> None:
-    """The pages that answer a query best, and where on the page each of its words was found."""
+    """Find the pages that answer a query best.
+
+    Shows where on the page the words of the query were found.
+    """
     from collotype.search.image_query import box_of
     from collotype.search.ingest import ReadingSettings
     from collotype.search.ingest.drawing import Drawer

@@ -11,27 +11,30 @@ from collotype.runtime.errors import UserError
 
 def serve(
     index: IndexPlace,
-    host: Annotated[str, typer.Option(help="The address to listen at; 0.0.0.0 for every one.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8080,
+    host: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 for all interfaces.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 picks a free one.")] = 8080,
     api_key: Annotated[
         str | None,
-        typer.Option(envvar="COLLOTYPE_API_KEY", help="Asked of every client; better given by the variable."),
+        typer.Option(envvar="COLLOTYPE_API_KEY", help="The API key that clients must send; prefer the variable."),
     ] = None,
     open_to_all: Annotated[
-        bool, typer.Option("--open", help="Allow other machines without a key, with a --host that they reach.")
+        bool, typer.Option("--open", help="Allow access from other machines without a key (with --host).")
     ] = False,
     rerank: Rerank = None,
     rerank_first: RerankFirst = None,
-    read_only: Annotated[bool, typer.Option("--read-only", help="No uploads, no deletes.")] = False,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Refuse uploads and deletes.")] = False,
     allow_host: Annotated[
-        list[str], typer.Option(metavar="NAME", help="A name that clients know this server by; repeatable.")
+        list[str], typer.Option(metavar="NAME", help="A host name that clients use for this server; repeatable.")
     ] = [],  # noqa: B006
-    rate: Annotated[float, typer.Option(min=0.1, help="Requests a second that one client may make.")] = 100.0,
+    rate: Annotated[float, typer.Option(min=0.1, help="Requests per second allowed for each client.")] = 100.0,
     password_file: PasswordFile = None,
     dtype: Dtype = None,
-    upload_mib: Annotated[int, typer.Option(min=1, help="How large an uploaded file may be.")] = 200,
+    upload_mib: Annotated[int, typer.Option(min=1, help="Maximum size of an uploaded file in MiB.")] = 200,
 ) -> None:
-    """Search in the browser and over HTTP; documents dropped on the page are indexed."""
+    """Serve an index in the browser and over HTTP.
+
+    Documents dropped on the page are indexed.
+    """
     needs_server()
     from collotype.search.ingest import ReadingSettings
     from collotype.search.ingest.drawing import Drawer
