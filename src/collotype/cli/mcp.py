@@ -34,8 +34,8 @@ def mcp(
     """
     from collotype.search.ingest import ReadingSettings
     from collotype.search.ingest.drawing import Drawer
-    from collotype.search.open_library import open_library
     from collotype.search.mcp import create_server, http_app
+    from collotype.search.open_library import open_library
 
     if http:
         check_open(host, api_key, False)

@@ -11,7 +11,10 @@ def submit(
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="The folder that `evaluate` got as --out.")],
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Clone of the results repository, or a new folder.")],
 ) -> None:
-    """Write the files that mteb's results repository takes of an evaluation, for a pull request there."""
+    """Write an evaluation as mteb's results repository takes it.
+
+    The files are for a pull request there.
+    """
     from collotype.evaluation.submission import submit as write_submission
 
     done = write_submission(results, to)
