@@ -177,7 +177,7 @@ def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(tmp_path: Path) -> No
     step = lines(tmp_path / "run")
     assert errors == (
         f"collotype: Stopped after step {step} of 500; a checkpoint was written; "
-        f"go on with `collotype run {tmp_path / 'run'} --resume`.\n"
+        f"continue with `collotype run {tmp_path / 'run'} --resume`.\n"
     )
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == [f"step-{step:06d}"]
 
