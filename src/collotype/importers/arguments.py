@@ -2,18 +2,24 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 from collotype.importers.mapping import MappingLedger, place_of, shown
 from collotype.importers.shell import ShellWord
 from collotype.runtime.errors import UserError
 
 Takes = Literal["none", "one", "many"]
+V = TypeVar("V", bound=str)
 Value = str | bool | list[str]
 
 
 EARLIER = " (earlier)"
 """Behind the name of a flag that stands again further on."""
+
+
+def by_flag(*of: tuple[str, V]) -> dict[str, V]:
+    """A table of flags, from their names in one string (`lr epochs`) and what all of these have."""
+    return {f"--{name}": value for names, value in of for name in names.split()}
 
 
 def parse_arguments(words: Sequence[str], takes: Mapping[str, Takes], positional: bool = True) -> dict[str, Value]:

@@ -2,7 +2,7 @@
 
 import re
 
-from collotype.importers.arguments import Takes, parse_arguments, tell_unknown
+from collotype.importers.arguments import Takes, by_flag, parse_arguments, tell_unknown
 from collotype.importers.imported import Imported
 from collotype.importers.launch import Launch, account_for_launch, device_named
 from collotype.importers.mapping import LARGEST, NOT_GIVEN, MappingLedger, shown, slug
@@ -21,45 +21,36 @@ ONE = (
     "nb_classes mixup cutmix mixup_prob mixup_switch_prob mixup_mode color_jitter aa smoothing reprob remode recount "
     "crop_pct captioning_mask_prob drop_worst_ratio drop_worst_after num_beams length_penalty label_smoothing "
     "initial_scale_power zero_stage model_ema_decay"
-).split()
+)
 SWITCHES = (
     "checkpoint_activations model_ema model_ema_force_cpu randaug auto_resume no_auto_resume save_ckpt no_save_ckpt "
     "eval dist_eval pin_mem no_pin_mem dist_on_itp enable_deepspeed resplit"
-).split()
-FLAGS: dict[str, Takes] = {
-    **dict.fromkeys((f"--{name}" for name in ONE), "one"),
-    **dict.fromkeys((f"--{name}" for name in SWITCHES), "none"),
-    "--opt_betas": "many",
-    "--cutmix_minmax": "many",
-}
+)
+FLAGS: dict[str, Takes] = by_flag((ONE, "one"), (SWITCHES, "none"), ("opt_betas cutmix_minmax", "many"))
 
 MACHINE = "a matter of the machine, which changes no number here"
 OTHER_TASK = "it belongs to another task than vqav2"
 UNREAD = "the script takes it and never reads it"
-REASONS: dict[str, str] = {
-    f"--{name}": reason
-    for names, reason in (
-        (
-            "device pin_mem no_pin_mem world_size local_rank dist_on_itp dist_url model_ema_force_cpu "
-            "initial_scale_power zero_stage task_cache_path",
-            MACHINE,
-        ),
-        (
-            "nb_classes mixup cutmix cutmix_minmax mixup_prob mixup_switch_prob mixup_mode color_jitter aa reprob "
-            "remode recount crop_pct captioning_mask_prob drop_worst_ratio drop_worst_after num_beams length_penalty "
-            "label_smoothing",
-            OTHER_TASK,
-        ),
-        ("warmup_lr momentum smoothing resplit", UNREAD),
-        ("output_dir log_dir", "where files go is said to the command (--out)"),
-        ("resume auto_resume no_auto_resume start_epoch", "a run goes on with --resume, and never by itself"),
-        ("save_ckpt no_save_ckpt", "checkpoints are always written"),
-        ("model_key model_prefix", "the checkpoint's layout is recognised"),
-        ("vocab_size num_max_bpe_tokens train_interpolation", "it is the published one"),
-        ("eval_batch_size", "batches of an evaluation change no score here"),
-    )
-    for name in names.split()
-}
+REASONS = by_flag(
+    (
+        "device pin_mem no_pin_mem world_size local_rank dist_on_itp dist_url model_ema_force_cpu "
+        "initial_scale_power zero_stage task_cache_path",
+        MACHINE,
+    ),
+    (
+        "nb_classes mixup cutmix cutmix_minmax mixup_prob mixup_switch_prob mixup_mode color_jitter aa reprob "
+        "remode recount crop_pct captioning_mask_prob drop_worst_ratio drop_worst_after num_beams length_penalty "
+        "label_smoothing",
+        OTHER_TASK,
+    ),
+    ("warmup_lr momentum smoothing resplit", UNREAD),
+    ("output_dir log_dir", "where files go is said to the command (--out)"),
+    ("resume auto_resume no_auto_resume start_epoch", "a run goes on with --resume, and never by itself"),
+    ("save_ckpt no_save_ckpt", "checkpoints are always written"),
+    ("model_key model_prefix", "the checkpoint's layout is recognised"),
+    ("vocab_size num_max_bpe_tokens train_interpolation", "it is the published one"),
+    ("eval_batch_size", "batches of an evaluation change no score here"),
+)
 OTHERWISE = "nothing here corresponds to it"
 PUBLISHED = {"--train_interpolation": "bicubic", "--num_max_bpe_tokens": "64", "--vocab_size": "64010"}
 """What others would change, and has no counterpart."""

@@ -1,6 +1,6 @@
 """The flags of open_clip: how many words each takes, and why some have no counterpart. (params.py of 4.2.0.dev0.)"""
 
-from collotype.importers.arguments import Takes
+from collotype.importers.arguments import Takes, by_flag
 
 ONE = (
     "model pretrained batch-size workers epochs epochs-cooldown wd grad-clip-norm opt warmup lr beta1 beta2 eps "
@@ -14,77 +14,65 @@ ONE = (
     "dist-url dist-backend device cache-dir force-context-length force-patch-dropout text-layer-decay "
     "image-layer-decay audio-layer-decay image-interpolation image-resize-mode coca-caption-loss-weight "
     "coca-contrastive-loss-weight use-bnb-linear text-pad-multiple bucket-pool bucket-chunk bench-steps"
-).split()
+)
 SWITCHES = (
     "dataset-resampled use-bn-sync skip-scheduler save-most-recent lock-image lock-image-freeze-bn-stats lock-text "
     "lock-text-freeze-layer-norm grad-checkpointing local-loss gather-with-grad force-quick-gelu force-custom-text "
     "torchscript trace torchcompile fsdp fsdp-no-reshard-after-forward fsdp-offload-cpu ddp-static-graph "
     "no-set-device-rank debug copy-codebase horovod log-local delete-previous-checkpoint pretrained-image siglip "
     "use-naflex force-naflex-vision length-bucketing synthetic-data"
-).split()
-MANY = "aug-cfg image-mean image-std force-image-size opt-kwargs opt-fallback-list wd-exclude".split()
-FLAGS: dict[str, Takes] = {
-    **dict.fromkeys((f"--{name}" for name in ONE), "one"),
-    **dict.fromkeys((f"--{name}" for name in SWITCHES), "none"),
-    **dict.fromkeys((f"--{name}" for name in MANY), "many"),
-}
+)
+MANY = "aug-cfg image-mean image-std force-image-size opt-kwargs opt-fallback-list wd-exclude"
+FLAGS: dict[str, Takes] = by_flag((ONE, "one"), (SWITCHES, "none"), (MANY, "many"))
 
 LIT = "towers are trained whole here"
 ONLY_THERE = "it changes the model or what is trained, and nothing here corresponds to it"
 LOGGING = "what a run writes is always the same (metrics.jsonl, report.html); trackers are named with --track"
 MACHINE = "a matter of the machine, which changes no number here"
 GENERATIVE = "CoCa, distillation and NaFlex have no counterpart"
-REASONS: dict[str, str] = {
-    f"--{name}": reason
-    for names, reason in (
-        (
-            "logs name report-to wandb-notes wandb-project-name log-every-n-steps log-metric-every-n-steps log-local "
-            "debug copy-codebase remote-sync remote-sync-frequency remote-sync-protocol train-loss-ema-samples",
-            LOGGING,
-        ),
-        (
-            "dist-url dist-backend device ddp-static-graph no-set-device-rank horovod torchcompile "
-            "torchcompile-strategy torchcompile-backend torchcompile-mode torchscript trace cache-dir loss-dist-impl "
-            "length-bucketing bucket-pool bucket-chunk text-pad-multiple "
-            "fsdp-no-reshard-after-forward fsdp-offload-cpu fsdp-checkpoint",
-            MACHINE,
-        ),
-        ("save-most-recent delete-previous-checkpoint", "train.keep_checkpoints says how many are kept"),
-        ("resume", "a run goes on with --resume"),
-        ("fsdp", "a CLIP's scale is a single number, which is not divided among processes"),
-        (
-            "val-num-samples val-frequency val-retrieval-chunk-size val-retrieval-precision",
-            "it is counted and exact here",
-        ),
-        ("dataset-resampled", "here every example comes once an epoch"),
-        ("train-data-upsampling-factors", "of a table there is one"),
-        ("max-image-pixels", "larger images are read here, too"),
-        ("epochs-cooldown lr-cooldown-end lr-cooldown-power", "there is no cooldown"),
-    )
-    for name in names.split()
-}
-CHANGING: dict[str, str] = {
-    f"--{name}": reason
-    for names, reason in (
-        (
-            "lock-image lock-image-unlocked-groups lock-image-freeze-bn-stats lock-text lock-text-unlocked-layers "
-            "lock-text-freeze-layer-norm",
-            LIT,
-        ),
-        (
-            "distill-model distill-pretrained coca-caption-loss-weight coca-contrastive-loss-weight use-naflex "
-            "force-naflex-vision",
-            GENERATIVE,
-        ),
-        ("image-mean image-std image-interpolation image-resize-mode", "images are read as CLIP's are"),
-        ("pretrained-image", "towers start together, from model.size or model.weights"),
-        (
-            "force-context-length force-patch-dropout force-custom-text text-layer-decay image-layer-decay opt-kwargs "
-            "wd-exclude use-bnb-linear",
-            ONLY_THERE,
-        ),
-    )
-    for name in names.split()
-}
+REASONS = by_flag(
+    (
+        "logs name report-to wandb-notes wandb-project-name log-every-n-steps log-metric-every-n-steps log-local "
+        "debug copy-codebase remote-sync remote-sync-frequency remote-sync-protocol train-loss-ema-samples",
+        LOGGING,
+    ),
+    (
+        "dist-url dist-backend device ddp-static-graph no-set-device-rank horovod torchcompile "
+        "torchcompile-strategy torchcompile-backend torchcompile-mode torchscript trace cache-dir loss-dist-impl "
+        "length-bucketing bucket-pool bucket-chunk text-pad-multiple "
+        "fsdp-no-reshard-after-forward fsdp-offload-cpu fsdp-checkpoint",
+        MACHINE,
+    ),
+    ("save-most-recent delete-previous-checkpoint", "train.keep_checkpoints says how many are kept"),
+    ("resume", "a run goes on with --resume"),
+    ("fsdp", "a CLIP's scale is a single number, which is not divided among processes"),
+    (
+        "val-num-samples val-frequency val-retrieval-chunk-size val-retrieval-precision",
+        "it is counted and exact here",
+    ),
+    ("dataset-resampled", "here every example comes once an epoch"),
+    ("train-data-upsampling-factors", "of a table there is one"),
+    ("max-image-pixels", "larger images are read here, too"),
+    ("epochs-cooldown lr-cooldown-end lr-cooldown-power", "there is no cooldown"),
+)
+CHANGING = by_flag(
+    (
+        "lock-image lock-image-unlocked-groups lock-image-freeze-bn-stats lock-text lock-text-unlocked-layers "
+        "lock-text-freeze-layer-norm",
+        LIT,
+    ),
+    (
+        "distill-model distill-pretrained coca-caption-loss-weight coca-contrastive-loss-weight use-naflex "
+        "force-naflex-vision",
+        GENERATIVE,
+    ),
+    ("image-mean image-std image-interpolation image-resize-mode", "images are read as CLIP's are"),
+    ("pretrained-image", "towers start together, from model.size or model.weights"),
+    (
+        "force-context-length force-patch-dropout force-custom-text text-layer-decay image-layer-decay opt-kwargs "
+        "wd-exclude use-bnb-linear",
+        ONLY_THERE,
+    ),
+)
 """Of flags that change a result and have no counterpart; they are said first."""
 OTHERWISE = "nothing here corresponds to it"

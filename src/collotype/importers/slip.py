@@ -5,7 +5,7 @@
 
 import re
 
-from collotype.importers.arguments import Takes, parse_arguments, tell_unknown
+from collotype.importers.arguments import Takes, by_flag, parse_arguments, tell_unknown
 from collotype.importers.imported import Imported
 from collotype.importers.launch import Launch, account_for_launch, device_named
 from collotype.importers.mapping import LARGEST, MappingLedger, shown, slug
@@ -18,22 +18,14 @@ ONE = (
     "dataset root metadata output-dir model epochs warmup-epochs start-epoch batch-size lr lr-start lr-end update-freq "
     "wd eps eval-freq workers resume print-freq world-size rank local_rank dist-url dist-backend seed gpu ssl-mlp-dim "
     "ssl-emb-dim ssl-scale ssl-temp augcaption aug-text"
-).split()
-FLAGS: dict[str, Takes] = {
-    **dict.fromkeys((f"--{name}" for name in ONE), "one"),
-    **dict.fromkeys(("--disable-amp", "--evaluate", "--wandb"), "none"),
-    "--betas": "many",
-}
-REASONS = {
-    **dict.fromkeys(
-        ("--root", "--metadata"), "images and captions are listed in a file of its own (.npy, .pkl); write shards"
-    ),
-    **dict.fromkeys(("--output-dir", "--print-freq", "--wandb", "--resume", "--start-epoch"), "said to the command"),
-    "--lr-start": "the warm-up starts at zero",
-    **dict.fromkeys(
-        ("--world-size", "--rank", "--local_rank", "--dist-url", "--dist-backend", "--gpu"), "of the machine"
-    ),
-}
+)
+FLAGS: dict[str, Takes] = by_flag((ONE, "one"), ("disable-amp evaluate wandb", "none"), ("betas", "many"))
+REASONS = by_flag(
+    ("root metadata", "images and captions are listed in a file of its own (.npy, .pkl); write shards"),
+    ("output-dir print-freq wandb resume start-epoch", "said to the command"),
+    ("lr-start", "the warm-up starts at zero"),
+    ("world-size rank local_rank dist-url dist-backend gpu", "of the machine"),
+)
 
 
 def is_slip(launch: Launch) -> bool:

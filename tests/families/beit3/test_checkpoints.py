@@ -215,7 +215,7 @@ def test_another_list_of_answers_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "model", answers=ANSWERS[::-1])
     assert_same(read(tmp_path / "model", answers=list(ANSWERS)).model(), model)
     (tmp_path / "answer2label.txt").write_text('{"answer": "cat", "label": 0}\n')
-    with pytest.raises(UserError, match="has 7 answers, but 1 names? (was|were) given"):
+    with pytest.raises(UserError, match="has 7 answers, but 1 names were given"):
         read(file)
 
 
