@@ -132,11 +132,11 @@ class RerankedLibrary:
         started = time.perf_counter()
         head, tail = found[: self.first], found[self.first :]
         scored, encoded = self.stage.hits(query, [(hit.document, hit.page) for hit in head])
-        order = sorted(head, key=lambda hit: -scored[key].score if (key := (hit.document, hit.page)) in scored else 0)
-        seen = [hit for hit in order if (hit.document, hit.page) in scored]
-        ranked = [self.judged(hit, scored[hit.document, hit.page], rank) for rank, hit in enumerate(seen, start=1)]
+        pairs = [(hit, scored.get((hit.document, hit.page))) for hit in head]
+        seen = sorted(((hit, again) for hit, again in pairs if again), key=lambda pair: -pair[1].score)
+        ranked = [self.judged(hit, again, rank) for rank, (hit, again) in enumerate(seen, start=1)]
         # what it cannot look at comes after what it has looked at, in the order that it had
-        rest = [hit for hit in head if (hit.document, hit.page) not in scored]
+        rest = [hit for hit, again in pairs if not again]
         seconds = time.perf_counter() - started
         told = Reranking(first=how, pages=len(head), encoded=encoded, seconds=seconds)
         return [*ranked, *rest, *tail][:k], told
