@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import typer
 from rich.console import Console
-from tests.conftest import SMALL, as_flags
-from tests.families.retriever.benchmarks.parquet_sets import as_png, write_table
 
 import collotype
 from collotype.cli import in_a_sentence
 from collotype.cli.terminal import compression_tables
 from collotype.families.retriever.data.sheets import ASSETS, SheetImages, held_out_sheets
+from tests.conftest import SMALL, as_flags
+from tests.families.retriever.benchmarks.parquet_sets import as_png, write_table
 
 FLAGS = as_flags({**SMALL, "train.steps": 2})
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.importers.test_imports import WHOLE
 
 from collotype.cli.import_ import recipe_of
 from collotype.importers import import_foreign
 from collotype.recipe import load_recipe
 from collotype.recipe.load import parse_recipe
+from tests.importers.test_imports import WHOLE
 
 CASES = Path(__file__).parents[1] / "importers" / "cases"
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.evaluation.test_exchange import metrics
 
 from collotype.evaluation.exchange import write_all
 from collotype.evaluation.results import Measured, MtebTask
 from collotype.evaluation.submission import submit
 from collotype.runtime.errors import UserError
+from tests.evaluation.test_exchange import metrics
 
 mteb = pytest.importorskip("mteb")
 COMMIT = "0123456789" * 4

@@ -4,13 +4,13 @@ understood."""
 from typing import Any
 
 import pytest
-from tests.importers.corpus_table import CORPUS, DOCUMENT, expected, numbers, updated
 
 from collotype.importers import import_foreign
 from collotype.importers.detect import code_of, tool_of, without_evaluations
 from collotype.importers.launch import launch_of
 from collotype.importers.shell import commands_of
 from collotype.runtime.errors import UserError
+from tests.importers.corpus_table import CORPUS, DOCUMENT, expected, numbers, updated
 
 CASES = expected()
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.importers.fuzz import HERE, SEEDS
 
 from collotype.families.clip.config import SIZES as CLIP_SIZES
 from collotype.families.retriever.backbones import BACKBONES
@@ -17,6 +16,7 @@ from collotype.importers.upstream import SETTINGS
 from collotype.losses import named
 from collotype.recipe.load import builtin_names, find_recipe, parse_recipe
 from collotype.runtime.errors import UserError
+from tests.importers.fuzz import HERE, SEEDS
 
 CASES, PUBLISHED = HERE / "cases", HERE / "published"
 PARTS = ("shared.yml", "default_tr_args.yaml", "test_data.yaml")

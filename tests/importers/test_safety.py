@@ -5,10 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.importers.fuzz import HERE, fuzz, watched
 
 from collotype.importers import import_foreign
 from collotype.runtime.errors import UserError
+from tests.importers.fuzz import HERE, fuzz, watched
 
 CONFIG = (HERE / "cases" / "bipali.yaml").read_text()
 LAUGHS = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))

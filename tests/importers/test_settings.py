@@ -3,11 +3,11 @@
 import re
 
 import pytest
-from tests.importers.fuzz import HERE
-from tests.importers.test_shell import OPEN_CLIP
 
 from collotype.importers import import_foreign
 from collotype.runtime.errors import UserError
+from tests.importers.fuzz import HERE
+from tests.importers.test_shell import OPEN_CLIP
 
 CASES, PUBLISHED = HERE / "cases", HERE / "published"
 

@@ -1,10 +1,10 @@
 """Launchers, scripts and words: read as a shell would, and never run."""
 
 import pytest
-from tests.importers.fuzz import HERE
 
 from collotype.importers import import_foreign
 from collotype.runtime.errors import UserError
+from tests.importers.fuzz import HERE
 
 CASES, PUBLISHED = HERE / "cases", HERE / "published"
 

@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.search.hybrid.conftest import created
-from tests.search.server.conftest import BOATS
-from tests.search.word_encoder import WordEncoder
-from tests.small_pdf import small_pdf
 
 from collotype.runtime.errors import UserError
 from collotype.search.index import Index
 from collotype.search.ingest import ingest
 from collotype.search.ingest.worker import image_of
 from collotype.search.library import EmbeddedLibrary
+from tests.search.hybrid.conftest import created
+from tests.search.server.conftest import BOATS
+from tests.search.word_encoder import WordEncoder
+from tests.small_pdf import small_pdf
 
 
 def langchain(library: EmbeddedLibrary, query: str) -> list[tuple[str, str, dict]]:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from tests.conftest import SMALL
 
 import collotype
 from collotype.recipe import builtin_names, load_recipe
@@ -11,6 +10,7 @@ from collotype.report import published
 from collotype.report.verdict import judge
 from collotype.runner.planning import resolve
 from collotype.runtime.errors import UserError
+from tests.conftest import SMALL
 
 
 @pytest.mark.parametrize("name", published.names())

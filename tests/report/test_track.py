@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.conftest import SMALL
 
 import collotype
 from collotype.runtime.errors import UserError
+from tests.conftest import SMALL
 
 SHORT = {**SMALL, "train.steps": 3, "train.checkpoint_every": 2}
 

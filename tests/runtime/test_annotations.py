@@ -6,9 +6,9 @@ import numpy as np
 import pikepdf
 import pytest
 from pikepdf import Array, Dictionary, Name
-from tests.small_pdf import small_pdf
 
 from collotype.runtime import pdf
+from tests.small_pdf import small_pdf
 
 FILES = Path(__file__).parent / "pdfs"
 FONT = Dictionary(Type=Name.Font, Subtype=Name.Type1, BaseFont=Name.Helvetica)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.small_pdf import small_pdf
 
 from collotype.runtime import pdf
 from collotype.runtime.errors import UserError
+from tests.small_pdf import small_pdf
 
 
 def test_pages_text_and_outline(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import pikepdf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.small_pdf import small_pdf
 
 from collotype.runtime import pdf
 from collotype.runtime.reading_order import logical
+from tests.small_pdf import small_pdf
 
 FILES = Path(__file__).parent / "pdfs"
 

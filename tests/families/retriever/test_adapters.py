@@ -8,11 +8,11 @@ import peft
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.families.retriever.test_checkpoints import Engine, make
 
 import collotype
 from collotype.families.retriever.checkpoints import export, read
 from collotype.runtime.errors import UserError
+from tests.families.retriever.test_checkpoints import Engine, make
 
 PRESET = "colqwen2-engine-0.3.4"
 TWO_LAYERS = r".*language_model.*(q_proj|v_proj|up_proj)$|custom_text_proj"

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.conftest import SMALL
 from torch import Tensor
 from torch.nn import functional
 
@@ -19,6 +18,7 @@ from collotype.families.retriever.backbones import BACKBONES
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import IMAGE, Preset
 from collotype.recipe import load_recipe
+from tests.conftest import SMALL
 
 SIZES = [(130, 70), (64, 200), (96, 96), (300, 20)]
 QUERIES = ["red apple and bicycle", "umbrella"]

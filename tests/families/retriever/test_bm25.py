@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw, ImageFont
-from tests.families.retriever.benchmarks.parquet_sets import png, write_table
 
 from collotype.families.retriever.benchmarks.benchmark import Pages
 from collotype.families.retriever.benchmarks.qa import read_qa
@@ -16,6 +15,7 @@ from collotype.families.retriever.evaluate import evaluate
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import World
 from collotype.runtime.terms import terms
+from tests.families.retriever.benchmarks.parquet_sets import png, write_table
 
 TEXTS = ["red apple, red leaf", "green leaf", "", "ein Apfel"]
 

@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from tests.families.retriever.benchmarks.parquet_sets import sheets_as_qa
-from tests.training.processes import launch
 
 from collotype.evaluation.exchange import write_all
 from collotype.families import load, task_for
@@ -23,6 +21,8 @@ from collotype.recipe import load_recipe
 from collotype.recipe.load import load_evaluation
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import BLOCK
+from tests.families.retriever.benchmarks.parquet_sets import sheets_as_qa
+from tests.training.processes import launch
 
 
 @pytest.fixture(scope="module")

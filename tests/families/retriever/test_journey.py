@@ -7,14 +7,14 @@ import pytest
 import sentence_transformers
 import torch
 import transformers
-from tests.families.retriever.benchmarks.parquet_sets import as_png, sheets_as_qa, write_beir, write_table
-from tests.families.retriever.test_checkpoints import Engine, make
 
 import collotype
 from collotype import families
 from collotype.families.retriever.checkpoints import export
 from collotype.families.retriever.data.sheets import SheetImages, held_out_sheets, training_sheet
 from collotype.recipe.load import load_evaluation
+from tests.families.retriever.benchmarks.parquet_sets import as_png, sheets_as_qa, write_beir, write_table
+from tests.families.retriever.test_checkpoints import Engine, make
 
 PRESET = "colpali-transformers"
 PAGES = 12

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from tests.small_pdf import small_pdf
 
 from collotype.families.retriever.data import open_source
 from collotype.families.retriever.data.outline import CAPTION, OutlinePairs
 from collotype.families.retriever.recipe import PdfOutlineSource
 from collotype.runtime.errors import UserError
+from tests.small_pdf import small_pdf
 
 BREAD = small_pdf(
     [

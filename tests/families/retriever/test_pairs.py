@@ -13,7 +13,6 @@ import pytest
 import torch
 from PIL import Image
 from pyarrow.parquet import write_table
-from tests.small_pdf import small_pdf
 
 import collotype
 from collotype.families import task_for
@@ -24,6 +23,7 @@ from collotype.recipe import load_recipe
 from collotype.runtime.errors import UserError
 from collotype.training.loader import load
 from collotype.training.sampler import GlobalBatchSampler, RankMicroBatchSampler
+from tests.small_pdf import small_pdf
 
 IMAGE = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.families.retriever.test_checkpoints import make, same
 
 import collotype
 from collotype.evaluation.ranking import ranking_metrics
@@ -17,6 +16,7 @@ from collotype.families.retriever.checkpoints import export
 from collotype.families.retriever.data.sheets import SheetImages, held_out_sheets
 from collotype.families.retriever.model import Retriever
 from collotype.runtime.errors import UserError
+from tests.families.retriever.test_checkpoints import make, same
 
 QWEN3 = {"model.backbone": "qwen3-vl", "model.dim": 320}
 QWEN3_5 = {"model.backbone": "qwen3.5", "model.dim": 48}

@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.families.retriever.benchmarks.parquet_sets import png, sheets_as_qa, write_qa
-from tests.families.retriever.test_checkpoints import make
 from transformers.image_processing_base import ImageProcessingMixin
 
 import collotype
@@ -16,6 +14,8 @@ from collotype import families
 from collotype.families.retriever.checkpoints import export
 from collotype.recipe.load import load_evaluation
 from collotype.runtime.errors import UserError
+from tests.families.retriever.benchmarks.parquet_sets import png, sheets_as_qa, write_qa
+from tests.families.retriever.test_checkpoints import make
 
 PRESET = "colqwen2-engine-0.3.4"
 

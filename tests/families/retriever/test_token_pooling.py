@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.families.retriever.benchmarks.parquet_sets import sheets_as_qa
 from torch import Tensor
 from torch.nn import functional
 
@@ -15,6 +14,7 @@ from collotype.families.retriever.evaluate import VectorSearch, retrieve
 from collotype.families.retriever.token_pooling import Pooling, pool_tokens
 from collotype.recipe import load_recipe
 from collotype.runtime.errors import UserError
+from tests.families.retriever.benchmarks.parquet_sets import sheets_as_qa
 
 both = pytest.mark.parametrize("method", ["hierarchical", "fast"])
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.families.retriever.benchmarks.parquet_sets import as_png, write_table
 
 import collotype
 from collotype.families import task_for
@@ -18,6 +17,7 @@ from collotype.recipe import load_recipe
 from collotype.runtime.errors import UserError
 from collotype.training.loader import Collate, load
 from collotype.training.sampler import GlobalBatchSampler, RankMicroBatchSampler
+from tests.families.retriever.benchmarks.parquet_sets import as_png, write_table
 
 SIZES = [(96, 96), (168, 96), (96, 224), (140, 140)]
 

@@ -12,7 +12,6 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from tests.families.retriever.test_checkpoints import make
 
 import collotype
 from collotype.families.retriever import commands
@@ -21,6 +20,7 @@ from collotype.runtime import model_folder
 from collotype.runtime.digest import state_digest
 from collotype.runtime.errors import UserError
 from collotype.runtime.weights import Weights
+from tests.families.retriever.test_checkpoints import make
 
 PRESET = "colqwen2-engine-0.3.4"
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from tests.runtime.shards.made_shards import write_shard
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.shards.names import expand, shard_names
+from tests.runtime.shards.made_shards import write_shard
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ from functools import lru_cache
 from pathlib import Path
 
 import pytest
-from tests.runtime.shards.made_shards import sample, write_shard, write_tar
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.shards import index as index_module
 from collotype.runtime.shards import reader as reader_module
 from collotype.runtime.shards.reader import Shards
 from collotype.runtime.shards.samples import ENTRY, Fault, SampleLayout, counts
+from tests.runtime.shards.made_shards import sample, write_shard, write_tar
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from tests.runtime.shards.made_shards import write_shard
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.shards import remote
 from collotype.runtime.shards.names import shard_names
 from collotype.runtime.shards.reader import Shards, opened
 from collotype.runtime.shards.remote import FetchedShards, tell
+from tests.runtime.shards.made_shards import write_shard
 
 
 @pytest.fixture

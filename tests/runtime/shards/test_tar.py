@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.runtime.shards.made_shards import write_tar
 
 from collotype.runtime.shards.tar import BrokenTarError, members
+from tests.runtime.shards.made_shards import write_tar
 
 NAMES = st.text(
     st.characters(codec="utf-8", exclude_characters="\0\n/", exclude_categories=("Cs",)), min_size=1, max_size=60

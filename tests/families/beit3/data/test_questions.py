@@ -9,7 +9,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.families.beit3.made_vqa import draw
 
 from collotype.evaluation.vqa import soft_score
 from collotype.families.beit3.data.annotations import Answered, Answers, Targets
@@ -18,6 +17,7 @@ from collotype.families.beit3.data.questions import QuestionDataset, Questions, 
 from collotype.families.beit3.transforms import Beit3TrainTransform
 from collotype.runtime.errors import UserError
 from collotype.training.bad_examples import BadExampleError
+from tests.families.beit3.made_vqa import draw
 
 ANSWERS = [
     {"two": 6, "2": 3, "2.": 1},

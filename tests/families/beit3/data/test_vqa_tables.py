@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.families.beit3.made_vqa import draw
 
 from collotype.evaluation.vqa import vqa_scores
 from collotype.families.beit3.benchmarks import find_suite
@@ -23,6 +22,7 @@ from collotype.recipe.load import load_evaluation
 from collotype.runtime.errors import UserError
 from collotype.runtime.tables import open_table
 from collotype.training.bad_examples import BadExampleError
+from tests.families.beit3.made_vqa import draw
 
 
 def lines(folder: Path, *rows: dict, **settings) -> QuestionSource:

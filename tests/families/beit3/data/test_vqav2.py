@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.families.beit3.made_vqa import write, write_vqav2
 
 from collotype.evaluation.vqa import vqa_scores
 from collotype.families.beit3.answer_vocab import ANSWERS, write_answers
@@ -20,6 +19,7 @@ from collotype.families.beit3.transforms import squashed
 from collotype.recipe.load import load_evaluation
 from collotype.runtime.errors import UserError
 from collotype.training.bad_examples import BadExampleError
+from tests.families.beit3.made_vqa import write, write_vqav2
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from tests.families.clip.drawn import drawn, encoded
-from tests.runtime.shards.made_shards import sample, write_tar
 
 from collotype.families.clip.data.captions import CaptionDataset, decode
 from collotype.families.clip.transforms import Augmentation, ClipTrainTransform, EvaluationTransform, to_bytes
 from collotype.runtime.shards.reader import Shards
 from collotype.runtime.shards.samples import SampleLayout
 from collotype.training.bad_examples import BadExampleError
+from tests.families.clip.drawn import drawn, encoded
+from tests.runtime.shards.made_shards import sample, write_tar
 
 TRANSFORM = ClipTrainTransform(16, Augmentation(scale=(0.3, 1.0)))
 

@@ -3,8 +3,6 @@
 from pathlib import Path
 
 import pytest
-from tests.families.clip.drawn import drawn, encoded
-from tests.runtime.shards.made_shards import write_tar
 
 from collotype.families.clip.data.classes import (
     Classes,
@@ -16,6 +14,8 @@ from collotype.families.clip.data.classes import (
 from collotype.families.clip.data.labelled import FolderImages, ShardImages
 from collotype.runtime.errors import UserError
 from collotype.training.bad_examples import BadExampleError
+from tests.families.clip.drawn import drawn, encoded
+from tests.runtime.shards.made_shards import write_tar
 
 
 @pytest.fixture(autouse=True)

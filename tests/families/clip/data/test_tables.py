@@ -6,7 +6,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.families.clip.drawn import drawn, encoded
 
 from collotype.families.clip.data.captions import CaptionDataset
 from collotype.families.clip.data.labelled import LabelledTableImages
@@ -15,6 +14,7 @@ from collotype.families.clip.transforms import EvaluationTransform
 from collotype.runtime.errors import UserError
 from collotype.runtime.tables import open_table
 from collotype.training.bad_examples import BadExampleError
+from tests.families.clip.drawn import drawn, encoded
 
 
 def images(folder: Path, count: int) -> list[str]:

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.families.retriever.benchmarks.parquet_sets import png, write_beir
 
 from collotype.evaluation.results import MtebTask
 from collotype.families.retriever.benchmarks.beir import read_beir
 from collotype.families.retriever.benchmarks.benchmark import differing_sizes
 from collotype.families.retriever.evaluate import evaluate, retrieve
 from collotype.runtime.errors import UserError
+from tests.families.retriever.benchmarks.parquet_sets import png, write_beir
 
 PAGES = {7: png("red"), 8: png("green"), 9: png("blue")}
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pandas
 import pytest
-from tests.families.retriever.benchmarks.parquet_sets import png, write_beir, write_qa
 
 from collotype import families
 from collotype.families.retriever.benchmarks.beir import read_beir
 from collotype.families.retriever.benchmarks.qa import read_qa
 from collotype.recipe.load import load_evaluation
 from collotype.runtime.errors import UserError
+from tests.families.retriever.benchmarks.parquet_sets import png, write_beir, write_qa
 
 PAGES = {"7": png("red"), "8": png("green")}
 QUERIES, QRELS = {"a": "red", "b": "green"}, [("a", "7", 1), ("b", "8", 2)]

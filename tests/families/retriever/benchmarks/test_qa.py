@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.families.retriever.benchmarks.parquet_sets import png, write_qa, write_table
 
 from collotype.families.retriever.benchmarks.qa import read_qa
 from collotype.runtime.errors import UserError
+from tests.families.retriever.benchmarks.parquet_sets import png, write_qa, write_table
 
 ROWS = [
     ("what is red?", png("red"), "a.png"),

@@ -3,8 +3,6 @@
 from pathlib import Path
 
 import pytest
-from tests.families.retriever.benchmarks.parquet_sets import png, write_beir, write_qa
-from tests.families.retriever.benchmarks.test_beir import Fixed
 
 from collotype.families.retriever.benchmarks import averaged_names, find_suite
 from collotype.families.retriever.benchmarks.vidore import published
@@ -14,6 +12,8 @@ from collotype.families.retriever.evaluate import evaluate
 from collotype.families.retriever.recipe import SlideSource
 from collotype.recipe.load import load_evaluation
 from collotype.runtime.errors import UserError
+from tests.families.retriever.benchmarks.parquet_sets import png, write_beir, write_qa
+from tests.families.retriever.benchmarks.test_beir import Fixed
 
 PAGES = {1: png("red"), 2: png("green"), 3: png("blue")}
 ROWS = [("red?", png("red"), "a"), ("green?", png("green"), "b"), ("blue?", png("blue"), "c")]
