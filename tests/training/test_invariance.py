@@ -3,12 +3,15 @@
 docs/invariance.md explains why; `make bench` shows the same for the desk recipes.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from collotype.families.retriever.compact import Compact
 from collotype.losses.contrastive import ContrastiveLoss, Vectors
 from collotype.losses.named import NAMED, OBJECTIVES, make_loss
 from collotype.recipe import Recipe
@@ -23,7 +26,7 @@ BATCH, DIM, MICRO_BATCHES = 8, 4, (1, 2, None)
 CPU = torch.device("cpu")
 
 
-def every_loss() -> dict[str, tuple[ContrastiveLoss, int, int]]:
+def every_loss() -> dict[str, tuple[Callable[..., Tensor], int, int]]:
     """(loss, explicit negatives of a query at most, blocks of negatives) by a name for the case."""
     cases = {
         f"{name}, {dialect}": (loss, 2 if "Negative" in name else 0, 1)
@@ -36,7 +39,19 @@ def every_loss() -> dict[str, tuple[ContrastiveLoss, int, int]]:
         cases[f"{name}, shared negatives"] = (make_loss(name, share_negatives=True), 3, 1)
         cases[f"{name}, smooth"] = (make_loss(name, smooth_max=0.1, normalize=True), 2, 2)
         cases[f"{name}, filtered"] = (make_loss(name, filter_threshold=0.5, temperature=1.0), 0, 1)
+    cases["in every form"] = (in_every_form(make_loss("infonce")), 2, 2)
     return cases
+
+
+def in_every_form(loss: ContrastiveLoss) -> Callable[..., Tensor]:
+    """The mean over vectors whole and cut, and pages as they are and pooled, as a retriever's task has it."""
+
+    def mean(*sides: Vectors) -> Tensor:
+        units = [Vectors(functional.normalize(one.values, dim=-1) * one.mask[..., None], one.mask) for one in sides]
+        forms = Compact(dims=(3, 2), pool_factors=(1, 2)).forms(*units)
+        return torch.stack([loss(*form) for form in forms]).mean()
+
+    return mean
 
 
 def ragged(*what: int | str, count: int, longest: int) -> list[Tensor]:
@@ -56,7 +71,7 @@ class PairsTask:
 
     couples_examples, undecayed = True, ()
 
-    def __init__(self, objective: ContrastiveLoss, negatives: int, blocks: int):
+    def __init__(self, objective: Callable[..., Tensor], negatives: int, blocks: int):
         self.objective, self.negatives, self.num_blocks = objective, negatives, blocks
 
     def build(self) -> nn.Module:

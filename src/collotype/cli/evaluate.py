@@ -14,11 +14,14 @@ from collotype.cli.options import (
     CacheFolder,
     DataDir,
     DataPath,
+    Dim,
     Dtype,
     Json,
+    PoolFactor,
     Preset,
     Suite,
     Tokenizer,
+    Untrained,
 )
 
 
@@ -67,6 +70,9 @@ def evaluate(
         typer.Option(help="Precision of matrix products; use bf16 or fp16 on GPUs."),
     ] = "fp32",
     dtype: Dtype = None,
+    dim: Dim = None,
+    pool_factor: PoolFactor = None,
+    untrained: Untrained = False,
     preset: Preset = None,
     base: Base = None,
     activation: Activation = None,
@@ -88,7 +94,8 @@ def evaluate(
     family = families.family_of(models[0])
     keys = {"path": path, "name": name, "data_dir": data_dir, "only": only, "split": split, "counting": counting}
     keys |= {"names": names, "templates": templates, "limit": limit, "held_out": held_out}
-    keys |= {"blank_pictures": blank_pictures or None}
+    keys |= {"blank_pictures": blank_pictures or None, "dim": dim, "pool_factor": pool_factor}
+    keys |= {"untrained": untrained or None}
     choice = load_evaluation(family, suite=suite or families.family(family).default_suite, **keys)
     kept = None if no_cache else cache or cache_folder()
     options = {"preset": preset, "base": base, "activation": activation, "tokenizer": tokenizer, "answers": answers}

@@ -26,7 +26,12 @@ class Member:
 
 
 def members(
-    to: Path, asked: dict[str, Any], also: Sequence[str], precision: str | None, pool_factor: int | None
+    to: Path,
+    asked: dict[str, Any],
+    also: Sequence[str],
+    precision: str | None,
+    pool_factor: int | None,
+    untrained: bool,
 ) -> list[Member]:
     """The index in `to`, made if it is not there, and those beside it: all before the first page is read.
 
@@ -36,7 +41,7 @@ def members(
     from collotype.search.hybrid import parts
     from collotype.search.ingest import SourceLedger
 
-    found = [Member(*open_or_create(to, asked, precision, pool_factor), asked)]
+    found = [Member(*open_or_create(to, asked, precision, pool_factor, untrained), asked)]
     models = [{"model": absolute(name)} for name in also if name.lower() != BM25]
     beside = parts.added(to, models, {**asked, "model": absolute(asked["model"])})
     for part in beside:
@@ -66,7 +71,7 @@ def as_dict(to: Path, done: Sequence[tuple[Member, "Report"]]) -> dict[str, Any]
 
 
 def open_or_create(
-    to: Path, asked: dict[str, Any], precision: str | None, pool_factor: int | None
+    to: Path, asked: dict[str, Any], precision: str | None, pool_factor: int | None, untrained: bool = False
 ) -> "tuple[Index, Encoder]":
     """The index in `to` with its model, or a new one."""
     from collotype.search import manifest
@@ -83,6 +88,8 @@ def open_or_create(
         return Index.open(to, encoder), encoder
     with commits() as used:
         encoder = open_encoder(**asked)
+    if not untrained and (require := getattr(encoder, "require_trained", None)):
+        require(pool_factor)
     made_by = {"encoder_name": encoder.name, "identity": encoder.identity}
     if encoder.looks_at == "words":
         settings = {"precision": "int8", **settings}

@@ -13,7 +13,19 @@ from typer.core import TyperGroup
 from collotype.cli import hybrid_index
 from collotype.cli.hybrid_index import absolute
 from collotype.cli.index_check import check
-from collotype.cli.options import Base, Dtype, Json, PasswordFile, Preset, documents_named, read_passwords
+from collotype.cli.options import (
+    Base,
+    Dim,
+    Dtype,
+    Json,
+    PasswordFile,
+    PoolFactor,
+    Preset,
+    Untrained,
+    documents_named,
+    read_passwords,
+)
+from collotype.runtime.errors import UserError
 
 if TYPE_CHECKING:
     import click
@@ -70,9 +82,9 @@ def add(
             help="Storage of a new index's vectors; int8 halves the size [default: int8 for text, else fp16]."
         ),
     ] = None,
-    pool_factor: Annotated[
-        int | None, typer.Option(help="For a new index: how many page vectors are pooled into one [default: 1].")
-    ] = None,
+    dim: Dim = None,
+    pool_factor: PoolFactor = None,
+    untrained: Untrained = False,
     keep_gone: Annotated[bool, typer.Option("--keep-gone", help="Keep documents whose file no longer exists.")] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Number of processes that read files (with ray: that encode pages).")
@@ -99,9 +111,9 @@ def add(
     # before a model is loaded or a folder made
     find_files(sources)
     passwords = read_passwords(password_file)
-    asked = asked_for(to, model, preset, base, dtype)
+    asked = asked_for(to, model, preset, base, dtype, dim)
     with on_engine(engine, asked, workers) as ray, Stages(quiet=as_json) as told:
-        own, *beside = hybrid_index.members(to, asked, also, precision, pool_factor)
+        own, *beside = hybrid_index.members(to, asked, also, precision, pool_factor, untrained)
         options = {"workers": workers, "passwords": passwords, "told": told}
         report = ingest(
             sources, own.index, own.encoder, prune=not keep_gone, ray=ray, attachments=attachments, **options
@@ -119,7 +131,14 @@ def add(
             show(report, member.index, member.encoder.name)
 
 
-def asked_for(to: Path, model: str | None, preset: str | None, base: str | None, dtype: str | None) -> dict[str, Any]:
+def asked_for(
+    to: Path,
+    model: str | None,
+    preset: str | None,
+    base: str | None,
+    dtype: str | None,
+    dim: int | None,
+) -> dict[str, Any]:
     """What `open_encoder` is to be called with: as was said, else as the index in `to` was made."""
     from collotype.search import manifest
     from collotype.search.encoders import READER
@@ -127,13 +146,16 @@ def asked_for(to: Path, model: str | None, preset: str | None, base: str | None,
     from collotype.search.library import with_dtype
 
     made_with = (SourceLedger(to).model() if manifest.is_index(to) else None) or {}
+    if made_with and dim not in (None, made_with.get("dim")):
+        raise UserError(f"There is an index in {to} already, which keeps its dim; leave --dim out.")
     if made_with and not model:
         return with_dtype(made_with, dtype)
     same = made_with.get("model") == model
-    kept = {name: made_with[name] for name in ("commits", "dtype", "version") if same and name in made_with}
+    kept = {name: made_with[name] for name in ("commits", "dtype", "version", "dim") if same and name in made_with}
     if not made_with and model not in (None, READER):
         kept = {"dtype": "auto"}
-    return with_dtype({"model": model or READER, "preset": preset, "base": base, **kept}, dtype)
+    cut_to = {"dim": dim} if dim else {}
+    return with_dtype({"model": model or READER, "preset": preset, "base": base, **kept, **cut_to}, dtype)
 
 
 def on_engine(engine: str, asked: dict[str, Any], encoders: int | None) -> "AbstractContextManager[OnRay | None]":

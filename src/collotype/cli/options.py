@@ -38,6 +38,15 @@ Dtype = Annotated[
         "--dtype", help="Precision of the weights; auto uses the file's if this device supports it [default: fp32]."
     ),
 ]
+Dim = Annotated[
+    int | None, typer.Option("--dim", min=1, help="Cut vectors to their first numbers, as the model was trained for.")
+]
+PoolFactor = Annotated[
+    int | None, typer.Option("--pool-factor", help="How many page vectors are pooled into one [default: 1].")
+]
+Untrained = Annotated[
+    bool, typer.Option("--untrained", help="Take a --dim or --pool-factor that the model was not trained for.")
+]
 Out = Annotated[Path | None, typer.Option("--out", help="Run directory [default: runs/NAME].")]
 Set = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. train.steps=8; repeatable.")

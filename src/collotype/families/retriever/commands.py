@@ -85,7 +85,8 @@ def evaluate(
     device, benchmarks, kept = pick_device(world), find_suite(choice), Cache(cache)
     if model == BM25:
         return evaluate_searcher(Bm25(kept), benchmarks, world=world, device=device)
-    searcher = VectorSearch(load(model, **options).to(device), kept, batch_tokens or BATCH_TOKENS)
+    loaded = load(model, **options).to(device)
+    searcher = VectorSearch.of(loaded, choice, kept, batch_tokens or BATCH_TOKENS, model)
     return evaluate_searcher(searcher, benchmarks, world=world, device=device)
 
 

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from collotype.families.retriever.compact import Compact
 from collotype.families.retriever.preset import Preset
 
 
@@ -36,12 +37,15 @@ class RetrieverConfig:
     max_query_tokens: int = 512
     """Tokens of a query's own text."""
     lora: Lora | None = None
+    compact: Compact | None = None
+    """What its vectors can be cut and pooled to."""
 
     def to_dict(self) -> dict[str, Any]:
         return {"family": "retriever", **asdict(self)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "RetrieverConfig":
-        fields = {name: value for name, value in values.items() if name not in ("family", "preset", "lora")}
-        lora = Lora.from_dict(values["lora"]) if values.get("lora") else None
-        return cls(**fields, preset=Preset(**values["preset"]), lora=lora)
+        fields = {name: value for name, value in values.items() if name != "family"}
+        for name, kind in (("lora", Lora), ("compact", Compact)):
+            fields[name] = kind.from_dict(values[name]) if values.get(name) else None
+        return cls(**{**fields, "preset": Preset(**values["preset"])})

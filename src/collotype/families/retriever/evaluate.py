@@ -18,8 +18,10 @@ from collotype.families.retriever.batches import BATCH_TOKENS
 from collotype.families.retriever.benchmarks import RetrievalBenchmark, averaged_names
 from collotype.families.retriever.benchmarks.benchmark import Event, Pages, differing_sizes, event
 from collotype.families.retriever.cache import Cache, key_of
+from collotype.families.retriever.compact import cut, require_dim, require_trained
 from collotype.families.retriever.heatmap import similarity_map
 from collotype.families.retriever.model import Retriever
+from collotype.families.retriever.recipe import RetrieverEvaluate
 from collotype.families.retriever.token_pooling import Pooling
 from collotype.report.heatmap import enlarge, light_up
 from collotype.runtime.device import computed_on, peak_memory, reset_peak_memory
@@ -68,18 +70,40 @@ class VectorSearch:
         cache: Cache | None = None,
         batch_tokens: int = BATCH_TOKENS,
         pooling: Pooling | None = None,
+        dim: int | None = None,
     ):
-        self.model, self.cache, self.batch_tokens, self.pooling = model, cache or Cache(), batch_tokens, pooling
+        self.model, self.cache, self.batch_tokens = model, cache or Cache(), batch_tokens
+        self.pooling, self.dim = pooling, dim
         self.digest = model.digest()
         self.vectors_per_page: list[int] = []
         """Of the pages this process has searched, pooled."""
+
+    @classmethod
+    def of(
+        cls,
+        model: Retriever,
+        choice: RetrieverEvaluate,
+        cache: Cache | None = None,
+        batch_tokens: int = BATCH_TOKENS,
+        name: str = "the model",
+    ) -> "VectorSearch":
+        """In the form that an evaluation asks for.
+
+        Raises:
+            UserError: the model was not trained for it.
+        """
+        if not choice.untrained:
+            require_trained(model.config.compact, model.width, choice.dim, choice.pool_factor, name)
+        require_dim(choice.dim, model.width, name)
+        pooling = Pooling(factor=choice.pool_factor, method="fast") if choice.pool_factor > 1 else None
+        return cls(model, cache, batch_tokens, pooling, choice.dim)
 
     def facts(self) -> dict[str, Any]:
         config, pooling = self.model.config, self.pooling and asdict(self.pooling)
         facts = {"backbone": config.backbone, "interaction": config.interaction, "preset": asdict(config.preset)}
         facts |= {"parameters": sum(one.numel() for one in self.model.parameters()), "width": self.model.width}
         held = {"dtype": self.model.held_in} if self.model.held_in else {}
-        return facts | held | ({"pooling": pooling} if pooling else {})
+        return facts | held | ({"pooling": pooling} if pooling else {}) | ({"dim": self.dim} if self.dim else {})
 
     def looks_at(self, pages: Pages) -> str:
         return "the page's image"
@@ -98,7 +122,7 @@ class VectorSearch:
         def encoded_queries(block: range) -> list[Tensor]:
             own = [queries[place] for place in block]
             make = lambda: model.encode_queries(own, self.batch_tokens, cut=True)  # noqa: E731
-            return self.cache.vectors("queries", query_key, block.start, make)
+            return [cut(one, self.dim) for one in self.cache.vectors("queries", query_key, block.start, make)]
 
         vectors = [*chain.from_iterable(over_blocks(len(queries), world, encoded_queries))]
 
@@ -107,6 +131,7 @@ class VectorSearch:
             make = lambda: model.encode_pages_from(sizes, lambda k: pages.image(block[k]), self.batch_tokens)  # noqa: E731
             found = self.cache.vectors("pages", page_key, block.start, make)
             require_different(found, block, pages)
+            found = [cut(one, self.dim) for one in found]
             found = self.pooling(found) if self.pooling else found
             self.vectors_per_page += map(len, found)
             return model.score(vectors, found)

@@ -69,6 +69,8 @@ class Retriever(nn.Module):
         """Of architecture, preset, tokenizer and weights: what decides an embedding, but for the type it is computed
         in."""
         config = self.config.to_dict()
+        # what it was trained for decides no vector
+        del config["compact"]
         config["preset"] = {name: value for name, value in config["preset"].items() if value or name not in LATER}
         facts = json.dumps([config, self.processor.tokenizer.to_str()], sort_keys=True)
         weights = (self.from_files and self.from_files.of(self, facts)) or state_digest(self, torch.float32)

@@ -174,6 +174,10 @@ class RetrieverLoss(Section):
     """With explicit negatives: the weight of the in-batch objective; theirs is one minus it."""
     share_negatives: bool | None = None
     """Push every query from all queries' explicit negatives, not from its own only."""
+    dims: list[PositiveInt] = Field(default_factory=list)
+    """Matryoshka: the loss is the mean over vectors cut to each of these numbers of dimensions."""
+    pool_factors: list[PositiveInt] = Field(default_factory=list)
+    """Of each, over pages pooled by each of these factors; 1 is not pooled."""
 
 
 class RetrieverEvaluate(Evaluate):
@@ -184,6 +188,12 @@ class RetrieverEvaluate(Evaluate):
     split: str = "test"
     counting: Literal["mteb", "vidore-benchmark"] = "mteb"
     """How duplicates are merged and pages ranked; published tables are of one or the other."""
+    dim: PositiveInt | None = None
+    """Cut vectors to their first dimensions; None: whole."""
+    pool_factor: PositiveInt = 1
+    """Pool this many of a page's vectors into one."""
+    untrained: bool = False
+    """Also where the model was not trained for it."""
 
     OF_PATHS: ClassVar[tuple[str, ...]] = ("qa", "beir")
 
@@ -192,7 +202,7 @@ class RetrieverEvaluate(Evaluate):
 
     def contradicts(self, other: "RetrieverEvaluate") -> bool:
         parts = bool(self.only and other.only) and not set(self.only) & set(other.only)
-        measured = {"path", "data_dir", "split", "counting"}
+        measured = {"path", "data_dir", "split", "counting", "dim", "pool_factor", "untrained"}
         same = self.model_dump(include=measured) == other.model_dump(include=measured)
         return not (parts or same) and super().contradicts(other)
 
@@ -211,6 +221,20 @@ class RetrieverRecipe(Recipe):
     data: RetrieverData
     loss: RetrieverLoss
     evaluate: list[RetrieverEvaluate] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def train_for_forms_there_are(self) -> "RetrieverRecipe":
+        if self.loss.pool_factors and self.model.interaction == "single":
+            raise ValueError(
+                f"loss.pool_factors is {self.loss.pool_factors}, and a single vector a page cannot be pooled; leave it "
+                "out, or set model.interaction to late"
+            )
+        if self.model.dim and max(self.loss.dims, default=0) > self.model.dim:
+            raise ValueError(
+                f"loss.dims has {max(self.loss.dims)}, and vectors have model.dim = {self.model.dim} numbers; give "
+                "smaller ones"
+            )
+        return self
 
     @model_validator(mode="after")
     def shard_what_can_be(self) -> "RetrieverRecipe":

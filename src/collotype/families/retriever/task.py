@@ -21,6 +21,7 @@ from collotype.families.retriever.checkpoints import address_of, native, needs_o
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint, make_processor
 from collotype.families.retriever.checkpoints.weights import canonical
 from collotype.families.retriever.collate import PairCollate
+from collotype.families.retriever.compact import Compact, require_dim
 from collotype.families.retriever.config import Lora, RetrieverConfig
 from collotype.families.retriever.data import Pair, PairDataset, open_source, source_needs
 from collotype.families.retriever.data.pairs import RefPairs
@@ -65,6 +66,7 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
         self.row = find_backbone(recipe.model.backbone, recipe.model.size)
         require_preset(self.row, self.preset)
         self.objective = find_loss(recipe.loss, self.num_negatives > 0)
+        self.compact = Compact(dims=tuple(recipe.loss.dims), pool_factors=tuple(recipe.loss.pool_factors))
 
     @property
     def late(self) -> bool:
@@ -118,6 +120,7 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
             self.preset,
             model.pooling,
             model.max_query_tokens,
+            compact=None if self.compact == Compact() else self.compact,
         )
 
     @cached_property
@@ -125,6 +128,7 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
         return make_processor(self.config, self.tokenizer)
 
     def build(self) -> Retriever:
+        self.require_dims()
         model = self.start()
         if self.recipe.model.quantize == "nf4":
             quantize(model)
@@ -180,6 +184,14 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
             model.custom_text_proj.requires_grad_(True)
         return model
 
+    def require_dims(self) -> None:
+        """
+        Raises:
+            UserError: the loss is to cut vectors to more numbers than they have.
+        """
+        width = self.config.dim or self.row.hidden_size(self.config.backbone_config)
+        require_dim(max(self.compact.dims, default=None), width, "the recipe's model (loss.dims)")
+
     def blocks(self, model: Retriever) -> list[nn.Module]:
         return model.blocks()
 
@@ -216,23 +228,27 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
         return outputs
 
     def loss(self, outputs: Outputs) -> Loss:
-        """The mean over the blocks within which pages are negatives of queries (one block, if the scope is global)."""
+        """The mean over the blocks within which pages are negatives of queries (one block, if the scope is global), and
+        over the forms that the model is trained for."""
         losses, hits = [], []
         for part in range(self.recipe.negatives.processes):
             block = {name: tensor.chunk(self.recipe.negatives.processes)[part] for name, tensor in outputs.items()}
             queries = Vectors(block["query_vectors"], block["query_mask"])
-            scores = self.objective.scores(queries, Vectors(block["page_vectors"], block["page_mask"]))
+            pages = Vectors(block["page_vectors"], block["page_mask"])
             negatives = (
                 Vectors(block["negative_vectors"], block["negative_mask"]) if "negative_vectors" in block else None
             )
-            losses.append(self.objective.from_scores(scores, queries, negatives))
-            hits.append(scores.detach().argmax(1) == torch.arange(len(scores), device=scores.device))
+            for form in self.compact.forms(queries, pages, negatives):
+                scores = self.objective.scores(*form[:2])
+                losses.append(self.objective.from_scores(scores, form[0], form[2]))
+                hits.append(scores.detach().argmax(1) == torch.arange(len(scores), device=scores.device))
         return Loss(torch.stack(losses).mean(), {"batch_accuracy": float(torch.cat(hits).float().mean())})
 
     def evaluate(
         self, model: Retriever, choice: RetrieverEvaluate, examples_to: Path | None = None, world: World = ALONE
     ) -> list[Measured]:
-        return evaluate(VectorSearch(model), self.benchmarks(choice), examples_to, world, model.device)
+        searcher = VectorSearch.of(model, choice)
+        return evaluate(searcher, self.benchmarks(choice), examples_to, world, model.device)
 
     def metrics(self) -> tuple[str, ...]:
         return METRICS
@@ -432,7 +448,7 @@ def find_loss(settings: RetrieverLoss, explicit_negatives: bool) -> ContrastiveL
             f"The recipe's loss {settings.name} does not fit its data, which has {has} explicit negatives; "
             f"set {mend}, or name an objective ({', '.join(OBJECTIVES)}), which takes both."
         )
-    changes = settings.model_dump(exclude={"name", "dialect"}, exclude_none=True)
+    changes = settings.model_dump(exclude={"name", "dialect", "dims", "pool_factors"}, exclude_none=True)
     try:
         return make_loss(settings.name, settings.dialect, **changes)
     except ValueError as error:

@@ -99,11 +99,16 @@ def clusters(vectors: np.ndarray, condensed: np.ndarray, count: int) -> tuple[np
     Returns:
         The vectors in the order of their clusters, each one's cluster [T], and where each cluster starts [≤ count].
     """
-    from scipy.cluster.hierarchy import fcluster, linkage
-
-    labels = fcluster(linkage(condensed, method="ward"), t=count, criterion="maxclust") - 1
+    labels = ward_labels(condensed, count)
     order = np.argsort(labels, kind="stable")
     return vectors[order], labels[order], np.searchsorted(labels[order], np.arange(labels.max() + 1))
+
+
+def ward_labels(condensed: np.ndarray, count: int) -> np.ndarray:
+    """The cluster of each vector [T] where Ward's tree of their distances is cut into at most `count`."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    return fcluster(linkage(condensed, method="ward"), t=count, criterion="maxclust") - 1
 
 
 def distances(vectors: np.ndarray) -> np.ndarray:

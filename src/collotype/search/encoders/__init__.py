@@ -17,6 +17,7 @@ def open_encoder(
     dtype: str | None = None,
     commits: Mapping[str, str] | None = None,
     version: int | None = None,
+    dim: int | None = None,
 ) -> Encoder:
     """The encoder of that name: "reader", a model of the retriever family in a folder or on the hub, or one that vLLM
     serves, by its address.
@@ -25,26 +26,27 @@ def open_encoder(
         preset, base, dtype: as of `collotype.load`, where the model's folder does not say.
         commits: what names of the hub mean, where that was decided before.
         version: of the reader; none: the latest.
+        dim: cut a retriever's vectors to so many numbers; none: whole.
 
     Raises:
         UserError: there is none, or what it needs is not installed.
     """
     if model == READER:
-        if preset or base or dtype:
-            raise UserError(f"The {READER} has no preset, no base and no dtype; leave them out.")
+        if preset or base or dtype or dim:
+            raise UserError(f"The {READER} has no preset, no base, no dtype and no dim; leave them out.")
         from collotype.search.encoders.text import LATEST, TextEncoder
 
         return TextEncoder(version or LATEST)
     from collotype.search.encoders.vllm import VllmEncoder, is_vllm
 
     if is_vllm(model):
-        if preset or base:
-            raise UserError(f"{model} is served with its own preset and base; leave them out.")
+        if preset or base or dim:
+            raise UserError(f"{model} is served with its own preset, base and dim; leave them out.")
         return VllmEncoder(model)
     from collotype.search.encoders.retriever import RetrieverEncoder
 
     with hub.commits(commits):
-        return RetrieverEncoder.load(model, preset, base, dtype)
+        return RetrieverEncoder.load(model, preset, base, dtype, dim)
 
 
 def as_made(model: Mapping[str, Any]) -> dict[str, Any]:

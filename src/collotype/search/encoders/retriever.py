@@ -1,11 +1,13 @@
 """Any model of the retriever family, which looks at images of pages."""
 
+import hashlib
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from collotype.families.retriever.compact import cut, require_dim, require_trained
 from collotype.families.retriever.token_pooling import pool_tokens
 from collotype.runtime.errors import UserError
 from collotype.search.image_query import WORD
@@ -24,17 +26,29 @@ class RetrieverEncoder:
     """
     Args:
         name: what its results are said to be found by.
+        dim: cut vectors to so many numbers; none: whole.
+
+    Raises:
+        UserError: they have not so many.
     """
 
     looks_at: Literal["picture"] = "picture"
 
-    def __init__(self, model: "Retriever", name: str):
-        self.model, self.name = model, name
-        self.identity, self.dim, self.interaction = model.digest(), model.width, model.config.interaction
+    def __init__(self, model: "Retriever", name: str, dim: int | None = None):
+        require_dim(dim, model.width, name)
+        self.model, self.name, self.dim = model, name, dim or model.width
+        self.interaction, whole = model.config.interaction, model.digest()
+        is_cut = self.dim < model.width
+        self.identity = hashlib.sha256(f"{whole} {dim}".encode()).hexdigest() if is_cut else whole
 
     @classmethod
     def load(
-        cls, source: str, preset: str | None = None, base: str | None = None, dtype: str | None = None
+        cls,
+        source: str,
+        preset: str | None = None,
+        base: str | None = None,
+        dtype: str | None = None,
+        dim: int | None = None,
     ) -> "RetrieverEncoder":
         """
         Raises:
@@ -50,13 +64,20 @@ class RetrieverEncoder:
                 "`--model reader`."
             )
         model = families.load(source, preset=preset, base=base, dtype=dtype)
-        return cls(model.to(pick_device(World())), source)
+        return cls(model.to(pick_device(World())), source, dim)
+
+    def require_trained(self, pool_factor: int | None) -> None:
+        """
+        Raises:
+            UserError: the model was not trained for its dim here, or for that pool factor.
+        """
+        require_trained(self.model.config.compact, self.model.width, self.dim, pool_factor, self.name)
 
     def encode_pages(self, pages: Sequence[Page]) -> list[EncodedPage]:
         """A visual token looks at its part of the grid; those of a page's prompt look nowhere, as single vectors do."""
         vectors = self.model.encode_pages_from([page.size for page in pages], lambda place: pages[place].image())
         return [
-            EncodedPage(found.numpy(), self.boxes(page.size, len(found)))
+            EncodedPage(cut(found, self.dim).numpy(), self.boxes(page.size, len(found)))
             for page, found in zip(pages, vectors, strict=True)
         ]
 
@@ -71,8 +92,8 @@ class RetrieverEncoder:
 
     def encode_queries(self, queries: Sequence[str]) -> list[EncodedQuery]:
         """Words as a reader sees them, each of one or more tokens."""
-        vectors = self.model.encode_queries(queries)
-        return [self.by_word(query, found.numpy()) for query, found in zip(queries, vectors, strict=True)]
+        vectors = [cut(found, self.dim).numpy() for found in self.model.encode_queries(queries)]
+        return [self.by_word(query, found) for query, found in zip(queries, vectors, strict=True)]
 
     def encode_images(self, images: "Sequence[Image.Image]") -> list[EncodedQuery]:
         """Images in a query's place: the vectors of a page that looks like that, as few as a long query has."""
@@ -80,8 +101,8 @@ class RetrieverEncoder:
         for image, vectors in zip(images, self.model.encode_pages(images), strict=True):
             if self.interaction == "late":
                 vectors = vectors[~np.isnan(self.boxes(image.size, len(vectors))).any(axis=1)]
-                vectors = pool_tokens(vectors, math.ceil(len(vectors) / IMAGE_VECTORS), "fast")
-            found.append(EncodedQuery(vectors.numpy(), (WORD,), (0,) * len(vectors)))
+                vectors = pool_tokens(cut(vectors, self.dim), math.ceil(len(vectors) / IMAGE_VECTORS), "fast")
+            found.append(EncodedQuery(cut(vectors, self.dim).numpy(), (WORD,), (0,) * len(vectors)))
         return found
 
     def by_word(self, query: str, vectors: np.ndarray) -> EncodedQuery:
