@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from collotype.families.retriever.backbones import BACKBONES
+from collotype.families.retriever.backbones.spec import multiply_patches
 from collotype.families.retriever.batches import BATCH_TOKENS, in_batches
 from collotype.families.retriever.config import RetrieverConfig
 from collotype.families.retriever.processor import Processor
@@ -41,7 +42,7 @@ class Retriever(nn.Module):
         self.config, self.processor = config, processor
         self.row = BACKBONES[config.backbone]
         self.layout = self.row.layout(config.backbone_config, config.preset.max_visual_tokens)
-        self.backbone = self.row.build(config.backbone_config)
+        self.backbone = multiply_patches(self.row.build(config.backbone_config))
         hidden = self.row.hidden_size(config.backbone_config)
         # torch's default initialisation, as in the paper's code
         self.custom_text_proj = nn.Linear(hidden, config.dim) if config.dim else None

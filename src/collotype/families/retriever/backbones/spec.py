@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from collotype.families.retriever.transforms import VisualLayout
 
@@ -87,6 +88,22 @@ def draw_words(weight: Tensor) -> None:
     what the layers add to them: every vector is then alike, and training from scratch may never leave that point.
     (Gemma scales its embeddings itself.)"""
     nn.init.normal_(weight)
+
+
+class PatchProduct(nn.Conv3d):
+    """The convolution of a patch embedding whose input [N, …] is already cut into patches, as the matrix product that it
+    is: [N, out channels]. torch takes several times as long for the convolution."""
+
+    def forward(self, patches: Tensor) -> Tensor:
+        return functional.linear(patches.flatten(1), self.weight.flatten(1), self.bias)
+
+
+def multiply_patches(backbone: nn.Module) -> nn.Module:
+    """The backbone, its patch embeddings of that kind computed so."""
+    for module in backbone.modules():
+        if type(module) is nn.Conv3d and module.stride == module.kernel_size:
+            module.__class__ = PatchProduct
+    return backbone
 
 
 def attend(language_model: nn.Module, causal: bool) -> None:
