@@ -1,14 +1,10 @@
-"""Does a score depend on the batch, the attention kernel or the precision? Ours and the peers', on the same weights.
+"""Do the scores of other tools depend on the batch or the precision, on the same weights and pages as ours?
 
-    python benchmarks/stability.py MODEL-OR-RECIPE … [--engine colpali_engine-0.3.18-py3-none-any.whl]
+    python benchmarks/stability.py MODEL … [--engine colpali_engine-0.3.18-py3-none-any.whl]
 
-A recipe's model is the one before its first step.
-
-Pages of four sizes and queries of many lengths are encoded in batches of 1, 4, 16 and 32 as they come, padding
-included. A row gives, against batches of one in float32 with the same tool: the largest difference of a score, queries
-whose ten best pages come in another order, the change of nDCG@5, and how many values the first query's scores take.
-sentence-transformers reads an export; transformers and colpali-engine score (`score_retrieval`, `score_multi_vector`)
-what the model gives them in their padded form. The engine's wheel is only unpacked, since its imports want torchvision.
+`collotype evaluate MODEL --stability` measures ours; its rows come first. sentence-transformers reads an export;
+transformers and colpali-engine score (`score_retrieval`, `score_multi_vector`) what the model gives them in its padded
+form, in batches of the same size. The engine's wheel is only unpacked, since its imports want torchvision.
 """
 
 import argparse
@@ -17,68 +13,32 @@ import json
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import collotype
-from collotype.evaluation.ranking import ranking_metrics
-from collotype.families import task_for
+from collotype.families.retriever.benchmarks.sheets import sheet_benchmarks
 from collotype.families.retriever.checkpoints import export
-from collotype.families.retriever.data.sheets import SheetImages, held_out_sheets
 from collotype.families.retriever.model import Retriever
-from collotype.recipe import load_recipe
+from collotype.families.retriever.stability import BATCHES, PAGES, Sample, differences, sample, stability
 from collotype.runtime.errors import UserError
 
-BATCHES = (1, 4, 16, 32)
-KERNELS = {"math": SDPBackend.MATH, "flash": SDPBackend.FLASH_ATTENTION}
-PAGES = 64
-CROPS = [(96, 96), (96, 60), (64, 96), (48, 48)]
-Scorer = Callable[[Sequence[str], Sequence[Image.Image], int], torch.Tensor]
-
-
-def task(count: int) -> tuple[list[str], list[Image.Image], dict[str, dict[str, int]]]:
-    """Held-out queries, sheets cut to four sizes, and which of them are right."""
-    images = SheetImages()
-    sheets = held_out_sheets(images)[:count]
-    pages = [
-        images.draw(sheet, "a test").crop((0, 0, *CROPS[number % len(CROPS)])) for number, sheet in enumerate(sheets)
-    ]
-    queries = [" and ".join(sheet.query.split(" and ")[: 1 + number % 2]) for number, sheet in enumerate(sheets)]
-    return queries, pages, {str(number): {str(number): 1} for number in range(count)}
-
-
-def batches(model: Retriever, things: Sequence[Any], size: int, make: Callable) -> Iterator[list[torch.Tensor]]:
-    for start in range(0, len(things), size):
-        yield model._vectors(make(list(things[start : start + size])))
-
-
-def ours(model: Retriever) -> Scorer:
-    def score(queries: Sequence[str], pages: Sequence[Image.Image], size: int) -> torch.Tensor:
-        with torch.inference_mode():
-            asked = [one for batch in batches(model, queries, size, model.processor.queries) for one in batch]
-            shown = [one for batch in batches(model, pages, size, model.processor.pages) for one in batch]
-        return model.score(asked, shown)
-
-    return score
+Scorer = Callable[[Sample, int], torch.Tensor]
 
 
 def padded(model: Retriever, scorer: Callable[..., torch.Tensor]) -> Scorer:
     """The model's own forward passes, whose padding is zero, scored by a peer in batches of the same size."""
 
     @torch.inference_mode()
-    def score(queries: Sequence[str], pages: Sequence[Image.Image], size: int) -> torch.Tensor:
-        def forward(things: Sequence[Any], make: Callable) -> list[torch.Tensor]:
-            return [
-                row for start in range(0, len(things), size) for row in model(make(things[start : start + size]))[0]
-            ]
-
-        asked, shown = forward(queries, model.processor.queries), forward(pages, model.processor.pages)
+    def score(of: Sample, size: int) -> torch.Tensor:
+        asked, shown = (
+            [row for start in range(0, len(things), size) for row in model(make(things[start : start + size]))[0]]
+            for things, make in ((of.queries, model.processor.queries), (of.pages, model.processor.pages))
+        )
         return scorer(asked, shown, batch_size=size).float()
 
     return score
@@ -90,9 +50,9 @@ def sentence_transformers(model: Retriever, folder: Path) -> Scorer:
     export(model, "sentence-transformers", folder, "")
     encoder = MultiVectorEncoder(str(folder))
 
-    def score(queries: Sequence[str], pages: Sequence[Image.Image], size: int) -> torch.Tensor:
-        asked = encoder.encode_query(list(queries), batch_size=size, show_progress_bar=False)
-        shown = encoder.encode_document(list(pages), batch_size=size, show_progress_bar=False)
+    def score(of: Sample, size: int) -> torch.Tensor:
+        asked = encoder.encode_query(list(of.queries), batch_size=size, show_progress_bar=False)
+        shown = encoder.encode_document(list(of.pages), batch_size=size, show_progress_bar=False)
         return torch.as_tensor(encoder.similarity(asked, shown)).float()
 
     return score
@@ -112,56 +72,48 @@ def engine_scorer(wheel: Path, folder: Path) -> Callable[..., torch.Tensor]:
     )
 
 
+def mteb_scorer() -> Callable[..., torch.Tensor]:
+    from mteb.similarity_functions import max_sim
+
+    return max_sim
+
+
 def transformers_scorer() -> Callable[..., torch.Tensor]:
     from transformers import ColPaliProcessor
 
     return lambda *args, **options: ColPaliProcessor.score_retrieval(None, *args, **options)
 
 
-def measured(one: torch.Tensor, reference: torch.Tensor, qrels: dict) -> dict[str, float]:
-    best, before = (scores.topk(10, dim=1).indices for scores in (one, reference))
-    ndcg = [
-        ranking_metrics(qrels, {str(q): {str(p): float(v) for p, v in enumerate(row)} for q, row in enumerate(scores)})[
-            0
-        ]
-        for scores in (one, reference)
-    ]
-    return {
-        "score": float((one - reference).abs().max()),
-        "flips": int((best != before).any(1).sum()),
-        "ndcg_at_5": ndcg[0]["ndcg_at_5"] - ndcg[1]["ndcg_at_5"],
-        "values": len(one[0].unique()),
-    }
-
-
-@contextmanager
-def in_bf16(model: Retriever) -> Iterator[None]:
-    model.to(torch.bfloat16)
-    yield
-    model.float()
-
-
-def rows_of(source: str, engine: Path | None, count: int) -> Iterator[dict[str, Any]]:
-    model = collotype.load(source) if Path(source).is_dir() else task_for(load_recipe(source)).build().eval()
-    queries, pages, qrels = task(count)
-    with tempfile.TemporaryDirectory() as scratch:
-        tools = {"collotype": ours(model), "transformers": padded(model, transformers_scorer())}
-        if engine:
-            tools["colpali-engine"] = padded(model, engine_scorer(engine, Path(scratch) / "engine"))
-        if not model.row.name.startswith("qwen"):  # whose processors want torchvision
-            with suppress(UserError):  # a preset that its processors cannot be set to
-                tools["sentence-transformers"] = sentence_transformers(model, Path(scratch) / "st")
+def of_peers(source: str, engine: Path | None, of: Sample, scratch: Path) -> Iterator[dict[str, Any]]:
+    model = collotype.load(source)
+    tools = {"transformers": padded(model, transformers_scorer()), "mteb": padded(model, mteb_scorer())}
+    if engine:
+        tools["colpali-engine"] = padded(model, engine_scorer(engine, scratch / "engine"))
+    if not model.row.name.startswith("qwen"):  # whose processors want torchvision
+        with suppress(UserError):  # a preset that its processors cannot be set to
+            tools["sentence-transformers"] = sentence_transformers(model, scratch / "st")
+    references = {tool: score(of, 1) for tool, score in tools.items()}
+    for precision in ("fp32", "bf16"):
         for tool, score in tools.items():
-            reference = score(queries, pages, 1)
-            settings = [(f"batch {size}", size, nullcontext()) for size in BATCHES[1:]]
-            if tool == "collotype":
-                settings += [(f"kernel {name}", 1, sdpa_kernel(kernel)) for name, kernel in KERNELS.items()]
-            if tool != "sentence-transformers":
-                settings += [(f"bf16, batch {size}", size, in_bf16(model)) for size in (1, 16)]
-            for what, size, context in settings:
-                with context:
-                    found = measured(score(queries, pages, size), reference, qrels)
-                yield {"model": f"{model.row.name}", "tool": tool, "setting": what, **found}
+            if precision == "bf16" and tool == "sentence-transformers":  # which has a model of its own
+                continue
+            reference = references[tool]
+            for size in BATCHES[precision == "fp32" :]:
+                found = score(of, size)
+                setting = f"{precision}, " + (f"batches of {size}, padded" if size > 1 else "one at a time")
+                yield {"tool": tool, "setting": setting, **differences(found, reference, of)}
+                reference = found if size == 1 else reference
+        model.to(torch.bfloat16)
+
+
+def rows_of(source: str, engine: Path | None, pages: int) -> Iterator[dict[str, Any]]:
+    of = sample(sheet_benchmarks()[0], pages)
+    model = collotype.load(source)
+    for row in stability(model, of):
+        yield {"model": model.row.name, "tool": "collotype", **row}
+    with tempfile.TemporaryDirectory() as scratch:
+        for row in of_peers(source, engine, of, Path(scratch)):
+            yield {"model": model.row.name, **row}
 
 
 def beside_a_longer_page(scorer: Callable[..., torch.Tensor]) -> tuple[float, float]:
@@ -172,7 +124,7 @@ def beside_a_longer_page(scorer: Callable[..., torch.Tensor]) -> tuple[float, fl
 
 
 def zero_padding(engine: Path | None) -> None:
-    scorers = {"transformers": transformers_scorer()}
+    scorers = {"transformers": transformers_scorer(), "mteb": mteb_scorer()}
     with tempfile.TemporaryDirectory() as scratch:
         if engine:
             scorers["colpali-engine"] = engine_scorer(engine, Path(scratch) / "engine")
@@ -195,11 +147,12 @@ def main() -> None:
     given = parser.parse_args()
     zero_padding(given.engine)
     rows = [row for source in given.models for row in rows_of(source, given.engine, given.pages)]
-    print("| model | tool | against batches of one in float32 | score | other order | nDCG@5 | values of 1 query |")
+    print("| model | tool | setting | score differs by | nDCG@5 by | queries reordered | distinct scores |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for row in rows:
-        numbers = f"{row['score']:.1g} | {row['flips']} of {given.pages} | {row['ndcg_at_5']:+.3f} | {row['values']}"
-        print(f"| {row['model']} | {row['tool']} | {row['setting']} | {numbers} |")
+        change = f"{row['largest_score_difference']:.1g} | {row['metric_difference']:+.4f}"
+        counts = f"{row['queries_with_other_order']} | {row['distinct_scores']}"
+        print(f"| {row['model']} | {row['tool']} | {row['setting']} | {change} | {counts} |")
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1))
 

@@ -48,7 +48,9 @@ def evaluate(
         Literal["openai", "simple", "none"] | None,
         typer.Option(help="labelled: the prompt templates for class names [default: the dataset's, or openai]."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Your own data: use only the first N rows.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Your own data: use only the first N rows; --stability: N pages [32].")
+    ] = None,
     held_out: Annotated[
         Path | None, typer.Option(help="vqav2, val: the file that lists its images [default: held-out.json in --path].")
     ] = None,
@@ -78,6 +80,13 @@ def evaluate(
     activation: Activation = None,
     tokenizer: Tokenizer = None,
     answers: Answers = None,
+    stability: Annotated[
+        bool,
+        typer.Option(
+            "--stability",
+            help="Retrievers: measure instead what batch, padding, precision and attention kernel change in scores.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Evaluate models, or the bm25 and reader baselines, on a suite."""
@@ -93,13 +102,16 @@ def evaluate(
 
     family = families.family_of(models[0])
     keys = {"path": path, "name": name, "data_dir": data_dir, "only": only, "split": split, "counting": counting}
-    keys |= {"names": names, "templates": templates, "limit": limit, "held_out": held_out}
+    keys |= {"names": names, "templates": templates, "limit": None if stability else limit, "held_out": held_out}
     keys |= {"blank_pictures": blank_pictures or None, "dim": dim, "pool_factor": pool_factor}
     keys |= {"untrained": untrained or None}
     choice = load_evaluation(family, suite=suite or families.family(family).default_suite, **keys)
     kept = None if no_cache else cache or cache_folder()
     options = {"preset": preset, "base": base, "activation": activation, "tokenizer": tokenizer, "answers": answers}
     options |= {"dtype": dtype}
+    if stability:
+        require_alone(models, dtype=dtype, batch_tokens=batch_tokens, precision=precision.replace("fp32", "") or None)
+        return show_stability(families.stability(models, choice, limit, **options), out, as_json)
     trained = [model for model in models if model != READER]
     measured = families.evaluate(trained, choice, kept, batch_tokens, out, precision, **options)
     if READER in models:
@@ -113,6 +125,39 @@ def evaluate(
         print(json.dumps(results if len(results) > 1 else next(iter(results.values()))))
     else:
         show(measured)
+
+
+def require_alone(models: list[str], **given: object) -> None:
+    """
+    Raises:
+        UserError: an option is given that --stability varies itself, or a baseline without embeddings.
+    """
+    from collotype.runtime.errors import UserError
+
+    for model in {"bm25", "reader"} & set(models):
+        raise UserError(f"--stability is about a retriever's embeddings, and {model} is a baseline; leave it out.")
+    for name, value in given.items():
+        if value is not None:
+            raise UserError(
+                f"--stability itself varies what --{name.replace('_', '-')} {value} would set; leave one of them out."
+            )
+
+
+def show_stability(found: dict[str, dict[str, Any]], out: Path | None, as_json: bool) -> None:
+    """A table for each model; with `out` also `stability.json` there."""
+    from rich.console import Console
+
+    from collotype.cli.terminal import stability_table
+    from collotype.runtime.files import write_json
+
+    values = found if len(found) > 1 else next(iter(found.values()))
+    if out:
+        write_json(out / "stability.json", values)
+    if as_json:
+        print(json.dumps(values))
+        return
+    for model, one in found.items():
+        Console().print(stability_table(model, one))
 
 
 def show(measured: dict[str, list[Any]]) -> None:

@@ -132,6 +132,30 @@ def compression_tables(rows: list[dict[str, Any]]) -> list[Table]:
     return list(tables.values())
 
 
+STABILITY_LEGEND = (
+    "Rows of fp32 are compared with fp32, one at a time; bf16, one at a time, with the same; other rows of bf16 with "
+    "it. Reordered: queries whose ten best pages change order. Distinct: values among a query's scores, at least."
+)
+
+
+def stability_table(model: str, found: dict[str, Any]) -> Table:
+    """A row for each setting, and what it changes; of one that could not be measured, why."""
+    sizes = f"{found['queries']} queries and {found['pages']} pages of {found['dataset']}"
+    sizes += ", pages cut to several sizes" if found["cut_to_several_sizes"] else ""
+    title, metric = f"{model}: {sizes}, on {found['device']}", display_name(found["settings"][0]["metric"])
+    table = Table("setting", title=title, caption=STABILITY_LEGEND, box=box.SIMPLE_HEAD)
+    table.title_justify = table.caption_justify = "left"
+    for name in ("score differs by", f"{metric} by", "reordered", "distinct"):
+        table.add_column(name, justify="right", overflow="fold")
+    for row in found["settings"]:
+        if why := row.get("not_measured"):
+            table.add_row(f"{row['setting']}: not measured ({why})")
+            continue
+        change = (f"{row['largest_score_difference']:.1g}", f"{row['metric_difference']:+.4f}")
+        table.add_row(row["setting"], *change, str(row["queries_with_other_order"]), str(row["distinct_scores"]))
+    return table
+
+
 def index_table(found: "Checked") -> Table:
     """Recall, CPU time and bytes of each way of searching and storing an index's pages."""
     title = f"{found.pages:,} pages, {found.queries} queries {found.source}"

@@ -172,6 +172,27 @@ def evaluate(
     return found
 
 
+def stability(
+    models: Sequence[str | Path], choice: "Evaluate", limit: int | None = None, **options: Any
+) -> dict[str, dict[str, Any]]:
+    """What batch, padding, precision and attention kernel change in the models' scores, by model as it was named.
+
+    Args:
+        limit: how many of the pages of the suite's first dataset are taken; None: a few dozen.
+        options: as of `load`.
+
+    Raises:
+        UserError: no such model or suite, or a model of a family of which this is not measured.
+    """
+    found = {}
+    for model in map(str, models):
+        measure = family(name := family_of(model)).stability
+        if measure is None:
+            raise UserError(f"--stability is measured of retrievers, and {model} is a {name} model; leave it out.")
+        found[model] = measure(model, choice, limit, **options_for(model, options))
+    return found
+
+
 def out_of(out: Path | None, model: str, models: Sequence[str | Path]) -> Path | None:
     """Where the files of this one of several models go."""
     return out if out is None or len(models) == 1 else out / model.strip("./").replace("/", "__")

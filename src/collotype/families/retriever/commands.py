@@ -7,6 +7,7 @@ from typing import Any
 
 from collotype.evaluation.results import Measured
 from collotype.families.retriever import mine as mining
+from collotype.families.retriever import stability as sampling
 from collotype.families.retriever.backbones import BACKBONES
 from collotype.families.retriever.batches import BATCH_TOKENS
 from collotype.families.retriever.benchmarks import SUITES, find_suite
@@ -90,6 +91,14 @@ def evaluate(
     return evaluate_searcher(searcher, benchmarks, world=world, device=device)
 
 
+def stability(model: str, choice: RetrieverEvaluate, limit: int | None = None, **options: Any) -> dict[str, Any]:
+    """What batch, padding, precision and attention kernel change in scores, of `limit` pages of the first dataset."""
+    of = sampling.sample(find_suite(choice)[0], limit or sampling.PAGES)
+    retriever = load(model, **options).to(pick_device(World()))
+    facts = {"dataset": of.dataset, "queries": len(of.queries), "pages": len(of.pages), "cut_to_several_sizes": of.cut}
+    return {**facts, "device": str(retriever.device), "settings": [*sampling.stability(retriever, of)]}
+
+
 def mine(
     source: str | Path,
     data: str,
@@ -144,6 +153,7 @@ SPEC = FamilySpec(
     load=load,
     export=export,
     evaluate=evaluate,
+    stability=stability,
     can_load=can_load,
     signs=SIGNS,
     default_suite="sheets",

@@ -100,7 +100,7 @@ class Retriever(nn.Module):
         lengths = [len(self.processor.query_ids(query, cut)[0]) for query in queries]
         read = queries.__getitem__
         return in_batches(
-            lengths, batch_tokens, lambda batch: self._vectors(self.processor.queries([*map(read, batch)], cut))
+            lengths, batch_tokens, lambda batch: self.vectors(self.processor.queries([*map(read, batch)], cut))
         )
 
     def encode_pages(self, images: Sequence[Image.Image], batch_tokens: int = BATCH_TOKENS) -> list[Tensor]:
@@ -116,9 +116,7 @@ class Retriever(nn.Module):
     ) -> list[Tensor]:
         """As `encode_pages` for pages of known (width, height) whose images are made when their turn comes."""
         lengths = [self.processor.page_length(size) for size in sizes]
-        return in_batches(
-            lengths, batch_tokens, lambda batch: self._vectors(self.processor.pages([*map(image, batch)]))
-        )
+        return in_batches(lengths, batch_tokens, lambda batch: self.vectors(self.processor.pages([*map(image, batch)])))
 
     def check_weights(self) -> None:
         """Looks at the values of weights that nobody has looked at; `events` has what is odd.
@@ -130,7 +128,8 @@ class Retriever(nn.Module):
         if look:
             self.events = (*self.events, *look(self))
 
-    def _vectors(self, inputs: dict[str, Tensor]) -> list[Tensor]:
+    def vectors(self, inputs: dict[str, Tensor]) -> list[Tensor]:
+        """A float32 tensor [num_vectors, D] on the CPU for each row of what the processor makes."""
         self.eval()
         self.check_weights()
         with room_on(self.device, "use a smaller --batch-tokens"):

@@ -41,6 +41,7 @@ class FamilySpec:
         export: a model (source, layout, new folder, options of `load`) in another library's layout; returns what was
             verified, in sentences.
         can_load: is this a model of the family in a layout of other libraries? No weights are read.
+        stability: what a model's scores depend on beside its weights (model, choice, limit, options of `load`).
         signs: one of these files is in any folder of other libraries that holds such a model.
         models, suites, layouts, presets: the names that `collotype list` shows.
     """
@@ -52,6 +53,7 @@ class FamilySpec:
     can_load: Callable[[str], bool]
     signs: Collection[str]
     default_suite: str
+    stability: Callable[..., dict[str, Any]] | None = None
     models: Collection[str] = ()
     suites: Collection[str] = ()
     layouts: Collection[str] = ()

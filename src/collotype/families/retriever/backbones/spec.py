@@ -91,8 +91,8 @@ def draw_words(weight: Tensor) -> None:
 
 
 class PatchProduct(nn.Conv3d):
-    """The convolution of a patch embedding whose input [N, …] is already cut into patches, as the matrix product that it
-    is: [N, out channels]. torch takes several times as long for the convolution."""
+    """The convolution of a patch embedding whose input [N, …] is already cut into patches, as the matrix product
+    [N, out channels] that it is: torch takes several times as long for the convolution."""
 
     def forward(self, patches: Tensor) -> Tensor:
         return functional.linear(patches.flatten(1), self.weight.flatten(1), self.bias)
