@@ -46,6 +46,7 @@ def case(
         "device": "A100",
         "hardware": A100,
         **({"batch_norm_group": 128} if name.startswith("clip-rn") else {}),
+        **({"max_visual_tokens": budget} if (budget := getattr(recipe.model, "max_visual_tokens", None)) else {}),
         **({"preset": recipe.model.preset} if recipe.family == "retriever" else {}),
         **(plan or {}),
     }

@@ -8,6 +8,7 @@ import pytest
 from collotype.preflight.difference_effects import EFFECTS
 from collotype.preflight.findings import SEVERITIES
 from collotype.preflight.rules import RULES, find
+from collotype.preflight.rules.published_diff import differs_from_published_run
 from collotype.recipe import load_recipe
 from collotype.recipe.load import parse_yaml, set_key
 from collotype.report import published
@@ -204,8 +205,8 @@ SEEN = {
     "unpinned_base": ("bipali-paper", {"against": "bipali-paper"}, {}),
     "visual_budget": (
         "colqwen2-v1.0",
-        {"tool": ENGINE, "max_visual_tokens": 1024, "plan": {"max_visual_tokens": 768}},
-        {"tool": ENGINE, "max_visual_tokens": 768, "plan": {"max_visual_tokens": 768}},
+        {"tool": ENGINE, "max_visual_tokens": 1024, "overrides": {"model.max_visual_tokens": 512}},
+        {"tool": ENGINE, "max_visual_tokens": 768, "overrides": {"model.max_visual_tokens": 768}},
     ),
     "long_warmup": ("clip-rn50-cc3m-v0.1", {}, {"overrides": {"train.schedule.warmup_steps": 2000}}),
     "less_than_an_epoch": ("bipali-paper", {"overrides": {"train.steps": 3000}}, {}),
@@ -324,6 +325,13 @@ def test_a_rule_sees_what_it_is_about_and_nothing_else(rule) -> None:
     for found in findings:
         assert found.severity in SEVERITIES and found.here is rule.here
         assert all((found.name, found.seen, found.reference, found.why, found.fix, found.source))
+
+
+def test_a_budget_other_than_the_published_one_is_told_with_what_sets_it() -> None:
+    context = case("evie-4.5b", {"model.max_visual_tokens": 768}, against="evie-4.5b")
+    (found,) = [one for one in differs_from_published_run(context) if one.name.startswith("visual budget")]
+    assert (found.name, found.severity) == ("visual budget below the reference", "will differ")
+    assert (found.seen, found.fix) == ("max_visual_tokens 768", "--set model.max_visual_tokens=1024")
 
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if rule.here], ids=lambda rule: rule.look.__name__)

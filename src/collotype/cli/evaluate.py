@@ -43,6 +43,10 @@ def evaluate(
         Literal["mteb", "vidore-benchmark"] | None,
         typer.Option(help="The protocol for merging duplicates and ranking pages [default: mteb]."),
     ] = None,
+    looks_at: Annotated[
+        Literal["image", "text", "both"] | None,
+        typer.Option(help="Retrievers: embed a page's image, its text as a query, or both [default: image]."),
+    ] = None,
     names: Annotated[str | None, typer.Option(help="labelled: a file of class names, one per line.")] = None,
     templates: Annotated[
         Literal["openai", "simple", "none"] | None,
@@ -76,6 +80,9 @@ def evaluate(
     pool_factor: PoolFactor = None,
     untrained: Untrained = False,
     preset: Preset = None,
+    max_visual_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Retrievers: the visual budget of a page [default: the model's own].")
+    ] = None,
     base: Base = None,
     activation: Activation = None,
     tokenizer: Tokenizer = None,
@@ -104,11 +111,11 @@ def evaluate(
     keys = {"path": path, "name": name, "data_dir": data_dir, "only": only, "split": split, "counting": counting}
     keys |= {"names": names, "templates": templates, "limit": None if stability else limit, "held_out": held_out}
     keys |= {"blank_pictures": blank_pictures or None, "dim": dim, "pool_factor": pool_factor}
-    keys |= {"untrained": untrained or None}
+    keys |= {"untrained": untrained or None, "looks_at": looks_at}
     choice = load_evaluation(family, suite=suite or families.family(family).default_suite, **keys)
     kept = None if no_cache else cache or cache_folder()
     options = {"preset": preset, "base": base, "activation": activation, "tokenizer": tokenizer, "answers": answers}
-    options |= {"dtype": dtype}
+    options |= {"dtype": dtype, "max_visual_tokens": max_visual_tokens}
     if stability:
         require_alone(models, dtype=dtype, batch_tokens=batch_tokens, precision=precision.replace("fp32", "") or None)
         return show_stability(families.stability(models, choice, limit, **options), out, as_json)

@@ -150,7 +150,10 @@ class Config:
         ledger.account("model.weights", ("processor.pretrained_model_name_or_path",))
         for key in ("processor.max_num_visual_tokens", "processor.num_image_tokens", "model.max_num_visual_tokens"):
             if key in ledger.given:
-                ledger.beside("max_visual_tokens", ledger.whole(key, 0), key)
+                budget = ledger.whole(key, 0)
+                if budget and row.backbone.startswith("qwen"):
+                    ledger.recipe("model.max_visual_tokens", budget, key)
+                ledger.beside("max_visual_tokens", budget, key)
         if ledger.given.get("model.attn_implementation") is not None:
             ledger.beside("attention", ledger.text("model.attn_implementation"), "model.attn_implementation")
         quantization = "model.quantization_config."

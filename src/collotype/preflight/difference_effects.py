@@ -81,7 +81,14 @@ EFFECTS: tuple[Effect, ...] = (
         source="docs/lessons.md",
     ),
     Effect(
-        keys=("model.preset", "preset", "preset_of_weights", "max_visual_tokens", "model.max_query_tokens"),
+        keys=(
+            "model.preset",
+            "preset",
+            "preset_of_weights",
+            "max_visual_tokens",
+            "model.max_query_tokens",
+            "model.max_visual_tokens",
+        ),
         severity="will differ",
         why="the text around a query and the pixels of a page; a lost prefix was measurable",
         source="embeddings-benchmark/mteb PR 5106",

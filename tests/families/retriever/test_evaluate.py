@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,18 +11,19 @@ from PIL import Image
 
 from collotype.evaluation.exchange import write_all
 from collotype.families import load, task_for
-from collotype.families.retriever.benchmarks import find_suite
+from collotype.families.retriever.benchmarks import RetrievalBenchmark, find_suite
 from collotype.families.retriever.benchmarks.qa import read_qa
 from collotype.families.retriever.cache import Cache
 from collotype.families.retriever.checkpoints import native
 from collotype.families.retriever.evaluate import VectorSearch, evaluate, retrieve
 from collotype.families.retriever.heatmap import similarity_map
 from collotype.families.retriever.model import Retriever
+from collotype.families.retriever.processor import MAX_TEXT_TOKENS
 from collotype.recipe import load_recipe
 from collotype.recipe.load import load_evaluation
 from collotype.runtime.errors import UserError
-from collotype.runtime.process import BLOCK
-from tests.families.retriever.benchmarks.parquet_sets import sheets_as_qa
+from collotype.runtime.process import BLOCK, World
+from tests.families.retriever.benchmarks.parquet_sets import png, sheets_as_qa, write_table
 from tests.training.processes import launch
 
 
@@ -176,3 +178,39 @@ def test_result_files_carry_their_circumstances(model: Retriever, folder: Path, 
     assert found["events"] == [{"kind": "queries-merged", "count": 3, "note": "rows ask what an earlier row asks"}]
     merged = json.loads((tmp_path / "vidore-benchmark" / "runs_x_model_metrics.json").read_text())
     assert set(merged) == {"metadata", "metrics"} and "ndcg_at_5" in merged["metrics"]["qa/set"]
+
+
+def with_texts(folder: Path, texts: list[str]) -> list[RetrievalBenchmark]:
+    columns = {"query": ["red apple", None], "image": [png("red"), png("blue")], "markdown": texts}
+    write_table(folder / "set.parquet", columns)
+    return [read_qa("qa/set", folder / "set.parquet")]
+
+
+def test_what_is_looked_at_is_the_image_the_text_or_both(model: Retriever, tmp_path: Path) -> None:
+    """As mteb's wrapper of colpali-engine has it for v3.1: the text is embedded as a query, and vectors are joined."""
+    texts, cache = ["red apple", ""], Cache(tmp_path / "cache")
+    (benchmark,) = with_texts(tmp_path, texts)
+    seen = {
+        "image": model.encode_pages([benchmark.pages.image(page) for page in range(2)]),
+        "text": [model.encode_queries(["red apple"])[0], model.encode_texts([""])[0]],
+    }
+    seen["both"] = [torch.cat(parts) for parts in zip(seen["text"], seen["image"], strict=True)]
+    for looks_at, vectors in seen.items():
+        searcher = VectorSearch(model, cache, looks_at=looks_at)
+        found = searcher.scores(["red apple"], benchmark.pages, World())
+        torch.testing.assert_close(found, model.score(model.encode_queries(["red apple"]), vectors), atol=1e-6, rtol=0)
+        (measured,) = evaluate(searcher, [benchmark])
+        assert ("markdown" in measured.facts["looks_at"]) == (looks_at != "image")
+
+
+def test_texts_that_are_not_there_or_cannot_be_joined_are_said(model: Retriever, tmp_path: Path) -> None:
+    (benchmark,) = with_texts(tmp_path, ["red apple " * MAX_TEXT_TOKENS, "apple"])
+    searcher = VectorSearch(model, looks_at="text")
+    assert len(searcher.texts(benchmark.pages)) == 2
+    (cut,) = [one for one in searcher.events([]) if one["kind"] == "page texts cut"]
+    assert cut["count"] == 1
+    with pytest.raises(UserError, match="looks_at is text, and the pages have no text"):
+        searcher.texts(replace(benchmark.pages, text=None))
+    single = task_for(load_recipe("desk-bipali")).build()
+    with pytest.raises(UserError, match="this model has a single vector a page; choose image or text"):
+        VectorSearch(single, looks_at="both")

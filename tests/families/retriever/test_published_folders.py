@@ -286,3 +286,11 @@ def test_what_is_measured_does_not_depend_on_the_tokens_of_a_forward_pass(name: 
         run = {str(q): {str(p): float(score) for p, score in enumerate(row)} for q, row in enumerate(scores)}
         found.append(ranking_metrics(qrels, run))
     assert found[0] == found[1]
+
+
+def test_another_budget_is_asked_for_by_name_and_refused_where_there_is_none(tmp_path: Path) -> None:
+    folder = published(make("evie", **QWEN3_5), tmp_path / "out", {})
+    assert collotype.load(folder, preset="evie", max_visual_tokens=80).layout.max_tokens == 80
+    assert make("evie", **QWEN3_5, **{"model.max_visual_tokens": 70}).layout.max_tokens == 70
+    with pytest.raises(UserError, match="max_visual_tokens is 9, but the backbone paligemma brings every page"):
+        make("colpali", **{"model.max_visual_tokens": 9})

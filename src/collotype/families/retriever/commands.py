@@ -1,14 +1,14 @@
 """What a page retriever does for the commands."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from collotype.evaluation.results import Measured
 from collotype.families.retriever import mine as mining
 from collotype.families.retriever import stability as sampling
-from collotype.families.retriever.backbones import BACKBONES
+from collotype.families.retriever.backbones import BACKBONES, require_budget
 from collotype.families.retriever.batches import BATCH_TOKENS
 from collotype.families.retriever.benchmarks import SUITES, find_suite
 from collotype.families.retriever.bm25 import Bm25
@@ -45,15 +45,27 @@ def can_load(source: str) -> bool:
     return source == BM25 or any((Path(source) / name).is_file() for name in SIGNS)
 
 
-def load(source: str | Path, preset: str | None = None, base: str | None = None, dtype: str | None = None) -> Retriever:
+def load(
+    source: str | Path,
+    preset: str | None = None,
+    base: str | None = None,
+    dtype: str | None = None,
+    max_visual_tokens: int | None = None,
+) -> Retriever:
     """The retriever in a folder or a repository of the hub.
 
     Args:
         preset: the preset it was trained with, where its folder does not say.
         base: where the base of an adapter lies, if not where the adapter says.
         dtype: as of `collotype.load`.
+        max_visual_tokens: the visual budget of a page, if not its own.
+
+    Raises:
+        UserError: as of `collotype.load`; a budget for a backbone that has none.
     """
     found = read(source, preset, base)
+    require_budget(found.row, max_visual_tokens)
+    found = replace(found, config=replace(found.config, preset=found.config.preset.bounded(max_visual_tokens)))
     return found.model(choose_dtype(dtype, found.tensors.dtype, pick_device(World.from_environment())))
 
 

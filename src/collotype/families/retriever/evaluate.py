@@ -7,7 +7,7 @@ from functools import partial
 from hashlib import blake2b
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from collotype.families.retriever.cache import Cache, key_of
 from collotype.families.retriever.compact import cut, require_dim, require_trained
 from collotype.families.retriever.heatmap import similarity_map
 from collotype.families.retriever.model import Retriever
+from collotype.families.retriever.processor import MAX_TEXT_TOKENS
 from collotype.families.retriever.recipe import RetrieverEvaluate
 from collotype.families.retriever.token_pooling import Pooling
 from collotype.report.heatmap import enlarge, light_up
@@ -71,9 +72,16 @@ class VectorSearch:
         batch_tokens: int = BATCH_TOKENS,
         pooling: Pooling | None = None,
         dim: int | None = None,
+        looks_at: Literal["image", "text", "both"] = "image",
     ):
         self.model, self.cache, self.batch_tokens = model, cache or Cache(), batch_tokens
-        self.pooling, self.dim = pooling, dim
+        self.pooling, self.dim, self.sees = pooling, dim, looks_at
+        if looks_at == "both" and model.config.interaction == "single":
+            raise UserError(
+                "looks_at is both, which joins the vectors of a page's image and text, and this model has a single "
+                "vector a page; choose image or text."
+            )
+        self.texts_cut = 0
         self.digest = model.digest()
         self.vectors_per_page: list[int] = []
         """Of the pages this process has searched, pooled."""
@@ -96,7 +104,7 @@ class VectorSearch:
             require_trained(model.config.compact, model.width, choice.dim, choice.pool_factor, name)
         require_dim(choice.dim, model.width, name)
         pooling = Pooling(factor=choice.pool_factor, method="fast") if choice.pool_factor > 1 else None
-        return cls(model, cache, batch_tokens, pooling, choice.dim)
+        return cls(model, cache, batch_tokens, pooling, choice.dim, choice.looks_at)
 
     def facts(self) -> dict[str, Any]:
         config, pooling = self.model.config, self.pooling and asdict(self.pooling)
@@ -106,18 +114,22 @@ class VectorSearch:
         return facts | held | ({"pooling": pooling} if pooling else {}) | ({"dim": self.dim} if self.dim else {})
 
     def looks_at(self, pages: Pages) -> str:
-        return "the page's image"
+        text = f"{pages.text_from} (embedded as a query)"
+        return {"image": "the page's image", "text": text, "both": f"the page's image and {text}"}[self.sees]
 
     def events(self, queries: Sequence[str]) -> tuple[Event, ...]:
         processor = self.model.processor
         long = [text for text in queries if processor.is_too_long(text)]
         cut = event("queries cut", len(long), f"they have more than {processor.max_query_tokens} tokens")
-        return (*self.model.events, *cut)
+        texts = event("page texts cut", self.texts_cut, f"they have more than {MAX_TEXT_TOKENS} tokens")
+        return (*self.model.events, *cut, *texts)
 
     def scores(self, queries: Sequence[str], pages: Pages, world: World) -> Tensor:
         model, device = self.model, computed_on(self.model.device) + self.model.held_in
         query_key = key_of([self.digest, device, list(queries)])
         page_key = key_of([self.digest, device, pages.fingerprint])
+        texts = [] if self.sees == "image" else self.texts(pages)
+        text_key = key_of([self.digest, device, texts])
 
         def encoded_queries(block: range) -> list[Tensor]:
             own = [queries[place] for place in block]
@@ -126,17 +138,41 @@ class VectorSearch:
 
         vectors = [*chain.from_iterable(over_blocks(len(queries), world, encoded_queries))]
 
-        def scores_of(block: range) -> Tensor:
+        def of_images(block: range) -> list[Tensor]:
             sizes = [pages.size(page) for page in block]
             make = lambda: model.encode_pages_from(sizes, lambda k: pages.image(block[k]), self.batch_tokens)  # noqa: E731
             found = self.cache.vectors("pages", page_key, block.start, make)
             require_different(found, block, pages)
+            return found
+
+        def of_texts(block: range) -> list[Tensor]:
+            make = lambda: model.encode_texts([texts[page] for page in block], self.batch_tokens)  # noqa: E731
+            return self.cache.vectors("texts", text_key, block.start, make)
+
+        seen = {"image": [of_images], "text": [of_texts], "both": [of_texts, of_images]}[self.sees]
+
+        def scores_of(block: range) -> Tensor:
+            found = [torch.cat(parts) for parts in zip(*(encode(block) for encode in seen), strict=True)]
             found = [cut(one, self.dim) for one in found]
             found = self.pooling(found) if self.pooling else found
             self.vectors_per_page += map(len, found)
             return model.score(vectors, found)
 
         return torch.cat(over_blocks(len(pages), world, scores_of), dim=1)
+
+    def texts(self, pages: Pages) -> list[str]:
+        """
+        Raises:
+            UserError: the pages have none.
+        """
+        if pages.text is None:
+            raise UserError(
+                f"looks_at is {self.sees}, and the pages have no text; choose image, or a suite whose pages have one "
+                "(vidore-v3.1; a table with a column text or markdown)."
+            )
+        texts = [pages.text(page) for page in range(len(pages))]
+        self.texts_cut = sum(self.model.processor.is_too_long(text, MAX_TEXT_TOKENS) for text in texts)
+        return texts
 
 
 def require_different(vectors: Sequence[Tensor], block: range, pages: Pages) -> None:
@@ -236,7 +272,7 @@ def evaluate(
         found = retrieve(searcher, subsets, world)
         seconds = round(time.perf_counter() - started, 2)
         peaks = gathered(round(peak_memory(device) / 2**20, 1), world)
-        if not measured and isinstance(searcher, VectorSearch):
+        if not measured and isinstance(searcher, VectorSearch) and searcher.sees != "text":
             draw = partial(illustrate, searcher.model, found[0], examples_to)
             on_main(world, lambda draw=draw: examples_to and draw())
         facts = {

@@ -103,6 +103,15 @@ class Retriever(nn.Module):
             lengths, batch_tokens, lambda batch: self.vectors(self.processor.queries([*map(read, batch)], cut))
         )
 
+    @torch.inference_mode()
+    def encode_texts(self, texts: Sequence[str], batch_tokens: int = BATCH_TOKENS) -> list[Tensor]:
+        """As `encode_queries` for pages' texts, which may be long (`MAX_TEXT_TOKENS`) or empty."""
+        ids = [self.processor.text_ids(text) for text in texts]
+        lengths = [*map(len, ids)]
+        return in_batches(
+            lengths, batch_tokens, lambda batch: self.vectors(self.processor.padded([ids[place] for place in batch]))
+        )
+
     def encode_pages(self, images: Sequence[Image.Image], batch_tokens: int = BATCH_TOKENS) -> list[Tensor]:
         """A float32 tensor [num_vectors, D] on the CPU for each page image, batched as `encode_queries`."""
         return self.encode_pages_from([image.size for image in images], images.__getitem__, batch_tokens)

@@ -40,6 +40,10 @@ class Preset:
         """With the visual budget that a checkpoint's files state, if they do."""
         return replace(self, max_visual_tokens=budget) if budget and not self.keeps_budget else self
 
+    def bounded(self, budget: int | None) -> "Preset":
+        """With the visual budget that somebody asks for, if they do."""
+        return replace(self, max_visual_tokens=budget) if budget else self
+
     def query(self, text: str) -> str:
         """The query in its frame, as it is tokenized."""
         augmentation = self.augmentation_token * self.augmentation_count

@@ -13,6 +13,9 @@ from collotype.families.retriever.transforms import VisualLayout
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_text
 
+MAX_TEXT_TOKENS = 7900
+"""Of a page's own text: with its frame within ModernVBERT's 7,999 positions."""
+
 
 class Processor:
     """The text and image side of a retriever; B texts or images, T tokens.
@@ -44,11 +47,12 @@ class Processor:
             raise UserError(f"The tokenizer has no token {token!r}, which the preset {self.preset.name} needs.")
         return number
 
-    def query_ids(self, query: str, cut: bool = False) -> tuple[list[int], list[int]]:
+    def query_ids(self, query: str, cut: bool = False, most: int | None = None) -> tuple[list[int], list[int]]:
         """Token ids of a query in the preset's frame, and the positions of its own words among them.
 
         Args:
             cut: leave what is beyond `max_query_tokens` out; else it is an error.
+            most: of its own tokens, in the place of `max_query_tokens`.
 
         Raises:
             UserError: the query is empty or too long, holds the token that stands for a page, or names a word that a
@@ -61,12 +65,12 @@ class Processor:
                 f"The query {query!r} contains {self.image_token}, the placeholder of a page; leave it out."
             )
         encoded, own = self._in_frame(query)
-        start = len(self.preset.query_bos + self.preset.query_prefix)
-        if len(own) > self.max_query_tokens:
+        start, most = len(self.preset.query_bos + self.preset.query_prefix), most or self.max_query_tokens
+        if len(own) > most:
             if not cut:
-                has = f"has {len(own):,} tokens, and this model takes at most {self.max_query_tokens:,}"
+                has = f"has {len(own):,} tokens, and this model takes at most {most:,}"
                 raise UserError(f"The query {query[:40]!r}… {has}; shorten it.")
-            query = query[: encoded.offsets[own[self.max_query_tokens - 1]][1] - start]
+            query = query[: encoded.offsets[own[most - 1]][1] - start]
             encoded, own = self._in_frame(query)
         unknown = [query[encoded.offsets[i][0] - start : encoded.offsets[i][1] - start] for i in own]
         unknown = [word for word, i in zip(unknown, own, strict=True) if encoded.tokens[i] == UNKNOWN]
@@ -87,9 +91,17 @@ class Processor:
         ]
         return encoded, own
 
-    def is_too_long(self, query: str) -> bool:
+    def is_too_long(self, query: str, most: int | None = None) -> bool:
         """Has the query more than `max_query_tokens`? No token is less than a byte, so most need not be tokenized."""
-        return len(query.encode()) > self.max_query_tokens and len(self._in_frame(query)[1]) > self.max_query_tokens
+        most = most or self.max_query_tokens
+        return len(query.encode()) > most and len(self._in_frame(query)[1]) > most
+
+    def text_ids(self, text: str) -> list[int]:
+        """Token ids of a page's text, in the frame of a query: MAX_TEXT_TOKENS of its own at most, or none."""
+        text = text.replace(self.image_token, " ")
+        if text.strip():
+            return self.query_ids(text, cut=True, most=MAX_TEXT_TOKENS)[0]
+        return self.tokenizer.encode(self.preset.query(""), **self._frame).ids
 
     def query_words(self, query: str, cut: bool = False) -> list[tuple[int, str]]:
         """The query's own tokens: (position among its vectors, text); `cut` as of `query_ids`."""
@@ -124,13 +136,14 @@ class Processor:
 
     def queries(self, queries: Sequence[str], cut: bool = False) -> dict[str, torch.Tensor]:
         """`input_ids` int64 and `attention_mask` bool, [B, T], padded on the preset's side; `cut` as of `query_ids`."""
-        return self._pad([self.query_ids(query, cut)[0] for query in queries])
+        return self.padded([self.query_ids(query, cut)[0] for query in queries])
 
     def pages(self, images: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
         """As `queries`, and the layout's image inputs, bytes that the model scales on its own device."""
-        return {**self._pad([self.page_ids(image.size) for image in images]), **self.layout.batch(images)}
+        return {**self.padded([self.page_ids(image.size) for image in images]), **self.layout.batch(images)}
 
-    def _pad(self, ids: list[list[int]]) -> dict[str, torch.Tensor]:
+    def padded(self, ids: Sequence[list[int]]) -> dict[str, torch.Tensor]:
+        """What `queries` gives, of token ids."""
         longest, left = max(map(len, ids)), self.preset.padding_side == "left"
         padded = torch.full((len(ids), longest), self.pad_id)
         mask = torch.zeros(len(ids), longest, dtype=torch.bool)

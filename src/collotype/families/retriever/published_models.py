@@ -45,6 +45,14 @@ BOTH_WAYS = "that its full attention is bidirectional, which mteb's wrapper says
 CHECKPOINTS = (
     qwen3_5("tencent/EVIE-8B", "9b", 4096, BOTH_WAYS),
     qwen3_5("tencent/EVIE-4.5B", "4b", 2048, BOTH_WAYS),
+    Checkpoint(
+        name="tencent/EVIE-Preview-4.5B",
+        backbone="qwen3.5",
+        size="4b",
+        dim=128,
+        verified=(ENGINE,),
+        not_verified=("its licence, attention and visual budget, taken to be EVIE-4.5B's", UNREAD),
+    ),
     qwen3_5("vultr/VultronRetrieverPrime-Qwen3.5-8B", "9b", 320, BUDGET),
     qwen3_5("vultr/VultronRetrieverCore-Qwen3.5-4.5B", "4b", 320, BUDGET),
     qwen3_5("vultr/VultronRetrieverFlash-Qwen3.5-0.8B", "0.8b", 320, BUDGET),
@@ -95,19 +103,45 @@ CHECKPOINTS = (
         licence="MIT",
         verified=(ENGINE, SHAPE),
     ),
-    Checkpoint(
-        name="DataScience-UIBK/Argus-Colqwen3.5-{2b,4b,9b}-v0",
-        backbone=None,
-        size="",
-        dim=1024,
-        not_verified=("its experts, router and gates, which only its own code describes",),
+    *(
+        Checkpoint(
+            name=f"DataScience-UIBK/Argus-Colqwen3.5-{size}-v0{ending}",
+            backbone=None,
+            size="",
+            dim=1024,
+            not_verified=("its experts, router and gates, which only its own code describes",),
+        )
+        for size in ("2b", "4b", "9b")
+        for ending in ("", "-bf16")
+    ),
+    *(
+        Checkpoint(
+            name=f"VAGOsolutions/SauerkrautLM-ColQwen3-{size}-v0.1",
+            backbone="qwen3-vl",
+            size=size.lower(),
+            dim=128,
+            not_verified=("its frame of queries and pages: name a preset, and compare with its own package", UNREAD),
+        )
+        for size in ("1.7b-Turbo", "2b", "4b", "8b")
+    ),
+    *(
+        Checkpoint(
+            name=f"webAI-Official/webAI-ColVec1.1-{size}",
+            backbone=None,
+            size="",
+            dim=640,
+            licence="its own licence, not commercial",
+            not_verified=("its attention, frame and budget, which only its own code describes",),
+        )
+        for size in ("4b", "8b")
     ),
     Checkpoint(
-        name="VAGOsolutions/SauerkrautLM-ColQwen3-{1.7b,2b,4b,8b}-v0.1",
-        backbone="qwen3-vl",
-        size="1.7b to 8b",
-        dim=128,
-        not_verified=("its frame of queries and pages: name a preset, and compare with its own package", UNREAD),
+        name="ModernVBERT/modernvbert-embed",
+        backbone="modernvbert",
+        size="250m",
+        dim=None,
+        licence="MIT",
+        not_verified=("its pooling and frame: name a preset", UNREAD),
     ),
     Checkpoint(
         name="vidore/colqwen-omni-v0.1",

@@ -57,6 +57,8 @@ class RetrieverModel(Model):
     pooling: Literal["mean", "last"] = "mean"
     """What a single vector is made of: all tokens, or the last one (BiQwen2)."""
     preset: str
+    max_visual_tokens: PositiveInt | None = None
+    """The visual budget of a page; None takes the preset's."""
     max_query_tokens: Annotated[int, Field(ge=16)] = 512
     """Tokens of a query's own text; training cuts a longer one and records it, encoding refuses it."""
 
@@ -188,6 +190,8 @@ class RetrieverEvaluate(Evaluate):
     split: str = "test"
     counting: Literal["mteb", "vidore-benchmark"] = "mteb"
     """How duplicates are merged and pages ranked; published tables are of one or the other."""
+    looks_at: Literal["image", "text", "both"] = "image"
+    """Of a page: its image, its text (embedded as a query), or the vectors of both."""
     dim: PositiveInt | None = None
     """Cut vectors to their first dimensions; None: whole."""
     pool_factor: PositiveInt = 1
@@ -202,7 +206,7 @@ class RetrieverEvaluate(Evaluate):
 
     def contradicts(self, other: "RetrieverEvaluate") -> bool:
         parts = bool(self.only and other.only) and not set(self.only) & set(other.only)
-        measured = {"path", "data_dir", "split", "counting", "dim", "pool_factor", "untrained"}
+        measured = {"path", "data_dir", "split", "counting", "looks_at", "dim", "pool_factor", "untrained"}
         same = self.model_dump(include=measured) == other.model_dump(include=measured)
         return not (parts or same) and super().contradicts(other)
 

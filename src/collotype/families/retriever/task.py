@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from collotype.evaluation.ranking import METRICS
 from collotype.evaluation.results import Measured
-from collotype.families.retriever.backbones import find_backbone, require_preset
+from collotype.families.retriever.backbones import find_backbone, require_budget, require_preset
 from collotype.families.retriever.backbones.shapes import Shape, measure, shapes
 from collotype.families.retriever.benchmarks import DRAWN, averaged_names, find_suite, suite_needs
 from collotype.families.retriever.checkpoints import address_of, native, needs_of, read
@@ -62,9 +62,10 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
         self.loaded: list[dict[str, Any]] = []
         """What is told of the weights that training started from."""
         self.benchmarks = OpenedSuites(find_suite)
-        self.preset = find_preset(recipe.model.preset)
+        self.preset = find_preset(recipe.model.preset).bounded(recipe.model.max_visual_tokens)
         self.row = find_backbone(recipe.model.backbone, recipe.model.size)
         require_preset(self.row, self.preset)
+        require_budget(self.row, recipe.model.max_visual_tokens)
         self.objective = find_loss(recipe.loss, self.num_negatives > 0)
         self.compact = Compact(dims=tuple(recipe.loss.dims), pool_factors=tuple(recipe.loss.pool_factors))
 

@@ -36,8 +36,8 @@ def visual_budget(context: CheckContext) -> Iterator[Evidence]:
     asked, has = context.upstream("max_visual_tokens"), context.plan.get("max_visual_tokens")
     if asked and has and asked != has:
         yield Evidence(
-            seen=f"{has} visual tokens a page, those of the preset {context.plan['preset']}",
+            seen=f"{has} visual tokens a page",
             reference=f"{asked} in the imported config",
             why="More tokens see smaller print, and scores of pages of different budgets are not comparable.",
-            fix="none by --set: the budget is the preset's, and published checkpoints have 768",
+            fix=f"--set model.max_visual_tokens={asked}",
         )

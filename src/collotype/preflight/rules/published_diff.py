@@ -42,10 +42,11 @@ SIZES = {
 UNSETTABLE = {
     "negatives_per_query": "train.batch and negatives.scope decide it",
     "epochs": "train.steps and train.batch decide it",
-    "max_visual_tokens": "the preset decides it",
     "data.train.examples": "complete the copy, or expect what this copy can give",
 }
 """What to do about keys that no `--set` sets."""
+SET_BY = {"max_visual_tokens": "model.max_visual_tokens"}
+"""The recipe's keys of what is compared as the plan has it."""
 ELSEWHERE = {
     "train.gradient_checkpointing",
     "train.schedule.warmup_fraction",
@@ -72,7 +73,7 @@ def differs_from_published_run(context: CheckContext) -> Iterator[Evidence]:
             reference=f"{shown(there)} ({context.reference.name})",
             why=f"{effect.why[:1].upper()}{effect.why[1:] or 'The published run is known to have had another value'}.",
             effect=SIZES.get(key, ""),
-            fix=UNSETTABLE.get(key) or f"--set {key}={written(there)}",
+            fix=UNSETTABLE.get(key) or f"--set {SET_BY.get(key, key)}={written(there)}",
             source=effect.source or context.reference.source,
         )
 

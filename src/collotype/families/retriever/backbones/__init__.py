@@ -12,6 +12,7 @@ from collotype.families.retriever.backbones import (
 )
 from collotype.families.retriever.backbones.spec import BackboneSpec
 from collotype.families.retriever.preset import Preset
+from collotype.families.retriever.transforms import Square
 from collotype.runtime.errors import UserError
 
 BACKBONES: dict[str, BackboneSpec] = {
@@ -45,4 +46,16 @@ def require_preset(row: BackboneSpec, preset: Preset) -> None:
         )
 
 
-__all__ = ["BACKBONES", "BackboneSpec", "find_backbone", "require_preset"]
+def require_budget(row: BackboneSpec, budget: int | None) -> None:
+    """
+    Raises:
+        UserError: a visual budget is asked for, and the backbone sees every page in one square.
+    """
+    if budget and isinstance(row.layout(row.sizes["tiny"], None), Square):
+        raise UserError(
+            f"max_visual_tokens is {budget}, but the backbone {row.name} brings every page to one square of a fixed "
+            "number of tokens; leave it out."
+        )
+
+
+__all__ = ["BACKBONES", "BackboneSpec", "find_backbone", "require_budget", "require_preset"]
