@@ -102,7 +102,15 @@ DEFENDED = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in builtin_names() if not name.startswith("study-")])
+def test_a_plan_is_made_of_a_recipe_whose_teacher_is_not_here(offline: None, tmp_path: Path) -> None:
+    plan = runner.check("desk-distill", {"distill.teacher": str(tmp_path / "teacher")})[1]
+    assert [found["name"] for found in plan["findings"] if found["severity"] == "blocks"] == ["weights not here"]
+
+
+PLANNED = [name for name in builtin_names() if not name.startswith("study-") and name != "desk-distill"]
+
+
+@pytest.mark.parametrize("name", PLANNED)
 def test_any_built_in_recipe_has_a_plan_anywhere_and_nothing_is_said_that_cannot_be_defended(
     name: str, offline: None
 ) -> None:

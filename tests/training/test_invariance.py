@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from collotype.families.retriever.compact import Compact
 from collotype.losses.contrastive import ContrastiveLoss, Vectors
+from collotype.losses.distillation import kl_loss, margin_mse_loss, vector_loss
 from collotype.losses.named import NAMED, OBJECTIVES, make_loss
 from collotype.recipe import Recipe
 from collotype.runtime.process import World, process_group
@@ -39,8 +40,27 @@ def every_loss() -> dict[str, tuple[Callable[..., Tensor], int, int]]:
         cases[f"{name}, shared negatives"] = (make_loss(name, share_negatives=True), 3, 1)
         cases[f"{name}, smooth"] = (make_loss(name, smooth_max=0.1, normalize=True), 2, 2)
         cases[f"{name}, filtered"] = (make_loss(name, filter_threshold=0.5, temperature=1.0), 0, 1)
+    cases |= {f"{name} of a teacher": (loss, 0, 2) for name, loss in distillations().items()}
     cases["in every form"] = (in_every_form(make_loss("infonce")), 2, 2)
     return cases
+
+
+def distillations() -> dict[str, Callable[..., Tensor]]:
+    """The losses of a student; its teacher makes the same vectors, mirrored."""
+    scores = make_loss("infonce", normalize=True).scores
+
+    def of_scores(loss: Callable[..., Tensor], *options: float) -> Callable[..., Tensor]:
+        return lambda queries, pages: loss(scores(queries, pages), scores(mirrored(queries), pages).detach(), *options)
+
+    return {
+        "vectors": lambda queries, pages: vector_loss(queries, mirrored(queries)),
+        "scores": of_scores(kl_loss, 0.5),
+        "margins": of_scores(margin_mse_loss),
+    }
+
+
+def mirrored(vectors: Vectors) -> Vectors:
+    return Vectors(vectors.values.detach().flip(-1), vectors.mask)
 
 
 def in_every_form(loss: ContrastiveLoss) -> Callable[..., Tensor]:

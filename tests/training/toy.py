@@ -53,6 +53,9 @@ class ToyTask:
     batch_norm_group = None
     undecayed = ()
 
+    def beside(self) -> dict[str, str]:
+        return {}
+
     def after_step(self, model: nn.Module) -> None:
         pass
 

@@ -77,6 +77,10 @@ CacheFolder = Annotated[
 IndexPlace = Annotated[
     str, typer.Argument(metavar="INDEX", help="An index's folder, or qdrant://HOST:PORT/COLLECTION.")
 ]
+Queries = Annotated[
+    str | None,
+    typer.Option("--queries", metavar="MODEL", help="A student of the index's model that reads the queries instead."),
+]
 Rerank = Annotated[
     str | None,
     typer.Option("--rerank", metavar="MODEL", help="A retriever that reranks the first pages (second stage)."),

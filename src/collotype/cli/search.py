@@ -14,6 +14,7 @@ from collotype.cli.options import (
     IndexPlace,
     Json,
     PasswordFile,
+    Queries,
     Rerank,
     RerankFirst,
     documents_named,
@@ -49,6 +50,7 @@ def search(
     documents: Annotated[
         list[str], typer.Option("--document", metavar="NAME", help="Search only in this document; repeatable.")
     ] = [],  # noqa: B006 - typer makes a fresh list
+    queries: Queries = None,
     rerank: Rerank = None,
     rerank_first: RerankFirst = None,
     heatmap: Annotated[
@@ -78,7 +80,7 @@ def search(
     if heatmap:
         image_format(heatmap)
     drawer = Drawer(ReadingSettings(passwords=read_passwords(password_file)))
-    library = open_library(index, drawer.draw, dtype=dtype, rerank=rerank, first=rerank_first)
+    library = open_library(index, drawer.draw, dtype=dtype, rerank=rerank, first=rerank_first, queries=queries)
     asked: Query = query or image_asked(library, image, like, box_of(crop) if crop else None)
     documents = documents_named(index, documents, [document.name for document in library.documents()])
     hits, how = library.explained(asked, top_k, documents)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from collotype.cli.options import Dtype, IndexPlace, PasswordFile, Rerank, RerankFirst, read_passwords
+from collotype.cli.options import Dtype, IndexPlace, PasswordFile, Queries, Rerank, RerankFirst, read_passwords
 from collotype.runtime.errors import UserError
 
 
@@ -20,6 +20,7 @@ def serve(
     open_to_all: Annotated[
         bool, typer.Option("--open", help="Allow access from other machines without a key (with --host).")
     ] = False,
+    queries: Queries = None,
     rerank: Rerank = None,
     rerank_first: RerankFirst = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Refuse uploads and deletes.")] = False,
@@ -58,7 +59,7 @@ def serve(
     draw = Drawer(ReadingSettings(passwords=passwords)).draw
     with listen(host, port) as listening:
         folder = None if is_address(index) else Path(index)
-        library = open_library(index, draw, passwords, dtype, rerank, rerank_first)
+        library = open_library(index, draw, passwords, dtype, rerank, rerank_first, queries)
         app = create_app(library, folder, settings)
         run(app, listening, lambda address: typer.echo(f"{index} is searched at {address} (Ctrl-C stops)"))
 

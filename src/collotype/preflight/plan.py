@@ -19,7 +19,7 @@ KEYS = frozenset(
     "examples_left_out_per_epoch faults_of_data learning_rate precision shard device hardware estimate data "
     # what the task says of its model
     "parameters trainable_parameters forward_gflops architecture image_size answers activation batch_norm_group "
-    "vectors_per_page optional_kernels preset query_attention max_visual_tokens preset_of_weights projection "
+    "vectors_per_page optional_kernels preset query_attention max_visual_tokens preset_of_weights projection teacher "
     # what planning adds
     "folder unknown fetched fetch overlap assumed reference findings".split()
 )

@@ -189,11 +189,12 @@ class EmbeddedLibrary(IndexLibrary):
         self.passwords: Sequence[str] = ()
 
     @classmethod
-    def open(cls, folder: Path, draw: Draw, dtype: str | None = None) -> "EmbeddedLibrary":
+    def open(cls, folder: Path, draw: Draw, dtype: str | None = None, queries: str | None = None) -> "EmbeddedLibrary":
         """The index in a folder, with the model it was made by.
 
         Args:
             dtype: of the model's weights; None: as the index was made.
+            queries: a student of that model, which reads the queries in its place.
 
         Raises:
             UserError: there is no index, or its model is not there or has changed.
@@ -209,7 +210,8 @@ class EmbeddedLibrary(IndexLibrary):
         from collotype.search.encoders import open_encoder
         from collotype.search.index import Index
 
-        encoder = open_encoder(**with_dtype(model, dtype))
+        student = {"model": queries, "preset": None, "base": None} if queries else {}
+        encoder = open_encoder(**{**with_dtype(model, dtype), **student})
         return cls(Index.open(folder, encoder), encoder, draw)
 
     def documents(self) -> list[IndexedDocument]:

@@ -20,25 +20,34 @@ def open_library(
     dtype: str | None = None,
     rerank: str | None = None,
     first: int | None = None,
+    queries: str | None = None,
 ) -> IndexLibrary:
     """An index by its folder, or by its address on Qdrant.
 
     Args:
         passwords: to be tried on PDFs that are added.
         dtype: of the model's weights; None: as the index was made.
+        queries: of an index in a folder: a student of its model, which reads the queries in its place.
         rerank: a model that puts the `first` pages in order.
 
     Raises:
         UserError: as the libraries' `open`.
     """
     if rerank:
-        library = open_library(place, draw, passwords, dtype)
+        library = open_library(place, draw, passwords, dtype, queries=queries)
         return RerankedLibrary(library, SecondStage(library, open_encoder(rerank)), FIRST if first is None else first)
     if first is not None:
         raise UserError(f"--rerank-first {first} says how many pages --rerank looks at; name a model with --rerank.")
+    if queries and (is_address(place) or parts.is_hybrid(Path(place))):
+        raise UserError(
+            f"--queries {queries} is for an index of one model in a folder, and {place} is none; leave it out."
+        )
     if is_address(place):
         return QdrantLibrary.open(place, draw, dtype)
     folder = Path(place)
-    library = (HybridLibrary if parts.is_hybrid(folder) else EmbeddedLibrary).open(folder, draw, dtype)
+    if parts.is_hybrid(folder):
+        library: IndexLibrary = HybridLibrary.open(folder, draw, dtype)
+    else:
+        library = EmbeddedLibrary.open(folder, draw, dtype, queries)
     library.passwords = passwords
     return library

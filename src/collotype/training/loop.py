@@ -128,9 +128,9 @@ class Progress:
         self.faults = BadExampleLog(most_bad, {BadExample(*fault) for fault in self.facts.get("faults", ())})
 
     def resume(self) -> None:
-        engine, checkpoints = self.engine, self.checkpoints
+        engine, checkpoints, beside = self.engine, self.checkpoints, self.engine.task.beside()
         self.done, self.facts, self.events = on_main(
-            engine.world, lambda: resume_point(checkpoints, self.fingerprint, engine.initial_sha256)
+            engine.world, lambda: resume_point(checkpoints, self.fingerprint, engine.initial_sha256, beside)
         )
         if self.done:
             checkpoints.load(self.done, engine.model, engine.optimizer, engine.sharded, engine.extra_state())
@@ -164,7 +164,7 @@ class Progress:
         engine = self.engine
         state = {"loss_scale": vars(engine.scale), "micro_batch": self.micro_batch, "best": self.best}
         facts = {"data": self.fingerprint, "initial_sha256": engine.initial_sha256, "events": self.events, **state}
-        facts |= {"faults": self.faults.saved(), "hub": used()}
+        facts |= {"faults": self.faults.saved(), "hub": used(), "beside": engine.task.beside()}
         kept = self.best["step"] if self.best else None
         optimizer, extra = engine.optimizer, engine.extra_state()
         self.checkpoints.save(step, engine.model, optimizer, facts, engine.world, engine.sharded, kept, extra)
@@ -203,18 +203,25 @@ def require_agreement(recipe: Recipe, fingerprint: str) -> None:
 
 
 def resume_point(
-    checkpoints: Checkpoints, fingerprint: str, initial_sha256: str
+    checkpoints: Checkpoints, fingerprint: str, initial_sha256: str, beside: dict[str, str]
 ) -> tuple[int, dict[str, Any], list[dict[str, Any]]]:
     """The step to go on from, what its checkpoint says, and the events so far.
 
     Raises:
-        UserError: the checkpoint was written on other data, or from other weights to start with.
+        UserError: the checkpoint was written on other data, from other weights to start with, or beside others.
     """
     done, facts, damaged = checkpoints.newest()
     if done and facts["data"] != fingerprint:
         raise UserError(
             f"{checkpoints.path(done)} was written with other training data ({facts['data'][:12]}, now "
             f"{fingerprint[:12]}); resume with the data it was started with, or restart with --overwrite."
+        )
+    before = facts.get("beside", {})
+    if changed := [name for name, now in beside.items() if done and before.get(name) != now]:
+        name = changed[0]
+        raise UserError(
+            f"{checkpoints.path(done)} was written with another {name} ({before.get(name, '')[:12]}, now "
+            f"{beside[name][:12]}); resume with the {name} it was started with, or restart with --overwrite."
         )
     if done and facts["initial_sha256"] != initial_sha256:
         raise UserError(

@@ -165,6 +165,10 @@ class Task(Protocol[M, E]):
             steps: the rows of metrics.jsonl.
         """
 
+    def beside(self) -> dict[str, str]:
+        """Digests of what decides the training beside recipe, data and the weights it starts from, by what it is: say,
+        a teacher. A run is not resumed with another."""
+
     def framing(self) -> dict[str, Any]:
         """What is known of the model without its weights: say, the texts around what it reads."""
 

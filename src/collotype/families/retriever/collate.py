@@ -12,23 +12,36 @@ class PairCollate:
 
     Args:
         num_negatives: explicit negatives of an example, at most.
+        sees: does the model look at pages itself?
+        teacher: that of a model that learns from another, and whether it is asked for pages.
     """
 
-    def __init__(self, processor: Processor, num_negatives: int):
-        self.processor, self.num_negatives = processor, num_negatives
+    def __init__(
+        self,
+        processor: Processor,
+        num_negatives: int,
+        sees: bool = True,
+        teacher: tuple[Processor, bool] | None = None,
+    ):
+        self.processor, self.num_negatives, self.sees, self.teacher = processor, num_negatives, sees, teacher
 
     def __call__(self, examples: list[Pair]) -> Batch:
-        batch = {
-            "queries": self.processor.queries([example.query for example in examples], cut=True),
-            "pages": self.processor.pages([example.page for example in examples]),
-        }
+        queries, pages = [example.query for example in examples], [example.page for example in examples]
+        batch: Batch = {"queries": self.processor.queries(queries, cut=True)}
+        if self.sees:
+            batch["pages"] = self.processor.pages(pages)
+        if self.teacher:
+            processor, asked_for_pages = self.teacher
+            batch["teacher_queries"] = processor.queries(queries, cut=True)
+            if asked_for_pages:
+                batch["teacher_pages"] = processor.pages(pages)
         if not self.num_negatives:
             return batch
         counts = torch.tensor([len(example.negatives) for example in examples])
         batch["has_negative"] = torch.arange(max(1, int(counts.max()))) < counts[:, None]
-        pages = [page for example in examples for page in example.negatives]
+        negatives = [page for example in examples for page in example.negatives]
         # a page to no effect where there is none: every process's model takes the same way
-        batch["negatives"] = self.processor.pages(pages or [examples[0].page])
+        batch["negatives"] = self.processor.pages(negatives or pages[:1])
         return batch
 
     def tokens(self, examples: list[Pair]) -> list[int]:

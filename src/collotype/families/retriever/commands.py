@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from collotype.families.retriever.checkpoints import export as write_layout
 from collotype.families.retriever.compress import compress as compress_pages
 from collotype.families.retriever.data import open_source
 from collotype.families.retriever.data.pairs import RefPairs
+from collotype.families.retriever.distill import page_model_of
 from collotype.families.retriever.evaluate import VectorSearch
 from collotype.families.retriever.evaluate import evaluate as evaluate_searcher
 from collotype.families.retriever.model import Retriever
@@ -56,7 +58,7 @@ def load(
 
     Args:
         preset: the preset it was trained with, where its folder does not say.
-        base: where the base of an adapter lies, if not where the adapter says.
+        base: where the base of an adapter, or the teacher of a student, lies, if not where it says.
         dtype: as of `collotype.load`.
         max_visual_tokens: the visual budget of a page, if not its own.
 
@@ -64,9 +66,14 @@ def load(
         UserError: as of `collotype.load`; a budget for a backbone that has none.
     """
     found = read(source, preset, base)
+    if found.config.pages and max_visual_tokens:
+        raise UserError(f"{source} reads queries only; set max_visual_tokens where its teacher is loaded.")
     require_budget(found.row, max_visual_tokens)
     found = replace(found, config=replace(found.config, preset=found.config.preset.bounded(max_visual_tokens)))
-    return found.model(choose_dtype(dtype, found.tensors.dtype, pick_device(World.from_environment())))
+    model = found.model(choose_dtype(dtype, found.tensors.dtype, pick_device(World.from_environment())))
+    if found.config.pages:
+        model.page_model = cache(partial(page_model_of, found.config, base, partial(load, dtype=dtype)))
+    return model
 
 
 def export(source: str | Path, layout: str, out: Path, **options: Any) -> list[str]:

@@ -23,6 +23,25 @@ class Lora:
         return cls(**{**values, "targets": tuple(values["targets"])})
 
 
+@dataclass(frozen=True, kw_only=True)
+class PageModel:
+    """What encodes the pages of a student that reads queries only: its teacher, and how that looks at a page."""
+
+    source: str
+    """A folder, or a repository at a commit."""
+    base: str | None
+    preset: str | None
+    """Both as of `collotype.load`."""
+    sha256: str
+    """`Retriever.digest` of it."""
+    backbone: str
+    backbone_config: dict[str, Any]
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "PageModel":
+        return cls(**values)
+
+
 @dataclass(frozen=True)
 class RetrieverConfig:
     """Everything but weights and tokenizer; `backbone_config` is the transformers configuration as a dict."""
@@ -39,6 +58,13 @@ class RetrieverConfig:
     lora: Lora | None = None
     compact: Compact | None = None
     """What its vectors can be cut and pooled to."""
+    pages: PageModel | None = None
+    """Of a student that reads queries only."""
+
+    @property
+    def seeing(self) -> "RetrieverConfig | PageModel":
+        """Of what looks at pages: `backbone` and `backbone_config`."""
+        return self.pages or self
 
     def to_dict(self) -> dict[str, Any]:
         return {"family": "retriever", **asdict(self)}
@@ -46,6 +72,7 @@ class RetrieverConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "RetrieverConfig":
         fields = {name: value for name, value in values.items() if name != "family"}
-        for name, kind in (("lora", Lora), ("compact", Compact)):
+        kinds: dict[str, Any] = {"lora": Lora, "compact": Compact, "pages": PageModel}
+        for name, kind in kinds.items():
             fields[name] = kind.from_dict(values[name]) if values.get(name) else None
         return cls(**{**fields, "preset": Preset(**values["preset"])})

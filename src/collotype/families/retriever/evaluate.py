@@ -127,9 +127,9 @@ class VectorSearch:
     def scores(self, queries: Sequence[str], pages: Pages, world: World) -> Tensor:
         model, device = self.model, computed_on(self.model.device) + self.model.held_in
         query_key = key_of([self.digest, device, list(queries)])
-        page_key = key_of([self.digest, device, pages.fingerprint])
+        page_key = key_of([model.page_digest, device, pages.fingerprint])
         texts = [] if self.sees == "image" else self.texts(pages)
-        text_key = key_of([self.digest, device, texts])
+        text_key = key_of([model.page_digest, device, texts])
 
         def encoded_queries(block: range) -> list[Tensor]:
             own = [queries[place] for place in block]

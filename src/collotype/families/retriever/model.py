@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from collotype.families.retriever.backbones import BACKBONES
+from collotype.families.retriever.backbones import ROWS
 from collotype.families.retriever.backbones.spec import multiply_patches
 from collotype.families.retriever.batches import BATCH_TOKENS, in_batches
 from collotype.families.retriever.config import RetrieverConfig
@@ -37,11 +37,15 @@ class Retriever(nn.Module):
     from_files: FileDigest | None = None
     """Tells its weights by the files they come from."""
 
+    page_model: "Callable[[], Retriever] | None" = None
+    """Reads, when it is first called, what encodes the pages of a student that reads queries only."""
+
     def __init__(self, config: RetrieverConfig, processor: Processor | None = None):
         super().__init__()
         self.config, self.processor = config, processor
-        self.row = BACKBONES[config.backbone]
-        self.layout = self.row.layout(config.backbone_config, config.preset.max_visual_tokens)
+        self.row = ROWS[config.backbone]
+        seeing = config.seeing
+        self.layout = ROWS[seeing.backbone].layout(seeing.backbone_config, config.preset.max_visual_tokens)
         self.backbone = multiply_patches(self.row.build(config.backbone_config))
         hidden = self.row.hidden_size(config.backbone_config)
         # torch's default initialisation, as in the paper's code
@@ -70,12 +74,19 @@ class Retriever(nn.Module):
         """Of architecture, preset, tokenizer and weights: what decides an embedding, but for the type it is computed
         in."""
         config = self.config.to_dict()
-        # what it was trained for decides no vector
+        # what it was trained for decides no vector, nor does where its teacher lies
         del config["compact"]
+        if pages := config.pop("pages"):
+            config["pages"] = pages["sha256"]
         config["preset"] = {name: value for name, value in config["preset"].items() if value or name not in LATER}
         facts = json.dumps([config, self.processor.tokenizer.to_str()], sort_keys=True)
         weights = (self.from_files and self.from_files.of(self, facts)) or state_digest(self, torch.float32)
         return hashlib.sha256((facts + weights).encode()).hexdigest()
+
+    @property
+    def page_digest(self) -> str:
+        """Of all that decides a page's vectors."""
+        return self.config.pages.sha256 if self.config.pages else self.digest()
 
     def blocks(self) -> list[nn.Module]:
         """The layers of the vision tower and of the language model, from the input on."""
@@ -106,6 +117,8 @@ class Retriever(nn.Module):
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str], batch_tokens: int = BATCH_TOKENS) -> list[Tensor]:
         """As `encode_queries` for pages' texts, which may be long (`MAX_TEXT_TOKENS`) or empty."""
+        if self.page_model:
+            return self.page_model().to(self.device).encode_texts(texts, batch_tokens)
         ids = [self.processor.text_ids(text) for text in texts]
         lengths = [*map(len, ids)]
         return in_batches(
@@ -124,6 +137,8 @@ class Retriever(nn.Module):
         batch_tokens: int = BATCH_TOKENS,
     ) -> list[Tensor]:
         """As `encode_pages` for pages of known (width, height) whose images are made when their turn comes."""
+        if self.page_model:
+            return self.page_model().to(self.device).encode_pages_from(sizes, image, batch_tokens)
         lengths = [self.processor.page_length(size) for size in sizes]
         return in_batches(lengths, batch_tokens, lambda batch: self.vectors(self.processor.pages([*map(image, batch)])))
 

@@ -25,6 +25,9 @@ from collotype.recipe.schema import (
 from collotype.recipe.smoke import STEPS
 from collotype.runtime.errors import UserError
 
+TEXT = "text"
+"""The backbone of a student that reads queries only."""
+
 
 class LoraSection(Section):
     """Low-rank updates of a frozen model (arXiv 2106.09685)."""
@@ -182,6 +185,29 @@ class RetrieverLoss(Section):
     """Of each, over pages pooled by each of these factors; 1 is not pooled."""
 
 
+class Distill(Section):
+    """A trained retriever that the model learns from, beside the loss or in its place."""
+
+    teacher: str
+    """A model's folder or hub name."""
+    base: str | None = None
+    """Where the base of a teacher that is an adapter lies, if not where the adapter says."""
+    preset: str | None = None
+    """That it was trained with, if its folder does not say."""
+    objective: Literal["vectors", "kl", "margin-mse"] = "vectors"
+    """vectors: one minus the cosine with each of the teacher's query vectors. kl: its distribution of scores over the
+    batch's pages. margin-mse: its margins between them (arXiv 2010.02666)."""
+    weight: Fraction = 1.0
+    """Part of the loss that this is; the rest is `loss`."""
+    temperature: PositiveFloat | None = None
+    """Of kl; None takes the loss's."""
+
+    @property
+    def asks_for_pages(self) -> bool:
+        """Does the teacher look at pages?"""
+        return self.objective != "vectors"
+
+
 class RetrieverEvaluate(Evaluate):
     data_dir: str | None = None
     """ViDoRe: the folder with local copies of the datasets, each in a folder of its own; None asks the hub."""
@@ -224,6 +250,8 @@ class RetrieverRecipe(Recipe):
     model: RetrieverModel
     data: RetrieverData
     loss: RetrieverLoss
+    distill: Distill | None = None
+    """Learn from a trained model."""
     evaluate: list[RetrieverEvaluate] = Field(default_factory=list)
 
     @model_validator(mode="after")
@@ -238,6 +266,23 @@ class RetrieverRecipe(Recipe):
                 f"loss.dims has {max(self.loss.dims)}, and vectors have model.dim = {self.model.dim} numbers; give "
                 "smaller ones"
             )
+        return self
+
+    @model_validator(mode="after")
+    def learn_from_what_there_is(self) -> "RetrieverRecipe":
+        if self.model.backbone != TEXT:
+            return self
+        if self.distill is None:
+            raise ValueError(f"model.backbone is {TEXT}, which reads no pages; name in distill.teacher what does")
+        for key, given in (
+            ("model.weights", self.model.weights),
+            ("model.lora", self.model.lora),
+            ("data.train.negatives", any(source.negatives for source in self.data.train)),
+            ("loss.dims", self.loss.dims),
+            ("loss.pool_factors", self.loss.pool_factors),
+        ):
+            if given:
+                raise ValueError(f"{key} does nothing to a model of the backbone {TEXT}; leave it out")
         return self
 
     @model_validator(mode="after")

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
@@ -25,13 +26,14 @@ from collotype.families.retriever.compact import Compact, require_dim
 from collotype.families.retriever.config import Lora, RetrieverConfig
 from collotype.families.retriever.data import Pair, PairDataset, open_source, source_needs
 from collotype.families.retriever.data.pairs import RefPairs
+from collotype.families.retriever.distill import Teacher
 from collotype.families.retriever.evaluate import VectorSearch, evaluate, sizes_of
 from collotype.families.retriever.lora import PROJECTION, add_lora, find_targets, linear_layers, merge_lora
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import TRAINED_WITH, find_preset
 from collotype.families.retriever.processor import Processor
 from collotype.families.retriever.quantize import quantize, require_bitsandbytes
-from collotype.families.retriever.recipe import RetrieverEvaluate, RetrieverLoss, RetrieverRecipe
+from collotype.families.retriever.recipe import TEXT, RetrieverEvaluate, RetrieverLoss, RetrieverRecipe
 from collotype.families.retriever.tokenizer import spelling_tokenizer, word_tokenizer
 from collotype.families.shared.suites import OpenedSuites
 from collotype.families.shared.task import FamilyTask
@@ -67,11 +69,17 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
         require_preset(self.row, self.preset)
         require_budget(self.row, recipe.model.max_visual_tokens)
         self.objective = find_loss(recipe.loss, self.num_negatives > 0)
+        self.teacher = Teacher(recipe.distill) if recipe.distill else None
         self.compact = Compact(dims=tuple(recipe.loss.dims), pool_factors=tuple(recipe.loss.pool_factors))
 
     @property
     def late(self) -> bool:
         return self.recipe.model.interaction == "late"
+
+    @property
+    def sees(self) -> bool:
+        """Does the model look at pages itself?"""
+        return self.recipe.model.backbone != TEXT
 
     @cached_property
     def contents(self) -> RetrieverCheckpoint | None:
@@ -97,6 +105,8 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
     def tokenizer(self) -> Tokenizer:
         """A checkpoint's own; else of the training queries' words. Where these are not all there are, others can be
         spelled."""
+        if not self.sees:
+            return self.teacher.contents.tokenizer
         if self.contents:
             return self.contents.tokenizer
         texts = [text for source in self.sources for text in source.texts()]
@@ -113,7 +123,7 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
             backbone_config = self.contents.config.backbone_config
         else:
             backbone_config = self.row.configure(self.row.sizes[model.size], self.tokenizer.get_vocab())
-        return RetrieverConfig(
+        own = RetrieverConfig(
             model.backbone,
             backbone_config,
             model.interaction,
@@ -123,6 +133,16 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
             model.max_query_tokens,
             compact=None if self.compact == Compact() else self.compact,
         )
+        return own if self.sees else self.as_student(own)
+
+    def as_student(self, config: RetrieverConfig) -> RetrieverConfig:
+        """
+        Raises:
+            UserError: the recipe says that its vectors are others than the teacher's.
+        """
+        self.teacher.require_same_form(self.recipe.model)
+        taught = self.teacher.config
+        return replace(config, preset=taught.preset, compact=taught.compact, pages=self.teacher.as_page_model())
 
     @cached_property
     def processor(self) -> Processor:
@@ -134,7 +154,12 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
         if self.recipe.model.quantize == "nf4":
             quantize(model)
         self.seed_init("lora")
-        return self.adapt(model)
+        model = self.adapt(model)
+        if self.teacher:
+            self.teacher.prepare(self.recipe.model, model.processor)
+        if not self.sees:
+            model.page_model = lambda: self.teacher.model
+        return model
 
     def start(self) -> Retriever:
         """Before it is adapted: random, or the model in `model.weights`, an adapter merged, with the recipe's own
@@ -208,7 +233,17 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
 
     @cached_property
     def collate(self) -> PairCollate:
-        return PairCollate(self.processor, self.num_negatives)
+        teacher = (self.teacher.processor, self.asks_teacher_for_pages) if self.teacher else None
+        return PairCollate(self.processor, self.num_negatives, self.sees, teacher)
+
+    @property
+    def contrasts(self) -> bool:
+        """Is the recipe's `loss` a part of it?"""
+        return self.recipe.distill is None or self.recipe.distill.weight < 1
+
+    @property
+    def asks_teacher_for_pages(self) -> bool:
+        return self.recipe.distill.asks_for_pages or (not self.sees and self.contrasts)
 
     @property
     def tokens(self) -> Callable[[list[Pair]], list[int]]:
@@ -216,34 +251,56 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
 
     def outputs(self, model: nn.Module, batch: Batch) -> Outputs:
         query_vectors, query_mask = model(batch["queries"])
-        page_vectors, page_mask = model(batch["pages"])
-        outputs = {
-            "query_vectors": query_vectors,
-            "query_mask": query_mask,
-            "page_vectors": page_vectors,
-            "page_mask": page_mask,
-        }
+        outputs = {"query_vectors": query_vectors, "query_mask": query_mask}
+        if self.sees:
+            outputs["page_vectors"], outputs["page_mask"] = model(batch["pages"])
+        if self.teacher:
+            outputs |= self.teacher.outputs(batch, query_vectors)
         if self.num_negatives:
             found = spread(*model(batch["negatives"]), batch["has_negative"])
             outputs["negative_vectors"], outputs["negative_mask"] = found
         return outputs
 
     def loss(self, outputs: Outputs) -> Loss:
-        """The mean over the blocks within which pages are negatives of queries (one block, if the scope is global), and
-        over the forms that the model is trained for."""
-        losses, hits = [], []
-        for part in range(self.recipe.negatives.processes):
-            block = {name: tensor.chunk(self.recipe.negatives.processes)[part] for name, tensor in outputs.items()}
-            queries = Vectors(block["query_vectors"], block["query_mask"])
-            pages = Vectors(block["page_vectors"], block["page_mask"])
+        """The mean over the blocks within which pages are negatives of queries (one block, if the scope is global)."""
+        processes = self.recipe.negatives.processes
+        losses: list[Tensor] = []
+        found: dict[str, list[Tensor]] = {}
+        for part in range(processes):
+            block = {name: tensor.chunk(processes)[part] for name, tensor in outputs.items()}
+            value, metrics = self.block_loss(block)
+            losses.append(value)
+            for name, numbers in metrics.items():
+                found.setdefault(name, []).append(numbers.detach().float())
+        return Loss(
+            torch.stack(losses).mean(), {name: float(torch.cat(numbers).mean()) for name, numbers in found.items()}
+        )
+
+    def block_loss(self, block: Outputs) -> tuple[Tensor, dict[str, Tensor]]:
+        """The recipe's loss, the teacher's, or both by its weight; and what is told of each."""
+        queries = Vectors(block["query_vectors"], block["query_mask"])
+        seen = "page" if self.sees else "teacher_page"
+        pages = Vectors(block[f"{seen}_vectors"], block[f"{seen}_mask"]) if f"{seen}_mask" in block else None
+        value, metrics = queries.values.new_zeros(()), dict[str, Tensor]()
+        if self.contrasts:
             negatives = (
                 Vectors(block["negative_vectors"], block["negative_mask"]) if "negative_vectors" in block else None
             )
-            for form in self.compact.forms(queries, pages, negatives):
-                scores = self.objective.scores(*form[:2])
-                losses.append(self.objective.from_scores(scores, form[0], form[2]))
-                hits.append(scores.detach().argmax(1) == torch.arange(len(scores), device=scores.device))
-        return Loss(torch.stack(losses).mean(), {"batch_accuracy": float(torch.cat(hits).float().mean())})
+            value, metrics["batch_accuracy"] = self.contrastive(queries, pages, negatives)
+        if self.teacher:
+            taught = self.teacher.loss(queries, pages, block, self.objective)
+            weight = self.recipe.distill.weight
+            value, metrics["distillation"] = (1 - weight) * value + weight * taught, taught[None]
+        return value, metrics
+
+    def contrastive(self, queries: Vectors, pages: Vectors, negatives: Vectors | None) -> tuple[Tensor, Tensor]:
+        """The mean over the forms that the model is trained for, and whether each query's own page scores best."""
+        losses, hits = [], []
+        for form in self.compact.forms(queries, pages, negatives):
+            scores = self.objective.scores(*form[:2])
+            losses.append(self.objective.from_scores(scores, form[0], form[2]))
+            hits.append(scores.argmax(1) == torch.arange(len(scores), device=scores.device))
+        return torch.stack(losses).mean(), torch.cat(hits)
 
     def evaluate(
         self, model: Retriever, choice: RetrieverEvaluate, examples_to: Path | None = None, world: World = ALONE
@@ -309,7 +366,10 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
         return {one.name: one.samples() for one in self.benchmarks(choice) if choice.suite not in DRAWN}
 
     def needs(self) -> dict[str, Callable[[], list[Need]]]:
-        return self.needs_by_use(partial(needs_of, base=self.recipe.model.base), suite_needs, source_needs)
+        found = self.needs_by_use(partial(needs_of, base=self.recipe.model.base), suite_needs, source_needs)
+        if (taught := self.recipe.distill) is None:
+            return found
+        return {"teacher": partial(needs_of, taught.teacher, taught.base), **found}
 
     def require_possible(self) -> None:
         if self.recipe.model.quantize == "nf4":
@@ -317,8 +377,15 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
 
     def require_weights(self) -> None:
         _ = self.contents
+        if self.teacher:
+            _ = self.teacher.contents
+
+    def beside(self) -> dict[str, str]:
+        return {"teacher": self.teacher.sha256} if self.teacher else {}
 
     def use_published_config(self, size: str | None = None) -> None:
+        if self.teacher:
+            _ = self.teacher.contents
         name = plain(self.recipe.model.weights)
         if name not in self.row.published:
             raise UserError(f"{name} was not found, and its size cannot be told from its name")
@@ -360,6 +427,7 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
             **({"optional_kernels": kernels} if (kernels := self.row.kernels()) else {}),
             **self.framing(),
             **({"projection": self.projection_facts()} if self.config.dim and self.contents else {}),
+            **({"teacher": self.teacher.facts()} if self.teacher else {}),
         }
 
     @cached_property
@@ -371,6 +439,8 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
 
     def forward_flops(self) -> float:
         """Of a query of 24 tokens and a page, in the linear layers, which are most of it; two a multiplication."""
+        if not self.sees:
+            return 2 * 24 * sum(math.prod(size) for size in self.shape.linear.values())
         size = max(self.page_sizes or [A4], key=math.prod)
         pages, places = self.processor.page_length(size), math.prod(self.processor.layout.grid(size))
         per_place = (self.processor.layout.token_px / self.config.backbone_config["vision_config"]["patch_size"]) ** 2

@@ -40,6 +40,9 @@ class FamilyTask(Generic[R, M]):
     def after_step(self, model: M) -> None:
         """Nothing beside the optimiser."""
 
+    def beside(self) -> dict[str, str]:
+        return {}
+
     def framing(self) -> dict[str, Any]:
         return {}
 

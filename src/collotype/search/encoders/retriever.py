@@ -37,7 +37,7 @@ class RetrieverEncoder:
     def __init__(self, model: "Retriever", name: str, dim: int | None = None):
         require_dim(dim, model.width, name)
         self.model, self.name, self.dim = model, name, dim or model.width
-        self.interaction, whole = model.config.interaction, model.digest()
+        self.interaction, whole = model.config.interaction, model.page_digest
         is_cut = self.dim < model.width
         self.identity = hashlib.sha256(f"{whole} {dim}".encode()).hexdigest() if is_cut else whole
 

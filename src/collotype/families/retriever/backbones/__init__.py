@@ -9,6 +9,7 @@ from collotype.families.retriever.backbones import (
     qwen2_vl,
     qwen3_5,
     qwen3_vl,
+    text,
 )
 from collotype.families.retriever.backbones.spec import BackboneSpec
 from collotype.families.retriever.preset import Preset
@@ -21,17 +22,21 @@ BACKBONES: dict[str, BackboneSpec] = {
 }
 
 
+ROWS = {**BACKBONES, text.ROW.name: text.ROW}
+"""With the tower of a student, which looks at no page."""
+
+
 def find_backbone(name: str, size: str | None = None) -> BackboneSpec:
     """The row of that name, if it has that size (none: any).
 
     Raises:
         UserError: no such backbone or size.
     """
-    if name not in BACKBONES:
-        raise UserError(f"No backbone {name!r}; known are {', '.join(BACKBONES)}.")
-    if size and size not in BACKBONES[name].sizes:
-        raise UserError(f"The backbone {name} has no size {size!r}; it has {', '.join(BACKBONES[name].sizes)}.")
-    return BACKBONES[name]
+    if name not in ROWS:
+        raise UserError(f"No backbone {name!r}; known are {', '.join(ROWS)}.")
+    if size and size not in ROWS[name].sizes:
+        raise UserError(f"The backbone {name} has no size {size!r}; it has {', '.join(ROWS[name].sizes)}.")
+    return ROWS[name]
 
 
 def require_preset(row: BackboneSpec, preset: Preset) -> None:
@@ -58,4 +63,4 @@ def require_budget(row: BackboneSpec, budget: int | None) -> None:
         )
 
 
-__all__ = ["BACKBONES", "BackboneSpec", "find_backbone", "require_budget", "require_preset"]
+__all__ = ["BACKBONES", "ROWS", "BackboneSpec", "find_backbone", "require_budget", "require_preset"]

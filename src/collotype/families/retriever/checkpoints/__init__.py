@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from collotype.families.retriever.backbones import BACKBONES, require_preset
+from collotype.families.retriever.backbones import ROWS, require_preset
 from collotype.families.retriever.checkpoints import adapter, engine, native, sentence_transformers, transformers_native
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint, read_backbone
 from collotype.families.retriever.checkpoints.processors import quiet
@@ -163,7 +163,7 @@ def require_attention(found: RetrieverCheckpoint, source: str) -> None:
             directions and the preset does not.
     """
     preset = found.config.preset
-    require_preset(BACKBONES[found.config.backbone], preset)
+    require_preset(ROWS[found.config.backbone], preset)
     stated = found.config.backbone_config.get("text_config", {}).get("is_causal")
     if stated is False and preset.query_attention == "causal":
         raise UserError(
@@ -189,6 +189,8 @@ def require_layout(config: RetrieverConfig, layout: str) -> None:
     Raises:
         UserError: no such layout, or one that cannot express the model.
     """
+    if config.pages:
+        raise UserError("This model reads queries only, which no other library's layout can say; convert its teacher.")
     layout = FORMERLY.get(layout, layout)
     if layout not in (*LAYOUTS, ADAPTER):
         raise UserError(f"No layout {layout!r}; a model can be converted to {', '.join([*LAYOUTS, ADAPTER])}.")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from collotype.families.retriever.backbones import BACKBONES, BackboneSpec
+from collotype.families.retriever.backbones import BACKBONES, ROWS, BackboneSpec
 from collotype.families.retriever.checkpoints.weights import name_in_file
 from collotype.families.retriever.config import RetrieverConfig
 from collotype.families.retriever.lora import add_lora
@@ -40,7 +40,7 @@ class RetrieverCheckpoint:
 
     @property
     def row(self) -> BackboneSpec:
-        return BACKBONES[self.config.backbone]
+        return ROWS[self.config.backbone]
 
     def model(self, dtype: torch.dtype | None = torch.float32) -> Retriever:
         """The model in evaluation mode, on the CPU, in `dtype` (none: as in the file). What lies in half precision and
@@ -74,8 +74,9 @@ def odd_weights(model: Retriever, origin: str) -> Sequence[dict[str, Any]]:
 
 
 def make_processor(config: RetrieverConfig, tokenizer: Tokenizer) -> Processor:
-    row = BACKBONES[config.backbone]
-    layout = row.layout(config.backbone_config, config.preset.max_visual_tokens)
+    seeing = config.seeing
+    row = ROWS[seeing.backbone]
+    layout = row.layout(seeing.backbone_config, config.preset.max_visual_tokens)
     return Processor(tokenizer, config.preset, layout, row.image_token, row.pad_token, config.max_query_tokens)
 
 

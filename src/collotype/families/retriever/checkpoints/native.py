@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from collotype.families.retriever.backbones import BACKBONES
+from collotype.families.retriever.backbones import ROWS
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint
 from collotype.families.retriever.checkpoints.weights import canonical, name_in_file
 from collotype.families.retriever.config import RetrieverConfig
@@ -67,15 +67,15 @@ def read(folder: Path, base: RetrieverCheckpoint | None = None) -> RetrieverChec
     """
     values = read_description(folder, "retriever")
     backbone = values.get("backbone")
-    if backbone not in BACKBONES:
-        raise UserError(f"{folder} has the unknown backbone {backbone!r}; known backbones are {', '.join(BACKBONES)}.")
+    if backbone not in ROWS:
+        raise UserError(f"{folder} has the unknown backbone {backbone!r}; known backbones are {', '.join(ROWS)}.")
     try:
         config = RetrieverConfig.from_dict({name: value for name, value in values.items() if name != "base"})
     except (TypeError, KeyError, AttributeError) as error:
         raise UserError(
             f"{folder / DESCRIPTION} does not describe a retriever ({error!r}); copy or train the model again."
         ) from error
-    row = BACKBONES[backbone]
+    row = ROWS[backbone]
     origin = str(folder / "model.safetensors")
     own = canonical(row, read_tensors(folder), origin)
     tensors = on_base(folder, values["base"], own, base, config) if base else own

@@ -1,0 +1,59 @@
+"""A text encoder that reads queries only: the tower of a student, whose pages another model encodes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from collotype.families.retriever.backbones.spec import BackboneSpec, draw_words, positions
+from collotype.families.retriever.transforms import VisualLayout
+
+MAX_TOKENS = 576
+"""A query's own and the preset's."""
+
+
+def shape(hidden: int, layers: int, heads: int, inner: int) -> dict[str, Any]:
+    sizes = {"hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": heads}
+    # no dropout: its masks are the only thing that would depend on how a batch is cut
+    off = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    return {"text_config": {**sizes, **off, "intermediate_size": inner, "max_position_embeddings": MAX_TOKENS}}
+
+
+def configure(size: Mapping[str, Any], vocabulary: Mapping[str, int]) -> dict[str, Any]:
+    return {"text_config": {**size["text_config"], "vocab_size": max(vocabulary.values()) + 1, "pad_token_id": None}}
+
+
+def build(config: Mapping[str, Any]) -> nn.Module:
+    from transformers import BertConfig, BertModel
+
+    backbone = BertModel(BertConfig(**config["text_config"]), add_pooling_layer=False)
+    draw_words(backbone.embeddings.word_embeddings.weight)
+    return backbone
+
+
+def forward(backbone: nn.Module, inputs: Mapping[str, Tensor], causal: bool) -> Tensor:
+    """Tokens attend in both directions, however the teacher's do."""
+    mask = inputs["attention_mask"]
+    found = backbone(inputs["input_ids"], attention_mask=mask.long(), position_ids=positions(mask.long()))
+    return found.last_hidden_state
+
+
+def no_layout(config: Mapping[str, Any], budget: int | None) -> VisualLayout:
+    raise LookupError("a text tower looks at no pages")
+
+
+ROW = BackboneSpec(
+    name="text",
+    model_type="bert",
+    sizes={"tiny": shape(64, 2, 4, 128), "minilm": shape(384, 6, 12, 1536)},
+    special_tokens=(),
+    configure=configure,
+    build=build,
+    forward=forward,
+    hidden_size=lambda config: config["text_config"]["hidden_size"],
+    layout=no_layout,
+    attention="any",
+    image_token="",
+    pad_token="",
+    key_rules=(),
+)
