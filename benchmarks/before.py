@@ -16,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 BEFORE = "c4a5ae8"
@@ -37,6 +39,19 @@ def spent(source: Path, *command: str) -> tuple[float, str]:
     command = (sys.executable, "-P", *command)
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     return cpu_s(resource.RUSAGE_CHILDREN) - before, done.stdout
+
+
+@contextmanager
+def both_builds() -> Iterator[tuple[dict[str, Path], Path]]:
+    """The sources of both, by the names "before" and "ours", and a folder, for as long as they are needed."""
+    with tempfile.TemporaryDirectory() as scratch:
+        earlier = Path(scratch, "build")
+        git = ["git", "-C", str(ROOT), "worktree"]
+        subprocess.run([*git, "add", "--detach", str(earlier), BEFORE], check=True, capture_output=True)
+        try:
+            yield {"before": earlier / "src", "ours": ROOT / "src"}, Path(scratch)
+        finally:
+            subprocess.run([*git, "remove", "--force", str(earlier)], check=True, capture_output=True)
 
 
 def ask(folder: Path, pdf: Path | None) -> dict[str, float]:
@@ -96,15 +111,8 @@ def main() -> None:
     if options.ask:
         print(json.dumps(ask(options.ask, options.pdf)))
         return
-    with tempfile.TemporaryDirectory() as scratch:
-        earlier = Path(scratch, "build")
-        git = ["git", "-C", str(ROOT), "worktree"]
-        subprocess.run([*git, "add", "--detach", str(earlier), BEFORE], check=True, capture_output=True)
-        try:
-            rows = measure({"before": earlier / "src", "ours": ROOT / "src"}, options.pdf, Path(scratch))
-        finally:
-            subprocess.run([*git, "remove", "--force", str(earlier)], check=True, capture_output=True)
-    print(json.dumps(rows))
+    with both_builds() as (builds, scratch):
+        print(json.dumps(measure(builds, options.pdf, scratch)))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ ALL = (
     "invariance",
     "reader",
     "before",
+    "ocr",
     "serve",
 )
 
