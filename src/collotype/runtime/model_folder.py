@@ -5,7 +5,7 @@ import pickle
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,11 +178,13 @@ def load_strictly(
     origin: str,
     names: Mapping[str, str],
     dtype: torch.dtype | None = None,
+    otherwise: Callable[[], str] = lambda: "copy it again, or give what belongs to its description",
 ) -> None:
     """Puts the given tensors in the place of the model's, in `dtype` (none: as they are); none is read before all fit.
 
     Args:
         names: key of the model's state -> name of the tensor that it is.
+        otherwise: says what to do where names do not fit.
 
     Raises:
         UserError: tensors are missing or left over, or a shape differs.
@@ -192,7 +194,7 @@ def load_strictly(
     if missing or unexpected:
         raise UserError(
             f"{origin} does not fit the model: {len(missing)} tensors are missing ({name_some(missing)}) and "
-            f"{len(unexpected)} are unknown ({name_some(unexpected)})."
+            f"{len(unexpected)} are unknown ({name_some(unexpected)}); {otherwise()}."
         )
     for key, name in names.items():
         if given.shapes[name] != state[key].shape:

@@ -294,3 +294,39 @@ def test_another_budget_is_asked_for_by_name_and_refused_where_there_is_none(tmp
     assert make("evie", **QWEN3_5, **{"model.max_visual_tokens": 70}).layout.max_tokens == 70
     with pytest.raises(UserError, match="max_visual_tokens is 9, but the backbone paligemma brings every page"):
         make("colpali", **{"model.max_visual_tokens": 9})
+
+
+def test_weights_that_do_not_fit_name_the_backbone_that_they_are_of(tmp_path: Path) -> None:
+    folder, other = (published(make("colqwen3.5"), tmp_path / name, {}) for name in ("own", "other"))
+    export(make("colqwen3", **QWEN3, **{"model.preset": "tomoro-colqwen3"}), "engine", tmp_path / "vl", "card")
+    (tmp_path / "vl" / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    with pytest.raises(UserError, match=r"9 are unknown .*config.json says qwen3-vl, and their names are qwen3.5's"):
+        collotype.load(tmp_path / "vl", preset="tomoro-colqwen3")
+    tensors = load_file(folder / "model.safetensors")
+    save_file({**tensors, "language_model.router.weight": torch.zeros(2)}, folder / "model.safetensors")
+    with pytest.raises(UserError, match=r"1 are unknown .*router.weight\); qwen3.5 is the nearest that is known"):
+        collotype.load(folder, preset="colqwen3.5-v3")
+    save_file({key.replace("model", "net"): tensor for key, tensor in tensors.items()}, other / "model.safetensors")
+    with pytest.raises(UserError, match="such names are of no version that is known"):
+        collotype.load(other, preset="colqwen3.5-v3")
+
+
+def test_an_unknown_class_or_language_model_names_the_known_one(tmp_path: Path) -> None:
+    folder = published(make("colqwen3.5"), tmp_path / "out", {}, architectures=["ColQwen3_5Next"])
+    with pytest.raises(UserError, match="class ColQwen3_5Next, which is not known; the nearest known is ColQwen3_5,"):
+        collotype.load(folder, preset="colqwen3.5-v3")
+    text = {**json.loads((folder / "config.json").read_text())["text_config"], "model_type": "qwen4_text"}
+    change(folder / "config.json", architectures=["ColQwen3_5"], text_config=text)
+    with pytest.raises(UserError, match=r"a text_config of the type 'qwen4_text'.*nearest known is 'qwen3_5_text'"):
+        collotype.load(folder, preset="colqwen3.5-v3")
+
+
+def test_transformers_own_class_is_read_under_the_engines_names_too(pages: list, tmp_path: Path) -> None:
+    """transformers itself misses all of them, and makes a random model."""
+    model = make("colmodernvbert-native")
+    for layout in ("transformers", "engine"):
+        export(model, layout, tmp_path / layout, "card")
+    (tmp_path / "transformers" / "model.safetensors").write_bytes(
+        (tmp_path / "engine" / "model.safetensors").read_bytes()
+    )
+    same(model, collotype.load(tmp_path / "transformers"), pages)

@@ -1,6 +1,7 @@
 """What a published folder holds, in our terms, and the model made of it."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
@@ -56,12 +57,42 @@ class RetrieverCheckpoint:
             if self.config.lora:
                 add_lora(model, self.config.lora)
         names = {key: name_in_file(model.row, key) for key in model.state_dict()}
-        load_strictly(model, self.tensors, self.origin, names, dtype)
+        load_strictly(model, self.tensors, self.origin, names, dtype, lambda: advice(self.tensors, model.row))
         model.events, model.unchecked = self.events, partial(odd_weights, origin=self.origin)
         model.from_files = FileDigest.of_loaded(model, self.tensors, names)
         if dtype is not None and (dtype.itemsize > 2 or dtype is not self.tensors.dtype):
             model.check_weights()
         return model.eval()
+
+
+ALIKE = 0.5
+"""From which part of shared names on weights are taken for a backbone's."""
+
+
+def advice(tensors: Collection[str], stated: BackboneSpec) -> str:
+    """What to do about weights whose names do not fit, by the backbone whose names they are most like."""
+    from transformers.initialization import no_init_weights
+
+    found = kinds_of(tensors)
+
+    def likeness(row: BackboneSpec) -> float:
+        vocabulary = {token: number for number, token in enumerate(row.special_tokens)}
+        with parameters_on_meta(), no_init_weights():
+            backbone = row.build(row.configure(row.sizes["tiny"], vocabulary))
+        own = kinds_of(f"backbone.{name}" for name in backbone.state_dict())
+        return len(found & own) / len(found | own)
+
+    nearest = max(BACKBONES.values(), key=likeness)
+    if likeness(nearest) < ALIKE:
+        return "such names are of no version that is known: use the program that made it, or copy the folder again"
+    if likeness(nearest) > likeness(stated):
+        return f"config.json says {stated.name}, and their names are {nearest.name}'s: one of the files is another's"
+    return f"{stated.name} is the nearest that is known: copy the folder again, or use the program that made it"
+
+
+def kinds_of(names: Iterable[str]) -> set[str]:
+    """Names without the numbers of layers."""
+    return {re.sub(r"\d+", "N", name) for name in names}
 
 
 def odd_weights(model: Retriever, origin: str) -> Sequence[dict[str, Any]]:
@@ -93,8 +124,26 @@ def read_backbone(values: dict[str, Any], origin: Path) -> tuple[BackboneSpec, d
     from transformers import CONFIG_MAPPING
 
     row = rows[kind]
+    require_known_parts(values, row, origin)
     config = CONFIG_MAPPING[row.model_type].from_dict({**values, "model_type": row.model_type}).to_dict()
     return row, row.settle(config)
+
+
+def require_known_parts(values: dict[str, Any], row: BackboneSpec, origin: Path) -> None:
+    """
+    Raises:
+        UserError: the language model or the vision tower is of a type that transformers does not have.
+    """
+    from transformers import CONFIG_MAPPING
+
+    standard = CONFIG_MAPPING[row.model_type]().to_dict()
+    for part in ("text_config", "vision_config"):
+        kind, own = ((where.get(part) or {}).get("model_type") for where in (values, standard))
+        if kind and kind != own and kind not in CONFIG_MAPPING:
+            raise UserError(
+                f"{origin} has a {part} of the type {kind!r}, which is not known; the nearest known is {own!r}, of the "
+                f"backbone {row.name}: correct it if it is that model, otherwise use the program that made it."
+            )
 
 
 def with_attention(row: BackboneSpec, config: dict[str, Any], preset: Preset) -> dict[str, Any]:
@@ -107,9 +156,10 @@ def with_attention(row: BackboneSpec, config: dict[str, Any], preset: Preset) ->
 def unknown_kind(values: dict[str, Any], known: list[str]) -> str:
     """What a configuration of another kind describes, the nearest that is known, and what differs."""
     kind, made_for = values.get("model_type"), (values.get("architectures") or ["no class"])[0]
-    nearest = next(iter(get_close_matches(str(kind), known, 1, cutoff=0.5)), None)
+    nearest = next(iter(get_close_matches(str(kind), known, 1, cutoff=0.6)), None)
     if nearest is None:
-        return f"a {kind!r} model ({made_for}); a retriever's backbone is one of {', '.join(known)}"
+        named = f"a {kind!r} model" if kind else "a model of no model_type"
+        return f"{named} ({made_for}), and a retriever's backbone is one of {', '.join(known)}; give such a one"
     row = next(row for row in BACKBONES.values() if nearest in (row.model_type, *row.other_types))
     own = set(values) - {"model_type", "architectures", "dtype", "torch_dtype", "transformers_version"}
     from transformers import CONFIG_MAPPING

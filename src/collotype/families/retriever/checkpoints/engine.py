@@ -2,6 +2,7 @@
 projection beside the backbone's weights. Also plain vision–language models, which are where training starts."""
 
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ def read(folder: Path, preset: Preset | None = None, name: str = "", to_train: b
     if values.get("model_type") in OWN_CODE:
         kinds[made_for] = "late"
     if made_for not in kinds and not to_train:
+        require_known_class(made_for, list(kinds), row, folder)
         raise UserError(
             f"{folder} holds a plain {made_for}, which is not yet a retriever; train one from it (model.weights), or "
             "give the folder of a trained retriever."
@@ -86,6 +88,21 @@ def read(folder: Path, preset: Preset | None = None, name: str = "", to_train: b
     )
     return RetrieverCheckpoint(
         config, read_tokenizer(folder), tensors, str(folder), differences(folder, backbone_config, tensors)
+    )
+
+
+def require_known_class(made_for: str, known: list[str], row: BackboneSpec, folder: Path) -> None:
+    """
+    Raises:
+        UserError: the class is called like a retriever's, and is none of the engine's.
+    """
+    if not made_for.startswith(("Col", "Bi")):
+        return
+    nearest = get_close_matches(made_for, known, 1, cutoff=0)[0]
+    raise UserError(
+        f"{folder} was saved by the class {made_for}, which is not known; the nearest known is {nearest}, on the "
+        f"backbone {row.name} as config.json says: write that under architectures if it computes the same, otherwise "
+        "use the program that made it."
     )
 
 

@@ -45,7 +45,11 @@ def read(folder: Path) -> RetrieverCheckpoint:
     values = read_json(folder / "config.json")
     row, backbone_config = read_backbone(values["vlm_config"], folder / "config.json")
     if row.name not in PRESET_OF:
-        raise UserError(f"{folder} holds a {values.get('model_type')} model; known are {', '.join(CLASSES.values())}.")
+        raise UserError(
+            f"{folder} holds a {values.get('model_type')!r} model on {row.name} as transformers saves its retrievers, "
+            f"and of these {', '.join(CLASSES.values())} are known; give its folder as colpali-engine or "
+            "sentence-transformers saved it."
+        )
     config = RetrieverConfig(
         row.name, backbone_config, "late", values.get("embedding_dim", 128), read_preset(folder, row)
     )
