@@ -60,7 +60,7 @@ def test_a_met_expectation_is_exit_status_0_and_json_is_only_json(cli, tmp_path:
 
 
 def test_compress_shows_what_pooling_saves_and_costs(cli, trained: Path, tmp_path: Path) -> None:
-    flags = ["--factors", "3", "--methods", "fast", "--out", tmp_path / "rows.json"]
+    flags = ["--factors", "3", "--stored", "fp16", "--out", tmp_path / "rows.json", "--plot", tmp_path / "rows.svg"]
     rows = json.loads(cli("compress", trained / "model", "--json", *flags).stdout)
     assert rows == json.loads((tmp_path / "rows.json").read_text())
     assert [(row["dataset"], row["method"], row["factor"], row["bytes_per_page"]) for row in rows] == [
@@ -70,9 +70,11 @@ def test_compress_shows_what_pooling_saves_and_costs(cli, trained: Path, tmp_pat
     ]
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(compression_tables(rows)[0])
-    _, first, second, *_ = [line.split() for line in console.export_text().splitlines()[3:]]
-    assert first[:4] == ["none", "1", "42.0", "10,752"] and second[:4] == ["fast", "3", "14.0", "3,584"]
-    assert float(second[4]) - float(first[4]) == pytest.approx(float(second[5]), abs=2e-3)
+    first, second = [line.split() for line in console.export_text().splitlines() if line.split()[:1] == ["own"]]
+    assert first[:6] == ["own", "none", "128", "fp16", "42.0", "10,752"]
+    assert second[:7] == ["own", "fast", "3", "128", "fp16", "14.0", "3,584"]
+    assert float(second[8]) - float(first[7]) == pytest.approx(float(second[9]), abs=2e-3)
+    assert (tmp_path / "rows.svg").read_text().startswith("<svg")
 
 
 def test_check_shows_the_plan_and_writes_nothing(cli, tmp_path: Path) -> None:

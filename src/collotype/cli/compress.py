@@ -14,33 +14,52 @@ def compress(
     suite: Suite = None,
     path: DataPath = None,
     data_dir: DataDir = None,
+    dims: Annotated[
+        str | None, typer.Option(help="Dimensions, separated by commas [default: those it was trained for].")
+    ] = None,
     factors: Annotated[
         str, typer.Option(help="Pooling factors (how many vectors become one), separated by commas.")
     ] = "2,3,4,6",
-    methods: Annotated[str, typer.Option(help="Pooling methods, separated by commas.")] = "hierarchical,fast",
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write the results as JSON.")] = None,
+    methods: Annotated[str, typer.Option(help="Pooling methods (fast, hierarchical), separated by commas.")] = "fast",
+    stored: Annotated[
+        str, typer.Option(help="How a page's numbers are kept (fp16, int8, bits), separated by commas.")
+    ] = "fp16,int8,bits",
+    student: Annotated[
+        list[str], typer.Option(metavar="MODEL", help="A student that reads queries in its place; repeatable.")
+    ] = [],  # noqa: B006 - typer makes a fresh list
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Also write the results as JSON, for `index --budget`."),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Also draw quality over bytes a page, as SVG.")
+    ] = None,
     cache: CacheFolder = None,
     preset: Preset = None,
     base: Base = None,
     dtype: Dtype = None,
     as_json: Json = False,
 ) -> None:
-    """Measure what pooling a model's page vectors saves and costs.
+    """Measure what smaller pages and queries save and cost.
 
-    Reports size and quality for each factor and method.
+    Reports bytes a page, CPU time a query and quality of every combination of dimensions, pooling, storage and student.
     """
     from rich.console import Console
 
     from collotype.cli.terminal import compression_tables
     from collotype.families.retriever import commands
     from collotype.recipe.load import load_evaluation
-    from collotype.runtime.files import cache_folder, write_json
+    from collotype.report.plots import frontier
+    from collotype.runtime.files import cache_folder, write_json, write_text
 
-    ways = whole_numbers(factors), methods.split(",")
+    ways = whole_numbers(factors, "--factors"), methods.split(",")
+    forms = {"dims": whole_numbers(dims, "--dims") if dims else [], "stored": stored.split(","), "students": student}
     choice = load_evaluation("retriever", suite=suite or commands.SPEC.default_suite, path=path, data_dir=data_dir)
-    rows = commands.compress(model, choice, *ways, cache or cache_folder(), preset, base, dtype)
+    rows = commands.compress(model, choice, *ways, cache or cache_folder(), preset, base, dtype, **forms)
     if out:
         write_json(out, rows)
+    if plot:
+        write_text(plot, frontier([row for row in rows if row["dataset"] == rows[0]["dataset"]]))
     if as_json:
         print(json.dumps(rows))
     else:
@@ -48,7 +67,7 @@ def compress(
             Console().print(table)
 
 
-def whole_numbers(text: str) -> list[int]:
+def whole_numbers(text: str, option: str) -> list[int]:
     """ "2,3" as [2, 3].
 
     Raises:
@@ -59,4 +78,4 @@ def whole_numbers(text: str) -> list[int]:
     try:
         return [int(word) for word in text.split(",")]
     except ValueError:
-        raise UserError(f"--factors is {text!r}; give whole numbers by commas, such as 2,3,4.") from None
+        raise UserError(f"{option} is {text!r}; give whole numbers by commas, such as 2,3,4.") from None

@@ -9,6 +9,7 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.hub import commits
 
 if TYPE_CHECKING:
+    from collotype.cli.budget import Form
     from collotype.search.index import Index
     from collotype.search.ingest import Report
     from collotype.search.pages import Encoder
@@ -32,6 +33,7 @@ def members(
     precision: str | None,
     pool_factor: int | None,
     untrained: bool,
+    form: "Form | None" = None,
 ) -> list[Member]:
     """The index in `to`, made if it is not there, and those beside it: all before the first page is read.
 
@@ -41,7 +43,7 @@ def members(
     from collotype.search.hybrid import parts
     from collotype.search.ingest import SourceLedger
 
-    found = [Member(*open_or_create(to, asked, precision, pool_factor, untrained), asked)]
+    found = [Member(*open_or_create(to, asked, precision, pool_factor, untrained, form), asked)]
     models = [{"model": absolute(name)} for name in also if name.lower() != BM25]
     beside = parts.added(to, models, {**asked, "model": absolute(asked["model"])})
     for part in beside:
@@ -71,7 +73,12 @@ def as_dict(to: Path, done: Sequence[tuple[Member, "Report"]]) -> dict[str, Any]
 
 
 def open_or_create(
-    to: Path, asked: dict[str, Any], precision: str | None, pool_factor: int | None, untrained: bool = False
+    to: Path,
+    asked: dict[str, Any],
+    precision: str | None,
+    pool_factor: int | None,
+    untrained: bool = False,
+    form: "Form | None" = None,
 ) -> "tuple[Index, Encoder]":
     """The index in `to` with its model, or a new one."""
     from collotype.search import manifest
@@ -90,6 +97,11 @@ def open_or_create(
         encoder = open_encoder(**asked)
     if not untrained and (require := getattr(encoder, "require_trained", None)):
         require(pool_factor)
+    if form and form.model != (now := encoder.model.page_digest):
+        raise UserError(
+            f"What was measured is of the model {form.model[:12]}, and {encoder.name} is {now[:12]}; measure this one "
+            "with `collotype compress`."
+        )
     made_by = {"encoder_name": encoder.name, "identity": encoder.identity}
     if encoder.looks_at == "words":
         settings = {"precision": "int8", **settings}

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from collotype.cli import hybrid_index
+from collotype.cli.budget import form_within
 from collotype.cli.hybrid_index import absolute
 from collotype.cli.index_check import check
 from collotype.cli.options import (
@@ -85,6 +86,14 @@ def add(
     dim: Dim = None,
     pool_factor: PoolFactor = None,
     untrained: Untrained = False,
+    budget: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="For a new index: the best form measured with so many bytes a page (20KB)."),
+    ] = None,
+    frontier: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What compress --out wrote, for --budget [default: MODEL/frontier.json]."),
+    ] = None,
     keep_gone: Annotated[bool, typer.Option("--keep-gone", help="Keep documents whose file no longer exists.")] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Number of processes that read files (with ray: that encode pages).")
@@ -111,9 +120,15 @@ def add(
     # before a model is loaded or a folder made
     find_files(sources)
     passwords = read_passwords(password_file)
+    form = None
+    if budget:
+        if given := [one for one in (dim, pool_factor, precision) if one]:
+            raise UserError(f"--budget chooses dim, pooling and precision, and {given[0]} is given too; leave one out.")
+        form = form_within(budget, model, frontier)
+        dim, pool_factor, precision, untrained = form.dim, form.pool_factor, form.precision, True
     asked = asked_for(to, model, preset, base, dtype, dim)
     with on_engine(engine, asked, workers) as ray, Stages(quiet=as_json) as told:
-        own, *beside = hybrid_index.members(to, asked, also, precision, pool_factor, untrained)
+        own, *beside = hybrid_index.members(to, asked, also, precision, pool_factor, untrained, form)
         options = {"workers": workers, "passwords": passwords, "told": told}
         report = ingest(
             sources, own.index, own.encoder, prune=not keep_gone, ray=ray, attachments=attachments, **options

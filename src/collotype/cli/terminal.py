@@ -20,6 +20,7 @@ from rich.table import Table
 
 from collotype.evaluation.results import Measured, cells, columns, display_name, results_of
 from collotype.report.compare import Comparison, in_short
+from collotype.report.plots import reader_name
 from collotype.report.study import headlines, table
 from collotype.report.verdict import in_words, left_open
 from collotype.runtime.stages import say
@@ -117,18 +118,23 @@ def evaluation_table(measured: dict[str, list[Measured]]) -> Table:
 
 
 def compression_tables(rows: list[dict[str, Any]]) -> list[Table]:
-    """Size and quality of pooled pages by method and factor, a table a dataset."""
+    """Size, CPU time and quality of every form, a table a dataset, the smallest pages last; the Pareto points stand
+    out."""
     tables: dict[str, Table] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: -row["bytes_per_page"]):
         if row["dataset"] not in tables:
-            table = tables[row["dataset"]] = Table(
-                "pooling", title=row["dataset"], title_justify="left", box=box.SIMPLE_HEAD
-            )
-            for name in ("factor", "vectors a page", "bytes a page, fp16", display_name(row["headline"]), "difference"):
+            table = tables[row["dataset"]] = Table(title=row["dataset"], title_justify="left", box=box.SIMPLE_HEAD)
+            for name in ("queries", "pooling"):
+                table.add_column(name, overflow="fold")
+            for name in ("dim", "stored", "vectors", "bytes", "CPU ms", display_name(row["headline"]), "change"):
                 table.add_column(name, justify="right")
-        size = (f"{row['vectors_per_page']:.1f}", f"{row['bytes_per_page']:,.0f}")
-        quality = (f"{row['metrics'][row['headline']]:.3f}", f"{row['difference']:+.3f}" if row["method"] else "")
-        tables[row["dataset"]].add_row(row["method"] or "none", str(row["factor"]), *size, *quality)
+        form = (reader_name(row["queries"]), f"{row['method']} {row['factor']}" if row["method"] else "none")
+        size = (str(row["dim"]), row["stored"], f"{row['vectors_per_page']:.1f}", f"{row['bytes_per_page']:,.0f}")
+        quality = (f"{row['metrics'][row['headline']]:.3f}", f"{row['difference']:+.3f}")
+        style = "bold" if row["pareto"] else "dim"
+        tables[row["dataset"]].add_row(*form, *size, f"{row['query_cpu_ms']:.2f}", *quality, style=style)
+    for table in tables.values():
+        table.caption = "a page, a query; bold: no other form is as good and smaller or faster"
     return list(tables.values())
 
 

@@ -17,6 +17,7 @@ from collotype.families.retriever.cache import Cache
 from collotype.families.retriever.card import write_card
 from collotype.families.retriever.checkpoints import ADAPTER, LAYOUTS, read, require_layout
 from collotype.families.retriever.checkpoints import export as write_layout
+from collotype.families.retriever.compact import STORED, Stored, require_dim
 from collotype.families.retriever.compress import compress as compress_pages
 from collotype.families.retriever.data import open_source
 from collotype.families.retriever.data.pairs import RefPairs
@@ -155,16 +156,28 @@ def compress(
     preset: str | None = None,
     base: str | None = None,
     dtype: str | None = None,
+    dims: Sequence[int] = (),
+    stored: Sequence[Stored] = STORED,
+    students: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """Size and quality of the page vectors of the model in `source` under token pooling: `Compressed` as dicts.
+    """Size and quality of the page vectors of the model in `source` in every form: `Compressed` as dicts.
+
+    Args:
+        dims: beside those that the model was trained for.
+        students: models that read the queries in its place.
 
     Raises:
-        UserError: no such model, suite or method, a factor below 1, or a model of one vector a page.
+        UserError: no such model, suite, method or way of storing, a factor below 1, a dim that vectors do not have, a
+            model of one vector a page to be pooled, or a student of another model.
     """
-    poolings = [Pooling(factor=factor, method=method) for method in methods for factor in factors]
-    benchmarks, model = find_suite(choice), load(source, preset, base, dtype)
-    rows = compress_pages(model.to(pick_device(World())), benchmarks, poolings, Cache(cache))
-    return [asdict(row) for row in rows]
+    poolings = [Pooling(factor=factor, method=method) for method in methods for factor in factors if factor != 1]
+    if strange := [one for one in stored if one not in STORED]:
+        raise UserError(f"Vectors are not stored as {strange[0]!r}; the choices are {', '.join(STORED)}.")
+    benchmarks, model = find_suite(choice), load(source, preset, base, dtype).to(pick_device(World()))
+    require_dim(max(dims, default=None), model.width, str(source))
+    readers = [(name, load(name, dtype=dtype).to(model.device)) for name in students]
+    all_dims = [*dims, *(model.config.compact.dims if model.config.compact else ())]
+    return [asdict(row) for row in compress_pages(model, benchmarks, poolings, Cache(cache), all_dims, stored, readers)]
 
 
 SPEC = FamilySpec(

@@ -4,7 +4,7 @@ trained for them is told so by its loss, and remembers it."""
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +14,9 @@ from collotype.families.retriever.token_pooling import CENTRE_STEPS, SAME, dista
 from collotype.losses.contrastive import Vectors
 from collotype.losses.maxsim import weighted_sums
 from collotype.runtime.errors import UserError
+
+Stored = Literal["fp16", "int8", "bits"]
+STORED: tuple[Stored, ...] = ("fp16", "int8", "bits")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,15 @@ def cut(vectors: Tensor, dim: int | None) -> Tensor:
     if dim is None or dim == vectors.shape[-1]:
         return vectors
     return functional.normalize(vectors[..., :dim], dim=-1)
+
+
+def rounded(vectors: Tensor, stored: Stored) -> Tensor:
+    """A page's vectors [T, D] as they are found again: int8 with a scale a page, or their signs alone, of unit length.
+    fp16 changes nothing that matters."""
+    if stored == "int8":
+        scale = float(vectors.abs().amax()) / 127 if vectors.numel() else 1.0
+        return (vectors / scale).round() * scale
+    return torch.where(vectors > 0, 1.0, -1.0) * vectors.shape[-1] ** -0.5 if stored == "bits" else vectors
 
 
 def cut_all(vectors: Vectors, dim: int | None) -> Vectors:

@@ -1,69 +1,138 @@
-"""What fewer page vectors cost in quality: each suite encoded once, its pages pooled and searched in several ways."""
+"""What smaller pages and queries cost in quality: each suite encoded once, its pages cut, pooled and stored in several
+ways, and searched by the queries of the model and of its students."""
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
+from statistics import median
 
 from collotype.families.retriever.benchmarks import RetrievalBenchmark
 from collotype.families.retriever.cache import Cache
+from collotype.families.retriever.compact import Stored
 from collotype.families.retriever.evaluate import VectorSearch, evaluate
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.token_pooling import Pooling
 from collotype.runtime.errors import UserError
 
-BYTES_PER_NUMBER = 2
-"""Vectors are counted as an index stores them, in fp16."""
+WARM_UP, TIMED_QUERIES = 3, 30
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Compressed:
-    """One dataset searched over pooled pages (`method` None and factor 1: over the pages as they are)."""
+    """One dataset searched in one form (`method` None and factor 1: pages that are not pooled)."""
 
     dataset: str
+    model: str
+    """`Retriever.page_digest`: whose pages they are."""
+    queries: str
+    """Who reads the queries; empty: the model itself."""
+    dim: int
     method: str | None
     factor: int
+    stored: Stored
     vectors_per_page: float
     """The mean over the suite's pages."""
     bytes_per_page: float
+    query_cpu_ms: float
+    """CPU time to encode a query alone, the median."""
     metrics: dict[str, float]
     headline: str
     difference: float
-    """Of the headline metric, from no pooling."""
+    """Of the headline metric, from the whole model: the first row of the dataset."""
+    pareto: bool = False
+    """No other form is at least as good in quality, bytes and CPU time, and better in one of them."""
+
+    @property
+    def quality(self) -> float:
+        return self.metrics[self.headline]
 
 
 def compress(
-    model: Retriever, benchmarks: Sequence[RetrievalBenchmark], poolings: Sequence[Pooling], cache: Cache | None = None
+    model: Retriever,
+    benchmarks: Sequence[RetrievalBenchmark],
+    poolings: Sequence[Pooling],
+    cache: Cache | None = None,
+    dims: Sequence[int] = (),
+    stored: Sequence[Stored] = ("fp16",),
+    students: Sequence[tuple[str, Retriever]] = (),
 ) -> list[Compressed]:
-    """By dataset: no pooling first, then each of `poolings`.
+    """By dataset: the whole model first, then every other form.
 
     Args:
-        cache: keeps the embeddings; without one each way of pooling encodes the pages again.
+        cache: keeps the embeddings; without one each form encodes the pages again.
+        dims: beside all of a vector's.
+        students: who read queries in the model's place, by name.
 
     Raises:
-        UserError: the model has a single vector a page.
+        UserError: the model has a single vector a page and is to be pooled; a student is another model's.
     """
-    if model.config.interaction == "single":
+    if model.config.interaction == "single" and any(pooling.factor > 1 for pooling in poolings):
         raise UserError(
             "This model has a single vector a page, so there is nothing to pool; give a late-interaction one."
         )
-    rows: list[Compressed] = []
-    before: dict[str, float] = {}
-    search = VectorSearch(model, cache)
-    for pooling in (None, *poolings):
-        # one search for all: each would take a digest of every weight
-        search.pooling, search.vectors_per_page = pooling, []
-        for one in evaluate(search, benchmarks, device=model.device):
-            value = one.metrics[one.headline]
-            count = sum(search.vectors_per_page) / len(search.vectors_per_page)
-            rows.append(
-                Compressed(
-                    one.dataset,
-                    pooling.method if pooling else None,
-                    pooling.factor if pooling else 1,
-                    count,
-                    count * model.width * BYTES_PER_NUMBER,
-                    one.metrics,
-                    one.headline,
-                    value - before.setdefault(one.dataset, value),
-                )
+    readers = [("", model), *students]
+    for name, student in students:
+        if student.page_digest != model.page_digest:
+            raise UserError(
+                f"The student {name} learned from another model ({student.page_digest[:12]}) than this one "
+                f"({model.page_digest[:12]}); give one that was distilled from it."
             )
-    return sorted(rows, key=lambda row: list(before).index(row.dataset))
+    search, rows, before = VectorSearch(model, cache), list[Compressed](), dict[str, float]()
+    texts = [text for one in benchmarks for text in one.queries.values()]
+    for name, reader in readers:
+        # one search for all forms of a reader: each would take a digest of every weight
+        search.read_queries_by(reader)
+        cpu_ms = query_cpu_ms(reader, texts)
+        for dim, pooling, kept in product(forms(model.width, dims), (None, *poolings), stored or ("fp16",)):
+            search.dim, search.pooling, search.stored, search.vectors_per_page = dim, pooling, kept, []
+            for one in evaluate(search, benchmarks, device=model.device):
+                count = sum(search.vectors_per_page) / len(search.vectors_per_page)
+                value = one.metrics[one.headline]
+                rows.append(
+                    Compressed(
+                        dataset=one.dataset,
+                        model=model.page_digest,
+                        queries=name,
+                        dim=dim,
+                        method=pooling.method if pooling else None,
+                        factor=pooling.factor if pooling else 1,
+                        stored=kept,
+                        vectors_per_page=count,
+                        bytes_per_page=count * bytes_per_vector(kept, dim),
+                        query_cpu_ms=cpu_ms,
+                        metrics=one.metrics,
+                        headline=one.headline,
+                        difference=value - before.setdefault(one.dataset, value),
+                    )
+                )
+    return [row for dataset in before for row in marked([one for one in rows if one.dataset == dataset])]
+
+
+def forms(width: int, dims: Sequence[int]) -> list[int]:
+    """All of a vector's numbers first."""
+    return list(dict.fromkeys([width, *sorted(dims, reverse=True)]))
+
+
+def bytes_per_vector(stored: Stored, dim: int) -> int:
+    """As an index keeps it; sign bits in whole words of 64."""
+    return {"fp16": 2 * dim, "int8": dim, "bits": -(-dim // 64) * 8}[stored]
+
+
+def query_cpu_ms(model: Retriever, texts: Sequence[str]) -> float:
+    spent = []
+    for text in texts[: WARM_UP + TIMED_QUERIES]:
+        started = time.process_time()
+        model.encode_queries([text], cut=True)
+        spent.append((time.process_time() - started) * 1000)
+    return round(median(spent[WARM_UP:] or spent), 3)
+
+
+def marked(rows: Sequence[Compressed]) -> list[Compressed]:
+    """With the Pareto points marked."""
+
+    def worse(row: Compressed, other: Compressed) -> bool:
+        one, two = ((-each.quality, each.bytes_per_page, each.query_cpu_ms) for each in (row, other))
+        return one != two and all(mine >= theirs for mine, theirs in zip(one, two, strict=True))
+
+    return [replace(row, pareto=not any(worse(row, other) for other in rows)) for row in rows]

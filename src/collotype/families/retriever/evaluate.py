@@ -18,7 +18,7 @@ from collotype.families.retriever.batches import BATCH_TOKENS
 from collotype.families.retriever.benchmarks import RetrievalBenchmark, averaged_names
 from collotype.families.retriever.benchmarks.benchmark import Event, Pages, differing_sizes, event
 from collotype.families.retriever.cache import Cache, key_of
-from collotype.families.retriever.compact import cut, require_dim, require_trained
+from collotype.families.retriever.compact import Stored, cut, require_dim, require_trained, rounded
 from collotype.families.retriever.heatmap import similarity_map
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.processor import MAX_TEXT_TOKENS
@@ -82,9 +82,15 @@ class VectorSearch:
                 "vector a page; choose image or text."
             )
         self.texts_cut = 0
+        self.stored: Stored = "fp16"
         self.digest = model.digest()
+        self.read_queries_by(model, self.digest)
         self.vectors_per_page: list[int] = []
         """Of the pages this process has searched, pooled."""
+
+    def read_queries_by(self, reader: Retriever, digest: str | None = None) -> None:
+        """A student may read them in the model's place."""
+        self.reader, self.reader_digest = reader, digest or reader.digest()
 
     @classmethod
     def of(
@@ -126,14 +132,14 @@ class VectorSearch:
 
     def scores(self, queries: Sequence[str], pages: Pages, world: World) -> Tensor:
         model, device = self.model, computed_on(self.model.device) + self.model.held_in
-        query_key = key_of([self.digest, device, list(queries)])
+        query_key = key_of([self.reader_digest, device, list(queries)])
         page_key = key_of([model.page_digest, device, pages.fingerprint])
         texts = [] if self.sees == "image" else self.texts(pages)
         text_key = key_of([model.page_digest, device, texts])
 
         def encoded_queries(block: range) -> list[Tensor]:
             own = [queries[place] for place in block]
-            make = lambda: model.encode_queries(own, self.batch_tokens, cut=True)  # noqa: E731
+            make = lambda: self.reader.encode_queries(own, self.batch_tokens, cut=True)  # noqa: E731
             return [cut(one, self.dim) for one in self.cache.vectors("queries", query_key, block.start, make)]
 
         vectors = [*chain.from_iterable(over_blocks(len(queries), world, encoded_queries))]
@@ -155,6 +161,7 @@ class VectorSearch:
             found = [torch.cat(parts) for parts in zip(*(encode(block) for encode in seen), strict=True)]
             found = [cut(one, self.dim) for one in found]
             found = self.pooling(found) if self.pooling else found
+            found = [rounded(one, self.stored) for one in found]
             self.vectors_per_page += map(len, found)
             return model.score(vectors, found)
 
