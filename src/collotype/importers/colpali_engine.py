@@ -86,6 +86,10 @@ def import_config(
     return ledger.close(settings.launcher, settings.processes)
 
 
+UNBOUNDED = 16_384
+"""Visual tokens with which a processor's file bounds no page: the preset's budget is taken."""
+
+
 class Config:
     """A config's settings on their way into the ledger."""
 
@@ -151,7 +155,7 @@ class Config:
         for key in ("processor.max_num_visual_tokens", "processor.num_image_tokens", "model.max_num_visual_tokens"):
             if key in ledger.given:
                 budget = ledger.whole(key, 0)
-                if budget and row.backbone.startswith("qwen"):
+                if 0 < budget < UNBOUNDED and row.backbone.startswith("qwen"):
                     ledger.recipe("model.max_visual_tokens", budget, key)
                 ledger.beside("max_visual_tokens", budget, key)
         if ledger.given.get("model.attn_implementation") is not None:

@@ -272,7 +272,10 @@ def test_lora_adapts_what_the_published_adapters_do() -> None:
     assert not any("visual" in name for name in model.config.lora.targets)
 
 
-@pytest.mark.parametrize("name", ["colqwen3.5", "evie", "colmodernvbert-native"])
+@pytest.mark.parametrize(
+    "name",
+    ["colqwen3.5", "evie", "colmodernvbert-native", "colpali", "colqwen2", "colqwen3", "colsmol", "bimodernvbert"],
+)
 def test_what_is_measured_does_not_depend_on_the_tokens_of_a_forward_pass(name: str) -> None:
     images, model = SheetImages(), make(name)
     sheets = held_out_sheets(images)[:12]
