@@ -51,7 +51,8 @@ def script(term: str) -> str | None:
     letter = next((character for character in term if character.isalpha()), "")
     name = unicodedata.name(letter, "").split(" ")[0] if letter else ""
     of = TOGETHER.get(name, name) if name in SCRIPTS.split() else None
-    return None if of in WITH_MARKS and is_glued(term, name) else of
+    from_right = any(unicodedata.bidirectional(one) in ("R", "AL") for one in term)
+    return None if (of in WITH_MARKS or from_right) and is_glued(term, name) else of
 
 
 def is_glued(term: str, name: str) -> bool:
@@ -84,14 +85,16 @@ def first_script(letters: Sequence[str]) -> str | None:
 
 
 def is_mixed(of: str, letters: Sequence[str]) -> bool:
-    return of in WITH_MARKS and any(one.isalpha() and script(one) not in (of, None) for one in letters)
+    return of in WITH_MARKS and any(
+        script(one) not in (of, None) if one.isalpha() else "LATIN" in unicodedata.name(one, "") for one in letters
+    )
 
 
 def mixed_up(text: str) -> dict[str, float]:
     """Of each script, the part of words that have letters of another one, too."""
     of_all, mixed = Counter[str](), Counter[str]()
     for word in text.split():
-        letters = [character for character in word if character.isalpha()]
+        letters = [character for character in word if unicodedata.category(character)[0] in "LM"]
         if of := first_script(letters):
             of_all[of] += 1
             mixed[of] += is_mixed(of, letters)

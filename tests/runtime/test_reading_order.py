@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collotype.runtime import pdf
-from collotype.runtime.reading_order import logical
+from collotype.runtime.reading_order import TextLine, are_apart, logical, parallel
+from collotype.runtime.text_layer import Characters
 from tests.small_pdf import small_pdf
 
 FILES = Path(__file__).parent / "pdfs"
@@ -103,7 +104,7 @@ def test_marks_drawn_after_the_next_letter_stand_at_their_own() -> None:
     assert {"នីការ៉ាហ្គ័រ", "ប៉ារ៉ាហ្គាយ", "សេរ៉ាឡេអូន", "អារ៉ាប់រួម"} <= set(read)
 
 
-@pytest.mark.parametrize("name", ["hindi", "thai", "burmese", "tamil"])
+@pytest.mark.parametrize("name", ["hindi", "thai", "burmese", "tamil", "slanted"])
 def test_browsers_words_are_whole(name: str) -> None:
     read = lines(f"{name}-chromium.pdf")
     assert read == (FILES / f"{name}-chromium.txt").read_text(encoding="utf-8").splitlines()
@@ -161,3 +162,18 @@ def test_every_character_of_a_line_is_read_once(line: str) -> None:
 )
 def test_what_is_shown_from_left_to_right_as_it_is_read(shown: str, read: str) -> None:
     assert "".join(shown[place] for place in logical(shown)) == read
+
+
+def test_a_stroke_that_stretches_a_word_is_of_its_line_however_wide() -> None:
+    text = "چـاپ"
+    characters = Characters(text, np.zeros((4, 4)), np.arange(4), None)
+    characters.heading = lambda place: np.array([30.0 if text[place] == "ـ" else 12.0, 0.0])
+    (way, words), *others = parallel(characters, [[[0], [1], [2, 3]]])
+    assert (way, words, others) == ((12.0, 0.0), [[0], [1], [2, 3]], [])
+
+
+def test_tight_words_are_apart_where_the_file_has_a_space() -> None:
+    ends, starts = np.array([10.0, 21.0, 32.0]), np.array([11.0, 22.0, 34.0])
+    line = TextLine(*[np.zeros(0)] * 3, baseline=0, size=10, way=(10, 0), spaces=np.array([22.0]))
+    assert are_apart(line, ends, starts, np.full(3, True)).tolist() == [False, True, True]
+    assert are_apart(line, ends, starts, np.full(3, False)).tolist() == [False, False, True]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from collotype.runtime.text_layer import Characters, raw_pdfium
+from collotype.runtime.text_layer import RIGHT_TO_LEFT, Characters, raw_pdfium
 
 
 def whole_spans(characters: Characters) -> Characters:
@@ -20,7 +20,11 @@ def whole_spans(characters: Characters) -> Characters:
     boxes = dict(spans_of(characters.layer.page))
     if not boxes:
         return characters
-    owners = [_span_of_character(characters, place) for place in range(len(characters.text))]
+    # of right-to-left text PDFium gives each letter its place
+    owners = [
+        0 if RIGHT_TO_LEFT.match(letter) else _span_of_character(characters, place)
+        for place, letter in enumerate(characters.text)
+    ]
     text, dropped, seen = list(characters.text), set[int](), set[int]()
     for owner, group in groupby(range(len(text)), owners.__getitem__):
         places = list(group)

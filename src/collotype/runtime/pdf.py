@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from itertools import count, islice
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -242,49 +243,64 @@ def _on_image(
     characters: Characters, lines: list[list[Places]], to_image: np.ndarray, size: tuple[float, float]
 ) -> list[list[Word]]:
     """Words with their boxes, where they have one and it is on the image."""
+    words = [places for line in lines for places in line]
+    if not words:
+        return []
     corners = characters.boxes.reshape(-1, 2, 2) @ to_image[:, :2].T + to_image[:, 2]
     boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
     empty = (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
     boxes[empty] = np.inf, np.inf, -np.inf, -np.inf
-    found = []
+    of_words = boxes[[place for places in words for place in places]]
+    starts = np.cumsum([0, *map(len, words)])
+    low, high = (
+        side.reduceat(part, starts[:-1], axis=0)
+        for side, part in ((np.minimum, of_words[:, :2]), (np.maximum, of_words[:, 2:]))
+    )
+    shown = ((low < 1).all(axis=1) & (high > 0).all(axis=1) & (high[:, 0] > low[:, 0])).tolist()
+    around = np.clip(np.concatenate([low, high], axis=1), 0, 1)
+    uneven, rows = _uneven(of_words, around, starts, np.array(size)).tolist(), around.tolist()
+    found, numbers = list[list[Word]](), count()
     for line in lines:
-        around = _around(boxes, line)
-        shown = (around[:, :2] < 1).all(axis=1) & (around[:, 2:] > 0).all(axis=1) & (around[:, 2] > around[:, 0])
-        of_line = []
-        for places, box, is_shown in zip(line, np.clip(around, 0, 1).tolist(), shown.tolist(), strict=True):
-            if is_shown:
-                word, own = characters.word(places), ()
-                if not (word.isascii() and word.isalnum()):
-                    own = _uneven(word, boxes[places], np.array(box), np.array(size * 2))
-                of_line.append((word, tuple(box), own) if own else (word, tuple(box)))
+        of_line: list[Word] = []
+        for places, row in zip(line, numbers, strict=False):
+            if shown[row]:
+                word = characters.word(places)
+                parts = uneven[row] and not (word.isascii() and word.isalnum()) and _has_parts(word)
+                own = (_own(of_words[starts[row] : starts[row + 1]], rows[row]),) if parts else ()
+                of_line.append((word, tuple(rows[row]), *own))
         if of_line:
             found.append(of_line)
     return found
 
 
-def _around(boxes: np.ndarray, line: list[Places]) -> np.ndarray:
-    """The box around each word of a line, [words, 4]."""
-    ends = np.cumsum([len(places) for places in line])
-    of = boxes[np.concatenate([np.arange(p.start, p.stop) if isinstance(p, range) else p for p in line])]
-    starts = [0, *ends[:-1]]
-    return np.concatenate(
-        [np.minimum.reduceat(of[:, :2], starts, axis=0), np.maximum.reduceat(of[:, 2:], starts, axis=0)], axis=1
-    )
+def _uneven(boxes: np.ndarray, around: np.ndarray, starts: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Of which words parts would not lie right if their characters were spread evenly: bool [words].
+
+    Args:
+        boxes: of the characters of all words; `around`: of the words; `starts`: where those of each begin, and the end.
+    """
+    counts = np.diff(starts)
+    across = (np.arange(len(boxes)) - np.repeat(starts[:-1], counts) + 0.5) / np.repeat(counts, counts)
+    box, has = np.repeat(around, counts, axis=0), boxes[:, 2] > boxes[:, 0]
+    own = np.clip(boxes, 0, 1)
+    even = box[:, :2] + (box[:, 2:] - box[:, :2]) * np.stack([across, np.full(len(boxes), 0.5)], axis=1)
+    off = np.abs((own[:, :2] + own[:, 2:]) / 2 - even) * size
+    letter = (own[:, 2:] - own[:, :2]) * size
+    most_off, largest = (np.maximum.reduceat(np.where(has, of.max(axis=1), 0), starts[:-1]) for of in (off, letter))
+    return most_off > largest / 2
 
 
-def _uneven(word: str, boxes: np.ndarray, box: np.ndarray, size: np.ndarray) -> list[Box]:
-    """The characters' boxes, if the word has parts that would not lie right without them."""
-    if len(list(spans(normalised(word)))) < 2:
-        return []
-    boxes, has = boxes.copy(), boxes[:, 2] > boxes[:, 0]
-    for place in np.flatnonzero(~has):
-        boxes[place] = boxes[place - 1] if place else box
-    boxes = np.clip(boxes, 0, 1)
-    letter = (boxes[has, 2:] - boxes[has, :2]) * size[:2]
-    across = (np.arange(len(word)) + 0.5) / len(word)
-    even = box[:2] + (box[2:] - box[:2]) * np.stack([across, np.full(len(word), 0.5)], axis=1)
-    off = np.abs((boxes[:, :2] + boxes[:, 2:]) / 2 - even)[has] * size[:2]
-    return [tuple(own) for own in boxes.tolist()] if off.max() > letter.max() / 2 else []
+def _has_parts(word: str) -> bool:
+    """Is it more than one term?"""
+    return next(islice(spans(normalised(word)), 1, None), None) is not None
+
+
+def _own(boxes: np.ndarray, box: list[float]) -> list[Box]:
+    """The boxes of a word's characters, those without ink at the one before."""
+    found: list[Box] = []
+    for of, has in zip(np.clip(boxes, 0, 1).tolist(), (boxes[:, 2] > boxes[:, 0]).tolist(), strict=True):
+        found.append(tuple(of) if has else found[-1] if found else tuple(box))
+    return found
 
 
 def _to_image(leaf: "PdfPage") -> np.ndarray:

@@ -12,9 +12,8 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
-from collotype.runtime.text_layer import CLUSTERS, Characters, Places
+from collotype.runtime.text_layer import CLUSTERS, RIGHT_TO_LEFT, Characters, Places
 
-RIGHT_TO_LEFT = re.compile(r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
 STACKED_MARKS = re.compile(r"[\u0900-\u0dff]")
 """The scripts of India, whose marks stand over, under and before their letters."""
 IDEOGRAPH = (
@@ -24,6 +23,7 @@ IDEOGRAPH = (
 """And kana, and what stands among them; no Hangul, whose words have spaces between them."""
 IDEOGRAPHS = re.compile(f"{IDEOGRAPH}+")
 APART = re.compile(rf"(?<!\S){IDEOGRAPH}(?!\S)|(?:(?<!\S)[^\W\d_]\s+){{3}}[^\W\d_](?!\S)")
+KASHIDA = "\u0640"
 THAI_AM = "\u0e33\u0eb3"
 """Letters by their category, marks by their looks."""
 LONE_MARK = re.compile(r"(?<!\S)[\u0300-\u036f\u0591-\u05c7\u0610-\u065f\u0900-\u109f\u1780-\u17ff\u3099\u309a]")
@@ -31,8 +31,9 @@ LETTERS_APART, WIDER = 4, 1.8
 """Single letters of an alphabet in a row, from which on they are letter-spaced words; and how much wider than usual
 the gap between two words is."""
 
-WORD_GAP, BEARING = 0.13, 0.08
-"""Between words of a right-to-left line, as parts of the font's size; and after a letter of unknown advance."""
+WORD_GAP, TIGHT_GAP, TOUCHES, BEARING = 0.13, 0.05, 0.02, 0.08
+"""Between words of a right-to-left line, as parts of the font's size; in one that is set tight, where the file has a
+space, and how exactly that stands there; and after a letter of unknown advance."""
 SAME_LINE = 0.4
 """How far two parts of a line may be above each other, in the font's size: vowel points are lifted."""
 TOUCHING, SPACED, STACKED = 0.35, 1.7, 0.6
@@ -60,16 +61,20 @@ def reading_order(characters: Characters) -> list[list[Places]]:
 
 @dataclass
 class TextLine:
-    """A line's characters in their own frame: the way the line runs, and down."""
+    """A line's characters in their own frame: the way the line runs, and up."""
 
     places: np.ndarray
     across: np.ndarray
     """Of each from where to where the pen goes, [n, 2]."""
+    sure: np.ndarray
+    """Is it known where the pen goes?"""
     baseline: float
     size: float
     """Of its font, in points."""
     way: tuple[float, float]
     """It runs on the page, as a vector of length one."""
+    spaces: np.ndarray
+    """Where those are that the file has before and after its words."""
 
 
 def by_place(characters: Characters, lines: list[list[Places]]) -> list[list[Places]]:
@@ -92,10 +97,15 @@ def by_place(characters: Characters, lines: list[list[Places]]) -> list[list[Pla
 
 
 def parallel(characters: Characters, lines: list[list[Places]]) -> Iterator[tuple[tuple[float, float], list[Places]]]:
-    """Lines, cut where words run another way."""
+    """Lines, cut where words run another way, or are of another size; strokes that stretch words (kashida) are of
+    any."""
     for line in lines:
-        for way, words in groupby(line, lambda places: tuple(characters.heading(places[0]).round(3).tolist())):
-            yield way, list(words)
+        ways: list[tuple[float, float]] = []
+        for places in line:
+            stretches = bool(ways) and set(characters.word(places)) == {KASHIDA}
+            ways.append(ways[-1] if stretches else tuple(characters.heading(places[0]).round(3).tolist()))
+        for way, words in groupby(zip(ways, line, strict=True), lambda pair: pair[0]):
+            yield way, [places for _, places in words]
 
 
 def goes_back(characters: Characters, words: list[Places]) -> bool:
@@ -123,9 +133,9 @@ def framed(
     if not size:
         return None
     along = np.array(way) / size
-    turn = np.stack([along, (along[1], -along[0])], axis=1)
-    origins, pens = characters.pens(places)
-    origins, pens, ink = origins @ turn, characters_in(pens, turn), characters_in(characters.boxes[places], turn)
+    turn = frame(along)
+    slants = np.repeat([characters.slant(word[0]) for word in words], [len(word) for word in words])
+    origins, pens, ink = inside(characters, places, turn, slants)
     known = (pens[:, 3] > pens[:, 1]) & (ink[:, 2] > ink[:, 0])
     if not known.any():
         return None
@@ -134,9 +144,47 @@ def framed(
     across = np.stack([start, np.maximum(pens[:, 2], start) + wanting], axis=1)
     is_mark = np.array([unicodedata.category(characters.text[place])[0] == "M" for place in places])
     across[is_mark] = ink[is_mark][:, [0, 2]]
+    sure = ~is_mark & (wanting == 0)
     # letters of a ligature have one origin, and their own parts of its ink; or all of it, and stand as they are read
     order = np.lexsort((-places[known], (ink[:, 0] + ink[:, 2])[known].round(2), start[known].round(2)))
-    return TextLine(places[known][order], across[known][order], float(np.median(origins[known, 1])), size, way)
+    baseline = float(np.median(origins[known, 1]))
+    spaces = own_spaces(characters, words, turn)
+    return TextLine(places[known][order], across[known][order], sure[known][order], baseline, size, way, spaces)
+
+
+def own_spaces(characters: Characters, words: Sequence[Places], turn: np.ndarray) -> np.ndarray:
+    beside = {place for word in words for place in (min(word) - 1, max(word) + 1)}
+    spaces = [
+        place
+        for place in beside
+        if 0 <= place < len(characters.text) and characters.text[place] == " " and not characters.is_made_up(place)
+    ]
+    return (characters.pens(spaces)[0] @ turn)[:, 0]
+
+
+def inside(
+    characters: Characters, places: Places, turn: np.ndarray, slants: float | np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """In their line's frame, and upright: where the pen is set down, the boxes to where it goes on, those of the
+    ink."""
+    pens, boxes = characters.pens(places)
+    origins = pens @ turn
+    return origins, *(
+        upright(characters_in(of, turn), origins, np.asarray(slants)) for of in (boxes, characters.boxes[places])
+    )
+
+
+def upright(boxes: np.ndarray, origins: np.ndarray, slants: np.ndarray) -> np.ndarray:
+    """What stood in boxes around slanted letters before these were slanted."""
+    if not slants.any():
+        return boxes
+    whole = of_glyphs(boxes, origins)
+    leans = slants[..., None] * (whole[:, [1, 3]] - origins[:, 1:])
+    start, end = whole[:, 0] - leans.min(axis=1), whole[:, 2] - leans.max(axis=1)
+    narrower = (end - start) / np.maximum(whole[:, 2] - whole[:, 0], 1e-6)
+    found = boxes.copy()
+    found[:, [0, 2]] = start[:, None] + (boxes[:, [0, 2]] - whole[:, :1]) * narrower[:, None]
+    return found
 
 
 def characters_in(boxes: np.ndarray, turn: np.ndarray) -> np.ndarray:
@@ -152,7 +200,9 @@ def one_line(first: TextLine, second: TextLine) -> TextLine | None:
         return None
     places, across = np.concatenate([first.places, second.places]), np.concatenate([first.across, second.across])
     order = np.argsort(across[:, 0], kind="stable")
-    return TextLine(places[order], across[order], first.baseline, size, first.way)
+    spaces = np.concatenate([first.spaces, second.spaces])
+    sure = np.concatenate([first.sure, second.sure])
+    return TextLine(places[order], across[order], sure[order], first.baseline, size, first.way, spaces)
 
 
 def in_words(characters: Characters, line: TextLine) -> Iterator[list[int]]:
@@ -165,7 +215,7 @@ def in_words(characters: Characters, line: TextLine) -> Iterator[list[int]]:
         return
     rows = [row for row, _ in letters]
     ends = np.maximum.accumulate(line.across[rows, 1])
-    gaps = line.across[rows[1:], 0] - ends[:-1] > WORD_GAP * line.size
+    gaps = are_apart(line, ends[:-1], line.across[rows[1:], 0], line.sure[rows[:-1]])
     text, at = "", []
     for number, (_, place) in enumerate(letters):
         if number and gaps[number - 1]:
@@ -181,6 +231,13 @@ def in_words(characters: Characters, line: TextLine) -> Iterator[list[int]]:
         elif word:
             yield word
             word = []
+
+
+def are_apart(line: TextLine, ends: np.ndarray, starts: np.ndarray, sure: np.ndarray) -> np.ndarray:
+    """Is there room for a space between letters, or less, and one of the file's in it?"""
+    gaps, near = (starts - ends) / line.size, TOUCHES * line.size
+    has_space = (line.spaces > ends[:, None] - near) & (line.spaces < starts[:, None] + near)
+    return (gaps > WORD_GAP) | (sure & (gaps > TIGHT_GAP) & has_space.any(axis=1))
 
 
 def marked(
@@ -306,11 +363,9 @@ def apart(characters: Characters, places: Places) -> Iterator[Places]:
     if len(places) < 2 or not size or (boxes[:, 2] <= boxes[:, 0]).any():
         yield places
         return
-    turn = frame(way)
-    origins, pens = characters.pens(places)
-    ink = characters_in(boxes, turn)
-    ends = np.maximum.accumulate(np.maximum(ink[:, 2], characters_in(pens, turn)[:, 2]))
-    gaps = np.minimum(ink[:, 0], (origins @ turn)[:, 0])[1:] - ends[:-1] > WORD_GAP * size
+    origins, pens, ink = inside(characters, places, frame(way), characters.slant(places[0]))
+    ends = np.maximum.accumulate(np.maximum(ink[:, 2], pens[:, 2]))
+    gaps = np.minimum(ink[:, 0], origins[:, 0])[1:] - ends[:-1] > WORD_GAP * size
     cuts = [0, *(np.flatnonzero(gaps) + 1).tolist(), len(places)]
     yield from (places[start:end] for start, end in pairwise(cuts))
 
@@ -336,9 +391,8 @@ def touches(characters: Characters, first: Places, second: Places) -> bool:
     if not size or (boxes[:, 2] <= boxes[:, 0]).any() or not (way == characters.heading(second[0])).all():
         return False
     turn = frame(way)
-    ink = characters_in(boxes, turn)
-    pen = (characters.pens(second)[0] @ turn)[:, 0].min()
-    gap = min(pen, ink[len(first) :, 0].min()) - ink[: len(first), 2].max()
+    origins, _, ink = inside(characters, [*first, *second], turn, characters.slant(first[-1]))
+    gap = min(origins[len(first) :, 0].min(), ink[len(first) :, 0].min()) - ink[: len(first), 2].max()
     level = min(ink[0, 3], ink[len(first), 3]) > max(ink[0, 1], ink[len(first), 1])
     if not level or not -size < gap < WORD_GAP * size:
         return False

@@ -23,6 +23,7 @@ HYPHEN = 0x02
 WORD_OR_END = re.compile(r"\S+|\n")
 HIGH, LOW = range(0xD800, 0xDC00), range(0xDC00, 0xE000)
 
+RIGHT_TO_LEFT = re.compile(r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
 CLUSTERS = re.compile(r"[\u0900-\u109f\u1780-\u17ff]")
 """Scripts in which several characters are one glyph, or one character several, more often than not."""
 
@@ -77,6 +78,14 @@ class Characters:
         raw, matrix, number = raw_pdfium(), raw_pdfium().FS_MATRIX(), int(self.numbers[place])
         raw.FPDFText_GetMatrix(self.layer, number, matrix)
         return raw.FPDFText_GetFontSize(self.layer, number) * np.array([matrix.a, matrix.b])
+
+    def slant(self, place: int) -> float:
+        """How far it leans the way its line runs, as a part of its height: of letters that are slanted as they are
+        drawn, where there is no italic font, which PDFium's boxes do not tell."""
+        raw, matrix = raw_pdfium(), raw_pdfium().FS_MATRIX()
+        raw.FPDFText_GetMatrix(self.layer, int(self.numbers[place]), matrix)
+        area = matrix.a * matrix.d - matrix.b * matrix.c
+        return (matrix.a * matrix.c + matrix.b * matrix.d) / area if area else 0.0
 
 
 def read_characters(layer: "PdfTextPage") -> Characters:
