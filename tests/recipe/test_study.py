@@ -11,11 +11,19 @@ from collotype.runtime.errors import UserError
 STUDIES = [name for name in builtin_names() if name.startswith("study-")]
 
 
+OF = {
+    "study-clip": "desk-clip",
+    "study-negatives": "desk-bipali",
+    "study-distill": "desk-distill",
+    "study-sparse": "desk-sparse",
+}
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_the_first_variant_of_a_shipped_study_is_the_recipe_it_is_of(name: str) -> None:
     study = load_recipe(name)
     first, *others = variants_of(study).values()
-    base = load_recipe({"study-clip": "desk-clip", "study-negatives": "desk-bipali"}.get(name, "desk-colpali"))
+    base = load_recipe(OF.get(name, "desk-colpali"))
     own = {"name", "expect"} | ({"model"} if name == "study-projection" else set())
     assert first.model_dump(exclude=own) == base.model_dump(exclude=own)
     assert others and all(one.model_dump(exclude={"name"}) != first.model_dump(exclude={"name"}) for one in others)

@@ -67,6 +67,8 @@ def compress(
     Raises:
         UserError: the model has a single vector a page and is to be pooled; a student is another model's.
     """
+    if model.config.interaction == "sparse":
+        raise UserError("This model's vectors are sparse: their size is in the results of `collotype evaluate`.")
     if model.config.interaction == "single" and any(pooling.factor > 1 for pooling in poolings):
         raise UserError(
             "This model has a single vector a page, so there is nothing to pool; give a late-interaction one."

@@ -48,7 +48,7 @@ class RetrieverConfig:
 
     backbone: str
     backbone_config: dict[str, Any]
-    interaction: Literal["late", "single"]
+    interaction: Literal["late", "single", "sparse"]
     dim: int | None
     preset: Preset
     pooling: Literal["mean", "last"] = "mean"

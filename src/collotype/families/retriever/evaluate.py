@@ -86,7 +86,7 @@ class VectorSearch:
         self.digest = model.digest()
         self.read_queries_by(model, self.digest)
         self.vectors_per_page: list[int] = []
-        """Of the pages this process has searched, pooled."""
+        """Of the pages this process has searched, pooled; of sparse ones how many words a page has."""
 
     def read_queries_by(self, reader: Retriever, digest: str | None = None) -> None:
         """A student may read them in the model's place."""
@@ -116,7 +116,9 @@ class VectorSearch:
         config, pooling = self.model.config, self.pooling and asdict(self.pooling)
         facts = {"backbone": config.backbone, "interaction": config.interaction, "preset": asdict(config.preset)}
         facts |= {"parameters": sum(one.numel() for one in self.model.parameters()), "width": self.model.width}
-        held = {"dtype": self.model.held_in} if self.model.held_in else {}
+        held: dict[str, Any] = {"dtype": self.model.held_in} if self.model.held_in else {}
+        if config.interaction == "sparse" and self.vectors_per_page:
+            held["words_per_page"] = sum(self.vectors_per_page) / len(self.vectors_per_page)
         return facts | held | ({"pooling": pooling} if pooling else {}) | ({"dim": self.dim} if self.dim else {})
 
     def looks_at(self, pages: Pages) -> str:
@@ -162,7 +164,8 @@ class VectorSearch:
             found = [cut(one, self.dim) for one in found]
             found = self.pooling(found) if self.pooling else found
             found = [rounded(one, self.stored) for one in found]
-            self.vectors_per_page += map(len, found)
+            sparse = model.config.interaction == "sparse"
+            self.vectors_per_page += (int(one.count_nonzero()) if sparse else len(one) for one in found)
             return model.score(vectors, found)
 
         return torch.cat(over_blocks(len(pages), world, scores_of), dim=1)

@@ -17,8 +17,10 @@ from collotype.families.retriever.backbones import ROWS
 from collotype.families.retriever.backbones.spec import multiply_patches
 from collotype.families.retriever.batches import BATCH_TOKENS, in_batches
 from collotype.families.retriever.config import RetrieverConfig
+from collotype.families.retriever.inverted import all_scores
 from collotype.families.retriever.processor import Processor
 from collotype.losses.contrastive import Vectors, score_all
+from collotype.losses.sparse import bags, saturated
 from collotype.runtime.device import DTYPES, room_on
 from collotype.runtime.digest import FileDigest, state_digest
 
@@ -53,7 +55,10 @@ class Retriever(nn.Module):
 
     def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Vectors [B, T, D] and their mask [B, T] (T = 1 for a single vector); masked vectors are zero."""
-        causal = self.config.preset.query_attention == "causal"
+        sparse, causal = self.config.interaction == "sparse", self.config.preset.query_attention == "causal"
+        if sparse and "pixel_values" not in inputs:
+            words = bags(inputs["input_ids"], inputs["attention_mask"].bool(), self.width)[:, None]
+            return words, words.new_ones(words.shape[:2], dtype=torch.bool)
         if "pixel_values" in inputs:
             pixels = self.layout.scaled(inputs["pixel_values"])
             inputs = {**inputs, "pixel_values": pixels.to(next(self.backbone.parameters()).dtype)}
@@ -62,6 +67,9 @@ class Retriever(nn.Module):
         if self.config.interaction == "single":
             hidden = pool(hidden, mask, self.config.pooling)
             mask = mask.any(1, keepdim=True)
+        if sparse:
+            weights = saturated(self.custom_text_proj(hidden), mask)[:, None]
+            return weights, mask.any(1, keepdim=True)
         vectors = self.custom_text_proj(hidden) if self.custom_text_proj is not None else hidden
         return functional.normalize(vectors, dim=-1) * mask[..., None], mask
 
@@ -176,6 +184,8 @@ class Retriever(nn.Module):
         """MaxSim (the dot product, for single vectors) of all pairs: float32 [num_queries, num_pages] on the CPU."""
         if not len(queries) or not len(pages):
             return torch.zeros(len(queries), len(pages))
+        if self.config.interaction == "sparse":
+            return all_scores(queries, pages)
         there = (Vectors(*(tensor.to(self.device) for tensor in stack(side))) for side in (queries, pages))
         return score_all(*there).cpu()
 

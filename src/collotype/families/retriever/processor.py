@@ -23,6 +23,7 @@ class Processor:
     Args:
         image_token, pad_token: the backbone's names for a visual token and for padding.
         max_query_tokens: of a query's own text, without the preset's frame.
+        own_tokens_only: leave the frame out of a query's tensors.
     """
 
     def __init__(
@@ -33,8 +34,9 @@ class Processor:
         image_token: str,
         pad_token: str,
         max_query_tokens: int = 512,
+        own_tokens_only: bool = False,
     ):
-        self.max_query_tokens = max_query_tokens
+        self.max_query_tokens, self.own_tokens_only = max_query_tokens, own_tokens_only
         self.tokenizer, self.preset, self.layout, self.image_token = tokenizer, preset, layout, image_token
         self.image_id, self.pad_id = self._id(image_token), self._id(pad_token)
         self._id(preset.augmentation_token)
@@ -136,7 +138,8 @@ class Processor:
 
     def queries(self, queries: Sequence[str], cut: bool = False) -> dict[str, torch.Tensor]:
         """`input_ids` int64 and `attention_mask` bool, [B, T], padded on the preset's side; `cut` as of `query_ids`."""
-        return self.padded([self.query_ids(query, cut)[0] for query in queries])
+        found = (self.query_ids(query, cut) for query in queries)
+        return self.padded([[ids[place] for place in own] if self.own_tokens_only else ids for ids, own in found])
 
     def pages(self, images: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
         """As `queries`, and the layout's image inputs, bytes that the model scales on its own device."""

@@ -54,7 +54,8 @@ class RetrieverModel(Model):
     """Train low-rank updates only; None trains every weight. An adapter in `weights` is merged first."""
     quantize: Literal["none", "nf4"] = "none"
     """nf4: the backbone's frozen weights in 4 bits (QLoRA, arXiv 2305.14314); needs the extra `bitsandbytes`."""
-    interaction: Literal["late", "single"]
+    interaction: Literal["late", "single", "sparse"]
+    """sparse: a page is weights of the vocabulary's words, a query its own words, which no model reads."""
     dim: PositiveInt | None = None
     """Width of the projection; None leaves the backbone's own vectors (BiPali)."""
     pooling: Literal["mean", "last"] = "mean"
@@ -179,6 +180,8 @@ class RetrieverLoss(Section):
     """With explicit negatives: the weight of the in-batch objective; theirs is one minus it."""
     share_negatives: bool | None = None
     """Push every query from all queries' explicit negatives, not from its own only."""
+    flops: PositiveFloat | None = None
+    """Of a sparse model: the weight of the regulariser that keeps its pages sparse."""
     dims: list[PositiveInt] = Field(default_factory=list)
     """Matryoshka: the loss is the mean over vectors cut to each of these numbers of dimensions."""
     pool_factors: list[PositiveInt] = Field(default_factory=list)
@@ -256,11 +259,16 @@ class RetrieverRecipe(Recipe):
 
     @model_validator(mode="after")
     def train_for_forms_there_are(self) -> "RetrieverRecipe":
-        if self.loss.pool_factors and self.model.interaction == "single":
+        kind, dim = self.model.interaction, self.model.dim
+        if self.loss.pool_factors and kind != "late":
             raise ValueError(
                 f"loss.pool_factors is {self.loss.pool_factors}, and a single vector a page cannot be pooled; leave it "
                 "out, or set model.interaction to late"
             )
+        if kind == "sparse" and (dim or self.loss.dims):
+            raise ValueError("a sparse vector has a number for each word; leave model.dim and loss.dims out")
+        if self.loss.flops and kind != "sparse":
+            raise ValueError(f"loss.flops is {self.loss.flops}, and only a sparse model has it; leave it out")
         if self.model.dim and max(self.loss.dims, default=0) > self.model.dim:
             raise ValueError(
                 f"loss.dims has {max(self.loss.dims)}, and vectors have model.dim = {self.model.dim} numbers; give "

@@ -39,6 +39,7 @@ from collotype.families.shared.suites import OpenedSuites
 from collotype.families.shared.task import FamilyTask
 from collotype.losses.contrastive import ContrastiveLoss, Vectors
 from collotype.losses.named import OBJECTIVES, make_loss
+from collotype.losses.sparse import flops
 from collotype.runtime.digest import state_digest
 from collotype.runtime.errors import UserError
 from collotype.runtime.hub import Need, plain
@@ -48,6 +49,7 @@ from collotype.runtime.weights import Weights
 from collotype.training.overlap import Samples
 from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
 
+INTERACTIONS = {"late": "late interaction", "single": "single vector", "sparse": "sparse vector"}
 A4 = (1654, 2339)
 """A page's (width, height) in pixels, at 200 dpi."""
 SEEING = re.compile(r"\b(vision_tower|vision_model|visual)\b")
@@ -127,7 +129,7 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
             model.backbone,
             backbone_config,
             model.interaction,
-            model.dim,
+            self.tokenizer.get_vocab_size() if model.interaction == "sparse" else model.dim,
             self.preset,
             model.pooling,
             model.max_query_tokens,
@@ -287,6 +289,9 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
                 Vectors(block["negative_vectors"], block["negative_mask"]) if "negative_vectors" in block else None
             )
             value, metrics["batch_accuracy"] = self.contrastive(queries, pages, negatives)
+            if self.recipe.loss.flops:
+                metrics["words_per_page"] = (pages.values > 0).sum(-1).flatten()
+                value = value + self.recipe.loss.flops * flops(pages.values[:, 0])
         if self.teacher:
             taught = self.teacher.loss(queries, pages, block, self.objective)
             weight = self.recipe.distill.weight
@@ -452,13 +457,13 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
         """All, and those that are trained."""
         model, config, shape = self.recipe.model, self.config.backbone_config, self.shape
         width = self.row.hidden_size(config)
-        projection = (width + 1) * model.dim if model.dim else 0
+        projection = (width + 1) * self.config.dim if self.config.dim else 0
         total = shape.parameters + config["text_config"]["vocab_size"] * width + projection
         if not model.lora:
             return total, total
-        linear = {**shape.linear, **({PROJECTION: (width, model.dim)} if model.dim else {})}
+        linear = {**shape.linear, **({PROJECTION: (width, self.config.dim)} if self.config.dim else {})}
         targets = set(find_targets(linear, model.lora.targets))
-        if model.dim and model.lora.projection == "lora":
+        if self.config.dim and model.lora.projection == "lora":
             targets.add(PROJECTION)
         added = sum(model.lora.rank * sum(linear[name]) for name in targets)
         return total + added, added + (projection if model.lora.projection == "full" else 0)
@@ -466,9 +471,7 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
     @property
     def architecture(self) -> str:
         model = self.recipe.model
-        return (
-            f"{model.backbone} ({model.size or model.weights}), {'late interaction' if self.late else 'single vector'}"
-        )
+        return f"{model.backbone} ({model.size or model.weights}), {INTERACTIONS[model.interaction]}"
 
     def _vectors_per_page(self) -> int | None:
         """Of the sources' first pages, the most; none where there are no sources to look at."""
@@ -519,7 +522,7 @@ def find_loss(settings: RetrieverLoss, explicit_negatives: bool) -> ContrastiveL
             f"The recipe's loss {settings.name} does not fit its data, which has {has} explicit negatives; "
             f"set {mend}, or name an objective ({', '.join(OBJECTIVES)}), which takes both."
         )
-    changes = settings.model_dump(exclude={"name", "dialect", "dims", "pool_factors"}, exclude_none=True)
+    changes = settings.model_dump(exclude={"name", "dialect", "dims", "pool_factors", "flops"}, exclude_none=True)
     try:
         return make_loss(settings.name, settings.dialect, **changes)
     except ValueError as error:

@@ -36,6 +36,8 @@ class RetrieverEncoder:
 
     def __init__(self, model: "Retriever", name: str, dim: int | None = None):
         require_dim(dim, model.width, name)
+        if model.config.interaction == "sparse":
+            raise UserError(f"{name} makes sparse vectors, which no index takes yet; use `collotype evaluate`.")
         self.model, self.name, self.dim = model, name, dim or model.width
         self.interaction, whole = model.config.interaction, model.page_digest
         is_cut = self.dim < model.width

@@ -191,6 +191,8 @@ def require_layout(config: RetrieverConfig, layout: str) -> None:
     """
     if config.pages:
         raise UserError("This model reads queries only, which no other library's layout can say; convert its teacher.")
+    if config.interaction == "sparse":
+        raise UserError("No other library's layout can say that a model's vectors are sparse; use it with collotype.")
     layout = FORMERLY.get(layout, layout)
     if layout not in (*LAYOUTS, ADAPTER):
         raise UserError(f"No layout {layout!r}; a model can be converted to {', '.join([*LAYOUTS, ADAPTER])}.")

@@ -108,7 +108,8 @@ def make_processor(config: RetrieverConfig, tokenizer: Tokenizer) -> Processor:
     seeing = config.seeing
     row = ROWS[seeing.backbone]
     layout = row.layout(seeing.backbone_config, config.preset.max_visual_tokens)
-    return Processor(tokenizer, config.preset, layout, row.image_token, row.pad_token, config.max_query_tokens)
+    own, most = config.interaction == "sparse", config.max_query_tokens
+    return Processor(tokenizer, config.preset, layout, row.image_token, row.pad_token, most, own_tokens_only=own)
 
 
 def read_backbone(values: dict[str, Any], origin: Path) -> tuple[BackboneSpec, dict[str, Any]]:
