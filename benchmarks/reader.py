@@ -67,11 +67,13 @@ def cpu_s() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--pdf", type=Path)
-    path = parser.parse_args().pdf
+    parser.add_argument("--model", default="reader", help="reader-english or reader-multilingual")
+    options = parser.parse_args()
+    path = options.pdf
     source = path or FOLDER
     benchmarks = [manual(path)] if path else [one for one in slide_benchmarks() if one.name == "slides/titles"]
     queries = [query for one in benchmarks for query in one.queries.values()][:100]
-    reader = open_encoder("reader")
+    reader = open_encoder(options.model)
     with tempfile.TemporaryDirectory() as folder:
         made_by = {"encoder_name": reader.name, "identity": reader.identity, "dim": reader.dim}
         index = Index.create(Path(folder, "index"), **made_by, interaction=reader.interaction)

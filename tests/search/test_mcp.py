@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import anyio
 import httpx2
@@ -14,7 +15,9 @@ import uvicorn
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from PIL import Image
+from typer.testing import CliRunner
 
+from collotype.cli import app
 from collotype.search.index import Index
 from collotype.search.ingest import ingest
 from collotype.search.ingest.worker import image_of
@@ -151,3 +154,11 @@ def test_the_command_speaks_over_standard_input(folder: Path, tmp_path: Path) ->
             await asked(client)
 
     anyio.run(talk)
+
+
+def test_the_command_takes_a_second_stage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = {}
+    monkeypatch.setattr("collotype.search.open_library.open_library", lambda *_, **options: opened.update(options))
+    monkeypatch.setattr("collotype.search.mcp.create_server", lambda _: SimpleNamespace(run=lambda _: None))
+    done = CliRunner().invoke(app, ["mcp", str(folder), "--rerank", "MODEL", "--rerank-first", "20"])
+    assert done.exit_code == 0 and opened == {"rerank": "MODEL", "first": 20}

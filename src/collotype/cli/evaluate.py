@@ -104,7 +104,7 @@ def evaluate(
     from collotype.recipe.load import load_evaluation
     from collotype.runtime.files import cache_folder
     from collotype.runtime.process import World
-    from collotype.search.encoders import READER
+    from collotype.search.encoders import READERS
     from collotype.search.evaluation import evaluate as evaluate_words
 
     family = families.family_of(models[0])
@@ -119,10 +119,10 @@ def evaluate(
     if stability:
         require_alone(models, dtype=dtype, batch_tokens=batch_tokens, precision=precision.replace("fp32", "") or None)
         return show_stability(families.stability(models, choice, limit, **options), out, as_json)
-    trained = [model for model in models if model != READER]
+    trained = [model for model in models if model not in READERS]
     measured = families.evaluate(trained, choice, kept, batch_tokens, out, precision, **options)
-    if READER in models:
-        measured[READER] = evaluate_words(READER, choice, World.from_environment(), kept)
+    for model in [model for model in models if model in READERS]:
+        measured[model] = evaluate_words(model, choice, World.from_environment(), kept)
     if not World.from_environment().is_main:
         return
     for model, found in measured.items() if out else ():

@@ -156,18 +156,20 @@ def asked_for(
 ) -> dict[str, Any]:
     """What `open_encoder` is to be called with: as was said, else as the index in `to` was made."""
     from collotype.search import manifest
-    from collotype.search.encoders import READER
+    from collotype.search.encoders import READER, READERS, require_dtype
     from collotype.search.ingest import SourceLedger
     from collotype.search.library import with_dtype
 
     made_with = (SourceLedger(to).model() if manifest.is_index(to) else None) or {}
     if made_with and dim not in (None, made_with.get("dim")):
         raise UserError(f"There is an index in {to} already, which keeps its dim; leave --dim out.")
+    if dtype:
+        require_dtype([model or made_with.get("model", READER)])
     if made_with and not model:
         return with_dtype(made_with, dtype)
     same = made_with.get("model") == model
     kept = {name: made_with[name] for name in ("commits", "dtype", "version", "dim") if same and name in made_with}
-    if not made_with and model not in (None, READER):
+    if not made_with and model and model not in READERS:
         kept = {"dtype": "auto"}
     cut_to = {"dim": dim} if dim else {}
     return with_dtype({"model": model or READER, "preset": preset, "base": base, **kept, **cut_to}, dtype)

@@ -41,7 +41,7 @@ def mcp(
         check_open(host, api_key, False)
     passwords = read_passwords(password_file)
     drawer = Drawer(ReadingSettings(passwords=passwords))
-    library = open_library(index, drawer.draw, passwords, rerank, rerank_first)
+    library = open_library(index, drawer.draw, passwords, rerank=rerank, first=rerank_first)
     try:
         if not http:
             create_server(library).run("stdio")

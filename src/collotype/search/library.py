@@ -297,5 +297,7 @@ class QdrantLibrary(IndexLibrary):
 
 
 def with_dtype(model: Mapping[str, Any], dtype: str | None) -> dict[str, Any]:
-    """What `open_encoder` is to be called with, in this type if it is named."""
-    return {**model, **({"dtype": dtype} if dtype else {})}
+    """What `open_encoder` is to be called with, in this type if it is named and the model has one."""
+    from collotype.search.encoders import has_dtype
+
+    return {**model, **({"dtype": dtype} if dtype and has_dtype(model["model"]) else {})}

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from collotype.runtime.errors import UserError
-from collotype.search.encoders import open_encoder
+from collotype.search import manifest
+from collotype.search.encoders import open_encoder, require_dtype
 from collotype.search.hybrid import parts
 from collotype.search.hybrid.library import HybridLibrary
-from collotype.search.library import EmbeddedLibrary, IndexLibrary, QdrantLibrary
+from collotype.search.library import EmbeddedLibrary, IndexLibrary, QdrantLibrary, with_dtype
 from collotype.search.pages import Draw
 from collotype.search.rerank import FIRST, RerankedLibrary, SecondStage
 from collotype.search.uri import is_address
@@ -26,18 +27,27 @@ def open_library(
 
     Args:
         passwords: to be tried on PDFs that are added.
-        dtype: of the model's weights; None: as the index was made.
+        dtype: of the weights of each model that has a choice; None: as the index was made.
         queries: of an index in a folder: a student of its model, which reads the queries in its place.
         rerank: a model that puts the `first` pages in order.
 
     Raises:
         UserError: as the libraries' `open`.
     """
-    if rerank:
-        library = open_library(place, draw, passwords, dtype, queries=queries)
-        return RerankedLibrary(library, SecondStage(library, open_encoder(rerank)), FIRST if first is None else first)
-    if first is not None:
+    if rerank is None and first is not None:
         raise UserError(f"--rerank-first {first} says how many pages --rerank looks at; name a model with --rerank.")
+    if dtype and not is_address(place) and manifest.is_index(Path(place)):
+        require_dtype([*parts.models(Path(place)), *([rerank] if rerank else [])])
+    library = first_stage(place, draw, passwords, dtype, queries)
+    if rerank is None:
+        return library
+    encoder = open_encoder(**with_dtype({"model": rerank}, dtype))
+    return RerankedLibrary(library, SecondStage(library, encoder), FIRST if first is None else first)
+
+
+def first_stage(
+    place: str, draw: Draw, passwords: Sequence[str], dtype: str | None, queries: str | None
+) -> IndexLibrary:
     if queries and (is_address(place) or parts.is_hybrid(Path(place))):
         raise UserError(
             f"--queries {queries} is for an index of one model in a folder, and {place} is none; leave it out."

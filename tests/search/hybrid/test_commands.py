@@ -43,7 +43,7 @@ def test_one_command_indexes_and_one_searches(model: Path, tmp_path: Path) -> No
     (folder / "fruit.pdf").write_bytes(small_pdf(FRUIT))
     (folder / "boats.pdf").write_bytes(small_pdf(BOATS))
     Image.new("RGB", (64, 64), (200, 0, 0)).save(folder / "red.png")
-    made = json.loads(run("index", folder, "--to", library, "--model", model, "--also", "reader", "--json"))
+    made = json.loads(run("index", folder, "--to", library, "--model", model, "--also", "reader-english", "--json"))
     assert (made["added"], made["also"][0]["added"]) == (6, 6) and "reader" in made["also"][0]["found_by"]
     assert "already; name another one with --also" in refused("index", folder, "--to", library, "--also", model)
 
@@ -55,6 +55,13 @@ def test_one_command_indexes_and_one_searches(model: Path, tmp_path: Path) -> No
     assert (found["document"], found["page"]) == ("boats.pdf", 2)
     assert [one["rank"] for one in found["found_by"] if one["name"] == "BM25"] == [1]
     assert "reader 2 at 1" in run("search", library, "sloop mast")
+
+    # the type is of those that have one: the retriever here, the second stage there
+    assert json.loads(run("search", library, "sloop mast", "--dtype", "bf16", "--json"))["hits"]
+    words = library / "also" / "1"
+    assert "and reader-english has none" in refused("search", words, "sloop", "--dtype", "bf16")
+    reranked = ["--rerank", model, "--rerank-first", 2, "--dtype", "bf16", "--json"]
+    assert len(json.loads(run("search", words, "red apple", *reranked))["hits"]) == 3
 
     like = json.loads(run("search", library, "--like", "red.png#page=1", "--json"))
     assert like["query"] == "red.png, page 1" and like["hits"][0]["document"] == "red.png"

@@ -1,6 +1,6 @@
 """Retrievers as search sees them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collotype.runtime import hub
@@ -8,6 +8,8 @@ from collotype.runtime.errors import UserError
 from collotype.search.pages import Encoder
 
 READER = "reader"
+READERS = {READER: None, "reader-english": 2, "reader-multilingual": 3}
+"""By name, the version of each (`text.VERSIONS`); None: the best that is installed."""
 
 
 def open_encoder(
@@ -19,24 +21,24 @@ def open_encoder(
     version: int | None = None,
     dim: int | None = None,
 ) -> Encoder:
-    """The encoder of that name: "reader", a model of the retriever family in a folder or on the hub, or one that vLLM
-    serves, by its address.
+    """The encoder of that name: one of READERS, a model of the retriever family in a folder or on the hub, or one that
+    vLLM serves, by its address.
 
     Args:
         preset, base, dtype: as of `collotype.load`, where the model's folder does not say.
         commits: what names of the hub mean, where that was decided before.
-        version: of the reader; none: the latest.
+        version: of the reader; None: as its name says.
         dim: cut a retriever's vectors to so many numbers; none: whole.
 
     Raises:
         UserError: there is none, or what it needs is not installed.
     """
-    if model == READER:
+    if model in READERS:
         if preset or base or dtype or dim:
             raise UserError(f"The {READER} has no preset, no base, no dtype and no dim; leave them out.")
-        from collotype.search.encoders.text import LATEST, TextEncoder
+        from collotype.search.encoders.text import TextEncoder
 
-        return TextEncoder(version or LATEST)
+        return TextEncoder(version or READERS[model])
     from collotype.search.encoders.vllm import VllmEncoder, is_vllm
 
     if is_vllm(model):
@@ -47,6 +49,24 @@ def open_encoder(
 
     with hub.commits(commits):
         return RetrieverEncoder.load(model, preset, base, dtype, dim)
+
+
+def has_dtype(model: str) -> bool:
+    """Whether its weights are loaded here, in a type of choice: not the reader's, and not those that vLLM serves."""
+    from collotype.search.encoders.vllm import is_vllm
+
+    return model not in READERS and not is_vllm(model)
+
+
+def require_dtype(models: Sequence[str]) -> None:
+    """
+    Raises:
+        UserError: none of them has one.
+    """
+    if not any(map(has_dtype, models)):
+        raise UserError(
+            f"--dtype is the type of a retriever's weights, and {' and '.join(models)} has none; leave it out."
+        )
 
 
 def as_made(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """The reader: late interaction over a page's words, without looking at the page.
 
-A word is two vectors side by side: MiniLM's, which knows the words around it and what it means, and one of the word's
-spelling and that of its two neighbours, which knows names, numbers and languages that MiniLM never saw. Their dot
-products add up, so a query's word is at its best where the same words, or words of its meaning, stand in its context.
+A word is two vectors side by side: that of a language model, which knows the words around it and what it means, and one
+of the word's spelling and that of its two neighbours, which knows names, numbers and languages that the model never
+saw. Their dot products add up, so a query's word is at its best where the same words, or words of its meaning, stand in
+its context. The model is multilingual E5 where its package is installed, or MiniLM, which knows English.
 What a page of many words says more than once is one vector there, the average, with all its places.
 """
 
@@ -12,30 +13,44 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.terms import normalised, origins, spans
-from collotype.search.encoders.minilm import MOST_PIECES, WINDOW, MiniLm
+from collotype.search.encoders.bert import MOST_PIECES, WINDOW, Bert
 from collotype.search.pages import Box, EncodedPage, EncodedQuery, Page
 
-LAYERS = {1: 6, 2: 4}
-"""Of MiniLM, by the reader's version: indexes of the first are searched, and go on, with the first."""
-LATEST = 2
+SPELLING_DIM, NEIGHBOUR = 128, 0.5
+"""Of the spelling's vector: its width, and how much each neighbour counts beside the word."""
+EACH_UP_TO = 128
+"""Terms of a page, up to which each has a vector of its own: on slides the average finds less (docs/search.md)."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """What a reader is made of; an index is searched, and updated, with the version that made it."""
+
+    model: Literal["MiniLM", "multilingual E5"]
+    layers: int
+    spelling: float
+    """Its part of a dot product."""
+    each_up_to: int = EACH_UP_TO
+
+
+VERSIONS = {
+    1: Version("MiniLM", 6, 0.4, each_up_to=sys.maxsize),
+    2: Version("MiniLM", 4, 0.4),
+    3: Version("multilingual E5", 6, 0.25),
+}
+ENGLISH, MULTILINGUAL = 2, 3
 FIRST = {
     "961396bce7149878f4f6b928fa62de70f49713e73b42dcbe130890bae4007459": (
         "7096b2c93a360f394705d6a23e2a1a77e6ea2b0ba5a48b6042945159fb1b542f"
     )
 }
 """The identity that the first version had in indexes, by its weights' digest."""
-SPELLING_DIM, SPELLING_PART, NEIGHBOUR = 128, 0.4, 0.5
-"""Of the spelling's vector: its width, its part of a dot product, and how much each neighbour counts beside the word.
-Set on two of the slides' decks and checked on the manual of gnuplot (docs/search.md)."""
-EACH_UP_TO = 128
-"""Terms of a page, up to which each has a vector of its own: on slides the average finds less (docs/search.md)."""
 MAX_QUERY_WORDS = 256
 
 
@@ -47,14 +62,12 @@ class Term:
     box: Box
     word: int
     """Which of the page's words, or the query's, it is of."""
-    own: str
-    """What of it no later term has: of overlapping pairs of characters, the first one."""
 
 
 class TextEncoder:
     """
     Args:
-        version: of LAYERS; the first has a vector for each term of any page.
+        version: of VERSIONS; the latest that is installed.
 
     Raises:
         UserError: its package is not installed.
@@ -63,21 +76,20 @@ class TextEncoder:
     interaction: Literal["late"] = "late"
     looks_at: Literal["words"] = "words"
 
-    def __init__(self, version: int = LATEST) -> None:
-        self.version = version
-        self.name = f"reader{f' {version}' if version > 1 else ''}: MiniLM and spelling, over the text layer or OCR"
-        self.meaning = MiniLm(LAYERS[version])
+    def __init__(self, version: int | None = None) -> None:
+        self.version = version or latest()
+        self.made_of = VERSIONS[self.version]
+        number = f" {self.version}" if self.version > 1 else ""
+        self.name = f"reader{number}: {self.made_of.model} and spelling, over the text layer or OCR"
+        self.meaning = model_of(self.made_of)
         self.dim = self.meaning.dim + SPELLING_DIM
-        self.each_up_to = EACH_UP_TO if version > 1 else sys.maxsize
-        weights = self.meaning.digest()
-        settings = [version, SPELLING_DIM, SPELLING_PART, NEIGHBOUR, EACH_UP_TO, WINDOW, MOST_PIECES]
-        own = hashlib.sha256(json.dumps([weights, *settings]).encode()).hexdigest()
-        self.identity = FIRST.get(weights, own)
+        self.identity = identity(self.version, self.meaning.digest())
 
     def encode_pages(self, pages: Sequence[Page]) -> list[EncodedPage]:
         """A vector for each term, or for each different one; none for a page without."""
         terms = [split([(word.text, word.box, word.characters) for word in page.words]) for page in pages]
-        return [encoded(of, vectors, self.each_up_to) for of, vectors in zip(terms, self.vectors(terms), strict=True)]
+        found = self.vectors([[word.text for word in page.words] for page in pages], terms)
+        return [encoded(of, vectors, self.made_of.each_up_to) for of, vectors in zip(terms, found, strict=True)]
 
     def encode_queries(self, queries: Sequence[str]) -> list[EncodedQuery]:
         """
@@ -96,19 +108,40 @@ class TextEncoder:
                 )
         return [
             EncodedQuery(vectors, whole, tuple(term.word for term in of))
-            for whole, of, vectors in zip(words, terms, self.vectors(terms), strict=True)
+            for whole, of, vectors in zip(words, terms, self.vectors(words, terms), strict=True)
         ]
 
-    def vectors(self, terms: Sequence[Sequence[Term]]) -> list[np.ndarray]:
-        """float32 [terms, dim] of unit length, for each text."""
-        found = []
-        for of, meaning in zip(terms, self.meaning.vectors([[term.own for term in of] for of in terms]), strict=True):
-            overlaps = [place for place, term in enumerate(of) if term.own != term.text]
-            whole = meaning.copy()
-            whole[overlaps] += meaning[np.array(overlaps, int) + 1]
-            parts = (1 - SPELLING_PART) ** 0.5 * unit(whole), SPELLING_PART**0.5 * spelling([term.text for term in of])
-            found.append(np.concatenate(parts, axis=1))
-        return found
+    def vectors(self, words: Sequence[Sequence[str]], terms: Sequence[Sequence[Term]]) -> list[np.ndarray]:
+        """float32 [terms, dim] of unit length, for each text of these words and terms."""
+        own = self.made_of.spelling
+        return [
+            np.concatenate([(1 - own) ** 0.5 * unit(meaning), own**0.5 * spelling([term.text for term in of])], axis=1)
+            for of, meaning in zip(terms, self.meaning.vectors(words), strict=True)
+        ]
+
+
+def latest() -> int:
+    from collotype.search.encoders import e5
+
+    return MULTILINGUAL if e5.is_installed() else ENGLISH
+
+
+def model_of(version: Version) -> Bert:
+    if version.model == "MiniLM":
+        from collotype.search.encoders.minilm import MiniLm
+
+        return MiniLm(version.layers)
+    from collotype.search.encoders.e5 import MultilingualE5
+
+    return MultilingualE5(version.layers)
+
+
+def identity(version: int, weights: str) -> str:
+    """The same for the same vectors."""
+    made_of = VERSIONS[version]
+    settings = [version, SPELLING_DIM, made_of.spelling, NEIGHBOUR, EACH_UP_TO, WINDOW, MOST_PIECES]
+    own = hashlib.sha256(json.dumps([weights, *settings]).encode()).hexdigest()
+    return FIRST.get(weights, own) if version == 1 else own
 
 
 def split(words: Sequence[tuple[str, Box] | tuple[str, Box, Sequence[Box]]]) -> list[Term]:
@@ -124,8 +157,7 @@ def split(words: Sequence[tuple[str, Box] | tuple[str, Box, Sequence[Box]]]) -> 
         part = even_part(box, len(folded))
         if characters and characters[0]:
             part = own_part(np.array(characters[0]), origins(text, folded))
-        for (start, end), (following, _) in pairwise([*places, (len(folded), 0)]):
-            found.append(Term(folded[start:end], part(start, end), number, folded[start : min(end, following)]))
+        found.extend(Term(folded[start:end], part(start, end), number) for start, end in places)
     return found
 
 

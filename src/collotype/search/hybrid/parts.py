@@ -56,6 +56,14 @@ def read(folder: Path) -> list[Part]:
         raise UserError(f"{path} is damaged ({error!r}); index the documents again with --also.") from error
 
 
+def models(folder: Path) -> list[str]:
+    """The names of the models of an index and of the parts beside it."""
+    from collotype.search.ingest import SourceLedger
+
+    own = SourceLedger(folder).model() or {}
+    return [str(model.get("model")) for model in (own, *(part.model for part in read(folder)))]
+
+
 def write(folder: Path, parts: Sequence[Part]) -> None:
     also = [{"folder": one.folder.relative_to(folder).as_posix(), "model": dict(one.model)} for one in parts]
     write_json(folder / FILE, {"format": FORMAT, "also": also})
