@@ -14,6 +14,7 @@ import collotype
 from collotype.evaluation.ranking import ranking_metrics
 from collotype.families.retriever.checkpoints import export
 from collotype.families.retriever.data.sheets import SheetImages, held_out_sheets
+from collotype.families.retriever.evaluate import VectorSearch
 from collotype.families.retriever.model import Retriever
 from collotype.runtime.errors import UserError
 from tests.families.retriever.test_checkpoints import make, same
@@ -297,6 +298,13 @@ def test_another_budget_is_asked_for_by_name_and_refused_where_there_is_none(tmp
     assert make("evie", **QWEN3_5, **{"model.max_visual_tokens": 70}).layout.max_tokens == 70
     with pytest.raises(UserError, match="max_visual_tokens is 9, but the backbone paligemma brings every page"):
         make("colpali", **{"model.max_visual_tokens": 9})
+
+
+def test_kernels_that_are_not_here_are_an_event_of_a_result() -> None:
+    lacking = [name for name, here in make("colqwen3.5").row.kernels().items() if not here]
+    (told,) = VectorSearch(make("colqwen3.5")).events(["umbrella"])
+    assert (told["kind"], told["count"]) == ("optional kernels", len(lacking)) and lacking[0] in told["note"]
+    assert not VectorSearch(make("colqwen2")).events(["umbrella"])
 
 
 def test_weights_that_do_not_fit_name_the_backbone_that_they_are_of(tmp_path: Path) -> None:

@@ -130,7 +130,9 @@ class VectorSearch:
         long = [text for text in queries if processor.is_too_long(text)]
         cut = event("queries cut", len(long), f"they have more than {processor.max_query_tokens} tokens")
         texts = event("page texts cut", self.texts_cut, f"they have more than {MAX_TEXT_TOKENS} tokens")
-        return (*self.model.events, *cut, *texts)
+        lacking = [name for name, here in self.model.row.kernels().items() if not here]
+        without = f"{' and '.join(lacking)} not installed: transformers' torch code computed in their place"
+        return (*self.model.events, *event("optional kernels", len(lacking), without), *cut, *texts)
 
     def scores(self, queries: Sequence[str], pages: Pages, world: World) -> Tensor:
         model, device = self.model, computed_on(self.model.device) + self.model.held_in
