@@ -177,3 +177,12 @@ def test_tight_words_are_apart_where_the_file_has_a_space() -> None:
     line = TextLine(*[np.zeros(0)] * 3, baseline=0, size=10, way=(10, 0), spaces=np.array([22.0]))
     assert are_apart(line, ends, starts, np.full(3, True)).tolist() == [False, True, True]
     assert are_apart(line, ends, starts, np.full(3, False)).tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("turn", [90, 180, 270])
+@pytest.mark.parametrize("name", ["slanted-chromium", "malayalam-pango"])
+def test_a_page_that_was_turned_is_read_as_before(name: str, turn: int, tmp_path: Path) -> None:
+    with pikepdf.open(FILES / f"{name}.pdf") as file:
+        file.pages[0].rotate(turn, relative=True)
+        file.save(tmp_path / "turned.pdf")
+    assert pdf.text(tmp_path / "turned.pdf", 1) == pdf.text(FILES / f"{name}.pdf", 1)

@@ -20,7 +20,7 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.layers import without_hidden_layers
 from collotype.runtime.reading_order import reading_order
 from collotype.runtime.terms import normalised, spans
-from collotype.runtime.text_layer import CLUSTERS, Characters, Places, read_characters
+from collotype.runtime.text_layer import CLUSTERS, Characters, Places, direction, read_characters
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -165,8 +165,22 @@ _open_page = OpenPage()
 
 def text_page(leaf: "PdfPage") -> "PdfTextPage":
     """Of the page that is open; it is closed with it."""
-    _open_page.text = _open_page.text or leaf.get_textpage()
+    _open_page.text = _open_page.text or _upright_text(leaf)
     return _open_page.text
+
+
+def _upright_text(leaf: "PdfPage") -> "PdfTextPage":
+    """PDFium looks for words and lines on the page as it is shown: here, so that most of it runs to the right."""
+    text, shown = leaf.get_textpage(), leaf.get_rotation()
+    upright = direction(text)
+    if upright in (None, shown):
+        return text
+    text.close()
+    leaf.set_rotation(upright)
+    try:
+        return leaf.get_textpage()
+    finally:
+        leaf.set_rotation(shown)
 
 
 def rendered_size(path: Path, page: int, longest_px: int) -> tuple[int, int]:

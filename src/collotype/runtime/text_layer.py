@@ -4,8 +4,10 @@ Boxes here are (left, bottom, right, top) in points of the page; `runtime/pdf.py
 """
 
 import ctypes
+import math
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from pypdfium2 import PdfTextPage
 
 SPACE, NEWLINE = 0x20, 0x0A
+SAMPLE = 16
+"""Characters of a page that are asked which way they run."""
 HYPHEN = 0x02
 """What PDFium puts in the place of one that ends a line within a word."""
 WORD_OR_END = re.compile(r"\S+|\n")
@@ -130,6 +134,17 @@ def _character(code: int) -> str:
     """A space for what is no character: controls, lone halves, U+FFFE."""
     sound = code > SPACE and not 0xD800 <= code < 0xE000 and code not in (0xFFFE, 0xFFFF) and code <= sys.maxunicode
     return chr(code) if sound or code == NEWLINE else " "
+
+
+def direction(layer: "PdfTextPage") -> int | None:
+    """Degrees from the page's right, counter-clockwise by quarters, in which most of its text runs, of a few characters
+    of it; None of no text."""
+    raw, matrix, found = raw_pdfium(), raw_pdfium().FS_MATRIX(), Counter[int]()
+    number = layer.count_chars()
+    for place in range(0, number, max(1, number // SAMPLE)):
+        if raw.FPDFText_GetUnicode(layer, place) > SPACE and raw.FPDFText_GetMatrix(layer, place, matrix):
+            found[round(math.atan2(matrix.b, matrix.a) / (math.pi / 2)) * 90 % 360] += 1
+    return max(found, key=found.__getitem__, default=None)
 
 
 def raw_pdfium() -> ModuleType:
