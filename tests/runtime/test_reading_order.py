@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from collotype.runtime import pdf
 from collotype.runtime.reading_order import TextLine, are_apart, logical, parallel
-from collotype.runtime.text_layer import Characters
+from collotype.runtime.text_layer import Characters, letters_of_ligatures
 from tests.small_pdf import small_pdf
 
 FILES = Path(__file__).parent / "pdfs"
@@ -186,3 +186,14 @@ def test_a_page_that_was_turned_is_read_as_before(name: str, turn: int, tmp_path
         file.pages[0].rotate(turn, relative=True)
         file.save(tmp_path / "turned.pdf")
     assert pdf.text(tmp_path / "turned.pdf", 1) == pdf.text(FILES / f"{name}.pdf", 1)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("昀椀nd the con昀椀g o昀昀 a昀氀oat", "find the config off afloat"),
+        ("東昀椀 の a 昀椀 b", "東昀椀 の a 昀椀 b"),
+    ],
+)
+def test_ligatures_are_letters_where_ghostscript_shifts_them(written: str, read: str) -> None:
+    assert letters_of_ligatures(written) == read

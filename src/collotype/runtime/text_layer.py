@@ -28,6 +28,9 @@ WORD_OR_END = re.compile(r"\S+|\n")
 HIGH, LOW = range(0xD800, 0xDC00), range(0xDC00, 0xE000)
 
 RIGHT_TO_LEFT = re.compile(r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
+SHIFTED = re.compile(r"(?:(?<=[A-Za-z])F{2,3}|F{2,3}(?=[A-Za-z]))".replace("F", r"[\u6600\u6900\u6a00\u6c00\u7400]"))
+"""The letters f, i, j, l and t of a ligature in a word, a byte further on, as Ghostscript writes what glyphs mean
+(findings/ghostscript_ligatures.sh)."""
 CLUSTERS = re.compile(r"[\u0900-\u109f\u1780-\u17ff]")
 """Scripts in which several characters are one glyph, or one character several, more often than not."""
 
@@ -116,7 +119,11 @@ def read_characters(layer: "PdfTextPage") -> Characters:
     if joints:
         numbers = np.array([place for place in range(number) if place not in joints], int)
         codes, boxes = [codes[place] for place in numbers], boxes[numbers]
-    return Characters("".join(map(_character, codes)), boxes, numbers, layer)
+    return Characters(letters_of_ligatures("".join(map(_character, codes))), boxes, numbers, layer)
+
+
+def letters_of_ligatures(text: str) -> str:
+    return SHIFTED.sub(lambda ligature: "".join(chr(ord(letter) >> 8) for letter in ligature[0]), text)
 
 
 def _leave_shorter(codes: list[int], boxes: np.ndarray, hyphen: int) -> None:
