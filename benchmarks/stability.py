@@ -23,8 +23,9 @@ import torch
 import collotype
 from collotype.families.retriever.benchmarks.sheets import sheet_benchmarks
 from collotype.families.retriever.checkpoints import export
-from collotype.families.retriever.model import Retriever
+from collotype.families.retriever.model import Retriever, stack
 from collotype.families.retriever.stability import BATCHES, PAGES, Sample, differences, sample, stability
+from collotype.losses.contrastive import score_all
 from collotype.runtime.errors import UserError
 
 Scorer = Callable[[Sample, int], torch.Tensor]
@@ -130,12 +131,8 @@ def zero_padding(engine: Path | None) -> None:
             scorers["colpali-engine"] = engine_scorer(engine, Path(scratch) / "engine")
         for tool, scorer in scorers.items():
             print("{}: {:.1f} alone, {:.1f} beside a longer page".format(tool, *beside_a_longer_page(scorer)))
-    ours = lambda queries, pages, batch_size: Retriever.score(OnCpu(), queries, pages)  # noqa: E731
+    ours = lambda queries, pages, batch_size: score_all(stack(queries), stack(pages))  # noqa: E731
     print("collotype: {:.1f} alone, {:.1f} beside a longer page".format(*beside_a_longer_page(ours)))
-
-
-class OnCpu:
-    device = torch.device("cpu")
 
 
 def main() -> None:
