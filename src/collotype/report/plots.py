@@ -116,7 +116,7 @@ def frontier(rows: Sequence[Mapping[str, Any]]) -> str:
     """Quality over bytes a page of one dataset's forms (`Compressed` as dicts): a colour for each way of storing, a
     shape for who reads the queries; the Pareto points are full and joined, reader by reader."""
     shapes = dict(zip(dict.fromkeys(row["queries"] for row in rows), cycle("o^sD"), strict=False))
-    colours = dict(zip(dict.fromkeys(row["stored"] for row in rows), cycle(LINES), strict=False))
+    colours = dict(zip(dict.fromkeys(row["stored"] for row in rows), (ACCENT, SECOND, LINES[3]), strict=False))
 
     def place(row: Mapping[str, Any]) -> tuple[float, float]:
         return row["bytes_per_page"], row["metrics"][row["headline"]]
@@ -136,7 +136,7 @@ def frontier(rows: Sequence[Mapping[str, Any]]) -> str:
             axes.scatter([], [], color=colour, label=stored)
         for queries, shape in shapes.items():
             ms = next(row["query_cpu_ms"] for row in rows if row["queries"] == queries)
-            name = f"queries by {reader_name(queries)}: {ms:.1f} ms of CPU"
+            name = f"queries: {reader_name(queries)}, {ms:.1f} ms of CPU"
             axes.scatter([], [], color=INK, marker=shape, label=name)
         axes.set_xscale("log")
         axes.set(xlabel="bytes a page", ylabel=display_name(rows[0]["headline"]))

@@ -57,7 +57,7 @@ def test_every_form_is_measured_and_an_index_takes_the_best_that_fits(tmp_path: 
     assert sizes[128, 1, "fp16"] == 42 * 256 and sizes[64, 3, "int8"] == 14 * 64 and sizes[64, 3, "bits"] == 14 * 8
     assert any(one.pareto for one in rows) and all(one.query_cpu_ms > 0 for one in rows)
     kept = [asdict(one) for one in rows]
-    assert "queries by small" in frontier(kept)
+    assert "queries: small, " in frontier(kept)
     (tmp_path / "model" / "frontier.json").write_text(json.dumps(kept))
     form = form_within("1 KB", str(tmp_path / "model"), None)
     assert (form.dim, form.pool_factor, form.precision) == (64, 3, "int8")
