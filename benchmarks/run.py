@@ -28,6 +28,7 @@ ALL = (
     "reader",
     "before",
     "ocr",
+    "text_layer",
     "serve",
 )
 

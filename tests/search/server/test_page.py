@@ -67,6 +67,9 @@ def test_typing_finds_pages_with_the_words_lit(visit: Callable[..., Page]) -> No
     # "A sloop has one mast" begins at a fifteenth of the page's width, its baseline 30 of 200 points from the top
     assert sheet["width"] * 0.3 < place["x"] - sheet["x"] < sheet["width"] * 0.5
     assert sheet["height"] * 0.05 < place["y"] - sheet["y"] < sheet["height"] * 0.16
+    # also where the card cuts a high page off
+    best.locator(".clip").evaluate("clip => { clip.style.maxHeight = '3rem'; }")
+    assert best.locator('.place[data-word="mast"]').bounding_box() == place
     page.locator("#words").get_by_role("button", name="mast").hover()
     expect(best.locator('.place[data-word="mast"]')).to_have_class("place on")
     expect(best.locator('.place[data-word="sloop"]')).to_have_css("opacity", "0.16")

@@ -329,7 +329,7 @@ function showEmpty(query = find("query").value.trim()) {
 function card(hit, place) {
   const text = hit.text || "";
   return make("li", {}, make("button", { class: "card", "data-place": String(place), onclick: () => view(place) },
-    sheet(hit, hit.picture, 640),
+    make("span", { class: "clip" }, sheet(hit, hit.picture, 640)),
     make("span", { class: "caption" },
       make("span", { class: "top" }, make("span", { class: "name", title: hit.document }, hit.document), make("span", { class: "pages" }, `page ${numbered(hit)}`)),
       make("span", { class: "text" }, ...marked(text, hit.places)),
