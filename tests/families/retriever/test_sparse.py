@@ -66,7 +66,7 @@ def test_the_loss_adds_the_regulariser() -> None:
     batch = task.collate([task.datasets()[0].example(row, 0) for row in range(4)])
     outputs = task.outputs(task.build(), batch)
     added = task.loss(outputs).value - without.loss(outputs).value
-    assert float(added) == pytest.approx(1e-3 * float(flops(outputs["page_vectors"][:, 0])), rel=1e-2)
+    assert float(added) == pytest.approx(3e-3 * float(flops(outputs["page_vectors"][:, 0])), rel=1e-2)
 
 
 @pytest.mark.parametrize(
