@@ -26,7 +26,7 @@ DPI, LONGEST_PX, SHORTEST_PX = 100, 1024, 2000
 as it is, its shorter side no longer than this."""
 FAINT = 24
 """A tile whose numbers differ by no more shows nothing."""
-NARROW, SHORTEST, CLEAR = 0.8, 160, 0.9
+NARROW, SHORTEST, CLEAR = 0.85, 160, 0.9
 """Lines are read this much narrower, which costs as much less, down to this many times a 48th of their height; one that
 is not this clear then is read as it is."""
 SURE_ENOUGH, SAME = 0.5, 0.5

@@ -17,8 +17,9 @@ INSIDE, BESIDE = 0.5, 0.6
 height."""
 LONG, TALL = 2.0, 1.5
 """A box this many lines' heights long has a direction; it runs down where it is this many times as high as wide."""
-SURE = 0.9
-"""The classifier is believed of a line alone if it is so sure, and the line runs across what the page's lines do."""
+SURE, LONGEST = 0.9, 16
+"""The classifier is believed of a line alone if it is so sure, and the line runs across what the page's lines do; of
+those it is asked of this many, the longest."""
 
 
 def tiles(pixels: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
@@ -92,7 +93,9 @@ def directed(quads: np.ndarray, upside_down: Callable[[np.ndarray], np.ndarray])
     runs_down = np.where(tall | wide, tall, on_its_side)
     # as on a page that was turned clockwise
     quads[runs_down] = np.roll(quads[runs_down], -1, axis=1)
-    sure = upside_down(quads)
+    asked = (runs_down != on_its_side) | (length >= np.sort(length)[-LONGEST:].min())
+    sure = np.zeros(len(quads))
+    sure[asked] = upside_down(quads[asked])
     for mine in (runs_down, ~runs_down):
         most = np.sign((sure * length)[mine].sum())
         by_itself = (np.abs(sure) > SURE) & (runs_down != on_its_side)
