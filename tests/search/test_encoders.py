@@ -147,6 +147,16 @@ def test_a_term_is_of_the_pieces_that_it_shares_a_character_with(whole_e5: Multi
     assert shares == [[1], [1], [1], [1], [1, 2], [2, 3], [3], [3]]
 
 
+def test_a_table_of_contents_comes_after_the_page_that_it_leads_to() -> None:
+    reader = open_encoder("reader-multilingual")
+    contents = "Contents Command line options . . . . . . . . . . . . 31 Canvas size ..................... 32"
+    text = "Command line options These options are read when the program starts and apply to all that it plots"
+    query = "Command line options"
+    assert score(reader, query, text) > score(reader, query, contents)
+    (found,) = reader.encode_pages([page(contents)])
+    np.testing.assert_allclose(np.linalg.norm(found.vectors, axis=1), 0.8, atol=1e-5)
+
+
 def test_words_of_one_meaning_are_alike_in_any_language() -> None:
     reader = open_encoder("reader-multilingual")
     german, japanese = "einen Fehler melden", "バグを報告する"

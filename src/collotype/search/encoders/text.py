@@ -37,12 +37,14 @@ class Version:
     spelling: float
     """Its part of a dot product."""
     each_up_to: int = EACH_UP_TO
+    contents: float = 1.0
+    """The length of the vectors of a table of contents: it has the words of each title, but is seldom what was asked."""
 
 
 VERSIONS = {
     1: Version("MiniLM", 6, 0.4, each_up_to=sys.maxsize),
     2: Version("MiniLM", 4, 0.4),
-    3: Version("multilingual E5", 6, 0.25),
+    3: Version("multilingual E5", 6, 0.3, contents=0.8),
 }
 ENGLISH, MULTILINGUAL = 2, 3
 FIRST = {
@@ -51,6 +53,7 @@ FIRST = {
     )
 }
 """The identity that the first version had in indexes, by its weights' digest."""
+LEADERS = ".…·‥．・"
 MAX_QUERY_WORDS = 256
 
 
@@ -88,8 +91,12 @@ class TextEncoder:
     def encode_pages(self, pages: Sequence[Page]) -> list[EncodedPage]:
         """A vector for each term, or for each different one; none for a page without."""
         terms = [split([(word.text, word.box, word.characters) for word in page.words]) for page in pages]
-        found = self.vectors([[word.text for word in page.words] for page in pages], terms)
-        return [encoded(of, vectors, self.made_of.each_up_to) for of, vectors in zip(terms, found, strict=True)]
+        words = [[word.text for word in page.words] for page in pages]
+        lengths = [self.made_of.contents if is_contents(of) else 1.0 for of in words]
+        return [
+            encoded(of, vectors, self.made_of.each_up_to, length)
+            for of, vectors, length in zip(terms, self.vectors(words, terms), lengths, strict=True)
+        ]
 
     def encode_queries(self, queries: Sequence[str]) -> list[EncodedQuery]:
         """
@@ -140,6 +147,7 @@ def identity(version: int, weights: str) -> str:
     """The same for the same vectors."""
     made_of = VERSIONS[version]
     settings = [version, SPELLING_DIM, made_of.spelling, NEIGHBOUR, EACH_UP_TO, WINDOW, MOST_PIECES]
+    settings += [made_of.contents] if made_of.contents != 1 else []
     own = hashlib.sha256(json.dumps([weights, *settings]).encode()).hexdigest()
     return FIRST.get(weights, own) if version == 1 else own
 
@@ -178,16 +186,22 @@ def own_part(boxes: np.ndarray, origin: Sequence[tuple[int, int]]) -> Callable[[
     return part
 
 
-def encoded(terms: Sequence[Term], vectors: np.ndarray, each_up_to: int) -> EncodedPage:
+def is_contents(words: Sequence[str]) -> bool:
+    """Is a quarter of the page dots that lead to page numbers?"""
+    text = "".join(words)
+    return sum(map(text.count, LEADERS)) > len(text) / 4
+
+
+def encoded(terms: Sequence[Term], vectors: np.ndarray, each_up_to: int, length: float = 1.0) -> EncodedPage:
     """A page of these terms with the vector of each; where they are more, those that are the same have the average."""
     boxes = np.array([term.box for term in terms], np.float32).reshape(-1, 4)
     if len(terms) <= each_up_to:
-        return EncodedPage(vectors, boxes)
+        return EncodedPage(length * vectors, boxes)
     places: dict[str, int] = {}
     vector_of = np.array([places.setdefault(term.text, len(places)) for term in terms], np.int32)
     order = np.argsort(vector_of, kind="stable")
     total = np.add.reduceat(vectors[order], np.searchsorted(vector_of[order], np.arange(len(places))))
-    return EncodedPage(unit(total), boxes, vector_of)
+    return EncodedPage(length * unit(total), boxes, vector_of)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
