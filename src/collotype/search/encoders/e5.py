@@ -77,12 +77,12 @@ class MultilingualE5(Bert):
         done = count = 0
         for word in words:
             folded = normalised(word)
-            # dots that lead to page numbers, and signs that stand alone, are left out
-            if not (places := list(spans(folded))):
+            # of contents, dots that lead to page numbers
+            if not word.strip("."):
                 continue
             cased = unicodedata.normalize("NFKC", word)
             ids, ends = self.vocabulary.cut(cased if len(cased) == len(folded) else folded)
-            for start, end in places:
+            for start, end in spans(folded):
                 shared = overlapping(ends, start, end)
                 owners.extend([count] * len(shared))
                 pieces.extend(done + piece for piece in shared)

@@ -38,13 +38,13 @@ class Version:
     """Its part of a dot product."""
     each_up_to: int = EACH_UP_TO
     contents: float = 1.0
-    """The length of the vectors of a table of contents: it has the words of each title, but is seldom what was asked."""
+    """The length of a table of contents' vectors: it has the words of each title, but is seldom what was asked for."""
 
 
 VERSIONS = {
     1: Version("MiniLM", 6, 0.4, each_up_to=sys.maxsize),
     2: Version("MiniLM", 4, 0.4),
-    3: Version("multilingual E5", 6, 0.3, contents=0.8),
+    3: Version("multilingual E5", 6, 0.25, contents=0.8),
 }
 ENGLISH, MULTILINGUAL = 2, 3
 FIRST = {
