@@ -152,7 +152,7 @@ def asked_for(
     preset: str | None,
     base: str | None,
     dtype: str | None,
-    dim: int | None,
+    dim: int | None = None,
 ) -> dict[str, Any]:
     """What `open_encoder` is to be called with: as was said, else as the index in `to` was made."""
     from collotype.search import manifest
