@@ -103,7 +103,7 @@ def run_or_read(
         return run(recipe, out=folder, resume=resume, listener=listener, **settings)
     except InterruptedRunError as stop:
         done = str(stop).partition(";")[0]
-        raise InterruptedRunError(f"{folder}: {done}; go on with the same command and --resume.") from None
+        raise InterruptedRunError(f"{folder}: {done}; continue with the same command and --resume.") from None
 
 
 def conclude(folder: Path, summary: Mapping[str, Any]) -> None:

@@ -41,7 +41,7 @@ def test_a_hit_says_where_and_by_whom(cli, library: Path, tmp_path: Path) -> Non
 
 def test_a_document_is_removed_and_comes_back(cli, library: Path) -> None:
     removed = cli("index", "remove", library / "index", "cars.pdf")
-    assert removed.stdout == "cars.pdf: 1 pages deleted.\n"
+    assert removed.stdout == "cars.pdf: 1 page deleted.\n"
     again = json.loads(cli("index", "--to", library / "index", library / "files", "--json").stdout)
     assert (again["added"], again["unchanged"], again["documents"]) == (1, 2, 2)
 

@@ -27,6 +27,7 @@ from collotype.cli.options import (
     read_passwords,
 )
 from collotype.runtime.errors import UserError
+from collotype.runtime.texts import plural
 
 if TYPE_CHECKING:
     import click
@@ -184,7 +185,6 @@ def on_engine(engine: str, asked: dict[str, Any], encoders: int | None) -> "Abst
 
 
 def show(report: "Report", index: "Index", found_by: str) -> None:
-    from collotype.runtime.texts import plural
     from collotype.search.ingest.sources import told
 
     new = f"{plural(report.added, 'page')} indexed, {report.unchanged:,} unchanged, {report.removed:,} removed"
@@ -221,7 +221,7 @@ def remove(
     named = documents_named(index, documents, [document.name for document in opened.documents()])
     named = with_attached(named, ledger.read())
     for document in named:
-        print(f"{document}: {opened.delete(document):,} pages deleted.")
+        print(f"{document}: {plural(opened.delete(document), 'page')} deleted.")
     ledger.update(dict.fromkeys(named))
     for part in parts.read(index):
         parts.forget_others(Index.open(part.folder), ledger.read())
@@ -250,7 +250,7 @@ def push(
     if as_json:
         print(json.dumps({"index": str(index), "to": to, **asdict(done)}))
     else:
-        print(f"{to}: {done.sent:,} pages sent, {done.unchanged:,} unchanged, {done.removed:,} removed.")
+        print(f"{to}: {plural(done.sent, 'page')} sent, {done.unchanged:,} unchanged, {done.removed:,} removed.")
         for part in parts.read(index):
             print(f"Not sent are the vectors of {part.model['model']}; push {part.folder} to a collection of its own.")
 
@@ -276,7 +276,8 @@ def export(
     if as_json:
         print(json.dumps({"index": str(index), "to": to, "folder": str(folder), "pages": pages}))
         return
-    print(f"{folder}: {pages:,} pages for {to}; its README.txt says how they are taken. No server has seen them.")
+    written = f"{folder}: {plural(pages, 'page')} for {to}"
+    print(f"{written}; its README.txt says how to load them. No server has seen them.")
     for part in parts.read(index):
         print(f"Not in it are the vectors of {part.model['model']}; export {part.folder} as well.")
 

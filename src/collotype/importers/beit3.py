@@ -45,7 +45,7 @@ REASONS = by_flag(
     ),
     ("warmup_lr momentum smoothing resplit", UNREAD),
     ("output_dir log_dir", "where files go is said to the command (--out)"),
-    ("resume auto_resume no_auto_resume start_epoch", "a run goes on with --resume, and never by itself"),
+    ("resume auto_resume no_auto_resume start_epoch", "a run continues with --resume, and never by itself"),
     ("save_ckpt no_save_ckpt", "checkpoints are always written"),
     ("model_key model_prefix", "the checkpoint's layout is recognised"),
     ("vocab_size num_max_bpe_tokens train_interpolation", "it is the published one"),

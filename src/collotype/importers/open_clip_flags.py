@@ -44,7 +44,7 @@ REASONS = by_flag(
         MACHINE,
     ),
     ("save-most-recent delete-previous-checkpoint", "train.keep_checkpoints says how many are kept"),
-    ("resume", "a run goes on with --resume"),
+    ("resume", "a run continues with --resume"),
     ("fsdp", "a CLIP's scale is a single number, which is not divided among processes"),
     (
         "val-num-samples val-frequency val-retrieval-chunk-size val-retrieval-precision",

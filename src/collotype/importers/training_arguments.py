@@ -37,7 +37,7 @@ MOST_BRACKETS = 200
 
 PLACE = "where files go is said to the command (--out)"
 LOGGING = "what a run writes is always the same (metrics.jsonl, report.html); trackers are named with --track"
-RESUME = "a run goes on with --resume"
+RESUME = "a run continues with --resume"
 MACHINE = "a matter of the machine, which changes no number here"
 REASONS: dict[str, str] = {
     **dict.fromkeys(

@@ -114,5 +114,5 @@ def folder_in_use(context: CheckContext) -> Iterator[Evidence]:
             seen=f"{folder['path']} holds {folder['holds']}",
             reference="an empty folder",
             why="A run refuses to mix with another one's checkpoints.",
-            fix="--resume goes on with it, --overwrite deletes it, --out chooses another folder",
+            fix="--resume continues it, --overwrite deletes it, --out chooses another folder",
         )
