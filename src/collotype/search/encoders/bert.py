@@ -5,13 +5,18 @@ without torch or transformers a query is answered before these are imported.
 """
 
 import hashlib
+import importlib.util
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+
+from collotype.runtime.errors import UserError
 
 WINDOW = 192
 """Word pieces read together; MiniLM was trained with up to 256, E5 with up to 512."""
@@ -41,7 +46,7 @@ class Cut(NamedTuple):
     """int [pairs]: which piece of the text."""
 
 
-class Bert:
+class Bert(ABC):
     """
     Args:
         embeddings: "words" [pieces, width], "positions", "types", "norm.weight", "norm.bias".
@@ -57,9 +62,9 @@ class Bert:
         self.embeddings, self.layers, self.heads = embeddings, layers, heads
         self.start, self.end = start, end
 
+    @abstractmethod
     def cut(self, words: Sequence[str]) -> Cut:
         """Words in pieces; their terms are those of `runtime.terms`, word by word."""
-        raise NotImplementedError
 
     def digest(self) -> str:
         content = hashlib.sha256()
@@ -121,6 +126,21 @@ class Bert:
         states = normalised(states + linear(own, "out", seen), own["norm1.weight"], own["norm1.bias"])
         inner = gelu(linear(own, "linear1", states))
         return normalised(states + linear(own, "linear2", inner), own["norm2.weight"], own["norm2.bias"])
+
+
+def package_folder(module: str, reader: str, package: str, extra: str) -> Path:
+    """Where a package with a model lies; its code is not run.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    found = importlib.util.find_spec(module)
+    if found is None or found.origin is None:
+        raise UserError(
+            f"The {reader} needs the package {package}, which is not installed; install the extra with "
+            f"pip install 'collotype[{extra}]'."
+        )
+    return Path(found.origin).parent
 
 
 def at_once(compute: Callable[[T], R], parts: Sequence[T]) -> Iterable[R]:

