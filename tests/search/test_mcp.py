@@ -40,7 +40,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     documents.mkdir()
     (documents / "fruit.pdf").write_bytes(small_pdf(FRUIT))
     (documents / "boats é.pdf").write_bytes(small_pdf(BOATS))
-    ingest([documents], created(place / "index", WordEncoder()), WordEncoder(), workers=1)
+    index = created(place / "index", WordEncoder())
+    ingest([documents], index, WordEncoder(), workers=1)
+    index.find_languages()
     return place / "index"
 
 
@@ -67,7 +69,9 @@ async def asked(client: Client) -> None:
 
     assert Image.open(io.BytesIO(base64.b64decode(plain.data))).size == (300, 200)
     listed = (await client.call_tool("list_documents", {"containing": "FRUIT"})).structured_content
-    assert listed == {"documents": [{"name": "fruit.pdf", "pages": 2}], "in_all": 1}
+    assert listed == {"documents": [{"name": "fruit.pdf", "pages": 2}], "in_all": 1, "languages": {"en": 5}}
+    english = (await client.call_tool("search", {"query": "mast", "languages": ["en"]})).structured_content
+    assert english["pages"][0]["document"] == "boats é.pdf"
 
 
 def test_an_assistant_finds_a_page_and_looks_at_it(library: EmbeddedLibrary) -> None:
@@ -84,6 +88,11 @@ def test_an_assistant_finds_a_page_and_looks_at_it(library: EmbeddedLibrary) -> 
         ("search", {"query": " "}, "The query is empty"),
         ("search", {"query": "..."}, "has no word"),
         ("search", {"query": "mast", "documents": ["../../etc/passwd"]}, "There is no document '../../etc/passwd'"),
+        (
+            "search",
+            {"query": "mast", "languages": ["de"]},
+            "No page in the index is in the language 'de'; there are en",
+        ),
         ("search", {"query": "mast", "k": 10**9}, "less than or equal to 20"),
         ("search", {"query": ["mast"]}, "valid string"),
         ("page_image", {"document": "/etc/passwd", "page": 1}, "There is no document"),

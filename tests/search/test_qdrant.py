@@ -18,6 +18,7 @@ from collotype.search.pages import EncodedPage, Word
 from collotype.search.qdrant import CANDIDATES, QdrantIndex, centroids, push
 from collotype.search.server.app import create_app
 from collotype.search.uri import parse
+from tests.search.hybrid.conftest import created
 from tests.search.made import DESCRIBED, DIM, page, query_of, unit
 from tests.search.word_encoder import WordEncoder
 from tests.small_pdf import small_pdf
@@ -99,6 +100,24 @@ def test_a_second_push_sends_what_changed(tmp_path: Path, client: QdrantClient) 
     assert "new.pdf#page=1" not in [hit.link for hit in there.search(query_of(page()[1]), 100)]
     with pytest.raises(UserError, match=r"Page 1 of '0.pdf' is not in qdrant://localhost/pages"):
         there.page("0.pdf", 1)
+
+
+def test_pages_of_one_language(tmp_path: Path, client: QdrantClient) -> None:
+    folder, encoder = tmp_path / "documents", WordEncoder()
+    folder.mkdir()
+    (folder / "boats.pdf").write_bytes(small_pdf([["A sloop has one mast and a jib"]]))
+    (folder / "boote.pdf").write_bytes(small_pdf([["Eine Jolle hat nur einen Mast"]]))
+    index = created(tmp_path / "index", encoder)
+    ingest([folder], index, encoder, workers=1)
+    push(index, PLACE, client=client)
+    there, (query,) = QdrantIndex(PLACE, client), encoder.encode_queries(["mast"])
+    with pytest.raises(UserError, match="are not known yet; run the `collotype index`"):
+        there.search(query, languages=["de"])
+    index.find_languages()
+    assert push(index, PLACE, client=client).sent == 2, "what became known is sent"
+    assert push(index, PLACE, client=client).sent == 0
+    assert [hit.document for hit in there.search(query, languages=["de"])] == ["boote.pdf"]
+    assert told(there.search(query, languages=["en"])) == told(index.search(query, languages=["en"]))
 
 
 def test_what_cannot_be_pushed_or_searched_is_a_sentence(tmp_path: Path, client: QdrantClient) -> None:

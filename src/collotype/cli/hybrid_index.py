@@ -61,8 +61,10 @@ def finish(to: Path, done: Sequence[tuple[Member, "Report"]]) -> None:
     for member, report in done:
         if report.added or report.removed:
             member.index.optimize()
+    words = done[parts.with_words([member.encoder for member, _ in done])][0].index
+    words.find_languages()
     if parts.is_hybrid(to):
-        done[parts.with_words([member.encoder for member, _ in done])][0].index.count_words()
+        words.count_words()
 
 
 def as_dict(to: Path, done: Sequence[tuple[Member, "Report"]]) -> dict[str, Any]:

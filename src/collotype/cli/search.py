@@ -50,6 +50,10 @@ def search(
     documents: Annotated[
         list[str], typer.Option("--document", metavar="NAME", help="Search only in this document; repeatable.")
     ] = [],  # noqa: B006 - typer makes a fresh list
+    languages: Annotated[
+        list[str],
+        typer.Option("--language", metavar="CODE", help="Search only pages in this language, e.g. de; repeatable."),
+    ] = [],  # noqa: B006
     queries: Queries = None,
     rerank: Rerank = None,
     rerank_first: RerankFirst = None,
@@ -83,7 +87,7 @@ def search(
     library = open_library(index, drawer.draw, dtype=dtype, rerank=rerank, first=rerank_first, queries=queries)
     asked: Query = query or image_asked(library, image, like, box_of(crop) if crop else None)
     documents = documents_named(index, documents, [document.name for document in library.documents()])
-    hits, how = library.explained(asked, top_k, documents)
+    hits, how = library.explained(asked, top_k, documents, languages)
     if heatmap and hits:
         draw(library, hits[0], asked, heatmap)
     drawer.close()

@@ -1,6 +1,6 @@
 """The index: pages in, hits with their places out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,6 +12,7 @@ import numpy as np
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import file_lock
 from collotype.runtime.threads import Together
+from collotype.search import languages as spoken
 from collotype.search import manifest, sidecar
 from collotype.search.filters import allowed
 from collotype.search.manifest import Manifest
@@ -157,6 +158,18 @@ class Index:
             raise UserError(f"Page {number} of {document!r} is not in the index in {self.folder}.")
         return stored_pages(view, np.array(rows))[0]
 
+    def languages(self) -> dict[str, int]:
+        """How many pages are in which language (ISO 639 codes), the most common first; of those that are known."""
+        return spoken.counted(self.view().languages)
+
+    def pages_in(self, languages: Sequence[str]) -> set[PageKey]:
+        """
+        Raises:
+            UserError: no page is in one of them.
+        """
+        view = self.view()
+        return set(view.version.catalogue.page_keys(np.flatnonzero(self._in_languages(view, languages))))
+
     # --- changing it
 
     def add(self, pages: Sequence[tuple[Page, EncodedPage]]) -> None:
@@ -241,6 +254,15 @@ class Index:
         with file_lock(self.folder / ".side"):
             bm25.build(self.folder / SIDE, self.view().version)
 
+    def find_languages(self) -> None:
+        """Makes the side file of the pages' languages; where it is not made, those of newer pages are not known.
+
+        Raises:
+            UserError: py3langid is not installed.
+        """
+        with file_lock(self.folder / ".side"):
+            spoken.build(self.folder / SIDE, self.view().version)
+
     def optimize(self, keep_versions: timedelta = OLD_VERSIONS_KEPT) -> None:
         """Makes the side files of all pages and large files out of small ones; worth it after much was added."""
         self._store.compact(keep_versions)
@@ -263,6 +285,7 @@ class Index:
         *,
         where: Mapping[str, Any] | None = None,
         documents: Sequence[str] | None = None,
+        languages: Sequence[str] = (),
         group: bool = False,
         plan: Plan | str | None = None,
     ) -> list[Hit]:
@@ -272,6 +295,7 @@ class Index:
             where: metadata that a page must have, a value or a list of which one is enough; the key `document` is a
                 pattern of the document's name: {"document": "reports/*.pdf", "year": 2024}.
             documents: names, of which a page's document must be one.
+            languages: ISO 639 codes, of which a page's language must be one.
             group: of each document its best page only.
             plan: "exact", "bits" or "lists" in place of the one that suits the size.
 
@@ -279,9 +303,11 @@ class Index:
             hits with document, page, exact MaxSim score, and for each word of the query its best place on the page.
 
         Raises:
-            UserError: the query's vectors are not such as the index has, or `where` names what pages do not have.
+            UserError: the query's vectors are not such as the index has, `where` names what pages do not have, or no
+                page is in one of the languages.
         """
-        return self.explained(query, k, where=where, documents=documents, group=group, plan=plan)[0]
+        options = {"where": where, "documents": documents, "languages": languages, "group": group, "plan": plan}
+        return self.explained(query, k, **options)[0]
 
     def explained(
         self,
@@ -290,11 +316,13 @@ class Index:
         *,
         where: Mapping[str, Any] | None = None,
         documents: Sequence[str] | None = None,
+        languages: Sequence[str] = (),
         group: bool = False,
         plan: Plan | str | None = None,
     ) -> tuple[list[Hit], Explanation]:
         """As `search`, and how they were found."""
-        view, pages, scores, told = self._ranked(query, k, where, documents, group, plan)
+        which = {"where": where, "documents": documents, "languages": languages}
+        view, pages, scores, told = self._ranked(query, k, group, plan, **which)
         if group:
             first = np.sort(np.unique(view.version.catalogue.documents[pages], return_index=True)[1])
             pages, scores = pages[first], scores[first]
@@ -304,10 +332,15 @@ class Index:
         ], told
 
     def ranked(
-        self, query: EncodedQuery, k: int = 10, *, documents: Sequence[str] | None = None
+        self,
+        query: EncodedQuery,
+        k: int = 10,
+        *,
+        documents: Sequence[str] | None = None,
+        among: Container[PageKey] | None = None,
     ) -> tuple[list[PageKey], np.ndarray, Explanation]:
         """The document and number of every page that a search for k scores exactly, the best first, and the scores."""
-        view, pages, scores, told = self._ranked(query, k, None, documents, False, None)
+        view, pages, scores, told = self._ranked(query, k, False, None, documents=documents, among=among)
         return view.version.catalogue.page_keys(pages), scores, told
 
     def hits(self, query: EncodedQuery, pages: Sequence[PageKey]) -> dict[PageKey, Hit]:
@@ -327,15 +360,26 @@ class Index:
         self,
         query: EncodedQuery,
         k: int,
-        where: Mapping[str, Any] | None,
-        documents: Sequence[str] | None,
         group: bool,
         plan: Plan | str | None,
+        *,
+        where: Mapping[str, Any] | None = None,
+        documents: Sequence[str] | None = None,
+        languages: Sequence[str] = (),
+        among: Container[PageKey] | None = None,
     ) -> tuple[IndexSnapshot, np.ndarray, np.ndarray, Explanation]:
         vectors = self._query(query, k)
         view = self.view()
         mask = allowed(view.version, where, documents)
+        if languages:
+            mask &= self._in_languages(view, languages)
+        if among is not None:
+            pages = view.version.catalogue.page_keys(np.arange(len(mask)))
+            mask &= np.fromiter((page in among for page in pages), bool, len(mask))
         return view, *view.search(vectors, mask, k, named(plan, k) if plan else None, group)
+
+    def _in_languages(self, view: IndexSnapshot, asked: Sequence[str]) -> np.ndarray:
+        return np.isin(view.languages, spoken.wanted(asked, list(spoken.counted(view.languages)), self.folder))
 
     def _query(self, query: EncodedQuery, k: int) -> np.ndarray:
         if k < 1:

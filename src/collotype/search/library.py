@@ -47,12 +47,16 @@ class Library(Protocol):
     encoder: str
     """What finds the hits, in words."""
 
-    def search(self, query: Query, k: int, documents: Sequence[str] = ()) -> list[Hit]:
-        """The best k pages, of these documents if any are named.
+    def search(self, query: Query, k: int, documents: Sequence[str] = (), languages: Sequence[str] = ()) -> list[Hit]:
+        """The best k pages, of these documents and in these languages if any are named.
 
         Raises:
-            QueryError: it has nothing to look for.
+            QueryError: it has nothing to look for, or knows no page in one of the languages.
         """
+        ...
+
+    def languages(self) -> dict[str, int]:
+        """How many pages are in which language, as `Index.languages`."""
         ...
 
     def documents(self) -> list[IndexedDocument]: ...
@@ -119,20 +123,25 @@ class IndexLibrary(ABC):
         """Can images be looked for?"""
         return hasattr(self.model, "encode_images")
 
-    def search(self, query: Query, k: int, documents: Sequence[str] = ()) -> list[Hit]:
-        return self.explained(query, k, documents)[0]
+    def search(self, query: Query, k: int, documents: Sequence[str] = (), languages: Sequence[str] = ()) -> list[Hit]:
+        return self.explained(query, k, documents, languages)[0]
 
-    def explained(self, query: Query, k: int, documents: Sequence[str] = ()) -> tuple[list[Hit], Any]:
+    def explained(
+        self, query: Query, k: int, documents: Sequence[str] = (), languages: Sequence[str] = ()
+    ) -> tuple[list[Hit], Any]:
         """As `search`, and how they were found, a dataclass; None where there was nothing to look for."""
         encoded = self.encoded(query)
         # a model may leave nothing of a query, as of one that is punctuation only
         if not len(encoded.vectors):
             return [], None
-        hits, how = self.index.explained(encoded, k, documents=list(documents) or None)
+        hits, how = self.index.explained(encoded, k, documents=list(documents) or None, languages=languages)
         return [
             replace(hit, found_by=(FoundBy(name=self.encoder, rank=rank, score=hit.score),))
             for rank, hit in enumerate(hits, start=1)
         ], how
+
+    def languages(self) -> dict[str, int]:
+        return self.index.languages()
 
     def stored(self, page: PageKey) -> "StoredPage":
         """What the index has of a page; its words, if anything has them.
@@ -238,6 +247,7 @@ class EmbeddedLibrary(IndexLibrary):
         )
         if not report.documents:
             raise UserError(f"{name} was not indexed: {report.skipped[0].detail}")
+        self.index.find_languages()
         return report.added
 
     def delete(self, document: str) -> None:

@@ -11,6 +11,7 @@ import collotype
 from collotype.runtime.errors import UserError
 from collotype.runtime.images import jpeg
 from collotype.runtime.texts import nfc
+from collotype.search.languages import wanted
 from collotype.search.library import IndexLibrary
 from collotype.search.pages import Box, Hit
 
@@ -64,6 +65,7 @@ class Document(BaseModel):
 class Documents(BaseModel):
     documents: list[Document]
     in_all: int = Field(description="Documents whose name matches; ask for the others by start.")
+    languages: dict[str, int] = Field(description="How many pages are in which language, by ISO 639 codes.")
 
 
 class Tools:
@@ -76,10 +78,12 @@ class Tools:
     def __init__(self, library: IndexLibrary, files: bool):
         self.library, self.files = library, files
 
-    def search(self, query: str, k: int, documents: list[str]) -> Found:
+    def search(self, query: str, k: int, documents: list[str], languages: list[str]) -> Found:
         if not query.strip():
             raise UserError("The query is empty; give it at least one word.")
-        hits = self.library.search(query.strip(), k, [self.named(name) for name in documents])
+        if languages:
+            wanted(languages, list(self.library.languages()), "the index")
+        hits = self.library.search(query.strip(), k, [self.named(name) for name in documents], languages)
         return Found(query=query.strip(), found_by=self.library.encoder, pages=[self.page(hit) for hit in hits])
 
     def page(self, hit: Hit) -> PageFound:
@@ -115,7 +119,7 @@ class Tools:
             (one for one in self.library.documents() if wanted in nfc(one.name).casefold()), key=lambda one: one.name
         )
         shown = [Document(name=one.name, pages=one.pages) for one in found[start : start + count]]
-        return Documents(documents=shown, in_all=len(found))
+        return Documents(documents=shown, in_all=len(found), languages=self.library.languages())
 
     def named(self, name: str) -> str:
         known = {nfc(one.name): one.name for one in self.library.documents()}
@@ -157,9 +161,12 @@ def create_server(library: IndexLibrary, files: bool = True) -> "MCPServer":
         query: Annotated[str, Field(max_length=500, description="What is looked for, in the person's own words.")],
         k: Annotated[int, Field(ge=1, le=MOST_HITS, description="How many pages.")] = 5,
         documents: Annotated[list[str], Field(max_length=100, description="Only in these documents.")] = [],  # noqa: B006
+        languages: Annotated[
+            list[str], Field(max_length=100, description="Only pages in these languages, by ISO 639 codes as de.")
+        ] = [],  # noqa: B006
     ) -> Found:
         """Finds the pages of the indexed documents that answer a query, and where on them its words are."""
-        return await told(partial(tools.search, query, k, documents))
+        return await told(partial(tools.search, query, k, documents, languages))
 
     @server.tool(title="Look at a page", structured_output=False)
     async def page_image(
@@ -178,7 +185,7 @@ def create_server(library: IndexLibrary, files: bool = True) -> "MCPServer":
         start: Annotated[int, Field(ge=0, le=10_000_000)] = 0,
         count: Annotated[int, Field(ge=1, le=MOST_LISTED)] = 50,
     ) -> Documents:
-        """The indexed documents by name, with how many pages they have."""
+        """The indexed documents by name, with how many pages they have, and the languages of the pages."""
         return await told(partial(tools.documents, containing, start, count))
 
     return server

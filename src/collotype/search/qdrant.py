@@ -23,6 +23,7 @@ from collotype.search.encoders import as_made
 from collotype.search.filters import DOCUMENT, check, matches, several
 from collotype.search.index import Document, Index, StoredPage, hit, stored_pages
 from collotype.search.ingest.sources import SourceLedger
+from collotype.search.languages import counted, wanted
 from collotype.search.manifest import FORMAT, Manifest
 from collotype.search.pages import EncodedPage, EncodedQuery, Hit, Word
 from collotype.search.quantization import pack_boxes, unpack_boxes
@@ -94,19 +95,20 @@ def push(
     files = {name: entry.file for name, entry in ledger.read().items()}
     with answering(address.url):
         prepare(client, address.collection, index.manifest, ledger.model())
-        there = {point.id: point.payload["key"] for point in listed(client, address.collection, ["key"])}
         view = index.view()
-        catalogue = view.version.catalogue
+        catalogue, languages = view.version.catalogue, view.languages.tolist()
+        kept = listed(client, address.collection, ["key", "language"])
+        there = {point.id: (point.payload["key"], point.payload.get("language")) for point in kept}
         ids = [
             point_id(catalogue.names[document], int(number))
             for document, number in zip(catalogue.documents, catalogue.numbers, strict=True)
         ]
-        new = [row for row, one in enumerate(ids) if there.get(one) != int(catalogue.keys[row])]
+        new = [row for row, one in enumerate(ids) if there.get(one) != (int(catalogue.keys[row]), languages[row])]
         for first in range(0, len(new), PAGES_AT_ONCE):
             rows = new[first : first + PAGES_AT_ONCE]
             pages = stored_pages(view, np.array(rows))
             points = [
-                point(ids[row], int(catalogue.keys[row]), page, files.get(page.document))
+                point(ids[row], int(catalogue.keys[row]), page, files.get(page.document), languages[row])
                 for row, page in zip(rows, pages, strict=True)
             ]
             client.upsert(address.collection, points, wait=True)
@@ -179,7 +181,7 @@ def point_id(document: str, number: int) -> str:
     return str(uuid.uuid5(NAMESPACE, f"{document}#page={number}"))
 
 
-def point(identity: str, key: int, page: StoredPage, file: str | None) -> "models.PointStruct":
+def point(identity: str, key: int, page: StoredPage, file: str | None, language: str) -> "models.PointStruct":
     """A page as it is sent; one without vectors is kept and never found."""
     from qdrant_client import models
 
@@ -194,6 +196,7 @@ def point(identity: str, key: int, page: StoredPage, file: str | None) -> "model
         "metadata": page.metadata,
         "label": page.label,
         "words_from": page.words_from,
+        "language": language,
         "words": [word.text for word in page.words],
         "word_boxes": packed(np.array([word.box for word in page.words], np.float32).reshape(-1, 4)),
         "boxes": packed(page.encoded.boxes),
@@ -249,6 +252,14 @@ class QdrantIndex:
                 found[name] = (found.get(name, (0, None))[0] + 1, file)
         return dict(sorted(found.items()))
 
+    def languages(self) -> dict[str, int]:
+        """As `Index.languages`; of a collection that was pushed before languages were known, none."""
+        with answering(self.address.url):
+            found = [
+                one.payload.get("language", "") for one in listed(self.client, self.address.collection, ["language"])
+            ]
+        return counted(np.array(found, "U3"))
+
     def documents(self) -> list[Document]:
         return [Document(name=name, pages=pages) for name, (pages, _) in self.listing().items()]
 
@@ -272,16 +283,22 @@ class QdrantIndex:
         *,
         where: Mapping[str, Any] | None = None,
         documents: Sequence[str] | None = None,
+        languages: Sequence[str] = (),
         group: bool = False,
     ) -> list[Hit]:
         """As `Index.search`: the same pages, scores and places."""
-        return self.found(query, k, self.filter(where, documents), group)
+        return self.found(query, k, self.filter(where, documents, languages), group)
 
     def explained(
-        self, query: EncodedQuery, k: int = 10, *, documents: Sequence[str] | None = None
+        self,
+        query: EncodedQuery,
+        k: int = 10,
+        *,
+        documents: Sequence[str] | None = None,
+        languages: Sequence[str] = (),
     ) -> tuple[list[Hit], Explanation]:
         """As `search`, and how they were found."""
-        kept, collection = self.filter(None, documents), self.address.collection
+        kept, collection = self.filter(None, documents, languages), self.address.collection
         hits = self.found(query, k, kept, False)
         with answering(self.address.url):
             pages, allowed = (self.client.count(collection, count_filter=one).count for one in (None, kept))
@@ -316,7 +333,9 @@ class QdrantIndex:
         order = np.argsort(-np.array(scores), kind="stable")
         return [hit(query, pages[place], float(scores[place])) for place in order]
 
-    def filter(self, where: Mapping[str, Any] | None, documents: Sequence[str] | None) -> "models.Filter | None":
+    def filter(
+        self, where: Mapping[str, Any] | None, documents: Sequence[str] | None, languages: Sequence[str] = ()
+    ) -> "models.Filter | None":
         from qdrant_client import models
 
         must: list[models.Condition] = []
@@ -329,8 +348,11 @@ class QdrantIndex:
                 alike = [condition(models, f"metadata.{name}", one) for one in several(value)]
                 must.append(models.Filter(should=[each for some in alike for each in some]))
         if documents is not None:
-            wanted = [unicodedata.normalize(form, name) for name in documents for form in ("NFC", "NFD")]
-            must.append(models.FieldCondition(key=DOCUMENT, match=models.MatchAny(any=[*documents, *wanted])))
+            forms = [unicodedata.normalize(form, name) for name in documents for form in ("NFC", "NFD")]
+            must.append(models.FieldCondition(key=DOCUMENT, match=models.MatchAny(any=[*documents, *forms])))
+        if languages:
+            codes = wanted(languages, list(self.languages()), self.place)
+            must.append(models.FieldCondition(key="language", match=models.MatchAny(any=codes)))
         return models.Filter(must=must) if must else None
 
 

@@ -122,11 +122,13 @@ class RerankedLibrary:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.library, name)
 
-    def search(self, query: Query, k: int, documents: Sequence[str] = ()) -> list[Hit]:
-        return self.explained(query, k, documents)[0]
+    def search(self, query: Query, k: int, documents: Sequence[str] = (), languages: Sequence[str] = ()) -> list[Hit]:
+        return self.explained(query, k, documents, languages)[0]
 
-    def explained(self, query: Query, k: int, documents: Sequence[str] = ()) -> tuple[list[Hit], Any]:
-        found, how = self.library.explained(query, max(k, self.first), documents)
+    def explained(
+        self, query: Query, k: int, documents: Sequence[str] = (), languages: Sequence[str] = ()
+    ) -> tuple[list[Hit], Any]:
+        found, how = self.library.explained(query, max(k, self.first), documents, languages)
         if not found:
             return found, how
         started = time.perf_counter()

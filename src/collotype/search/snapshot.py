@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from collotype.runtime.threads import Together
-from collotype.search import sidecar
+from collotype.search import languages, sidecar
 from collotype.search.page_cache import Details, PageCache, Stored
 from collotype.search.quantization import pack_signs
 from collotype.search.scoring import exact, hamming, ivf, sign_bits
@@ -32,6 +32,7 @@ class IndexSnapshot:
         self.version, self.held = version, held
         self.signs = sidecar.newest(folder, sign_bits.KIND)
         self.lists = sidecar.newest(folder, ivf.KIND)
+        self.detected = sidecar.newest(folder, languages.KIND)
         # the other half of the cores is for queries that are being encoded, and for their connections
         self.exact = Together(partial(exact_scores, version, held), at_once=max(1, (os.cpu_count() or 1) // 2))
 
@@ -52,6 +53,11 @@ class IndexSnapshot:
             there = np.flatnonzero(places >= 0)
             found[places[there]] = there
         return found
+
+    @cached_property
+    def languages(self) -> np.ndarray:
+        """The language of each page, U3 [P]; empty where it is not known."""
+        return languages.of_pages(self.detected, self.version.catalogue)
 
     @cached_property
     def newer(self) -> np.ndarray:

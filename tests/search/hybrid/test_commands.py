@@ -55,6 +55,9 @@ def test_one_command_indexes_and_one_searches(model: Path, tmp_path: Path) -> No
     assert (found["document"], found["page"]) == ("boats.pdf", 2)
     assert [one["rank"] for one in found["found_by"] if one["name"] == "BM25"] == [1]
     assert "reader 2 at 1" in run("search", library, "sloop mast")
+    english = json.loads(run("search", library, "red sloop mast", "--language", "en", "--json", "--top-k", 9))["hits"]
+    assert {hit["document"] for hit in english} == {"boats.pdf"}, "a picture is in no language"
+    assert "is in the language 'de'; there are en." in refused("search", library, "mast", "--language", "de")
 
     # the type is of those that have one: the retriever here, the second stage there
     assert json.loads(run("search", library, "sloop mast", "--dtype", "bf16", "--json"))["hits"]

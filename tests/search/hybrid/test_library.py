@@ -45,6 +45,17 @@ def test_a_page_without_words_is_found_by_its_looks(library: HybridLibrary) -> N
     assert library.search("green", 5, ["boats.pdf"])[0].document == "boats.pdf"
 
 
+def test_each_part_keeps_to_the_language(library: HybridLibrary, documents: Path) -> None:
+    (documents / "boot.pdf").write_bytes(small_pdf([["Eine Jolle hat nur einen Mast", "und kein weisses Segel"]]))
+    library.add(documents / "boot.pdf", "boot.pdf", lambda done, total: None)
+    assert library.languages() == {"en": 5, "de": 1}
+    (only,) = library.search("mast white", 5, (), ["de"])
+    assert only.document == "boot.pdf" and set(finders(only)) == {"colours", "the same words", BM25}
+    assert {hit.document for hit in library.search("mast white", 9, (), ["en"])} == {"boats.pdf", "fruit.pdf"}
+    with pytest.raises(UserError, match="in the language 'ja'; there are en, de"):
+        library.search("mast", 3, (), ["ja"])
+
+
 def test_both_light_a_page(library: HybridLibrary) -> None:
     both = np.asarray(library.heatmap("boats.pdf", 2, "sloop white", 300), float)
     words = np.asarray(library.others[0].heatmap("boats.pdf", 2, "sloop white", 300), float)

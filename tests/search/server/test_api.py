@@ -54,6 +54,21 @@ def test_a_search_in_some_documents_only(client: TestClient) -> None:
     assert client.get("/api/search", params={"q": "spring", "document": "none.pdf"}).status_code == 404
 
 
+def test_a_search_in_one_language_only(client: TestClient) -> None:
+    client.put("/api/documents/boot.pdf", content=small_pdf([["Eine Jolle hat nur einen Mast", "und kein Deck"]]))
+    until_idle(client)
+    assert client.get("/api/documents").json()["languages"] == {"en": 5, "de": 1}
+    found = client.get("/api/search", params={"q": "mast", "language": "de"}).json()["hits"]
+    assert [hit["document"] for hit in found] == ["boot.pdf"]
+    both = client.get("/api/search", params={"q": "mast", "language": ["de", "en"]}).json()["hits"]
+    assert len(both) == 6
+    unknown = client.get("/api/search", params={"q": "mast", "language": "fr"})
+    assert (unknown.status_code, unknown.json()["error"]) == (
+        404,
+        "No page in the index is in the language 'fr'; there are en, de.",
+    )
+
+
 def test_an_upload_is_indexed_found_replaced_and_deleted(client: TestClient, folder: Path) -> None:
     taken = client.put("/api/documents/light house.pdf", content=NEW)
     assert taken.status_code == 202 and taken.json()["state"] == "waiting"

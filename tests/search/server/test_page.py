@@ -199,6 +199,25 @@ def test_a_read_only_server_offers_no_changes(visit: Callable[..., Page]) -> Non
     expect(page.get_by_role("button", name="Delete")).to_have_count(0)
 
 
+def test_only_the_pages_of_a_language(visit: Callable[..., Page]) -> None:
+    page = visit("?q=mast")
+    choice = page.get_by_label("Only pages in a language")
+    expect(page.locator(".card").first).to_be_visible()
+    expect(choice).to_be_hidden()
+    german = base64.b64encode(small_pdf([["Eine Jolle hat nur einen Mast", "und kein Deck"]])).decode()
+    page.evaluate(DROP, ["boot.pdf", german])
+    choice.select_option(label="German (1 page)")
+    expect(page.get_by_role("status")).to_contain_text("1 page in German")
+    expect(page.locator(".card .name")).to_have_text(["boot.pdf"])
+    assert page.url.endswith("language=de")
+    page.reload()
+    expect(page.get_by_role("status")).to_contain_text("1 page in German")
+    expect(choice).to_have_value("de")
+    page.get_by_role("button", name="Show all").click()
+    expect(page.locator(".card .name", has_text=BOATS).first).to_be_visible()
+    expect(choice).to_have_value("")
+
+
 def test_only_the_documents_of_a_folder(visit: Callable[..., Page]) -> None:
     page = visit("?q=spring")
     page.get_by_label("Only documents of a folder").select_option("sub")

@@ -1,6 +1,6 @@
 """A library of several encoders and BM25 over the same pages."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -46,10 +46,12 @@ class Words:
         # what is counted goes with a version of the table: one is kept
         self.counted = lru_cache(1)(lambda view: bm25.count(view.version, index.folder / SIDE))
 
-    def ranking(self, query: str, documents: Sequence[str]) -> Ranking:
+    def ranking(self, query: str, documents: Sequence[str], among: Container[PageKey] | None = None) -> Ranking:
         view = self.index.view()
         catalogue, found = view.version.catalogue, self.counted(view)
         mask = allowed(view.version, None, list(documents) or None)
+        if among is not None:
+            mask &= np.fromiter((page in among for page in catalogue.row_of), bool, len(mask))
         scores = np.where(mask, found.scores(query), 0)
         best = np.lexsort((np.arange(len(scores)), -scores))[:DEPTH]
         named = best[scores[best] > 0]
@@ -102,9 +104,16 @@ class HybridLibrary(EmbeddedLibrary):
     def takes_images(self) -> bool:
         return any(hasattr(one.model, "encode_images") for one in self.members)
 
-    def explained(self, query: Query, k: int, documents: Sequence[str] = ()) -> tuple[list[Hit], Any]:
+    def languages(self) -> dict[str, int]:
+        return self.words.index.languages()
+
+    def explained(
+        self, query: Query, k: int, documents: Sequence[str] = (), languages: Sequence[str] = ()
+    ) -> tuple[list[Hit], Any]:
         asked = self.asked(query)
-        rankings, told = self.rankings(query, asked, k, documents)
+        # what reads words knows the language of a scan; the others are told which pages they are
+        among = self.words.index.pages_in(languages) if languages else None
+        rankings, told = self.rankings(query, asked, k, documents, among)
         best = fusion.fused(rankings, self.weights)[:k]
         pages = [page for page, _ in best]
         views = [(one, one.index.hits(encoded, pages)) for one, encoded in asked if encoded is not None]
@@ -141,15 +150,18 @@ class HybridLibrary(EmbeddedLibrary):
         asked: Sequence[tuple[EmbeddedLibrary, EncodedQuery | None]],
         k: int,
         documents: Sequence[str] = (),
+        among: Container[PageKey] | None = None,
     ) -> tuple[list[Ranking], dict[str, Explanation | None]]:
         found, told = [], dict[str, Explanation | None]()
         for one, encoded in asked:
             told[one.model.name] = None
             if encoded is not None:
-                pages, scores, told[one.model.name] = one.index.ranked(encoded, k, documents=list(documents) or None)
+                which = {"documents": list(documents) or None, "among": among}
+                pages, scores, told[one.model.name] = one.index.ranked(encoded, k, **which)
                 found.append(Ranking(one.model.name, pages[:DEPTH], scores[:DEPTH], one.index.sees()))
         # an image has no words
-        return [*found, *([self.words.ranking(query, documents)] if isinstance(query, str) else [])], told
+        by_words = [self.words.ranking(query, documents, among)] if isinstance(query, str) else []
+        return [*found, *by_words], told
 
     def stored(self, page: PageKey) -> StoredPage:
         return self.words.index.page(*page) if self.words.index.sees()(page) else super().stored(page)
@@ -178,6 +190,7 @@ class HybridLibrary(EmbeddedLibrary):
                 told=lambda _, done, total: told(done, total),
                 passwords=self.passwords,
             )
+        self.words.index.find_languages()
         return pages
 
     def delete(self, document: str) -> None:

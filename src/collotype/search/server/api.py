@@ -58,6 +58,9 @@ Version = Annotated[str, Query(max_length=64, description="Of the file: lets a b
 
 Count = Annotated[int, Query(ge=1, le=100, description="How many pages.")]
 Only = Annotated[list[str], Query(max_length=100, description="Only in these documents; repeatable.")]
+Language = Annotated[
+    list[str], Query(max_length=100, description="Only pages in these languages, by ISO 639 codes as de; repeatable.")
+]
 Crop = Annotated[str, Query(max_length=100, description="Only this part: left,top,right,bottom, from 0 to 1.")]
 
 api = APIRouter(prefix="/api")
@@ -75,10 +78,11 @@ async def search(
     q: Words,
     k: Count = 12,
     document: Only = [],  # noqa: B006
+    language: Language = [],  # noqa: B006
 ) -> schemas.Answer:
     """The pages that answer a query best, and where on them its words were found."""
     started = time.perf_counter()
-    hits = await server.compute(server.search, q.strip(), k, document)
+    hits = await server.compute(server.search, q.strip(), k, document, language)
     seconds = round(time.perf_counter() - started, 4)
     return schemas.Answer(query=q.strip(), encoder=server.library.encoder, seconds=seconds, hits=hits)
 
@@ -94,12 +98,13 @@ async def search_image(
     request: Request,
     k: Count = 12,
     document: Only = [],  # noqa: B006
+    language: Language = [],  # noqa: B006
     crop: Crop = "",
 ) -> schemas.Answer:
     """The pages that are most like an image, the request's body."""
     content = await request.body()
     part = box(crop)
-    return await found_by_image(server, lambda: server.image_sent(content, part), k, document)
+    return await found_by_image(server, lambda: server.image_sent(content, part), k, document, language)
 
 
 @api.get("/search/like", responses=problems(404))
@@ -109,19 +114,20 @@ async def search_like(
     page: Annotated[int, Query(ge=1, le=1_000_000, description="Its number.")],
     k: Count = 12,
     document: Only = [],  # noqa: B006
+    language: Language = [],  # noqa: B006
     crop: Crop = "",
 ) -> schemas.Answer:
     """The pages that are most like a page of the index, or a part of it."""
     part = box(crop)
-    return await found_by_image(server, lambda: server.image_of_page(name, page, part), k, document)
+    return await found_by_image(server, lambda: server.image_of_page(name, page, part), k, document, language)
 
 
 async def found_by_image(
-    server: Service, make: Callable[[], ImageQuery], k: int, documents: list[str]
+    server: Service, make: Callable[[], ImageQuery], k: int, documents: list[str], languages: list[str]
 ) -> schemas.Answer:
     started = time.perf_counter()
     query = await server.draw(make)
-    hits = await server.compute(server.search, query, k, documents)
+    hits = await server.compute(server.search, query, k, documents, languages)
     seconds = round(time.perf_counter() - started, 4)
     about = {"query": str(query), "image": query.digest, "encoder": server.library.encoder}
     return schemas.Answer(**about, seconds=seconds, hits=hits)

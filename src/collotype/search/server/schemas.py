@@ -65,6 +65,7 @@ class Documents(BaseModel):
     upload_bytes: int = Field(description="How large an upload may be.")
     kinds: list[str] = Field(description="Endings of files that can be uploaded.")
     pages: int
+    languages: dict[str, int] = Field(description="How many pages are in which language, by ISO 639 codes.")
     documents: list[DocumentResponse]
 
 

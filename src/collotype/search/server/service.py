@@ -16,6 +16,7 @@ from collotype.runtime.texts import nfc
 from collotype.search import image_query, pages
 from collotype.search.image_query import ImageQuery, Query
 from collotype.search.ingest.kinds import readable_endings
+from collotype.search.languages import wanted
 from collotype.search.library import IndexedDocument, Library, QueryError
 from collotype.search.pages import Box
 from collotype.search.server import schemas
@@ -116,11 +117,16 @@ class Service:
             raise missing("The document's file is no longer where it was indexed from; index it again.")
         return file
 
-    def search(self, query: Query, k: int, documents: list[str]) -> list[schemas.HitResponse]:
+    def search(self, query: Query, k: int, documents: list[str], languages: list[str]) -> list[schemas.HitResponse]:
         known = self.indexed() if documents else {}
         if unknown := [name for name in documents if nfc(name) not in known]:
             raise missing(f"The index has no document {unknown[0][:200]!r}; GET /api/documents lists them.")
-        hits = self.library.search(query, k, [known[nfc(name)].name for name in documents])
+        if languages:
+            try:
+                wanted(languages, list(self.library.languages()), "the index")
+            except UserError as error:
+                raise missing(str(error)) from error
+        hits = self.library.search(query, k, [known[nfc(name)].name for name in documents], languages)
         versions = {name: self.version(name) for name in {hit.document for hit in hits}}
         return [as_answer(hit, query, versions[hit.document]) for hit in hits]
 
@@ -171,6 +177,7 @@ class Service:
             upload_bytes=self.settings.upload_bytes,
             kinds=list(readable_endings()),
             pages=sum(document.pages for document in known.values()),
+            languages=self.library.languages(),
             documents=sorted(rows.values(), key=lambda row: row.name.casefold()),
         )
 

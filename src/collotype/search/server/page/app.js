@@ -1,9 +1,9 @@
-// The page's state is the address (?q=…&document=…) and what the server last said. Data become text nodes only.
+// The page's state is the address (?q=…&document=…&language=…) and what the server last said. Data become text nodes only.
 
 import { csv, finders, json, save } from "./export.js";
 
 const find = (id) => document.getElementById(id);
-const state = { hits: [], words: [], word: "", shown: -1, documents: [], chosen: new Set(), about: null, polling: 0, like: null, crop: "", beside: null };
+const state = { hits: [], words: [], word: "", shown: -1, documents: [], chosen: new Set(), language: "", about: null, polling: 0, like: null, crop: "", beside: null };
 const IMAGE = "▣";
 const SEARCH_AFTER_MS = 250, POLL_MS = 700, HITS = 24;
 
@@ -99,9 +99,10 @@ function showDocuments() {
   find("narrow").hidden = about.documents.length < 9;
   find("add").hidden = about.read_only;
   find("files").accept = about.kinds.join(",");
-  find("all").hidden = !state.chosen.size;
+  showAll();
   find("drop-like").hidden = !about.images;
   showFolders();
+  showLanguages();
   const rows = state.documents.filter((one) => one.name.toLowerCase().includes(wanted));
   const focused = document.activeElement?.dataset?.row;
   find("documents").replaceChildren(...rows.map(documentRow));
@@ -130,11 +131,33 @@ find("folder").addEventListener("change", () => {
   search();
 });
 
+const languageNames = new Intl.DisplayNames(undefined, { type: "language", fallback: "code" });
+
+// There is something to choose where pages are in two languages; the most common stand first.
+function showLanguages() {
+  const select = find("language"), known = Object.entries(state.about.languages);
+  if (!state.about.languages[state.language]) state.language = "";
+  select.hidden = known.length < 2 && !state.language;
+  select.replaceChildren(make("option", { value: "" }, "All languages"),
+    ...known.map(([code, pages]) => make("option", { value: code }, `${languageNames.of(code)} (${plural(pages, "page")})`)));
+  select.value = state.language;
+}
+
+find("language").addEventListener("change", () => {
+  state.language = find("language").value;
+  showAll();
+  search();
+});
+
+function showAll() {
+  find("all").hidden = !state.chosen.size && !state.language;
+}
+
 function documentRow(one) {
   const box = make("input", { type: "checkbox", checked: state.chosen.has(one.name), disabled: !one.pages, "data-row": `box ${one.name}` });
   box.addEventListener("change", () => {
     if (box.checked) state.chosen.add(one.name); else state.chosen.delete(one.name);
-    find("all").hidden = !state.chosen.size;
+    showAll();
     search();
   });
   const label = make("label", { title: one.name }, box, make("span", { class: "name" }, one.name),
@@ -257,6 +280,7 @@ async function search() {
   }
   const address = new URLSearchParams({ ...(query ? { q: query } : {}), k: HITS });
   for (const name of state.chosen) address.append("document", name);
+  if (state.language) address.set("language", state.language);
   const call = running = new AbortController();
   find("hits").classList.add("stale");
   find("hits").setAttribute("aria-busy", "true");
@@ -281,6 +305,7 @@ function remember(query) {
   if (query) address.searchParams.set("q", query);
   if (state.like?.name) for (const key of ["name", "page", "crop"]) if (state.like[key]) address.searchParams.set(key, state.like[key]);
   for (const name of state.chosen) address.searchParams.append("document", name);
+  if (state.language) address.searchParams.set("language", state.language);
   history.replaceState(null, "", address);
   document.title = query ? `${query} · Collotype` : "Collotype";
 }
@@ -304,8 +329,9 @@ function show(hits, query, answer) {
   find("words").replaceChildren(...(hits.length ? state.words : []).map(wordButton));
   if (answer) {
     const among = state.chosen.size ? ` in ${plural(state.chosen.size, "document")}` : "";
+    const spoken = state.language ? ` in ${languageNames.of(state.language)}` : "";
     const like = state.like ? ` like ${query}` : "";
-    say(hits.length ? `${plural(hits.length, "page")}${like}${among} · ${answer.seconds.toFixed(2)} s` : "");
+    say(hits.length ? `${plural(hits.length, "page")}${like}${spoken}${among} · ${answer.seconds.toFixed(2)} s` : "");
   } else say("");
   find("empty").hidden = hits.length > 0;
   if (!hits.length) showEmpty(query);
@@ -318,7 +344,7 @@ function showEmpty(query = find("query").value.trim()) {
   let title, text;
   if (!state.about) [title, text] = ["", ""];
   else if (!pages) [title, text] = ["Nothing is indexed yet", state.about.read_only ? "This server is read-only: documents are added with collotype index." : "Drop a PDF anywhere on this page, and search in it a moment later."];
-  else if (query) [title, text] = ["No page found", state.chosen.size ? "Not in the documents chosen. Show all of them, or ask in other words." : "Ask in other words."];
+  else if (query) [title, text] = ["No page found", state.chosen.size || state.language ? "Not among the pages chosen. Show all of them, or ask in other words." : "Ask in other words."];
   else [title, text] = ["Say what is on the page", `${plural(pages, "page")} of ${plural(state.documents.filter((one) => one.pages).length, "document")}. Every page found shows where your words are.`];
   find("empty-title").textContent = title;
   find("empty-text").textContent = text;
@@ -550,7 +576,7 @@ addEventListener("keydown", (event) => {
 find("ask").addEventListener("submit", (event) => { event.preventDefault(); search(); });
 find("query").addEventListener("input", searchSoon);
 find("narrow").addEventListener("input", showDocuments);
-find("all").addEventListener("click", () => { state.chosen.clear(); find("folder").value = ""; showDocuments(); search(); });
+find("all").addEventListener("click", () => { state.chosen.clear(); state.language = find("folder").value = ""; showDocuments(); search(); });
 find("shelf-toggle").addEventListener("click", () => {
   const open = find("shelf").classList.toggle("open");
   find("shelf-toggle").setAttribute("aria-expanded", String(open));
@@ -559,6 +585,7 @@ find("shelf-toggle").addEventListener("click", () => {
 const asked = new URL(location).searchParams;
 find("query").value = asked.get("q") ?? "";
 state.chosen = new Set(asked.getAll("document"));
+state.language = asked.get("language") ?? "";
 if (asked.get("name")) state.like = { name: asked.get("name"), page: asked.get("page") ?? "1", crop: asked.get("crop") ?? "" };
 await loadDocuments();
 if (find("query").value || state.like) search();
