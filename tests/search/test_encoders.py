@@ -65,7 +65,7 @@ def test_a_term_that_stands_in_several_places_keeps_them_all(reader: TextEncoder
     boxes = {}
     for query in ("one word", "word three"):
         (asked,) = reader.encode_queries([query])
-        boxes[query] = {place.word: place.box[0] for place in places(asked, found.at_boxes, found.boxes)}
+        boxes[query] = {place.word: place.box[0] for place in places(asked, found)}
     assert boxes["one word"]["word"] == pytest.approx(wide) and boxes["word three"]["word"] == pytest.approx(3 * wide)
 
 

@@ -108,6 +108,8 @@ def open_or_create(
     if encoder.looks_at == "words":
         settings = {"precision": "int8", **settings}
     index = Index.create(to, **made_by, dim=encoder.dim, interaction=encoder.interaction, **settings)
+    if keep := getattr(encoder, "keep", None):
+        keep(to)
     kept = {name: absolute(value) for name, value in to_keep(asked, encoder).items()} | (
         {"commits": used} if used else {}
     )

@@ -6,7 +6,17 @@ from torch import Tensor
 
 def saturated(logits: Tensor, mask: Tensor) -> Tensor:
     """The weight of each word on a page: the maximum over its tokens of log(1 + relu(logit)), [B, V] of [B, T, V]."""
-    return logits.relu().masked_fill(~mask[..., None], 0).amax(1).log1p()
+    return there(logits, mask).amax(1).log1p()
+
+
+def saturated_at(logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """As `saturated`, and the token where each maximum is, int64 [B, V]."""
+    found = there(logits, mask).max(1)
+    return found.values.log1p(), found.indices
+
+
+def there(logits: Tensor, mask: Tensor) -> Tensor:
+    return logits.relu().masked_fill(~mask[..., None], 0)
 
 
 def bags(ids: Tensor, mask: Tensor, words: int) -> Tensor:

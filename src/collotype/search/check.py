@@ -10,15 +10,15 @@ from collotype.runtime.errors import UserError
 from collotype.search.index import Index
 from collotype.search.pages import EncodedQuery
 from collotype.search.quantization import in_float32, pack_vectors, sign_bytes
-from collotype.search.scoring import exact
+from collotype.search.scoring import exact, inverted
 from collotype.search.scoring.plan import PLANS, named
 from collotype.search.snapshot import IndexSnapshot
 
 SAMPLED_PAGES = 300
 """On which other ways of storing are tried: pooling a page of 1,030 vectors takes 40 ms."""
 POOL_FACTORS = (2, 3)
-WORDS, LIKENESS = 20, 0.8
-"""A sampled query: how many vectors of a page, and how much each still resembles itself."""
+WORDS, LIKENESS, SPARSE_WORDS = 20, 0.8, 4
+"""A sampled query: how many vectors of a page, and how much each still resembles itself; how many tokens of one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,40 +60,53 @@ def measure(index: Index, queries: Sequence[EncodedQuery] | None = None, k: int 
     if not len(full):
         raise UserError(f"The index in {index.folder} has no page with vectors; there is nothing to check.")
     source = "given" if queries else "made of the index's own pages"
-    asked = [query.vectors for query in queries] if queries else sampled(view, full, count)
+    make = sampled_tokens if index.manifest.is_sparse else sampled
+    asked = queries or make(view, full, count)
     return Checked(
         k=k,
         queries=len(asked),
         source=source,
         pages=len(full),
-        ways=(*plans(view, full, asked, k), *storages(index, view, full, asked, k)),
+        ways=(
+            *plans(view, full, asked, k),
+            *(() if index.manifest.is_sparse else storages(index, view, full, asked, k)),
+        ),
     )
 
 
-def sampled(view: IndexSnapshot, full: np.ndarray, count: int) -> list[np.ndarray]:
-    """Queries float32 [≤ 20, D] that each resemble vectors of one page."""
+def sampled(view: IndexSnapshot, full: np.ndarray, count: int) -> list[EncodedQuery]:
+    """Queries of up to WORDS vectors that each resemble vectors of one page."""
     random, found = np.random.default_rng(0), []
     for place in random.choice(full, count, replace=len(full) < count):
         page = page_vectors(view, place)
         rows = page[random.permutation(len(page))[:WORDS]]
         noise = random.standard_normal(rows.shape).astype(np.float32)
         noise *= np.linalg.norm(rows) / np.linalg.norm(noise) * np.sqrt(1 / LIKENESS**2 - 1)
-        found.append((rows + noise) * LIKENESS)
+        found.append(EncodedQuery((rows + noise) * LIKENESS, (), ()))
     return found
 
 
-def plans(view: IndexSnapshot, full: np.ndarray, queries: Sequence[np.ndarray], k: int) -> list[Way]:
+def sampled_tokens(view: IndexSnapshot, full: np.ndarray, count: int) -> list[EncodedQuery]:
+    """Queries of up to SPARSE_WORDS tokens of one page each."""
+    random, found = np.random.default_rng(0), []
+    for place in random.choice(full, count, replace=len(full) < count):
+        tokens = random.permutation(view.details(np.array([place]))[0].token_ids)[:SPARSE_WORDS]
+        found.append(EncodedQuery(np.ones((len(tokens), 1), np.float32), (), (), tokens))
+    return found
+
+
+def plans(view: IndexSnapshot, full: np.ndarray, queries: Sequence[EncodedQuery], k: int) -> list[Way]:
     catalogue = view.version.catalogue
     allowed = catalogue.counts > 0
-    have = {"exact": True, "bits": True, "lists": view.lists is not None}
     ways, truth = [], []
-    for name in (name for name in PLANS if have[name]):
+    for name in view.plans:
         seconds, recalls = [], []
         for number, query in enumerate(queries):
             started = time.process_time()
-            places, scores, _ = view.search(query, allowed, k, named(name, k), by_document=False)
+            plan = named(name, k) if name in PLANS else None
+            places, scores, _ = view.search(query, allowed, k, plan, by_document=False)
             seconds.append(time.process_time() - started)
-            if name == "exact":
+            if name == view.plans[0]:
                 truth.append(dict(zip(places.tolist(), scores.tolist(), strict=True)))
             recalls.append(recall(np.array([truth[number][place] for place in places[:k].tolist()]), truth[number], k))
         median, late = np.percentile(seconds, [50, 95]) * 1000
@@ -114,12 +127,16 @@ def plans(view: IndexSnapshot, full: np.ndarray, queries: Sequence[np.ndarray], 
 def recall(found: np.ndarray, truth: dict[int, float], k: int) -> float:
     """The part of the k best that were found, by the exact scores of what was."""
     best = np.sort(np.fromiter(truth.values(), float))[::-1][:k]
-    return float((found >= best[-1]).sum() / len(best))
+    # a sparse page without one of a query's tokens is not found at all
+    return float((found >= best[-1]).sum() / len(best)) if len(best) else 1.0
 
 
 def bytes_per_page(view: IndexSnapshot, full: np.ndarray, plan: str) -> float:
     rows = view.version.take(full[:1], ["vectors"])["vectors"].type.value_type
     vectors = view.version.catalogue.counts[full].mean()
+    if plan == inverted.KIND:
+        # the table has the tokens and weights once more, for the places of a hit's words
+        return float(2 * inverted.BYTES_PER_WEIGHT * vectors)
     size = vectors * rows.list_size * rows.value_type.bit_width / 8
     if plan != "exact":
         size += vectors * sign_bytes(rows.list_size)
@@ -128,9 +145,10 @@ def bytes_per_page(view: IndexSnapshot, full: np.ndarray, plan: str) -> float:
     return float(size)
 
 
-def storages(index: Index, view: IndexSnapshot, full: np.ndarray, queries: Sequence[np.ndarray], k: int) -> list[Way]:
+def storages(index: Index, view: IndexSnapshot, full: np.ndarray, asked: Sequence[EncodedQuery], k: int) -> list[Way]:
     """Exact search over a sample of the pages, stored otherwise."""
     ways: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
+    queries = [query.vectors for query in asked]
     if index.manifest.precision == "fp16":
         ways["stored in int8"] = in_int8
     if index.manifest.interaction == "late" and index.manifest.pool_factor == 1:

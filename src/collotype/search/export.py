@@ -43,6 +43,7 @@ def export(index: Index, engine: str, to: Path, told: Callable[[str, int, int], 
     """
     if to.exists():
         raise UserError(f"{to} is there already; name a folder that is not.")
+    require_vectors(index)
     view = index.view()
     rows = [int(row) for row in allowed(view.version, None, None).nonzero()[0]]
     if not rows:
@@ -59,6 +60,18 @@ def export(index: Index, engine: str, to: Path, told: Callable[[str, int, int], 
                     feed.write(json.dumps(line, ensure_ascii=False) + "\n")
                 told("pages", done, len(rows))
     return len(rows)
+
+
+def require_vectors(index: Index) -> None:
+    """
+    Raises:
+        UserError: its pages are sparse.
+    """
+    if index.manifest.is_sparse:
+        raise UserError(
+            f"The index in {index.folder} has sparse pages, and other engines are sent vectors only; index the "
+            "documents with a retriever that makes vectors."
+        )
 
 
 def pages(view: Any, rows: Sequence[int]) -> Iterator[StoredPage]:

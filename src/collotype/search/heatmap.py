@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,7 +71,7 @@ def heat(query: EncodedQuery, page: EncodedPage, size: tuple[int, int], patches:
     rows, columns = _cells(boxes, size, patches)
     weights = np.zeros((rows, columns), np.float32)
     if len(boxes) and of_words.any():
-        best = (unit(query.vectors[of_words]) @ page.at_boxes[somewhere].T).max(axis=0)
+        best = in_cosines(query).similarities(page)[of_words][:, somewhere].max(axis=0)
         edges = boxes * np.array([columns, rows, columns, rows])
         for weight, (left, top, right, bottom) in zip(best, edges, strict=True):
             # an edge on the border of a cell is not in it, whatever rounding did to it
@@ -91,10 +91,12 @@ def _cells(boxes: np.ndarray, size: tuple[int, int], patches: bool) -> tuple[int
 
 def framed(query: EncodedQuery, page: EncodedPage) -> list[Box]:
     """The places of the query's words that are on the page."""
-    found = places(EncodedQuery(unit(query.vectors), query.words, query.word_of), page.at_boxes, page.boxes)
+    found = places(in_cosines(query), page)
     best = max((place.score for place in found), default=0.0)
     return [place.box for place in found if place.score >= FRAMED * best]
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+def in_cosines(query: EncodedQuery) -> EncodedQuery:
+    """With vectors of unit length."""
+    lengths = np.linalg.norm(query.vectors, axis=1, keepdims=True)
+    return replace(query, vectors=query.vectors / np.maximum(lengths, 1e-9))

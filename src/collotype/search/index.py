@@ -20,9 +20,9 @@ from collotype.search.match_regions import places, text_around
 from collotype.search.page_cache import PageCache
 from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, Hit, Page, PageFacts, PageKey
 from collotype.search.quantization import in_float32
-from collotype.search.scoring import ivf, sign_bits
+from collotype.search.scoring import ivf
 from collotype.search.scoring.plan import Explanation, Plan, named
-from collotype.search.snapshot import IndexSnapshot
+from collotype.search.snapshot import IndexSnapshot, SparseSnapshot
 from collotype.search.store import OLD_VERSIONS_KEPT, WRITING, Catalogue, Store
 
 SIDE = "side"
@@ -70,7 +70,7 @@ class Index:
     def __init__(self, folder: Path, about_it: Manifest):
         """Use `create` or `open`."""
         self.folder, self.manifest = folder, about_it
-        self._store = Store(folder, about_it.dim, about_it.precision)
+        self._store = Store(folder, about_it.width, about_it.precision)
         # asking the table takes a change of threads, so those who wait are told together
         self._looked = Together(self._look)
         self._held = PageCache()
@@ -82,8 +82,8 @@ class Index:
         """A new, empty index in a folder that is not there yet, or empty.
 
         Args:
-            described: the fields of `Manifest`: encoder_name, identity, dim, interaction ("late" or "single"); and
-                precision ("fp16", or "int8" for half the bytes), pool_factor.
+            described: the fields of `Manifest`: encoder_name, identity, dim, interaction ("late", "single" or
+                "sparse"); and precision ("fp16", or "int8" for half the bytes), pool_factor.
 
         Raises:
             UserError: the folder has an index already, or other files.
@@ -93,7 +93,7 @@ class Index:
         with file_lock(folder / WRITING):
             # again, because another process may have had its turn before; a table alone is what a kill has left
             manifest.check_free(folder)
-            Store.create(folder, about_it.dim, about_it.precision)
+            Store.create(folder, about_it.width, about_it.precision)
             about_it.write(folder)
         return cls(folder, about_it)
 
@@ -123,7 +123,8 @@ class Index:
         # side files may be made without a new version; asked for first, so that none is missed
         now = sidecar.names(self.folder / SIDE), self._store.newest_version()
         if self._view is None or self._seen != now:
-            self._view, self._seen = IndexSnapshot(self._store.snapshot(), self.folder / SIDE, self._held), now
+            kind = SparseSnapshot if self.manifest.is_sparse else IndexSnapshot
+            self._view, self._seen = kind(self._store.snapshot(), self.folder / SIDE, self._held), now
         return [self._view] * len(asked)
 
     def __len__(self) -> int:
@@ -215,12 +216,14 @@ class Index:
             had = np.arange(len(vectors)) if of is None else of
             if page.id in seen:
                 raise UserError(f"{page.id} is given twice in one batch.")
-            if vectors.ndim != 2 or vectors.shape[1] != self.manifest.dim or boxes.shape != (len(had), 4):
+            width = self.manifest.width
+            if vectors.ndim != 2 or vectors.shape[1] != width or boxes.shape != (len(had), 4):
                 raise UserError(
                     f"{page.id} has vectors {list(vectors.shape)} and boxes {list(boxes.shape)}, and the index in "
-                    f"{self.folder} takes [n, {self.manifest.dim}] and [n, 4] (or a box for each of vector_of); "
+                    f"{self.folder} takes [n, {width}] and [n, 4] (or a box for each of vector_of); "
                     f"encode it with {self.manifest.encoder_name}."
                 )
+            self._check_tokens(page.id, encoded)
             if len(had) and not 0 <= had.min() <= had.max() < len(vectors):
                 raise UserError(
                     f"{page.id} has {len(vectors)} vectors, and a box of number {had.max()}; encode it again."
@@ -230,6 +233,22 @@ class Index:
             if page.document.encode(errors="replace").decode() != page.document:
                 raise UserError(f"The name {page.document!r} is not text that can be stored; rename the file.")
             seen.add(page.id)
+
+    def _check_tokens(self, what: str, of: EncodedPage | EncodedQuery) -> None:
+        """
+        Raises:
+            UserError: weights without their tokens where the index is sparse, or tokens where it is not.
+        """
+        ids = of.token_ids
+        if ids is None and not self.manifest.is_sparse:
+            return
+        if ids is None or not self.manifest.is_sparse or ids.shape != (len(of.vectors),):
+            raise UserError(
+                f"{what} is {'not ' if ids is None else ''}sparse, or not one token a weight, and the index in "
+                f"{self.folder} is {self.manifest.interaction}; encode it with {self.manifest.encoder_name}."
+            )
+        if len(ids) and (len(np.unique(ids)) < len(ids) or not 0 <= ids.min() <= ids.max() < self.manifest.dim):
+            raise UserError(f"{what} has a token twice, or one that is not of {self.manifest.dim:,}; encode it again.")
 
     def _pooled(self, encoded: EncodedPage) -> EncodedPage:
         """Fewer vectors, each with the box of the one it stands for best."""
@@ -272,8 +291,12 @@ class Index:
         with file_lock(self.folder / ".side"):
             view = self.view()
             if view.signs_differ:
-                sign_bits.build(self.folder / SIDE, view.version)
-            if with_lists and view.version.catalogue.counts.sum(dtype=np.int64) >= ivf.MADE_FROM:
+                view.scanned.build(self.folder / SIDE, view.version)
+            if (
+                with_lists
+                and not self.manifest.is_sparse
+                and view.version.catalogue.counts.sum(dtype=np.int64) >= ivf.MADE_FROM
+            ):
                 ivf.build(self.folder / SIDE, view.version)
 
     # --- asking
@@ -349,7 +372,7 @@ class Index:
         row_of = view.version.catalogue.row_of
         there = [page for page in pages if page in row_of]
         found = stored_pages(view, np.array([row_of[page] for page in there], int)) if there else []
-        return {page: hit(query, one, score_of(query, one)) for page, one in zip(there, found, strict=True)}
+        return {page: hit(query, one, query.score(one.encoded)) for page, one in zip(there, found, strict=True)}
 
     def sees(self) -> Callable[[PageKey], bool]:
         """Tells of a page whether the index has anything of it that a search could find."""
@@ -368,7 +391,7 @@ class Index:
         languages: Sequence[str] = (),
         among: Container[PageKey] | None = None,
     ) -> tuple[IndexSnapshot, np.ndarray, np.ndarray, Explanation]:
-        vectors = self._query(query, k)
+        self._check_query(query, k)
         view = self.view()
         mask = allowed(view.version, where, documents)
         if languages:
@@ -376,22 +399,22 @@ class Index:
         if among is not None:
             pages = view.version.catalogue.page_keys(np.arange(len(mask)))
             mask &= np.fromiter((page in among for page in pages), bool, len(mask))
-        return view, *view.search(vectors, mask, k, named(plan, k) if plan else None, group)
+        return view, *view.search(query, mask, k, named(plan, k) if plan else None, group)
 
     def _in_languages(self, view: IndexSnapshot, asked: Sequence[str]) -> np.ndarray:
         return np.isin(view.languages, spoken.wanted(asked, list(spoken.counted(view.languages)), self.folder))
 
-    def _query(self, query: EncodedQuery, k: int) -> np.ndarray:
+    def _check_query(self, query: EncodedQuery, k: int) -> None:
         if k < 1:
             raise UserError(f"{k} hits were asked for; ask for one at least.")
-        if query.vectors.ndim != 2 or not len(query.vectors) or query.vectors.shape[1] != self.manifest.dim:
+        if query.vectors.ndim != 2 or not len(query.vectors) or query.vectors.shape[1] != self.manifest.width:
             raise UserError(
                 f"The query has vectors {list(query.vectors.shape)}, and the index in {self.folder} takes "
-                f"[m, {self.manifest.dim}] as {self.manifest.encoder_name} makes them."
+                f"[m, {self.manifest.width}] as {self.manifest.encoder_name} makes them."
             )
         if not np.isfinite(query.vectors).all():
             raise UserError("The query has vectors with numbers that are not finite; ask it otherwise.")
-        return np.ascontiguousarray(query.vectors, np.float32)
+        self._check_tokens("The query", query)
 
 
 def outside(catalogue: Catalogue, document: str, kept: set[int]) -> np.ndarray:
@@ -401,17 +424,11 @@ def outside(catalogue: Catalogue, document: str, kept: set[int]) -> np.ndarray:
 
 
 def hit(query: EncodedQuery, page: StoredPage, score: float) -> Hit:
-    found = places(query, page.encoded.at_boxes, page.encoded.boxes)
+    found = places(query, page.encoded)
     boxes = np.array([word.box for word in page.words], np.float32).reshape(-1, 4)
     text = text_around(found, [word.text for word in page.words], boxes)
     manifest = {"label": page.label, "words_from": page.words_from, "metadata": page.metadata}
     return Hit(document=page.document, page=page.number, score=score, places=found, text=text, **manifest)
-
-
-def score_of(query: EncodedQuery, page: StoredPage) -> float:
-    """MaxSim; 0 of a page that has no vectors."""
-    vectors = page.encoded.vectors
-    return float((query.vectors @ vectors.T).max(axis=1).sum()) if len(vectors) else 0.0
 
 
 def stored_pages(view: IndexSnapshot, rows: np.ndarray) -> list[StoredPage]:
@@ -419,7 +436,9 @@ def stored_pages(view: IndexSnapshot, rows: np.ndarray) -> list[StoredPage]:
     return [
         StoredPage(
             **{**vars(facts), "metadata": deepcopy(facts.metadata)},
-            encoded=EncodedPage(in_float32(vectors) * np.float32(scale), boxes, vector_of),
+            encoded=EncodedPage(in_float32(vectors) * np.float32(scale), boxes, vector_of, token_ids),
         )
-        for (facts, boxes, vector_of), (vectors, scale) in zip(view.details(rows), view.pages(rows), strict=True)
+        for (facts, boxes, vector_of, token_ids), (vectors, scale) in zip(
+            view.details(rows), view.pages(rows), strict=True
+        )
     ]

@@ -4,7 +4,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -206,19 +206,28 @@ class EmbeddedLibrary(IndexLibrary):
             queries: a student of that model, which reads the queries in its place.
 
         Raises:
-            UserError: there is no index, or its model is not there or has changed.
+            UserError: there is no index, or its model is not there or has changed (of sparse pages: as soon as it is
+                needed, which is not for a query).
         """
         from collotype.search import manifest
         from collotype.search.ingest.sources import SourceLedger
 
-        manifest.read(folder)
+        about = manifest.read(folder)
         model = SourceLedger(folder).model()
         if model is None:
             raise UserError(f"{folder} does not say which model made it; index the documents again into a new folder.")
         # after what can be said without the heavy packages
         from collotype.search.encoders import open_encoder
+        from collotype.search.encoders.sparse import SparseEncoder
         from collotype.search.index import Index
 
+        if about.is_sparse:
+            if queries:
+                raise UserError(
+                    f"The pages in {folder} are sparse, and no model reads the queries; leave --queries out."
+                )
+            load = partial(open_encoder, **with_dtype(model, dtype))
+            return cls(Index.open(folder), SparseEncoder.of_index(folder, about, load), draw)
         student = {"model": queries, "preset": None, "base": None} if queries else {}
         encoder = open_encoder(**{**with_dtype(model, dtype), **student})
         return cls(Index.open(folder, encoder), encoder, draw)

@@ -3,11 +3,10 @@
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_json
-from collotype.search.pages import Encoder
+from collotype.search.pages import Encoder, Interaction
 from collotype.search.quantization import Precision
 
 FORMAT = 1
@@ -22,7 +21,7 @@ class Manifest:
     identity: str
     """Digest of all that decides a vector."""
     dim: int
-    interaction: Literal["late", "single"]
+    interaction: Interaction
     precision: Precision = "fp16"
     pool_factor: int = 1
     """How many of a page's vectors became one, on average, before they were stored."""
@@ -33,6 +32,20 @@ class Manifest:
             raise UserError(f"No precision {self.precision!r} for an index; the choices are fp16 and int8.")
         if self.pool_factor < 1:
             raise UserError(f"The pool factor is {self.pool_factor}; give a whole number from 1 (no pooling) on.")
+        if self.is_sparse and (self.precision, self.pool_factor) != ("fp16", 1):
+            raise UserError(
+                f"A sparse page has fp16 weights and nothing to pool, and {self.precision} and a pool factor of "
+                f"{self.pool_factor} were asked for; leave --precision and --pool-factor out."
+            )
+
+    @property
+    def is_sparse(self) -> bool:
+        return self.interaction == "sparse"
+
+    @property
+    def width(self) -> int:
+        """Numbers of a stored vector: of a sparse page each is the weight of one token of `dim`."""
+        return 1 if self.is_sparse else self.dim
 
     def write(self, folder: Path) -> None:
         write_json(folder / FILE, asdict(self))

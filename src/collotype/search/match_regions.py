@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from collotype.search.pages import EncodedQuery, MatchRegion
+from collotype.search.pages import EncodedPage, EncodedQuery, MatchRegion
 
 SAME = 1e-6
 """Two dot products that differ by less are of one vector."""
@@ -12,21 +12,20 @@ WORDS_AROUND = 15
 """Words of a hit's text before and after the best place."""
 
 
-def places(query: EncodedQuery, vectors: np.ndarray, boxes: np.ndarray) -> tuple[MatchRegion, ...]:
-    """The best place of each of the query's words, in their order; a word found only where there is no box has none.
-
-    Args:
-        vectors: of the page, float32 [n, D]; boxes: float32 [n, 4], NaN for nowhere.
-    """
+def places(query: EncodedQuery, page: EncodedPage) -> tuple[MatchRegion, ...]:
+    """The best place of each of the query's words, in their order; a word found only where there is no box has none,
+    nor has one whose token a sparse page lacks."""
+    boxes = page.boxes
     somewhere = np.flatnonzero(~np.isnan(boxes).any(axis=1))
     if not len(somewhere):
         return ()
-    similarities = query.vectors @ vectors[somewhere].T
+    similarities = query.similarities(page)[:, somewhere]
     best = similarities.max(axis=1)
+    there = best > (-np.inf if query.token_ids is None else 0)
     rows = {
         number: max(mine, key=lambda row: best[row])
         for number in range(len(query.words))
-        if (mine := [row for row, of in enumerate(query.word_of) if of == number])
+        if (mine := [row for row, of in enumerate(query.word_of) if of == number and there[row]])
     }
     # of a vector with several boxes all are equally good
     likely = {number: somewhere[similarities[row] >= best[row] - SAME] for number, row in rows.items()}

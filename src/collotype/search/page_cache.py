@@ -4,7 +4,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -21,8 +21,13 @@ Stored = tuple[np.ndarray, float]
 """A page's vectors as they are stored [n, D], and what a stored number is worth."""
 
 
-Details = tuple[PageFacts, np.ndarray, np.ndarray | None]
-"""What the index has of a page beside its vectors: facts, and their boxes with whose each is, as in EncodedPage."""
+class Details(NamedTuple):
+    """What the index has of a page beside its vectors; all but its facts as in EncodedPage."""
+
+    facts: PageFacts
+    boxes: np.ndarray
+    vector_of: np.ndarray | None
+    token_ids: np.ndarray | None
 
 
 class LruPages(Generic[T]):
@@ -83,7 +88,7 @@ def read_vectors(version: Version, places: np.ndarray) -> list[Stored]:
 
 def read_details(version: Version, places: np.ndarray) -> list[Details]:
     light = ["document", "page", "digest", "width", "height", "metadata", "label", "words_from", "words"]
-    rows = version.take(places, [*light, "word_boxes", "boxes", "vector_of"])
+    rows = version.take(places, [*light, "word_boxes", "boxes", "vector_of", "token_ids"])
     (boxes, starts), (word_boxes, words) = (from_lists(rows[name]) for name in ("boxes", "word_boxes"))
     found = []
     for place, row in enumerate(rows.select(light).to_pylist()):
@@ -98,12 +103,7 @@ def read_details(version: Version, places: np.ndarray) -> list[Details]:
             words_from=row["words_from"] or "",
             words=tuple(Word(text, tuple(box)) for text, box in zip(row["words"], there, strict=True)),
         )
-        vector_of = rows["vector_of"][place].values
-        found.append(
-            (
-                facts,
-                unpack_boxes(boxes[starts[place] : starts[place + 1]]),
-                None if vector_of is None else vector_of.to_numpy(),
-            )
-        )
+        own = (rows[name][place].values for name in ("vector_of", "token_ids"))
+        numbers = (None if one is None else one.to_numpy() for one in own)
+        found.append(Details(facts, unpack_boxes(boxes[starts[place] : starts[place + 1]]), *numbers))
     return found

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Box = tuple[float, float, float, float]
 PageKey = tuple[str, int]
 """A page by its document and number."""
+Interaction = Literal["late", "single", "sparse"]
+"""How a query meets a page: vectors of both by MaxSim, one vector of each, or the weights of a vocabulary's tokens."""
 Draw = Callable[[Path, int, int], "Image.Image"]
 """A page of a file, its longest edge so many pixels: `Drawer.draw`."""
 WordsFrom = Literal["text layer", "ocr", "both", ""]
@@ -71,6 +73,8 @@ class EncodedPage:
     boxes: "np.ndarray"
     vector_of: "np.ndarray | None" = None
     """Which vector each box is of, int [b], where one has several; without it, each has one."""
+    token_ids: "np.ndarray | None" = None
+    """Of a sparse page, whose vectors are weights [n, 1]: the tokens of the vocabulary that they are of, int32 [n]."""
 
     @property
     def at_boxes(self) -> "np.ndarray":
@@ -85,6 +89,21 @@ class EncodedQuery:
     vectors: "np.ndarray"
     words: tuple[str, ...]
     word_of: tuple[int, ...]
+    token_ids: "np.ndarray | None" = None
+    """As in EncodedPage."""
+
+    def similarities(self, page: EncodedPage) -> "np.ndarray":
+        """The dot product of each of its vectors with the vector of each of a page's boxes, float32 [m, b]; of sparse
+        ones only weights of the same token have any."""
+        found = self.vectors @ page.at_boxes.T
+        return found if self.token_ids is None else found * (self.token_ids[:, None] == page.token_ids)
+
+    def score(self, page: EncodedPage) -> float:
+        """MaxSim, or the dot product of sparse ones; 0 of a page that has no vectors."""
+        if not len(page.vectors):
+            return 0.0
+        found = self.vectors @ page.vectors.T if self.token_ids is None else self.similarities(page)
+        return float(found.max(axis=1).sum())
 
 
 class Encoder(Protocol):
@@ -95,7 +114,7 @@ class Encoder(Protocol):
     identity: str
     """Digest of all that decides a vector: an index belongs to one."""
     dim: int
-    interaction: Literal["late", "single"]
+    interaction: Interaction
     looks_at: Literal["picture", "words"]
     """Which of a page it reads; the words of a page without a text layer are read off its image before."""
 
@@ -137,7 +156,8 @@ class Hit:
     document: str
     page: int
     score: float
-    """Exact MaxSim, float32, whatever found the page; where several search together, `hybrid.fusion` of them."""
+    """Exact MaxSim (of sparse ones the dot product), float32, whatever found the page; where several search together,
+    `hybrid.fusion` of them."""
     places: tuple[MatchRegion, ...]
     text: str
     """What stands around the best place, if the page has text."""

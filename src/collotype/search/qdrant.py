@@ -20,6 +20,7 @@ import numpy as np
 from collotype.runtime.errors import UserError
 from collotype.runtime.texts import sound
 from collotype.search.encoders import as_made
+from collotype.search.export import require_vectors
 from collotype.search.filters import DOCUMENT, check, matches, several
 from collotype.search.index import Document, Index, StoredPage, hit, stored_pages
 from collotype.search.ingest.sources import SourceLedger
@@ -90,6 +91,7 @@ def push(
         UserError: nothing answers at the address, or the collection is another model's.
     """
     address = parse(place)
+    require_vectors(index)
     client = client or connect(address.url)
     ledger = SourceLedger(index.folder)
     files = {name: entry.file for name, entry in ledger.read().items()}

@@ -7,15 +7,19 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
+from types import ModuleType
+from typing import ClassVar
 
 import numpy as np
 
+from collotype.runtime.errors import UserError
 from collotype.runtime.threads import Together
 from collotype.search import languages, sidecar
 from collotype.search.page_cache import Details, PageCache, Stored
+from collotype.search.pages import EncodedQuery
 from collotype.search.quantization import pack_signs
-from collotype.search.scoring import exact, hamming, ivf, sign_bits
-from collotype.search.scoring.plan import Explanation, Plan, choose
+from collotype.search.scoring import exact, hamming, inverted, ivf, sign_bits
+from collotype.search.scoring.plan import PLANS, Explanation, Plan, choose
 from collotype.search.store import Version, from_lists
 
 PER_DOCUMENT, ROWS_AT_ONCE = 5, 256
@@ -28,9 +32,12 @@ class IndexSnapshot:
     Pages are named by their place in the version's catalogue.
     """
 
+    scanned: ClassVar[ModuleType] = sign_bits
+    """Makes the side file that is read first, `signs`."""
+
     def __init__(self, version: Version, folder: Path, held: PageCache):
         self.version, self.held = version, held
-        self.signs = sidecar.newest(folder, sign_bits.KIND)
+        self.signs = sidecar.newest(folder, self.scanned.KIND)
         self.lists = sidecar.newest(folder, ivf.KIND)
         self.detected = sidecar.newest(folder, languages.KIND)
         # the other half of the cores is for queries that are being encoded, and for their connections
@@ -71,15 +78,15 @@ class IndexSnapshot:
         return gone or len(self.newer) > 0
 
     def search(
-        self, query: np.ndarray, allowed: np.ndarray, k: int, plan: Plan | None, by_document: bool
+        self, asked: EncodedQuery, allowed: np.ndarray, k: int, plan: Plan | None, by_document: bool
     ) -> tuple[np.ndarray, np.ndarray, Explanation]:
         """The pages that may be found, the best first, and their exact scores.
 
         Args:
-            query: float32 [m, D]; allowed: bool [P]; k: how many will be shown (all that were rescored come back).
+            allowed: bool [P]; k: how many will be shown (all that were rescored come back).
             by_document: only few pages of a document are rescored, so that there are k documents to show.
         """
-        catalogue = self.version.catalogue
+        catalogue, query = self.version.catalogue, np.ascontiguousarray(asked.vectors, np.float32)
         places = np.flatnonzero(allowed)
         chosen, why = choose(int(catalogue.counts[places].sum(dtype=np.int64)), k, self.lists is not None)
         chosen, why = (plan, "asked for") if plan else (chosen, why)
@@ -139,6 +146,11 @@ class IndexSnapshot:
         first = np.argpartition(-nearness, count)[:count]
         return np.concatenate([listed[first], pages[self.listed[pages] < 0]])
 
+    @property
+    def plans(self) -> tuple[str, ...]:
+        """Those that it has the files for, the exact one first."""
+        return PLANS if self.lists else PLANS[:2]
+
     @cached_property
     def newer_signs(self) -> tuple[np.ndarray, np.ndarray]:
         """Sign bits of the newer pages, end to end, from the table."""
@@ -152,6 +164,56 @@ class IndexSnapshot:
     def details(self, places: np.ndarray) -> list[Details]:
         """What the index has of some pages beside their vectors."""
         return self.held.details.of(self.version, places)
+
+
+class SparseSnapshot(IndexSnapshot):
+    """Of sparse pages, whose side file is the inverted lists; newer pages have lists in memory."""
+
+    scanned = inverted
+
+    @cached_property
+    def newer_lists(self) -> inverted.Lists:
+        return inverted.Lists.of(self.version, self.newer)
+
+    @property
+    def plans(self) -> tuple[str, ...]:
+        return (inverted.KIND,)
+
+    def search(
+        self, asked: EncodedQuery, allowed: np.ndarray, k: int, plan: Plan | None, by_document: bool
+    ) -> tuple[np.ndarray, np.ndarray, Explanation]:
+        """The allowed pages that have one of the query's tokens, and their scores.
+
+        Raises:
+            UserError: a plan is asked for.
+        """
+        if plan:
+            raise UserError(f"The plan {plan.name} is for vectors, and this index is sparse; leave the plan out.")
+        told = Explanation(
+            plan=inverted.KIND,
+            why="sparse pages: the lists of the query's tokens are all that is read",
+            pages=len(self.version.catalogue),
+            allowed=int(allowed.sum()),
+            newer=len(self.newer),
+            table_version=self.version.number,
+            lists_version=self.signs.version if self.signs else None,
+        )
+        with timed(told, "lists"):
+            scores = np.where(allowed, self.scores(asked.token_ids, asked.vectors[:, 0]), 0)
+        places = np.flatnonzero(scores > 0)
+        told.rescored = len(places)
+        order = places[np.lexsort((places, -scores[places]))]
+        return order, scores[order], told
+
+    def scores(self, tokens: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """float32 [P]."""
+        found = np.zeros(len(self.version.catalogue), np.float32)
+        if self.signs:
+            listed = np.flatnonzero(self.sign_of >= 0)
+            found[listed] = inverted.Lists.read(self.signs).scores(tokens, weights)[self.sign_of[listed]]
+        if len(self.newer):
+            found[self.newer] = self.newer_lists.scores(tokens, weights)
+        return found
 
 
 def exact_scores(version: Version, held: PageCache, asked: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 TABLE, WRITING = "pages.lance", ".writing"
 """The table, and the empty file that a writer holds."""
-NEWER = {"label": pa.string(), "words_from": pa.string(), "vector_of": pa.list_(pa.int32())}
+INTEGERS = pa.list_(pa.int32())
+NEWER = {"label": pa.string(), "words_from": pa.string(), "vector_of": INTEGERS, "token_ids": INTEGERS}
 """Columns that an older table does not have before it is written to again."""
 LIGHT = ["key", "document", "page", "digest", "count"]
 OLD_VERSIONS_KEPT = timedelta(hours=1)
@@ -62,6 +63,7 @@ def schema(dim: int, precision: Precision) -> pa.Schema:
             "vectors": pa.list_(pa.list_(number, dim)),
             "boxes": pa.list_(pa.list_(pa.uint16(), 4)),
             "vector_of": NEWER["vector_of"],
+            "token_ids": NEWER["token_ids"],
             "signs": pa.list_(pa.list_(pa.uint8(), sign_bytes(dim))),
         }
     )
@@ -256,7 +258,8 @@ class Store:
             "vectors": lists([vectors for vectors, _ in packed]),
             "boxes": lists([pack_boxes(encoded.boxes) for _, encoded in pages]),
             "vector_of": [encoded.vector_of for _, encoded in pages],
-            "signs": lists([pack_signs(encoded.vectors) for _, encoded in pages]),
+            "token_ids": [encoded.token_ids for _, encoded in pages],
+            "signs": lists([signs_of(encoded) for _, encoded in pages]),
         }
         return pa.table({name: columns[name] for name in kinds.names}, schema=kinds)
 
@@ -295,6 +298,11 @@ def library() -> ModuleType:
 def with_keys(keys: np.ndarray) -> str:
     """The rows of these keys, in Lance's language: numbers only, so no name can mean anything in it."""
     return f"key IN ({', '.join(map(str, keys.tolist()))})"
+
+
+def signs_of(encoded: EncodedPage) -> np.ndarray:
+    """Of a sparse page none: its weights are positive."""
+    return pack_signs(encoded.vectors if encoded.token_ids is None else encoded.vectors[:0])
 
 
 def lists(arrays: Sequence[np.ndarray]) -> pa.ListArray:

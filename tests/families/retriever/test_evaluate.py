@@ -18,7 +18,7 @@ from collotype.families.retriever.checkpoints import native
 from collotype.families.retriever.evaluate import VectorSearch, evaluate, retrieve
 from collotype.families.retriever.heatmap import similarity_map
 from collotype.families.retriever.model import Retriever
-from collotype.families.retriever.processor import MAX_TEXT_TOKENS
+from collotype.families.retriever.query_reader import MAX_TEXT_TOKENS
 from collotype.recipe import load_recipe
 from collotype.recipe.load import load_evaluation
 from collotype.runtime.errors import UserError

@@ -13,7 +13,6 @@ from collotype.families.retriever.model import Retriever
 from collotype.losses.sparse import bags, flops, saturated
 from collotype.recipe import load_recipe
 from collotype.runtime.errors import UserError
-from collotype.search.encoders import open_encoder
 
 PAGES = [torch.tensor([[0.0, 2.0, 0.0, 1.0]]), torch.tensor([[0.5, 0.0, 0.0, 0.0]]), torch.zeros(1, 4)]
 
@@ -57,8 +56,6 @@ def test_it_is_trained_saved_and_loaded_like_any_other(model: Retriever, tmp_pat
     [page] = load(tmp_path / "model").encode_pages([picture])
     torch.testing.assert_close(page, model.encode_pages([picture])[0])
     assert page.shape == (1, model.width) and (page >= 0).all()
-    with pytest.raises(UserError, match=r"sparse vectors, which no index takes yet"):
-        open_encoder(str(tmp_path / "model"))
 
 
 def test_the_loss_adds_the_regulariser() -> None:

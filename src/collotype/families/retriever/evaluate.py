@@ -21,7 +21,7 @@ from collotype.families.retriever.cache import Cache, key_of
 from collotype.families.retriever.compact import Stored, cut, require_dim, require_trained, rounded
 from collotype.families.retriever.heatmap import similarity_map
 from collotype.families.retriever.model import Retriever
-from collotype.families.retriever.processor import MAX_TEXT_TOKENS
+from collotype.families.retriever.query_reader import MAX_TEXT_TOKENS
 from collotype.families.retriever.recipe import RetrieverEvaluate
 from collotype.families.retriever.token_pooling import Pooling
 from collotype.report.heatmap import enlarge, light_up

@@ -20,7 +20,7 @@ from collotype.families.retriever.config import RetrieverConfig
 from collotype.families.retriever.inverted import all_scores
 from collotype.families.retriever.processor import Processor
 from collotype.losses.contrastive import Vectors, score_all
-from collotype.losses.sparse import bags, saturated
+from collotype.losses.sparse import bags, saturated, saturated_at
 from collotype.runtime.device import DTYPES, room_on
 from collotype.runtime.digest import FileDigest, state_digest
 
@@ -55,15 +55,11 @@ class Retriever(nn.Module):
 
     def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Vectors [B, T, D] and their mask [B, T] (T = 1 for a single vector); masked vectors are zero."""
-        sparse, causal = self.config.interaction == "sparse", self.config.preset.query_attention == "causal"
+        sparse = self.config.interaction == "sparse"
         if sparse and "pixel_values" not in inputs:
             words = bags(inputs["input_ids"], inputs["attention_mask"].bool(), self.width)[:, None]
             return words, words.new_ones(words.shape[:2], dtype=torch.bool)
-        if "pixel_values" in inputs:
-            pixels = self.layout.scaled(inputs["pixel_values"])
-            inputs = {**inputs, "pixel_values": pixels.to(next(self.backbone.parameters()).dtype)}
-        hidden = self.row.forward(self.backbone, inputs, causal)
-        mask = inputs["attention_mask"].bool()
+        hidden, mask = self.states(inputs)
         if self.config.interaction == "single":
             hidden = pool(hidden, mask, self.config.pooling)
             mask = mask.any(1, keepdim=True)
@@ -72,6 +68,14 @@ class Retriever(nn.Module):
             return weights, mask.any(1, keepdim=True)
         vectors = self.custom_text_proj(hidden) if self.custom_text_proj is not None else hidden
         return functional.normalize(vectors, dim=-1) * mask[..., None], mask
+
+    def states(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The backbone's last hidden states [B, T, H] and the mask [B, T]."""
+        if "pixel_values" in inputs:
+            pixels = self.layout.scaled(inputs["pixel_values"])
+            inputs = {**inputs, "pixel_values": pixels.to(next(self.backbone.parameters()).dtype)}
+        causal = self.config.preset.query_attention == "causal"
+        return self.row.forward(self.backbone, inputs, causal), inputs["attention_mask"].bool()
 
     @property
     def width(self) -> int:
@@ -150,6 +154,26 @@ class Retriever(nn.Module):
         lengths = [self.processor.page_length(size) for size in sizes]
         return in_batches(lengths, batch_tokens, lambda batch: self.vectors(self.processor.pages([*map(image, batch)])))
 
+    @torch.inference_mode()
+    def encode_sparse(
+        self,
+        sizes: Sequence[tuple[int, int]],
+        image: Callable[[int], Image.Image],
+        batch_tokens: int = BATCH_TOKENS,
+    ) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """As `encode_pages_from`, of a sparse model: of each page the vocabulary's tokens that it has, int64 [n], their
+        weights, float32 [n], and which of the page's own tokens each was read at, int64 [n]; on the CPU."""
+
+        def encoded(batch: list[int]) -> list[tuple[Tensor, Tensor, Tensor]]:
+            states, mask = self.computed(self.states, self.processor.pages([*map(image, batch)]))
+            found = []
+            for weights, at in zip(*saturated_at(self.custom_text_proj(states), mask), strict=True):
+                tokens = weights.nonzero()[:, 0]
+                found.append((tokens.cpu(), weights[tokens].float().cpu(), at[tokens].cpu()))
+            return found
+
+        return in_batches([self.processor.page_length(size) for size in sizes], batch_tokens, encoded)
+
     def check_weights(self) -> None:
         """Looks at the values of weights that nobody has looked at; `events` has what is odd.
 
@@ -162,11 +186,16 @@ class Retriever(nn.Module):
 
     def vectors(self, inputs: dict[str, Tensor]) -> list[Tensor]:
         """A float32 tensor [num_vectors, D] on the CPU for each row of what the processor makes."""
+        vectors, mask = self.computed(self, inputs)
+        return [row[keep].float().cpu() for row, keep in zip(vectors, mask, strict=True)]
+
+    def computed(
+        self, compute: Callable[[dict[str, Tensor]], tuple[Tensor, Tensor]], inputs: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
         self.eval()
         self.check_weights()
         with room_on(self.device, "use a smaller --batch-tokens"):
-            vectors, mask = self({name: tensor.to(self.device) for name, tensor in inputs.items()})
-        return [row[keep].float().cpu() for row, keep in zip(vectors, mask, strict=True)]
+            return compute({name: tensor.to(self.device) for name, tensor in inputs.items()})
 
     @property
     def held_in(self) -> str:

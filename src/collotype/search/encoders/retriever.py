@@ -10,6 +10,7 @@ import numpy as np
 from collotype.families.retriever.compact import cut, require_dim, require_trained
 from collotype.families.retriever.token_pooling import pool_tokens
 from collotype.runtime.errors import UserError
+from collotype.search.encoders.sparse import SparseEncoder, token_boxes
 from collotype.search.image_query import WORD
 from collotype.search.pages import EncodedPage, EncodedQuery, Page
 
@@ -36,8 +37,6 @@ class RetrieverEncoder:
 
     def __init__(self, model: "Retriever", name: str, dim: int | None = None):
         require_dim(dim, model.width, name)
-        if model.config.interaction == "sparse":
-            raise UserError(f"{name} makes sparse vectors, which no index takes yet; use `collotype evaluate`.")
         self.model, self.name, self.dim = model, name, dim or model.width
         self.interaction, whole = model.config.interaction, model.page_digest
         is_cut = self.dim < model.width
@@ -51,7 +50,7 @@ class RetrieverEncoder:
         base: str | None = None,
         dtype: str | None = None,
         dim: int | None = None,
-    ) -> "RetrieverEncoder":
+    ) -> "RetrieverEncoder | SparseEncoder":
         """
         Raises:
             UserError: there is no model, or it is not a retriever.
@@ -65,8 +64,12 @@ class RetrieverEncoder:
                 f"{source} is a model of the family {family}, which does not retrieve pages; take a retriever, or "
                 "`--model reader`."
             )
-        model = families.load(source, preset=preset, base=base, dtype=dtype)
-        return cls(model.to(pick_device(World())), source, dim)
+        model = families.load(source, preset=preset, base=base, dtype=dtype).to(pick_device(World()))
+        if model.config.interaction == "sparse":
+            if dim:
+                raise UserError(f"A page of {source} is weights of {model.width:,} tokens; leave --dim {dim} out.")
+            return SparseEncoder.of_model(model, source)
+        return cls(model, source, dim)
 
     def require_trained(self, pool_factor: int | None) -> None:
         """
@@ -84,13 +87,9 @@ class RetrieverEncoder:
         ]
 
     def boxes(self, size: tuple[int, int], vectors: int) -> np.ndarray:
-        boxes = np.full((vectors, 4), np.nan, np.float32)
         if self.interaction == "late":
-            looking, (rows, columns) = self.model.processor.visual_tokens(size)
-            row, column = np.divmod(np.arange(rows * columns), columns)
-            edges = np.stack([column, row, column + 1, row + 1], axis=1)
-            boxes[looking.numpy()] = edges / np.array([columns, rows, columns, rows])
-        return boxes
+            return token_boxes(self.model.processor, size, vectors)
+        return np.full((vectors, 4), np.nan, np.float32)
 
     def encode_queries(self, queries: Sequence[str]) -> list[EncodedQuery]:
         """Words as a reader sees them, each of one or more tokens."""
@@ -111,11 +110,6 @@ class RetrieverEncoder:
         words = tuple(query.split())
         word_of = np.full(len(vectors), -1)
         if self.interaction == "late":
-            ends = np.cumsum([len(word) for word in words])
-            # tokens' places count spaces, words' do not
-            spaces = np.cumsum([character.isspace() for character in query])
-            for place, (start, end) in self.model.processor.query_places(query):
-                inside = next((at for at in range(start, end) if not query[at].isspace()), None)
-                if inside is not None:
-                    word_of[place] = int(np.searchsorted(ends, inside - spaces[inside], side="right"))
+            for place, number in self.model.processor.word_of(query).items():
+                word_of[place] = number
         return EncodedQuery(vectors, words, tuple(word_of.tolist()))

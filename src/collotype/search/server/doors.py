@@ -207,8 +207,7 @@ class Models:
         pages = self.pages(documents)
         if not len(asked.vectors):
             return [0.0] * len(pages)
-        best = [(asked.vectors @ page.vectors.T).max(axis=1).sum() if len(page.vectors) else 0.0 for page in pages]
-        return [float(score) for score in best]
+        return [asked.score(page) for page in pages]
 
     def usage(self, tokens: int) -> dict[str, int]:
         return {"prompt_tokens": tokens, "total_tokens": tokens}
@@ -225,6 +224,7 @@ async def embeddings(server: Server, asked: EmbeddingsRequest) -> Any:
     """A vector for each text, as a query; for encoders that have a single one."""
     found = Models(server)
     found.named(asked.model)
+    require_vectors(found.encoder)
     if found.encoder.interaction != "single":
         raise UserError(
             f"{found.encoder.name} has a vector for each word, and this answer has one for each text; POST /pooling "
@@ -242,6 +242,17 @@ async def embeddings(server: Server, asked: EmbeddingsRequest) -> Any:
     return {"object": "list", "data": data, "model": found.encoder.name, "usage": found.usage(count(texts))}
 
 
+def require_vectors(encoder: Encoder) -> None:
+    """
+    Raises:
+        UserError: it makes sparse ones, which these doors have no form for.
+    """
+    if encoder.interaction == "sparse":
+        raise UserError(
+            f"{encoder.name} makes weights of tokens, and this answer has vectors; POST /rerank has scores."
+        )
+
+
 def in_base64(vector: np.ndarray) -> str:
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector.tolist())).decode()
 
@@ -251,6 +262,7 @@ async def pooling(server: Server, asked: PoolingRequest) -> Any:
     """All vectors of each text, as a query."""
     found = Models(server)
     found.named(asked.model)
+    require_vectors(found.encoder)
     texts = [asked.input] if isinstance(asked.input, str) else asked.input
     encoded = await server.compute(found.queries, texts)
     data = [{"object": "pooling", "index": place, "data": one.vectors.tolist()} for place, one in enumerate(encoded)]
