@@ -7,6 +7,7 @@ python benchmarks/student.py [--tiny]              some five minutes and 5 GB of
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -42,21 +43,27 @@ def distil(teacher: str, student: str) -> None:
 
 
 def cost(source: str) -> None:
-    import collotype
-
+    """As a search has it."""
     started = time.process_time()
-    model = collotype.load(source, dtype="auto")
+    from collotype.search.encoders import open_encoder
+
+    encoder = open_encoder(source, dtype="auto")
     loaded, spent = time.process_time() - started, []
     for number in range(QUERIES):
         started = time.process_time()
-        model.encode_queries([QUERY.format(2000 + number)])
+        encoder.encode_queries([QUERY.format(2000 + number)])
         spent.append(time.process_time() - started)
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
-    parameters = sum(weight.numel() for weight in model.parameters())
     memory = {name: round(int(status[name].split()[0]) / 1024) for name in ("VmHWM", "RssAnon")}
     first, middle = spent[0], sorted(spent[1:])[len(spent[1:]) // 2]
     times = {"load_cpu_s": round(loaded, 2), "first_query_cpu_s": round(first, 3), "query_cpu_s": round(middle, 4)}
-    print(json.dumps({"model": Path(source).name, "parameters": parameters, **times, **memory}))
+    print(json.dumps({"model": Path(source).name, "parameters": parameters(Path(source)), **times, **memory}))
+
+
+def parameters(folder: Path) -> int:
+    with (folder / "model.safetensors").open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return sum(math.prod(one["shape"]) for name, one in header.items() if name != "__metadata__")
 
 
 if __name__ == "__main__":

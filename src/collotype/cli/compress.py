@@ -49,7 +49,7 @@ def compress(
     from collotype.cli.terminal import compression_tables
     from collotype.families.retriever import commands
     from collotype.recipe.load import load_evaluation
-    from collotype.report.plots import frontier
+    from collotype.report.frontier import frontier
     from collotype.runtime.files import cache_folder, write_json, write_text
 
     ways = whole_numbers(factors, "--factors"), methods.split(",")

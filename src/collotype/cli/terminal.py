@@ -20,7 +20,7 @@ from rich.table import Table
 
 from collotype.evaluation.results import Measured, cells, columns, display_name, results_of
 from collotype.report.compare import Comparison, in_short
-from collotype.report.plots import reader_name
+from collotype.report.frontier import reader_name
 from collotype.report.study import headlines, table
 from collotype.report.verdict import in_words, left_open
 from collotype.runtime.stages import say

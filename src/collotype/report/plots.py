@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from pathlib import Path
 from typing import Any
 
 from collotype.evaluation.results import Results, display_name
@@ -29,14 +28,14 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def draw(paint: Any, width: float = 5.2, height: float = 2.7) -> str:
-    """The SVG of what `paint(axes)` draws."""
+def draw(paint: Any, width: float = 5.2, height: float = 2.7, panels: int = 1) -> str:
+    """The SVG of what `paint(axes)` draws; where there are several panels, side by side, it is given all of them."""
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
-        paint(figure.add_subplot())
+        paint(figure.add_subplot() if panels == 1 else figure.subplots(1, panels, sharex=True, sharey=True))
         content = io.StringIO()
         figure.savefig(content, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = content.getvalue()
@@ -104,45 +103,6 @@ def metric_curve(
         axes.legend(loc="best")
 
     return draw(paint)
-
-
-def reader_name(source: str) -> str:
-    """Who reads the queries, by a short name: a run's model by that of the run."""
-    place = Path(source)
-    return (place.parent.name if place.name == "model" else place.name) if source else "own"
-
-
-def frontier(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Quality over bytes a page of one dataset's forms (`Compressed` as dicts): a colour for each way of storing, a
-    shape for who reads the queries; the Pareto points are full and joined, reader by reader."""
-    shapes = dict(zip(dict.fromkeys(row["queries"] for row in rows), cycle("o^sD"), strict=False))
-    colours = dict(zip(dict.fromkeys(row["stored"] for row in rows), (ACCENT, SECOND, LINES[3]), strict=False))
-
-    def place(row: Mapping[str, Any]) -> tuple[float, float]:
-        return row["bytes_per_page"], row["metrics"][row["headline"]]
-
-    def paint(axes: Any) -> None:
-        for queries, shape in shapes.items():
-            best = sorted(place(row) for row in rows if row["pareto"] and row["queries"] == queries)
-            axes.plot(*zip(*best, strict=True), color=SOFT, linewidth=1.2, zorder=1) if best else None
-            for stored, colour in colours.items():
-                for full in (True, False):
-                    like = (queries, stored, full)
-                    found = [place(row) for row in rows if (row["queries"], row["stored"], row["pareto"]) == like]
-                    if found:
-                        face = {"facecolors": colour if full else "none", "edgecolors": colour}
-                        axes.scatter(*zip(*found, strict=True), marker=shape, s=28, linewidth=0.9, **face, zorder=2)
-        for stored, colour in colours.items():
-            axes.scatter([], [], color=colour, label=stored)
-        for queries, shape in shapes.items():
-            ms = next(row["query_cpu_ms"] for row in rows if row["queries"] == queries)
-            name = f"queries: {reader_name(queries)}, {ms:.1f} ms of CPU"
-            axes.scatter([], [], color=INK, marker=shape, label=name)
-        axes.set_xscale("log")
-        axes.set(xlabel="bytes a page", ylabel=display_name(rows[0]["headline"]))
-        axes.legend(loc="lower right", fontsize=8)
-
-    return draw(paint, 6.4, 3.8)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The frontier: forms measured as they are searched, Pareto points marked, and the best that fits an index."""
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from collotype.families.retriever.compact import rounded
 from collotype.families.retriever.compress import Compressed, compress, marked
 from collotype.families.retriever.token_pooling import Pooling
 from collotype.recipe import load_recipe
-from collotype.report.plots import frontier
+from collotype.report.frontier import frontier
 from collotype.runtime.errors import UserError
 from collotype.search.quantization import pack_vectors
 from tests.families.retriever.benchmarks.parquet_sets import sheets_as_qa
@@ -57,7 +58,7 @@ def test_every_form_is_measured_and_an_index_takes_the_best_that_fits(tmp_path: 
     assert sizes[128, 1, "fp16"] == 42 * 256 and sizes[64, 3, "int8"] == 14 * 64 and sizes[64, 3, "bits"] == 14 * 8
     assert any(one.pareto for one in rows) and all(one.query_cpu_ms > 0 for one in rows)
     kept = [asdict(one) for one in rows]
-    assert "queries: small, " in frontier(kept)
+    assert_each_reader_and_pareto_point_is_named(frontier(kept), kept)
     (tmp_path / "model" / "frontier.json").write_text(json.dumps(kept))
     form = form_within("1 KB", str(tmp_path / "model"), None)
     assert (form.dim, form.pool_factor, form.precision) == (64, 3, "int8")
@@ -67,6 +68,23 @@ def test_every_form_is_measured_and_an_index_takes_the_best_that_fits(tmp_path: 
     other = Form(model="f" * 64, dim=64, pool_factor=3, precision="int8")
     with pytest.raises(UserError, match=r"What was measured is of the model ffffffffffff"):
         open_or_create(tmp_path / "other", asked, "int8", 3, True, other)
+
+
+def assert_each_reader_and_pareto_point_is_named(svg: str, rows: list[dict]) -> None:
+    shown = re.sub(r"<[^>]*>", "", svg)
+    assert "queries by the model, " in shown and "queries by small, " in shown and "sign bits" in shown
+    assert 1 <= len(re.findall(r"\d+ dims", shown)) <= sum(row["pareto"] for row in rows)
+
+
+def test_no_name_in_the_plot_covers_another_or_a_point() -> None:
+    def row(quality: float, size: int, dim: int) -> dict:
+        about = {"queries": "", "query_cpu_ms": 1.0, "stored": "fp16", "factor": 1, "dim": dim, "pareto": True}
+        return {**about, "bytes_per_page": size, "headline": "ndcg_at_5", "metrics": {"ndcg_at_5": quality}}
+
+    crowded = [row(0.0, 1, 9), *(row(0.9 + place / 1000, 1000 + place, 100 + place) for place in range(30))]
+    assert len(re.findall(r"\d+ dims", frontier(crowded))) < 15
+    apart = [row(0.3 * place, 10**place, 100 + place) for place in range(1, 4)]
+    assert len(re.findall(r"\d+ dims", frontier(apart))) == 3
 
 
 def test_the_best_quality_is_taken_and_of_equals_the_smallest() -> None:

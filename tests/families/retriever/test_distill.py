@@ -1,9 +1,12 @@
 """A student reads queries, its teacher encodes the pages: trained like any other, one folder, and refused where they do
 not fit."""
 
+import json
 import shutil
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -18,6 +21,8 @@ from collotype.recipe import load_recipe
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import World
 from collotype.search.encoders import open_encoder
+from collotype.search.encoders.retriever import RetrieverEncoder
+from collotype.search.encoders.student import StudentEncoder
 from collotype.search.library import EmbeddedLibrary
 from collotype.search.pages import Page
 from collotype.training.engine import Engine
@@ -83,7 +88,7 @@ def test_training_brings_its_vectors_nearer_to_the_teachers(place: Path, tmp_pat
     assert last < first / 2
 
 
-def test_a_search_needs_no_page_model(student: Path, place: Path, tmp_path: Path) -> None:
+def test_a_search_needs_no_page_model(student: Path, place: Path, tmp_path: Path, cli) -> None:
     shutil.copytree(student, tmp_path / "student")
     shutil.copytree(place / "teacher", tmp_path / "teacher")
     description = (tmp_path / "student/collotype.json").read_text()
@@ -93,9 +98,54 @@ def test_a_search_needs_no_page_model(student: Path, place: Path, tmp_path: Path
     shutil.rmtree(tmp_path / "teacher")
     library = EmbeddedLibrary.open(tmp_path / "index", lambda *_: PICTURE)
     assert library.search("red apple", 1)[0].document == "a"
+    code = "import sys; from collotype.cli import main; del sys.argv[1:3]\n"
+    code += "try: main()\nfinally: print('torch' in sys.modules)"
+    done = cli("search", tmp_path / "index", "red apple", launcher=[sys.executable, "-c", code])
+    assert "1. a, page 1" in done.stdout and done.stdout.endswith("False\n"), done.stderr
     with pytest.raises(UserError, match=r"reads queries only, and its pages are encoded by .*--base"):
         library.model.encode_pages([PAGE])
     assert open_encoder(str(tmp_path / "student"), base=str(place / "teacher")).encode_pages([PAGE])
+
+
+@pytest.mark.parametrize("dim", [None, 32])
+def test_search_computes_a_students_queries_as_the_model_does(student: Path, dim: int | None) -> None:
+    encoder = open_encoder(str(student), dim=dim)
+    assert isinstance(encoder, StudentEncoder)
+    queries = ["Red  apple and bicycle", "umbrella"]
+    for found, expected in zip(encoder.encode_queries(queries), encoder.whole.encode_queries(queries), strict=True):
+        np.testing.assert_allclose(found.vectors, expected.vectors, atol=1e-6)
+        assert (found.words, found.word_of) == (expected.words, expected.word_of)
+    assert (encoder.identity, encoder.dim) == (encoder.whole.identity, encoder.whole.dim)
+
+
+def test_so_it_does_of_a_single_vector(place: Path, tmp_path: Path) -> None:
+    native.write(task_for(load_recipe("desk-bipali")).build(), tmp_path / "teacher")
+    form = {"model.interaction": "single", "model.dim": 128, "distill.teacher": str(tmp_path / "teacher")}
+    native.write(task_for(load_recipe("desk-distill", form)).build(), tmp_path / "student")
+    encoder = open_encoder(str(tmp_path / "student"))
+    [found], [expected] = (one.encode_queries(["umbrella"]) for one in (encoder, encoder.whole))
+    assert isinstance(encoder, StudentEncoder) and found.vectors.shape == (1, 128)
+    np.testing.assert_allclose(found.vectors, expected.vectors, atol=1e-6)
+
+
+def test_a_student_in_another_form_is_computed_by_torch(student: Path, tmp_path: Path) -> None:
+    assert isinstance(open_encoder(str(student), dtype="bf16"), RetrieverEncoder)
+    shutil.copytree(student, tmp_path / "older")
+    about = json.loads((student / "collotype.json").read_text())
+    del about["pages"]["image_token"]
+    (tmp_path / "older/collotype.json").write_text(json.dumps(about))
+    assert isinstance(open_encoder(str(tmp_path / "older")), RetrieverEncoder)
+    with pytest.raises(UserError, match="contains <image>, the placeholder of a page"):
+        open_encoder(str(student)).encode_queries(["an <image>"])
+
+
+def test_a_damaged_student_is_refused(student: Path, tmp_path: Path) -> None:
+    shutil.copytree(student, tmp_path / "student")
+    (tmp_path / "student/tokenizer.json").write_text("{}")
+    with pytest.raises(UserError, match="student is damaged"):
+        open_encoder(str(tmp_path / "student"))
+    with pytest.raises(UserError, match="The dim is 400, and the vectors of"):
+        open_encoder(str(student), dim=400)
 
 
 def test_an_index_of_the_teacher_is_searched_by_the_student_and_by_no_other(

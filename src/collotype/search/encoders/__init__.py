@@ -1,6 +1,7 @@
 """Retrievers as search sees them."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from collotype.runtime import hub
@@ -45,10 +46,17 @@ def open_encoder(
         if preset or base or dim:
             raise UserError(f"{model} is served with its own preset, base and dim; leave them out.")
         return VllmEncoder(model)
-    from collotype.search.encoders.retriever import RetrieverEncoder
+    from collotype.search.encoders.student import StudentEncoder, description
 
-    with hub.commits(commits):
-        return RetrieverEncoder.load(model, preset, base, dtype, dim)
+    def load() -> Encoder:
+        from collotype.search.encoders.retriever import RetrieverEncoder
+
+        with hub.commits(commits):
+            return RetrieverEncoder.load(model, preset, base, dtype, dim)
+
+    if preset is None and dtype in (None, "auto", "fp32") and (about := description(model)):
+        return StudentEncoder(Path(model), about, dim, load)
+    return load()
 
 
 def has_dtype(model: str) -> bool:

@@ -46,20 +46,59 @@ class Cut(NamedTuple):
     """int [pairs]: which piece of the text."""
 
 
-class Bert(ABC):
+class Tower:
     """
     Args:
         embeddings: "words" [pieces, width], "positions", "types", "norm.weight", "norm.bias".
-        layers: as `Bert.layer` names their weights.
+        layers: as `layer` names their weights.
+    """
+
+    def __init__(self, embeddings: Layer, layers: list[Layer], heads: int) -> None:
+        self.embeddings, self.layers, self.heads = embeddings, layers, heads
+        self.dim = len(embeddings["norm.bias"])
+
+    def embedded(self, ids: np.ndarray) -> np.ndarray:
+        """float32 [pieces, width]."""
+        return self.embeddings["words"][ids]
+
+    def states(self, rows: Sequence[list[int]]) -> list[np.ndarray]:
+        """float32 [pieces, width] of each."""
+        ids = np.concatenate([np.array(row, int) for row in rows])
+        ends = np.cumsum([len(row) for row in rows])
+        starts = np.concatenate([[0], ends[:-1]])
+        places = np.arange(len(ids)) - np.repeat(starts, ends - starts)
+        table = self.embeddings
+        found = self.embedded(ids) + table["positions"][places] + table["types"][0]
+        found = normalised(found, table["norm.weight"], table["norm.bias"])
+        texts = [slice(*ends) for ends in zip(starts, ends, strict=True)]
+        for layer in self.layers:
+            found = self.layer(layer, found, texts)
+        return [found[text] for text in texts]
+
+    def layer(self, own: Layer, states: np.ndarray, texts: Sequence[slice]) -> np.ndarray:
+        """[tokens of all texts, width], to the same."""
+        seen = np.empty_like(states)
+        # [3, heads, tokens, width of a head]
+        parts = linear(own, "projections", states).reshape(len(states), 3, self.heads, -1)
+        parts = parts.transpose(1, 2, 0, 3)
+        for text in texts:
+            seen[text] = attention(*parts[:, :, text]).transpose(1, 0, 2).reshape(-1, self.dim)
+        states = normalised(states + linear(own, "out", seen), own["norm1.weight"], own["norm1.bias"])
+        inner = gelu(linear(own, "linear1", states))
+        return normalised(states + linear(own, "linear2", inner), own["norm2.weight"], own["norm2.bias"])
+
+
+class Bert(Tower, ABC):
+    """
+    Args:
         start, end: the pieces before and after a window's.
     """
 
-    dim = 384
-    centre = np.zeros(dim, np.float32)
+    centre: np.ndarray | np.floating = np.float32(0)
     """What the vectors of all pieces have in common, which is taken away."""
 
     def __init__(self, embeddings: Layer, layers: list[Layer], heads: int, start: Sequence[int], end: int) -> None:
-        self.embeddings, self.layers, self.heads = embeddings, layers, heads
+        super().__init__(embeddings, layers, heads)
         self.start, self.end = start, end
 
     @abstractmethod
@@ -92,40 +131,10 @@ class Bert(ABC):
             found[cut.terms[starts]] -= np.diff(starts, append=len(cut.pieces))[:, None] * self.centre
         return found
 
-    def embedded(self, ids: np.ndarray) -> np.ndarray:
-        """float32 [pieces, width]."""
-        return self.embeddings["words"][ids]
-
     def forward(self, pieces: Sequence[list[int]]) -> list[np.ndarray]:
         """float32 [pieces, width] of each row, without those before and after it."""
         found = self.states([[*self.start, *own, self.end] for own in pieces])
         return [states[len(self.start) : -1] for states in found]
-
-    def states(self, rows: Sequence[list[int]]) -> list[np.ndarray]:
-        """float32 [pieces, width] of each."""
-        ids = np.concatenate([np.array(row, int) for row in rows])
-        ends = np.cumsum([len(row) for row in rows])
-        starts = np.concatenate([[0], ends[:-1]])
-        places = np.arange(len(ids)) - np.repeat(starts, ends - starts)
-        table = self.embeddings
-        found = self.embedded(ids) + table["positions"][places] + table["types"][0]
-        found = normalised(found, table["norm.weight"], table["norm.bias"])
-        texts = [slice(*ends) for ends in zip(starts, ends, strict=True)]
-        for layer in self.layers:
-            found = self.layer(layer, found, texts)
-        return [found[text] for text in texts]
-
-    def layer(self, own: Layer, states: np.ndarray, texts: Sequence[slice]) -> np.ndarray:
-        """[tokens of all texts, width], to the same."""
-        seen = np.empty_like(states)
-        # [3, heads, tokens, width of a head]
-        parts = linear(own, "projections", states).reshape(len(states), 3, self.heads, -1)
-        parts = parts.transpose(1, 2, 0, 3)
-        for text in texts:
-            seen[text] = attention(*parts[:, :, text]).transpose(1, 0, 2).reshape(-1, self.dim)
-        states = normalised(states + linear(own, "out", seen), own["norm1.weight"], own["norm1.bias"])
-        inner = gelu(linear(own, "linear1", states))
-        return normalised(states + linear(own, "linear2", inner), own["norm2.weight"], own["norm2.bias"])
 
 
 def package_folder(module: str, reader: str, package: str, extra: str) -> Path:

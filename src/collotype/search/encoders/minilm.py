@@ -82,15 +82,17 @@ def load(folder: Path, layers: int) -> tuple[Layer, list[Layer]]:
 
     try:
         with safe_open(folder / "model.safetensors", "np") as file:
-            return read_embeddings(file), [read_layer(file, f"encoder.layer.{number}") for number in range(layers)]
+            return read_embeddings(file, "embeddings"), [
+                read_layer(file, f"encoder.layer.{number}") for number in range(layers)
+            ]
     except (SafetensorError, OSError) as error:
         raise UserError(
             f"{folder} is not a MiniLM as it was published ({error}); install the package again."
         ) from error
 
 
-def read_embeddings(file: Any) -> Layer:
-    names = {f"embeddings.{name}": own for name, own in EMBEDDING_NAMES.items()}
+def read_embeddings(file: Any, prefix: str) -> Layer:
+    names = {f"{prefix}.{name}": own for name, own in EMBEDDING_NAMES.items()}
     return {
         own: file.get_tensor(name if name.endswith(("weight", "bias")) else f"{name}.weight")
         for name, own in names.items()

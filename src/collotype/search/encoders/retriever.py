@@ -1,6 +1,5 @@
 """Any model of the retriever family, which looks at images of pages."""
 
-import hashlib
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
@@ -11,6 +10,7 @@ from collotype.families.retriever.compact import cut, require_dim, require_train
 from collotype.families.retriever.token_pooling import pool_tokens
 from collotype.runtime.errors import UserError
 from collotype.search.encoders.sparse import SparseEncoder, token_boxes
+from collotype.search.encoders.student import by_word, identity
 from collotype.search.image_query import WORD
 from collotype.search.pages import EncodedPage, EncodedQuery, Page
 
@@ -39,8 +39,7 @@ class RetrieverEncoder:
         require_dim(dim, model.width, name)
         self.model, self.name, self.dim = model, name, dim or model.width
         self.interaction, whole = model.config.interaction, model.page_digest
-        is_cut = self.dim < model.width
-        self.identity = hashlib.sha256(f"{whole} {dim}".encode()).hexdigest() if is_cut else whole
+        self.identity = identity(whole, dim, model.width)
 
     @classmethod
     def load(
@@ -94,7 +93,8 @@ class RetrieverEncoder:
     def encode_queries(self, queries: Sequence[str]) -> list[EncodedQuery]:
         """Words as a reader sees them, each of one or more tokens."""
         vectors = [cut(found, self.dim).numpy() for found in self.model.encode_queries(queries)]
-        return [self.by_word(query, found) for query, found in zip(queries, vectors, strict=True)]
+        reader = self.model.processor
+        return [by_word(reader, self.interaction, query, found) for query, found in zip(queries, vectors, strict=True)]
 
     def encode_images(self, images: "Sequence[Image.Image]") -> list[EncodedQuery]:
         """Images in a query's place: the vectors of a page that looks like that, as few as a long query has."""
@@ -105,11 +105,3 @@ class RetrieverEncoder:
                 vectors = pool_tokens(cut(vectors, self.dim), math.ceil(len(vectors) / IMAGE_VECTORS), "fast")
             found.append(EncodedQuery(cut(vectors, self.dim).numpy(), (WORD,), (0,) * len(vectors)))
         return found
-
-    def by_word(self, query: str, vectors: np.ndarray) -> EncodedQuery:
-        words = tuple(query.split())
-        word_of = np.full(len(vectors), -1)
-        if self.interaction == "late":
-            for place, number in self.model.processor.word_of(query).items():
-                word_of[place] = number
-        return EncodedQuery(vectors, words, tuple(word_of.tolist()))
