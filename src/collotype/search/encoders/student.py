@@ -21,8 +21,6 @@ from collotype.search.pages import EncodedPage, EncodedQuery, Page
 if TYPE_CHECKING:
     from PIL import Image
 
-    from collotype.search.encoders.retriever import RetrieverEncoder
-
 KNOWN = {
     "hidden_size",
     "num_hidden_layers",
@@ -42,7 +40,7 @@ class StudentEncoder:
     Args:
         folder: of the student; about: its `collotype.json`.
         dim: cut vectors to so many numbers; none: whole.
-        load: the whole retriever.
+        load: the whole retriever, a `RetrieverEncoder`.
 
     Raises:
         UserError: its files are damaged, or its vectors have not so many numbers.
@@ -50,7 +48,7 @@ class StudentEncoder:
 
     looks_at: Literal["picture"] = "picture"
 
-    def __init__(self, folder: Path, about: dict[str, Any], dim: int | None, load: "Callable[[], RetrieverEncoder]"):
+    def __init__(self, folder: Path, about: dict[str, Any], dim: int | None, load: Callable[[], Any]):
         shape = about["backbone_config"]["text_config"]
         self.name, self.load, self.pooling = str(folder), load, about["pooling"]
         self.interaction: Literal["late", "single"] = about["interaction"]
@@ -74,7 +72,7 @@ class StudentEncoder:
         )
 
     @cached_property
-    def whole(self) -> "RetrieverEncoder":
+    def whole(self) -> Any:
         return self.load()
 
     @property
