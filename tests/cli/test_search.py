@@ -19,7 +19,7 @@ def library(cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "files" / "broken.pdf").write_bytes(b"no PDF")
     done = cli("index", folder / "files", "--to", folder / "index")
     assert done.returncode == 0 and done.stderr == ""
-    assert "3 pages indexed, 0 unchanged, 0 removed; 3 pages by reader 3: multilingual E5" in done.stdout
+    assert "3 pages indexed, 0 unchanged, 0 removed; 3 pages by reader 5: multilingual E5" in done.stdout
     assert "skipped, damaged, or no PDF: 1\n  broken.pdf: " in done.stdout
     return folder
 
@@ -27,7 +27,7 @@ def library(cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_hit_says_where_and_by_whom(cli, library: Path, tmp_path: Path) -> None:
     done = cli("search", library / "index", "cat sofa", "--heatmap", tmp_path / "h.png", "--json", "--explain")
     found = json.loads(done.stdout)
-    assert found["found_by"].startswith("reader 3: multilingual E5") and found["explanation"]["plan"] == "exact"
+    assert found["found_by"].startswith("reader 5: multilingual E5") and found["explanation"]["plan"] == "exact"
     best = found["hits"][0]
     assert (best["document"], best["page"]) == ("pets.pdf", 2)
     assert best["link"] == f"{library / 'files' / 'pets.pdf'}#page=2" and best["text"] == "A cat on the sofa"

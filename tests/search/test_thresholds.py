@@ -9,7 +9,7 @@ from collotype.search import snapshot
 from collotype.search.heatmap import framed
 from collotype.search.index import Index
 from collotype.search.match_regions import text_around
-from collotype.search.pages import EncodedPage, EncodedQuery, MatchRegion
+from collotype.search.pages import EncodedPage, EncodedQuery, MatchRegion, Word
 from collotype.search.scoring.plan import EXACT_VECTORS, SIGN_VECTORS, Plan, choose, named
 from tests.search.made import DESCRIBED, DIM, page
 
@@ -34,18 +34,21 @@ def test_a_hits_text_is_fifteen_words_on_either_side(at: int, expected: list) ->
     edges = np.arange(41) / 40
     boxes = np.stack([edges[:-1], edges[:-1] * 0, edges[1:], edges[1:] * 0 + 1], axis=1).astype(np.float32)
     place = MatchRegion(word="any", box=tuple(map(float, boxes[at])), score=1.0)
-    assert text_around([place], [str(word) for word in range(40)], boxes).split() == [str(word) for word in expected]
+    assert text_around([place], [Word(str(word), (0, 0, 0, 0)) for word in range(40)], boxes).split() == [
+        str(word) for word in expected
+    ]
 
 
 def test_five_times_as_many_pages_are_rescored_as_are_asked_for_and_fifty_at_least() -> None:
     assert [named("bits", k).rescored for k in (1, 10, 11, 100)] == [50, 50, 55, 500]
-    assert choose(SIGN_VECTORS, 20, have_lists=True)[0] == Plan("bits", 100)
+    assert choose(SIGN_VECTORS, 128, 20, have_lists=True)[0] == Plan("bits", 100)
 
 
 def test_how_a_query_is_answered_changes_beyond_each_size() -> None:
-    sizes = [EXACT_VECTORS, EXACT_VECTORS + 1, SIGN_VECTORS, SIGN_VECTORS + 1]
-    assert [choose(size, 10, have_lists=True)[0].name for size in sizes] == ["exact", "bits", "bits", "lists"]
-    assert choose(SIGN_VECTORS + 1, 10, have_lists=False)[0].name == "bits"
+    exact = EXACT_VECTORS // 16
+    sizes = [exact, exact + 1, SIGN_VECTORS, SIGN_VECTORS + 1]
+    assert [choose(size, 512, 10, have_lists=True)[0].name for size in sizes] == ["exact", "bits", "bits", "lists"]
+    assert choose(SIGN_VECTORS + 1, 512, 10, have_lists=False)[0].name == "bits"
 
 
 def test_five_pages_of_a_document_are_rescored_where_each_is_found_once(tmp_path: Path) -> None:

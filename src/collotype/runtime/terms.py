@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 
 FORMER_CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
@@ -46,6 +46,13 @@ def terms(text: str) -> list[str]:
     """
     folded = normalised(text)
     return [folded[start:end] for start, end in spans(folded)]
+
+
+@lru_cache(maxsize=2**15)
+def folded_and_cut(word: str) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """A word as it is compared, and the spans of its terms: of pages, most words come again."""
+    folded = normalised(word)
+    return folded, tuple(spans(folded))
 
 
 def spans(folded: str) -> Iterator[tuple[int, int]]:

@@ -41,6 +41,8 @@ class StoredPage(PageFacts):
     """A page as the index has it."""
 
     encoded: EncodedPage
+    word_boxes: np.ndarray
+    """Of its words, float32 [w, 4]."""
 
 
 class Index:
@@ -425,8 +427,7 @@ def outside(catalogue: Catalogue, document: str, kept: set[int]) -> np.ndarray:
 
 def hit(query: EncodedQuery, page: StoredPage, score: float) -> Hit:
     found = places(query, page.encoded)
-    boxes = np.array([word.box for word in page.words], np.float32).reshape(-1, 4)
-    text = text_around(found, [word.text for word in page.words], boxes)
+    text = text_around(found, page.words, page.word_boxes)
     manifest = {"label": page.label, "words_from": page.words_from, "metadata": page.metadata}
     return Hit(document=page.document, page=page.number, score=score, places=found, text=text, **manifest)
 
@@ -437,8 +438,9 @@ def stored_pages(view: IndexSnapshot, rows: np.ndarray) -> list[StoredPage]:
         StoredPage(
             **{**vars(facts), "metadata": deepcopy(facts.metadata)},
             encoded=EncodedPage(in_float32(vectors) * np.float32(scale), boxes, vector_of, token_ids),
+            word_boxes=word_boxes,
         )
-        for (facts, boxes, vector_of, token_ids), (vectors, scale) in zip(
+        for (facts, word_boxes, boxes, vector_of, token_ids), (vectors, scale) in zip(
             view.details(rows), view.pages(rows), strict=True
         )
     ]

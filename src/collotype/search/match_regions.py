@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from collotype.search.pages import EncodedPage, EncodedQuery, MatchRegion
+from collotype.search.pages import EncodedPage, EncodedQuery, MatchRegion, Word
 
 SAME = 1e-6
 """Two dot products that differ by less are of one vector."""
@@ -47,7 +47,7 @@ def together(likely: Sequence[np.ndarray]) -> list[np.ndarray]:
     return found
 
 
-def text_around(found: Sequence[MatchRegion], words: Sequence[str], boxes: np.ndarray) -> str:
+def text_around(found: Sequence[MatchRegion], words: Sequence[Word], boxes: np.ndarray) -> str:
     """What stands around the best place: the page's words next to it; the page's first ones where there is no place.
 
     Args:
@@ -61,4 +61,5 @@ def text_around(found: Sequence[MatchRegion], words: Sequence[str], boxes: np.nd
         middles = (boxes[:, :2] + boxes[:, 2:]) / 2
         nearest = int(np.nanargmin(np.square(middles - ((left + right) / 2, (top + bottom) / 2)).sum(axis=1)))
     first, last = max(0, nearest - WORDS_AROUND), nearest + WORDS_AROUND + 1
-    return " ".join(["…"] * (first > 0) + list(words[first:last]) + ["…"] * (last < len(words)))
+    around = [word.text for word in words[first:last]]
+    return " ".join(["…"] * (first > 0) + around + ["…"] * (last < len(words)))

@@ -22,9 +22,11 @@ Stored = tuple[np.ndarray, float]
 
 
 class Details(NamedTuple):
-    """What the index has of a page beside its vectors; all but its facts as in EncodedPage."""
+    """What the index has of a page beside its vectors; all but its facts and words as in EncodedPage."""
 
     facts: PageFacts
+    word_boxes: np.ndarray
+    """Float32 [w, 4]."""
     boxes: np.ndarray
     vector_of: np.ndarray | None
     token_ids: np.ndarray | None
@@ -92,7 +94,7 @@ def read_details(version: Version, places: np.ndarray) -> list[Details]:
     (boxes, starts), (word_boxes, words) = (from_lists(rows[name]) for name in ("boxes", "word_boxes"))
     found = []
     for place, row in enumerate(rows.select(light).to_pylist()):
-        there = unpack_boxes(word_boxes[words[place] : words[place + 1]]).tolist()
+        of_words = unpack_boxes(word_boxes[words[place] : words[place + 1]])
         facts = PageFacts(
             document=row["document"],
             number=row["page"],
@@ -101,9 +103,9 @@ def read_details(version: Version, places: np.ndarray) -> list[Details]:
             metadata=json.loads(row["metadata"]),
             label=row["label"] or "",
             words_from=row["words_from"] or "",
-            words=tuple(Word(text, tuple(box)) for text, box in zip(row["words"], there, strict=True)),
+            words=tuple(Word(text, tuple(box)) for text, box in zip(row["words"], of_words.tolist(), strict=True)),
         )
         own = (rows[name][place].values for name in ("vector_of", "token_ids"))
         numbers = (None if one is None else one.to_numpy() for one in own)
-        found.append(Details(facts, unpack_boxes(boxes[starts[place] : starts[place + 1]]), *numbers))
+        found.append(Details(facts, of_words, unpack_boxes(boxes[starts[place] : starts[place + 1]]), *numbers))
     return found

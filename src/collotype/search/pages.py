@@ -95,8 +95,10 @@ class EncodedQuery:
     def similarities(self, page: EncodedPage) -> "np.ndarray":
         """The dot product of each of its vectors with the vector of each of a page's boxes, float32 [m, b]; of sparse
         ones only weights of the same token have any."""
-        found = self.vectors @ page.at_boxes.T
-        return found if self.token_ids is None else found * (self.token_ids[:, None] == page.token_ids)
+        found = self.vectors @ page.vectors.T
+        if self.token_ids is not None:
+            found *= self.token_ids[:, None] == page.token_ids
+        return found if page.vector_of is None else found[:, page.vector_of]
 
     def score(self, page: EncodedPage) -> float:
         """MaxSim, or the dot product of sparse ones; 0 of a page that has no vectors."""

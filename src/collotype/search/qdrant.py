@@ -378,7 +378,7 @@ def condition(models: Any, key: str, value: Any) -> list["models.Condition"]:
 def as_stored(point: "models.Record | models.ScoredPoint") -> StoredPage:
     payload = point.payload
     vectors = np.array((point.vector or {}).get("pages", []), np.float32)
-    boxes, vector_of = unpacked(payload["word_boxes"]).tolist(), payload.get("vector_of")
+    boxes, vector_of = unpacked(payload["word_boxes"]), payload.get("vector_of")
     return StoredPage(
         document=payload["document"],
         number=payload["page"],
@@ -387,8 +387,9 @@ def as_stored(point: "models.Record | models.ScoredPoint") -> StoredPage:
         metadata=payload["metadata"],
         label=payload.get("label", ""),
         words_from=payload.get("words_from", ""),
-        words=tuple(Word(text, tuple(box)) for text, box in zip(payload["words"], boxes, strict=True)),
+        words=tuple(Word(text, tuple(box)) for text, box in zip(payload["words"], boxes.tolist(), strict=True)),
         encoded=EncodedPage(
             vectors, unpacked(payload["boxes"]), None if vector_of is None else np.array(vector_of, np.int32)
         ),
+        word_boxes=boxes,
     )

