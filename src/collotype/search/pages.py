@@ -76,11 +76,6 @@ class EncodedPage:
     token_ids: "np.ndarray | None" = None
     """Of a sparse page, whose vectors are weights [n, 1]: the tokens of the vocabulary that they are of, int32 [n]."""
 
-    @property
-    def at_boxes(self) -> "np.ndarray":
-        """The vector of each box, float32 [b, D]."""
-        return self.vectors if self.vector_of is None else self.vectors[self.vector_of]
-
 
 @dataclass(frozen=True)
 class EncodedQuery:
