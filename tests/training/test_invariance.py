@@ -13,8 +13,9 @@ from torch.nn import functional
 
 from collotype.families.retriever.compact import Compact
 from collotype.losses.contrastive import ContrastiveLoss, Vectors
-from collotype.losses.distillation import kl_loss, margin_mse_loss, vector_loss
+from collotype.losses.distillation import kl_loss, margin_mse_loss, own_scores_loss, vector_loss
 from collotype.losses.named import NAMED, OBJECTIVES, make_loss
+from collotype.losses.sparse import flops, saturated
 from collotype.recipe import Recipe
 from collotype.runtime.process import World, process_group
 from collotype.runtime.seeds import derive_seed, seed_torch
@@ -41,6 +42,8 @@ def every_loss() -> dict[str, tuple[Callable[..., Tensor], int, int]]:
         cases[f"{name}, smooth"] = (make_loss(name, smooth_max=0.1, normalize=True), 2, 2)
         cases[f"{name}, filtered"] = (make_loss(name, filter_threshold=0.5, temperature=1.0), 0, 1)
     cases |= {f"{name} of a teacher": (loss, 0, 2) for name, loss in distillations().items()}
+    cases |= {f"table of scores, {name}": (of_a_table(at), 2, 2) for name, at in (("kl", 0.5), ("margins", None))}
+    cases |= {f"sparse, {blocks} blocks": (of_words(make_loss("infonce")), 0, blocks) for blocks in (1, 4)}
     cases["in every form"] = (in_every_form(make_loss("infonce")), 2, 2)
     return cases
 
@@ -59,6 +62,17 @@ def distillations() -> dict[str, Callable[..., Tensor]]:
     }
 
 
+def of_a_table(temperature: float | None) -> Callable[..., Tensor]:
+    """What is learned of scores of a query's page and explicit negatives."""
+
+    def loss(queries: Vectors, *pages: Vectors) -> Tensor:
+        own, there = make_loss("infonce").own_scores(queries, *pages)
+        taught, _ = make_loss("infonce").own_scores(mirrored(queries), *pages)
+        return own_scores_loss(own, taught.detach(), there, temperature)
+
+    return loss
+
+
 def mirrored(vectors: Vectors) -> Vectors:
     return Vectors(vectors.values.detach().flip(-1), vectors.mask)
 
@@ -72,6 +86,18 @@ def in_every_form(loss: ContrastiveLoss) -> Callable[..., Tensor]:
         return torch.stack([loss(*form) for form in forms]).mean()
 
     return mean
+
+
+def of_words(loss: ContrastiveLoss) -> Callable[..., Tensor]:
+    """Of sparse pages, with the regulariser: a query's words are given, and no model reads them."""
+
+    def objective(queries: Vectors, pages: Vectors) -> Tensor:
+        asked, weights = (saturated(one.values, one.mask) for one in (queries, pages))
+        there = torch.ones(len(weights), 1, dtype=torch.bool)
+        words = Vectors((asked > 0).to(asked)[:, None], there)
+        return loss(words, Vectors(weights[:, None], there)) + 0.1 * flops(weights)
+
+    return objective
 
 
 def ragged(*what: int | str, count: int, longest: int) -> list[Tensor]:

@@ -78,6 +78,14 @@ class ContrastiveLoss:
         scores = score_all(queries, pages, self.smooth_max)
         return scores / lengths(queries) if self.normalize else scores
 
+    def own_scores(self, queries: Vectors, pages: Vectors, negatives: Vectors) -> tuple[Tensor, Tensor]:
+        """Scores [B, 1 + N] of each query with its own page and its explicit negatives, and which of them are there; 0
+        where there is none."""
+        there = torch.cat([pages.mask.any(1, keepdim=True), negatives.mask.any(2)], 1)
+        apart = [score_own(queries, one, self.smooth_max) for one in (Vectors(*(x[:, None] for x in pages)), negatives)]
+        scores = torch.cat(apart, 1).masked_fill(~there, 0)
+        return scores / lengths(queries) if self.normalize else scores, there
+
     def in_batch(self, scores: Tensor) -> Tensor:
         """The objective on the scores of all pairs of the batch [B, B]."""
         if self.filter_threshold is not None:

@@ -160,6 +160,19 @@ def test_an_index_of_the_teacher_is_searched_by_the_student_and_by_no_other(
         EmbeddedLibrary.open(tmp_path / "index", lambda *_: PICTURE, queries=str(tmp_path / "other"))
 
 
+def test_a_teacher_that_changes_while_it_is_learned_from_is_an_event(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "teacher", tmp_path / "teacher")
+    task = task_for(load_recipe("desk-distill", changes(tmp_path)))
+    task.build()
+    kind = "the teacher changed since"
+    assert kind not in [event["kind"] for event in task.events([])]
+    learned_from = task.teacher.sha256
+    shutil.rmtree(tmp_path / "teacher")
+    native.write(task_for(load_recipe("desk-colpali", {"train.seed": 1})).build(), tmp_path / "teacher")
+    [event] = [event for event in task.events([]) if event["kind"] == kind]
+    assert event["learned from"] == learned_from == load(place / "teacher").digest()
+
+
 def test_a_teacher_that_changed_is_refused(student: Path, place: Path, tmp_path: Path) -> None:
     shutil.copytree(place / "teacher", tmp_path / "teacher")
     collotype_run = {"out": tmp_path / "run", "overrides": changes(tmp_path)}

@@ -38,7 +38,11 @@ class PairCollate:
         if not self.num_negatives:
             return batch
         counts = torch.tensor([len(example.negatives) for example in examples])
-        batch["has_negative"] = torch.arange(max(1, int(counts.max()))) < counts[:, None]
+        most = max(1, int(counts.max()))
+        batch["has_negative"] = torch.arange(most) < counts[:, None]
+        if examples[0].scores:
+            rows = [[*one.scores, *[0.0] * (most + 1 - len(one.scores))] for one in examples]
+            batch["teacher_scores"] = torch.tensor(rows)
         negatives = [page for example in examples for page in example.negatives]
         # a page to no effect where there is none: every process's model takes the same way
         batch["negatives"] = self.processor.pages(negatives or pages[:1])

@@ -17,6 +17,7 @@ from collotype.families.retriever.recipe import Distill, RetrieverModel
 from collotype.losses.contrastive import ContrastiveLoss, Vectors
 from collotype.losses.distillation import kl_loss, margin_mse_loss, vector_loss
 from collotype.runtime.device import choose_dtype, pick_device
+from collotype.runtime.digest import seen_of
 from collotype.runtime.errors import UserError
 from collotype.runtime.model_folder import require_there
 from collotype.runtime.process import World
@@ -56,6 +57,14 @@ class Teacher:
     @cached_property
     def processor(self) -> Processor:
         return make_processor(self.config, self.contents.tokenizer)
+
+    def events(self) -> list[dict[str, Any]]:
+        """That its files are no longer those that it was read from: the model that was learned from is not there any
+        more."""
+        files = self.model.from_files
+        if files is None or seen_of(files.files) == files.seen:
+            return []
+        return [{"kind": "the teacher changed since", "source": self.settings.teacher, "learned from": self.sha256}]
 
     def facts(self) -> dict[str, Any]:
         parameters = sum(weight.numel() for weight in self.model.parameters())

@@ -191,8 +191,11 @@ class RetrieverLoss(Section):
 class Distill(Section):
     """A trained retriever that the model learns from, beside the loss or in its place."""
 
-    teacher: str
+    teacher: str | None = None
     """A model's folder or hub name."""
+    scores: str | None = None
+    """In its place a .parquet or .jsonl file of its scores, of each query with its page and its explicit negatives:
+    the columns query, page and score."""
     base: str | None = None
     """Where the base of a teacher that is an adapter lies, if not where the adapter says."""
     preset: str | None = None
@@ -204,6 +207,14 @@ class Distill(Section):
     """Part of the loss that this is; the rest is `loss`."""
     temperature: PositiveFloat | None = None
     """Of kl; None takes the loss's."""
+
+    @model_validator(mode="after")
+    def have_one_teacher(self) -> "Distill":
+        if (self.teacher is None) == (self.scores is None):
+            raise ValueError("distill needs a teacher or a table of its scores, and not both; leave one of them out")
+        if self.scores and self.objective == "vectors":
+            raise ValueError("distill.objective is vectors, and a table has scores; set it to kl or margin-mse")
+        return self
 
     @property
     def asks_for_pages(self) -> bool:
@@ -277,10 +288,22 @@ class RetrieverRecipe(Recipe):
         return self
 
     @model_validator(mode="after")
+    def have_pages_that_were_scored(self) -> "RetrieverRecipe":
+        if self.distill and self.distill.scores:
+            if any(isinstance(source, SheetSource) for source in self.data.train):
+                raise ValueError("distill.scores names pages, and sheets have no names; train on a table or PDFs")
+            if not any(source.negatives for source in self.data.train):
+                raise ValueError(
+                    "distill.scores are those of a query's page and its explicit negatives, and data.train has none; "
+                    "set data.train.negatives"
+                )
+        return self
+
+    @model_validator(mode="after")
     def learn_from_what_there_is(self) -> "RetrieverRecipe":
         if self.model.backbone != TEXT:
             return self
-        if self.distill is None:
+        if self.distill is None or self.distill.teacher is None:
             raise ValueError(f"model.backbone is {TEXT}, which reads no pages; name in distill.teacher what does")
         for key, given in (
             ("model.weights", self.model.weights),

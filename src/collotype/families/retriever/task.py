@@ -26,6 +26,7 @@ from collotype.families.retriever.compact import Compact, require_dim
 from collotype.families.retriever.config import Lora, RetrieverConfig
 from collotype.families.retriever.data import Pair, PairDataset, open_source, source_needs
 from collotype.families.retriever.data.pairs import RefPairs
+from collotype.families.retriever.data.scores import ScoreTable
 from collotype.families.retriever.distill import Teacher
 from collotype.families.retriever.evaluate import VectorSearch, evaluate, sizes_of
 from collotype.families.retriever.lora import PROJECTION, add_lora, find_targets, linear_layers, merge_lora
@@ -33,11 +34,12 @@ from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import TRAINED_WITH, find_preset
 from collotype.families.retriever.processor import Processor
 from collotype.families.retriever.quantize import quantize, require_bitsandbytes
-from collotype.families.retriever.recipe import TEXT, RetrieverEvaluate, RetrieverLoss, RetrieverRecipe
+from collotype.families.retriever.recipe import TEXT, RetrieverEvaluate, RetrieverLoss, RetrieverRecipe, TrainSource
 from collotype.families.retriever.tokenizer import spelling_tokenizer, word_tokenizer
 from collotype.families.shared.suites import OpenedSuites
 from collotype.families.shared.task import FamilyTask
 from collotype.losses.contrastive import ContrastiveLoss, Vectors
+from collotype.losses.distillation import own_scores_loss
 from collotype.losses.named import OBJECTIVES, make_loss
 from collotype.losses.sparse import flops
 from collotype.runtime.digest import state_digest
@@ -65,13 +67,15 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
         super().__init__(recipe)
         self.loaded: list[dict[str, Any]] = []
         """What is told of the weights that training started from."""
+        self.scores: ScoreTable | None = None
+        """Of a teacher that is not asked itself, once the sources are open."""
         self.benchmarks = OpenedSuites(find_suite)
         self.preset = find_preset(recipe.model.preset).bounded(recipe.model.max_visual_tokens)
         self.row = find_backbone(recipe.model.backbone, recipe.model.size)
         require_preset(self.row, self.preset)
         require_budget(self.row, recipe.model.max_visual_tokens)
         self.objective = find_loss(recipe.loss, self.num_negatives > 0)
-        self.teacher = Teacher(recipe.distill) if recipe.distill else None
+        self.teacher = Teacher(recipe.distill) if recipe.distill and recipe.distill.teacher else None
         self.compact = Compact(dims=tuple(recipe.loss.dims), pool_factors=tuple(recipe.loss.pool_factors))
 
     @property
@@ -228,7 +232,19 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
 
     @cached_property
     def sources(self) -> list[PairDataset]:
-        return [open_source(source) for source in self.recipe.data.train]
+        return [self.opened(source) for source in self.recipe.data.train]
+
+    def opened(self, source: TrainSource) -> PairDataset:
+        """
+        Raises:
+            UserError: it is not there, or a table of scores lacks one of its pairs.
+        """
+        found, taught = open_source(source), self.recipe.distill
+        if taught and taught.scores and isinstance(found, RefPairs):
+            table = ScoreTable(taught.scores, found)
+            table.require_all(found)
+            found.scores, self.scores = table, table
+        return found
 
     def datasets(self) -> list[PairDataset]:
         return self.sources
@@ -258,6 +274,8 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
             outputs["page_vectors"], outputs["page_mask"] = model(batch["pages"])
         if self.teacher:
             outputs |= self.teacher.outputs(batch, query_vectors)
+        if "teacher_scores" in batch:
+            outputs["teacher_scores"] = batch["teacher_scores"]
         if self.num_negatives:
             found = spread(*model(batch["negatives"]), batch["has_negative"])
             outputs["negative_vectors"], outputs["negative_mask"] = found
@@ -284,19 +302,27 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
         seen = "page" if self.sees else "teacher_page"
         pages = Vectors(block[f"{seen}_vectors"], block[f"{seen}_mask"]) if f"{seen}_mask" in block else None
         value, metrics = queries.values.new_zeros(()), dict[str, Tensor]()
+        has = "negative_vectors" in block
+        negatives = Vectors(block["negative_vectors"], block["negative_mask"]) if has else None
         if self.contrasts:
-            negatives = (
-                Vectors(block["negative_vectors"], block["negative_mask"]) if "negative_vectors" in block else None
-            )
             value, metrics["batch_accuracy"] = self.contrastive(queries, pages, negatives)
             if self.recipe.loss.flops:
                 metrics["words_per_page"] = (pages.values > 0).sum(-1).flatten()
                 value = value + self.recipe.loss.flops * flops(pages.values[:, 0])
-        if self.teacher:
-            taught = self.teacher.loss(queries, pages, block, self.objective)
+        if self.recipe.distill:
+            taught = self.taught(queries, pages, negatives, block)
             weight = self.recipe.distill.weight
             value, metrics["distillation"] = (1 - weight) * value + weight * taught, taught[None]
         return value, metrics
+
+    def taught(self, queries: Vectors, pages: Vectors | None, negatives: Vectors | None, block: Outputs) -> Tensor:
+        """How far the model is from its teacher, or from the table of its scores."""
+        if self.teacher:
+            return self.teacher.loss(queries, pages, block, self.objective)
+        settings = self.recipe.distill
+        temperature = (settings.temperature or self.objective.temperature) if settings.objective == "kl" else None
+        own, there = self.objective.own_scores(queries, pages, negatives)
+        return own_scores_loss(own, block["teacher_scores"].detach(), there, temperature)
 
     def contrastive(self, queries: Vectors, pages: Vectors, negatives: Vectors | None) -> tuple[Tensor, Tensor]:
         """The mean over the forms that the model is trained for, and whether each query's own page scores best."""
@@ -372,7 +398,7 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
 
     def needs(self) -> dict[str, Callable[[], list[Need]]]:
         found = self.needs_by_use(partial(needs_of, base=self.recipe.model.base), suite_needs, source_needs)
-        if (taught := self.recipe.distill) is None:
+        if (taught := self.recipe.distill) is None or taught.teacher is None:
             return found
         return {"teacher": partial(needs_of, taught.teacher, taught.base), **found}
 
@@ -386,7 +412,9 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
             _ = self.teacher.contents
 
     def beside(self) -> dict[str, str]:
-        return {"teacher": self.teacher.sha256} if self.teacher else {}
+        if self.teacher:
+            return {"teacher": self.teacher.sha256}
+        return {"table of scores": self.scores.sha256()} if self.scores else {}
 
     def use_published_config(self, size: str | None = None) -> None:
         if self.teacher:
@@ -410,6 +438,7 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
             rows = [row for row, text in enumerate(source.texts()) if self.processor.is_too_long(text)]
             if rows:
                 found.append({"kind": kind, "source": number, "count": len(rows), "first row": rows[0]})
+        found += self.teacher.events() if self.teacher else []
         missing = [name for name, here in self.row.kernels().items() if not here]
         return found + [{"kind": f"{name} is not installed: transformers' torch code computed"} for name in missing]
 
@@ -432,7 +461,7 @@ class RetrieverTask(FamilyTask[RetrieverRecipe, Retriever]):
             **({"optional_kernels": kernels} if (kernels := self.row.kernels()) else {}),
             **self.framing(),
             **({"projection": self.projection_facts()} if self.config.dim and self.contents else {}),
-            **({"teacher": self.teacher.facts()} if self.teacher else {}),
+            **({"teacher": taught.facts()} if (taught := self.teacher or self.scores) else {}),
         }
 
     @cached_property

@@ -1,9 +1,10 @@
 """Training examples of the retriever, and datasets whose pages are references."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 from PIL import Image
 
@@ -21,6 +22,12 @@ class Pair:
     query: str
     page: Image.Image
     negatives: tuple[Image.Image, ...] = ()
+    scores: tuple[float, ...] = ()
+    """A teacher's, of the page and of each negative, where they come from a table."""
+
+
+class Scores(Protocol):
+    def of(self, query: str, pages: Sequence[PageRef]) -> tuple[float, ...]: ...
 
 
 class RefPairs(ABC):
@@ -31,6 +38,7 @@ class RefPairs(ABC):
     num_negatives = 0
     """Explicit negatives of an example, at most."""
     regions, left_out = (), 0
+    scores: Scores | None = None
 
     @abstractmethod
     def pages(self, row: int) -> tuple[PageRef, ...]:
@@ -56,7 +64,8 @@ class RefPairs(ABC):
         except UserError as error:
             detail = f"Training row {row} ({self.where(row)}): {error}"
             raise BadExampleError("page cannot be read", self.where(row).rpartition(",")[0], detail) from error
-        return Pair(self.queries[row], page, tuple(others))
+        scores = self.scores.of(self.queries[row], chosen) if self.scores else ()
+        return Pair(self.queries[row], page, tuple(others), scores)
 
     def _some(self, refs: tuple[PageRef, ...], row: int, epoch: int) -> list[PageRef]:
         order = sorted(range(len(refs)), key=lambda place: derive_seed("negative", row, epoch, place))
