@@ -38,8 +38,9 @@ LIGHT = ["key", "document", "page", "digest", "count"]
 OLD_VERSIONS_KEPT = timedelta(hours=1)
 """How long a reader may stay on a version that writers have left behind."""
 
-LOOSE_PART = 0.2
-"""Of the rows, deleted or in small files, from which on the table is written anew."""
+LOOSE_PART, FEW_FILES = 0.2, 8
+"""Of the rows, deleted or in small files, from which on the table is written anew; not for so few files, which are read
+as fast as one: for an hour all rows would be there twice."""
 
 
 def schema(dim: int, precision: Precision) -> pa.Schema:
@@ -280,7 +281,8 @@ def worth_compacting(files: Sequence[tuple[int, int]]) -> bool:
     """
     written, deleted = sum(rows for rows, _ in files), sum(gone for _, gone in files)
     largest = max((rows for rows, _ in files), default=0)
-    return written > (written - deleted) * (1 + LOOSE_PART) or largest < written * (1 - LOOSE_PART)
+    scattered = len(files) > FEW_FILES and largest < written * (1 - LOOSE_PART)
+    return scattered or written > (written - deleted) * (1 + LOOSE_PART)
 
 
 def library() -> ModuleType:
