@@ -24,11 +24,12 @@ from collotype.families.beit3.model import Beit3
 from collotype.families.clip.config import sized
 from collotype.families.clip.model import Clip
 from collotype.families.retriever.backbones import BACKBONES
-from collotype.families.retriever.checkpoints.checkpoint import make_processor
 from collotype.families.retriever.config import Lora, RetrieverConfig
-from collotype.families.retriever.lora import add_lora, find_targets, linear_layers
+from collotype.families.retriever.lora import add_lora, linear_layers
+from collotype.families.retriever.lora_targets import find_targets
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import find_preset
+from collotype.families.retriever.processor import make_processor
 from collotype.families.retriever.tokenizer import word_tokenizer
 from collotype.losses.maxsim import maxsim
 from collotype.losses.named import make_loss

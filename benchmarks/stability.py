@@ -22,7 +22,7 @@ import torch
 
 import collotype
 from collotype.families.retriever.benchmarks.sheets import sheet_benchmarks
-from collotype.families.retriever.checkpoints import export
+from collotype.families.retriever.checkpoints.reading import export
 from collotype.families.retriever.model import Retriever, stack
 from collotype.families.retriever.stability import BATCHES, PAGES, Sample, differences, sample, stability
 from collotype.losses.contrastive import score_all

@@ -15,7 +15,7 @@ import torch
 
 from collotype.families import task_for
 from collotype.recipe import Recipe, load_recipe
-from collotype.runtime.process import World
+from collotype.runtime.world import World
 from collotype.training.engine import Hooks
 from collotype.training.loop import train
 from collotype.training.optim import make_optimizer

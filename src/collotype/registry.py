@@ -1,7 +1,8 @@
 """The model families: a name and an import path each, and nothing of them is imported before it is used.
 
-A family is a package. Two of its modules are asked for by name: `recipe` (its `SPEC`, a `RecipeSpec`: light, without
-torch) and `commands` (its `SPEC`, a `FamilySpec`: what the command line and the engine ask of it).
+A family is a package. Three of its modules are asked for by name: `recipe` (its `SPEC`, a `RecipeSpec`) and `facts`
+(its `SPEC`, what makes a `RecipeFacts` of a recipe), both without torch; and `commands` (its `SPEC`, a `FamilySpec`:
+what the command line and the engine ask of it).
 """
 
 import importlib
@@ -16,5 +17,5 @@ FAMILIES = {
 
 
 def spec(family: str, module: str) -> Any:
-    """`SPEC` of one of a family's two modules."""
+    """`SPEC` of one of a family's three modules."""
     return importlib.import_module(f"{FAMILIES[family]}.{module}").SPEC

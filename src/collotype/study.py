@@ -10,14 +10,15 @@ from collotype.report.html import write_study_report
 from collotype.report.record import read_record
 from collotype.report.study import Variant, as_markdown, headlines, summarise, table
 from collotype.runner.callbacks import Callback
-from collotype.runner.execution import run
-from collotype.runner.planning import prepare, resolve
+from collotype.runner.execution import prepare, run
+from collotype.runner.planning import resolve
 from collotype.runner.result import Run
 from collotype.runner.run_dir import require_same_science
 from collotype.runtime.device import pick_device
 from collotype.runtime.errors import InterruptedRunError, UserError
 from collotype.runtime.files import write_json, write_text
-from collotype.runtime.process import World, on_main, process_group
+from collotype.runtime.process import on_main, process_group
+from collotype.runtime.world import World
 
 
 def run_study(

@@ -28,7 +28,7 @@ from collotype.families.retriever.token_pooling import pool_tokens
 from collotype.losses.contrastive import Vectors
 from collotype.losses.maxsim import maxsim
 from collotype.losses.named import make_loss
-from collotype.runtime import model_folder
+from collotype.runtime import tensor_files
 
 FOLDERS = os.environ.get("COLLOTYPE_PARITY", str(Path(__file__).parent / "cases")).split(":")
 BACKBONE_OF = {
@@ -123,7 +123,7 @@ def check_embeddings(case: dict, tensors: dict, weights: dict, attention: str, q
     pooling = case.get("pooling") or ("mean" if backbone == "paligemma" else "last")
     config = RetrieverConfig(backbone, case["backbone_config"], "late" if late else "single", dim, preset, pooling)
     model = Retriever(config).eval()
-    model_folder.load_strictly(model, given, family, {key: name_in_file(row, key) for key in model.state_dict()})
+    tensor_files.load_strictly(model, given, family, {key: name_in_file(row, key) for key in model.state_dict()})
     for kind, name in (("query", queries), ("page", pages)):
         if name in tensors:
             check_batch(model, inputs_of(tensors, kind), tensors[name], close)
@@ -206,7 +206,7 @@ def check_clip(case: dict, folder: Path) -> None:
         embedding = model.token_embedding.weight.detach().clone()
         embedding[weights.pop("token_embedding.rows")] = weights.pop("token_embedding.values")
         weights["token_embedding.weight"] = embedding
-    model_folder.load_strictly(model, weights, str(folder), {key: key for key in model.state_dict()})
+    tensor_files.load_strictly(model, weights, str(folder), {key: key for key in model.state_dict()})
     close = {"atol": case["tolerance"]["features"], "rtol": 0}
     ids = model.tokenizer.batch(case["texts"])
     assert torch.equal(ids, tensors["token_ids"])
@@ -250,7 +250,7 @@ def check_clip_preprocess(case: dict, folder: Path) -> None:
 def check_beit3_vqa(case: dict, folder: Path) -> None:
     tensors, weights = load_file(folder / "tensors.safetensors"), load_file(folder / "weights.safetensors")
     model = beit3_of(case["config"], len(weights["beit3.encoder.embed_positions.B.weight"]))
-    model_folder.load_strictly(model, weights, str(folder), {key: key for key in model.state_dict()})
+    tensor_files.load_strictly(model, weights, str(folder), {key: key for key in model.state_dict()})
     pixels, ids, mask = tensors["images"], tensors["token_ids"], tensors["padding_mask"] == 0
     close = {"atol": case["tolerance"]["logits"], "rtol": 0}
 

@@ -9,10 +9,11 @@ import pytest
 
 from collotype.runtime import process
 from collotype.runtime.errors import UserError
-from collotype.runtime.process import World, meeting_point
+from collotype.runtime.process import meeting_point
+from collotype.runtime.world import World
 
 ROOT = Path(__file__).parents[2]
-VARIABLES = {name for launcher in process.LAUNCHERS for name in launcher} | {"MASTER_ADDR", "MASTER_PORT"}
+VARIABLES = {name for launcher in LAUNCHERS for name in launcher} | {"MASTER_ADDR", "MASTER_PORT"}
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +71,7 @@ with process_group(World.from_environment(), torch.device("cpu")) as world:
 @pytest.mark.parametrize("launcher", ["mpirun", "srun"])
 def test_processes_meet_without_torchs_launcher(launcher: str, tmp_path: Path) -> None:
     """Two processes with the variables these launchers set."""
-    names = {"mpirun": process.LAUNCHERS[1], "srun": process.LAUNCHERS[3]}[launcher]
+    names = {"mpirun": LAUNCHERS[1], "srun": LAUNCHERS[3]}[launcher]
     (tmp_path / "script.py").write_text(SCRIPT)
     started = []
     for rank in range(2):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from collotype.runtime.errors import InterruptedRunError, UserError
-from collotype.runtime.process import World
+from collotype.runtime.world import World
 from collotype.training.bad_examples import BadExampleError
 from collotype.training.engine import Hooks
 from collotype.training.loop import train

@@ -8,14 +8,10 @@ import torch
 from torch import nn
 
 from collotype.runtime.errors import InterruptedRunError, UserError
-from collotype.runtime.process import ALONE, World
-from collotype.training.batch_norm import (
-    GroupedBatchNorm2d,
-    group_batch_norm,
-    move_running_statistics,
-    require_whole_groups,
-)
+from collotype.runtime.world import ALONE, World
+from collotype.training.batch_norm import GroupedBatchNorm2d, group_batch_norm, move_running_statistics
 from collotype.training.loop import train
+from collotype.training.settings import require_whole_groups
 from tests.training.processes import launch
 from tests.training.test_engine import assert_same, losses
 from tests.training.toy import ToyTask, stop_at, toy_recipe

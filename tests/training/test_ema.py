@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from collotype.runtime.errors import InterruptedRunError
-from collotype.runtime.process import World
-from collotype.training.engine import EMA, Hooks
+from collotype.runtime.world import World
+from collotype.training.engine import Hooks
 from collotype.training.loop import Training, train
+from collotype.training.settings import EMA
 from tests.training.processes import launch
 from tests.training.toy import ToyTask, toy_recipe
 

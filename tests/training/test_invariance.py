@@ -11,14 +11,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from collotype.families.retriever.compact import Compact
+from collotype.families.retriever.compact import forms as all_forms
+from collotype.families.retriever.config import Compact
 from collotype.losses.contrastive import ContrastiveLoss, Vectors
 from collotype.losses.distillation import kl_loss, margin_mse_loss, own_scores_loss, vector_loss
 from collotype.losses.named import NAMED, OBJECTIVES, make_loss
 from collotype.losses.sparse import flops, saturated
 from collotype.recipe import Recipe
-from collotype.runtime.process import World, process_group
+from collotype.runtime.process import process_group
 from collotype.runtime.seeds import derive_seed, seed_torch
+from collotype.runtime.world import World
 from collotype.training.engine import Engine
 from collotype.training.task import Batch, Loss, Outputs
 from tests.training.processes import launch
@@ -82,7 +84,7 @@ def in_every_form(loss: ContrastiveLoss) -> Callable[..., Tensor]:
 
     def mean(*sides: Vectors) -> Tensor:
         units = [Vectors(functional.normalize(one.values, dim=-1) * one.mask[..., None], one.mask) for one in sides]
-        forms = Compact(dims=(3, 2), pool_factors=(1, 2)).forms(*units)
+        forms = all_forms(Compact(dims=(3, 2), pool_factors=(1, 2)), *units)
         return torch.stack([loss(*form) for form in forms]).mean()
 
     return mean

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from collotype.runtime.process import World
+from collotype.runtime.world import World
 from collotype.training import micro_batch
 from collotype.training.loop import train
 from collotype.training.micro_batch import largest_that_fits

@@ -10,7 +10,8 @@ from torch import nn
 
 from collotype.recipe import load_recipe
 from collotype.runtime.errors import UserError
-from collotype.training.optim import learning_rate, make_optimizer, paged_adamw_8bit
+from collotype.training.optim import make_optimizer, paged_adamw_8bit
+from collotype.training.settings import learning_rate
 
 
 def rates(name: str, warmup: float, steps: int = 10) -> list[float]:

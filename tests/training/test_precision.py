@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from collotype.runtime.errors import UserError
-from collotype.runtime.process import World
+from collotype.runtime.world import World
 from collotype.training.loop import train
 from collotype.training.precision import PRECISIONS, LossScale, resolve_precision
 from tests.training.toy import ToyTask, toy_recipe

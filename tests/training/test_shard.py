@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from collotype.runtime.process import World
+from collotype.runtime.world import World
 from collotype.training.loop import train
 from tests.training.processes import TRAIN, launch
 from tests.training.test_engine import CPU, assert_same, losses, train_toy

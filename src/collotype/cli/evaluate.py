@@ -103,7 +103,7 @@ def evaluate(
     from collotype.evaluation.results import results_of
     from collotype.recipe.load import load_evaluation
     from collotype.runtime.files import cache_folder
-    from collotype.runtime.process import World
+    from collotype.runtime.world import World
     from collotype.search.encoders import READERS
     from collotype.search.evaluation import evaluate as evaluate_words
 

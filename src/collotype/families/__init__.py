@@ -16,11 +16,18 @@ if TYPE_CHECKING:  # a recipe of a family is read without torch
     from collotype.families.shared.spec import FamilySpec
     from collotype.recipe import Recipe
     from collotype.recipe.schema import Evaluate
+    from collotype.training.facts import RecipeFacts
     from collotype.training.task import Task
 
 
 def family(name: str) -> "FamilySpec":
     found: FamilySpec = registry.spec(name, "commands")
+    return found
+
+
+def facts_for(recipe: "Recipe") -> "RecipeFacts[Any]":
+    """What the family says of a recipe before anything is computed; asked without torch."""
+    found: RecipeFacts[Any] = registry.spec(recipe.family, "facts")(recipe)
     return found
 
 
@@ -151,7 +158,8 @@ def evaluate(
     """
     from collotype.runtime.device import pick_device
     from collotype.runtime.hub import commits
-    from collotype.runtime.process import World, process_group
+    from collotype.runtime.process import process_group
+    from collotype.runtime.world import World
     from collotype.training.precision import resolve_precision
 
     world = World.from_environment()

@@ -21,7 +21,7 @@ from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.token_pooling import Pooling
 from collotype.runtime.device import pick_device
 from collotype.runtime.errors import UserError
-from collotype.runtime.process import World
+from collotype.runtime.world import World
 
 PAGES_AT_ONCE = 512
 """Pages padded and scored together."""

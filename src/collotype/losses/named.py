@@ -6,9 +6,12 @@ and late_interaction_losses.py of 0.3.18; loss/colbert_loss.py of 0.1.x for the 
 
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
-from collotype.losses.contrastive import ContrastiveLoss, Objective
+from collotype.losses.settings import ContrastiveSettings, Objective
+
+if TYPE_CHECKING:
+    from collotype.losses.contrastive import ContrastiveLoss
 
 CURRENT = "colpali-engine>=0.3.11"
 OLDER = "colpali-engine<=0.3.10"
@@ -17,10 +20,10 @@ PAPER = "paper"
 RAW: dict[str, Any] = {"temperature": 1.0}
 SHARP: dict[str, Any] = {"temperature": 0.02}
 SHARP_NORMALIZED: dict[str, Any] = {"temperature": 0.02, "normalize": True}
-of_engine = partial(ContrastiveLoss, filter_formula="multiply")
+of_engine = partial(ContrastiveSettings, filter_formula="multiply")
 
 
-NAMED: dict[str, dict[str, ContrastiveLoss]] = {
+NAMED: dict[str, dict[str, ContrastiveSettings]] = {
     CURRENT: {
         "BiEncoderLoss": of_engine(objective="infonce", **SHARP),
         "BiPairedEncoderLoss": of_engine(objective="symmetric-infonce", **SHARP),
@@ -57,8 +60,8 @@ def loss_names() -> list[str]:
     return [*OBJECTIVES, *NAMED[CURRENT]]
 
 
-def make_loss(name: str, dialect: str | None = None, **changes: Any) -> ContrastiveLoss:
-    """The loss of that name with `changes` to its fields.
+def find_settings(name: str, dialect: str | None = None, **changes: Any) -> ContrastiveSettings:
+    """Those of the loss of that name with `changes` to its fields.
 
     Args:
         name: an objective, or a class of colpali-engine.
@@ -70,7 +73,7 @@ def make_loss(name: str, dialect: str | None = None, **changes: Any) -> Contrast
     if name in OBJECTIVES:
         if dialect is not None:
             raise ValueError(f"{name} is the same in every dialect; leave {dialect!r} out")
-        return ContrastiveLoss(objective=cast(Objective, name), **changes)
+        return ContrastiveSettings(objective=cast(Objective, name), **changes)
     dialect = dialect or CURRENT
     if dialect not in NAMED:
         raise ValueError(f"no dialect {dialect!r}; there are {', '.join(NAMED)}")
@@ -78,3 +81,14 @@ def make_loss(name: str, dialect: str | None = None, **changes: Any) -> Contrast
         known = ", ".join([*OBJECTIVES, *NAMED[dialect]])
         raise ValueError(f"no loss {name!r} in the dialect {dialect}; it has {known}")
     return replace(NAMED[dialect][name], **changes)
+
+
+def make_loss(name: str, dialect: str | None = None, **changes: Any) -> "ContrastiveLoss":
+    """The loss of those settings.
+
+    Raises:
+        ValueError: as of `find_settings`.
+    """
+    from collotype.losses.contrastive import ContrastiveLoss
+
+    return ContrastiveLoss(**vars(find_settings(name, dialect, **changes)))

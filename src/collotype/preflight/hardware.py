@@ -1,15 +1,19 @@
 """What a device can do, of the one that is here or of one that is named."""
 
 import re
+import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch.nn import functional
-
-from collotype.runtime.device import describe_device, memory_limit
 from collotype.runtime.errors import UserError
+from collotype.runtime.machine import cpu_threads, cpu_units, describe_cpu, may_have_gpu, memory_for_process
+from collotype.runtime.world import World
+
+if TYPE_CHECKING:
+    import torch
 
 CARDS: dict[str, tuple[tuple[int, int], int, int]] = {
     "P100": ((6, 0), 16, 19),
@@ -38,18 +42,35 @@ Hardware = dict[str, Any]
 precision (of a CPU `with_rate`: measured, in the run's precision), where they are known."""
 
 
-def present(device: torch.device) -> tuple[str, Hardware]:
+def at_hand(world: World) -> tuple[str, Hardware]:
+    """What `present` says of the device that this process would take; torch is asked only where there may be a GPU."""
+    if not may_have_gpu():
+        return describe_cpu(cpu_threads()), of_cpu()
+    from collotype.runtime.device import pick_device
+
+    return present(pick_device(world))
+
+
+def present(device: "torch.device") -> tuple[str, Hardware]:
     """The device's name, and what it can do."""
+    from collotype.runtime.device import describe_device
+
     name = describe_device(device)
-    if device.type == "cuda":
-        found = {"capability": list(torch.cuda.get_device_capability(device))}
-        found["memory_mib"] = torch.cuda.get_device_properties(device).total_memory // 2**20
-        card = next((card for card in sorted(CARDS, key=len, reverse=True) if card in name.upper()), None)
-        return name, {"kind": "cuda", **found, **({"tflops": CARDS[card][2]} if card else {})}
-    found = {"kind": device.type}
+    if device.type != "cuda":
+        return name, {**of_cpu(), "kind": device.type}
+    import torch
+
+    found: Hardware = {"kind": "cuda", "capability": list(torch.cuda.get_device_capability(device))}
+    found["memory_mib"] = torch.cuda.get_device_properties(device).total_memory // 2**20
+    card = next((card for card in sorted(CARDS, key=len, reverse=True) if card in name.upper()), None)
+    return name, {**found, **({"tflops": CARDS[card][2]} if card else {})}
+
+
+def of_cpu() -> Hardware:
+    found: Hardware = {"kind": "cpu"}
     with suppress(UserError):
-        found["memory_mib"] = memory_limit(device) // 2**20
-    return name, found
+        found["memory_mib"] = memory_for_process() // 2**20
+    return found
 
 
 def with_rate(hardware: Hardware, precision: str | None) -> Hardware:
@@ -57,18 +78,63 @@ def with_rate(hardware: Hardware, precision: str | None) -> Hardware:
     return {**hardware, "tflops": cpu_tflops(precision)} if hardware["kind"] == "cpu" else hardware
 
 
+ROWS, SIDE = 256, 1024
+"""Of the products that are measured: rows of tokens, and a layer's inputs and outputs."""
+
+
+HALF = {
+    "bf16": (("amx_bf16", 4.0), ("avx512_bf16", 2.0), ("bf16", 2.0)),
+    "fp16": (("amx_fp16", 4.0), ("avx512_fp16", 2.0), ("asimdhp", 2.0)),
+}
+"""How many times as fast as in float32 a processor multiplies in half precision, about, by what it has for it."""
+WITHOUT_UNITS = 1 / 8
+"""Of one that has nothing, measured."""
+
+
 def cpu_tflops(precision: str | None = None, patience_s: float = 0.06) -> float:
     """Of products as a layer has them, on the threads that torch uses, while the machine does whatever else it does:
-    a run is no better off. torch has another product for layers than `torch.mm`: 12 times as fast in bf16 here."""
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}.get(precision or "", torch.float32)
-    rows, side = 256, 1024
-    tokens, weight, times = torch.ones(rows, side, dtype=dtype), torch.ones(side, side, dtype=dtype), 0
-    functional.linear(tokens, weight)
-    began = time.perf_counter()
+    a run is no better off. On each core NumPy multiplies as fast as torch; half precision, which it has not, is
+    measured where torch is there already, as in a run, and else told by the processor's units."""
+    half = HALF.get(precision or "")
+    if half and "torch" in sys.modules:
+        rate = rate_of(half_product(precision), patience_s)
+    else:
+        multiply, threads = whole_product("float64" if precision == "fp64" else "float32"), cpu_threads()
+        with ThreadPoolExecutor(threads) as pool:
+            # a layer's product is done when the slowest of its threads is
+            rate = threads * min(pool.map(lambda _: rate_of(multiply, patience_s), range(threads)))
+        if half:
+            rate *= next((times for unit, times in half if unit in cpu_units()), WITHOUT_UNITS)
+    return round(rate * 2 * ROWS * SIDE**2 / 1e12, 6)
+
+
+def rate_of(work: Callable[[], object], patience_s: float) -> float:
+    """How often a second it is done."""
+    work()
+    began, times = time.perf_counter(), 0
     while (seconds := time.perf_counter() - began) < patience_s or not times:
-        functional.linear(tokens, weight)
+        work()
         times += 1
-    return round(times * 2 * rows * side**2 / seconds / 1e12, 6)
+    return times / seconds
+
+
+def half_product(precision: str) -> Callable[[], object]:
+    """torch has another product for layers than `torch.mm`: 12 times as fast in bf16 on processors without units for
+    it."""
+    import torch
+    from torch.nn import functional
+
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    tokens, weight = torch.ones(ROWS, SIDE, dtype=dtype), torch.ones(SIDE, SIDE, dtype=dtype)
+    return lambda: functional.linear(tokens, weight)
+
+
+def whole_product(dtype: str) -> Callable[[], object]:
+    """On one core, as the command line sets NumPy."""
+    import numpy as np
+
+    tokens, weight = np.ones((ROWS, SIDE), dtype), np.ones((SIDE, SIDE), dtype)
+    return lambda: tokens @ weight
 
 
 def named(name: str) -> tuple[str, Hardware]:

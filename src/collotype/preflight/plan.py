@@ -9,8 +9,7 @@ from collotype.preflight.estimate import disk_mib, memory_mib, step_seconds
 from collotype.preflight.hardware import Hardware
 from collotype.recipe import Recipe
 from collotype.runtime.errors import UserError
-from collotype.training.batch_norm import require_whole_groups
-from collotype.training.optim import learning_rate
+from collotype.training.settings import learning_rate, require_whole_groups
 
 Plan = dict[str, Any]
 KEYS = frozenset(

@@ -15,7 +15,7 @@ from collotype.runtime.files import (
     JsonLines,
 )
 from collotype.runtime.hub import used
-from collotype.runtime.process import World
+from collotype.runtime.world import World
 from collotype.training.engine import Hooks
 from collotype.training.task import Task
 

@@ -9,14 +9,17 @@ from typing import Any
 import torch
 
 from collotype.evaluation.results import Measured, Results, results_of, write_results
-from collotype.preflight.plan import Plan
+from collotype.families import task_for
+from collotype.preflight.hardware import present
+from collotype.preflight.plan import Plan, cut
+from collotype.preflight.reference import reference_of
 from collotype.recipe import Recipe
 from collotype.report.html import write_report
 from collotype.report.record import environment, write_record
 from collotype.report.track import Tracking
 from collotype.report.verdict import judge
 from collotype.runner.callbacks import Callback, hooks_for, measure
-from collotype.runner.planning import prepare, resolve
+from collotype.runner.planning import plan_of, resolve, with_findings
 from collotype.runner.result import Run
 from collotype.runner.run_dir import choose_folder, kept_commits, open_folder
 from collotype.runtime.device import peak_memory, pick_device
@@ -25,10 +28,15 @@ from collotype.runtime.files import (
     JsonLines,
     dir_lock,
 )
-from collotype.runtime.hub import commits, used
-from collotype.runtime.process import World, gather_objects, on_main, process_group
-from collotype.training.engine import EMA, where_whole
+from collotype.runtime.hub import commits, require_all, used
+from collotype.runtime.process import gather_objects, on_main, process_group
+from collotype.runtime.world import World
+from collotype.training.engine import where_whole
+from collotype.training.facts import data_facts, overlaps
 from collotype.training.loop import Training, train
+from collotype.training.optim import require_optimizer
+from collotype.training.precision import resolve_precision
+from collotype.training.settings import EMA
 from collotype.training.task import Task
 
 WAIT_FOR_LOADERS_S = 7
@@ -112,6 +120,27 @@ def run(
         if world.is_main:
             listener.finished(finished)
         return finished
+
+
+def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task[Any, Any], Plan, dict[str, Any]]:
+    """The recipe's task, its plan on this hardware, and the facts of its data; nothing is written.
+
+    The cheap comes first: what the recipe alone forbids, then what the hub refuses, then weights, then data.
+
+    Raises:
+        UserError: whatever makes the run impossible and can be known before it.
+    """
+    task = task_for(recipe)
+    precision = resolve_precision(recipe.train.precision, device).name
+    require_optimizer(recipe.train.optimizer.name, device)
+    cut(recipe, world.size)
+    task.require_possible()
+    require_all([need for needs_of in task.needs().values() for need in needs_of()])
+    task.require_weights()
+    data, model = data_facts(task, recipe.evaluate), task.describe()
+    plan = plan_of(recipe, task, world, present(device), precision, model, data, data["train"]["examples"], data)
+    plan |= overlaps(task, recipe.evaluate)
+    return task, with_findings(recipe, plan, reference_of(recipe)), data
 
 
 def take_folder(hold: ExitStack, folder: Path, recipe: Recipe, world: World, resume: bool, overwrite: bool) -> None:

@@ -6,31 +6,25 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-
-from collotype.families import task_for
+from collotype.families import facts_for
 from collotype.importers import Origin
 from collotype.preflight.context import CheckContext
-from collotype.preflight.hardware import Hardware, named, present, with_rate
-from collotype.preflight.plan import Plan, cut, make_plan
+from collotype.preflight.hardware import Hardware, at_hand, named, with_rate
+from collotype.preflight.plan import Plan, make_plan
 from collotype.preflight.published_data import beside_published, published_examples
 from collotype.preflight.reference import nearest, reference_of
 from collotype.preflight.rules import find
 from collotype.recipe import Recipe, load_recipe
 from collotype.report.published import Published
 from collotype.report.published.expectations import with_numbers
-from collotype.runtime.device import pick_device
 from collotype.runtime.dry_run import dry
 from collotype.runtime.errors import UserError
-from collotype.runtime.hub import Need, NotFetchedError, commits, require_all
+from collotype.runtime.hub import Need, NotFetchedError, commits
 from collotype.runtime.hub.needs import facts_of as fetch_facts
 from collotype.runtime.hub.needs import require_room_for
-from collotype.runtime.process import World
-from collotype.training.engine import EMA
-from collotype.training.optim import require_optimizer
-from collotype.training.precision import named_precision, resolve_precision
-from collotype.training.profiling import measure_step
-from collotype.training.task import Task, data_facts, overlaps
+from collotype.runtime.world import World
+from collotype.training.facts import RecipeFacts, overlaps
+from collotype.training.settings import EMA, named_precision
 
 T = TypeVar("T")
 
@@ -38,30 +32,9 @@ OF_TRAINING = "data.train.examples"
 """Among a published run's circumstances."""
 
 
-def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task[Any, Any], Plan, dict[str, Any]]:
-    """The recipe's task, its plan on this hardware, and the facts of its data; nothing is written.
-
-    The cheap comes first: what the recipe alone forbids, then what the hub refuses, then weights, then data.
-
-    Raises:
-        UserError: whatever makes the run impossible and can be known before it.
-    """
-    task = task_for(recipe)
-    precision = resolve_precision(recipe.train.precision, device).name
-    require_optimizer(recipe.train.optimizer.name, device)
-    cut(recipe, world.size)
-    task.require_possible()
-    require_all([need for needs_of in task.needs().values() for need in needs_of()])
-    task.require_weights()
-    data, model = data_facts(task, recipe.evaluate), task.describe()
-    plan = plan_of(recipe, task, world, present(device), precision, model, data, data["train"]["examples"], data)
-    plan |= overlaps(task, recipe.evaluate)
-    return task, with_findings(recipe, plan, reference_of(recipe)), data
-
-
 def plan_of(
     recipe: Recipe,
-    task: Task[Any, Any],
+    task: RecipeFacts[Any],
     world: World,
     device: tuple[str, Hardware],
     precision: str | None,
@@ -122,12 +95,12 @@ def check(
         UserError: the recipe is impossible whatever the machine has; no such card or published result.
     """
     recipe, world = resolve(recipe, overrides, smoke), World.from_environment()
-    device, settings = pick_device(world), origin.settings if origin else {}
-    where = named(card or settings["device"]) if card or "device" in settings else present(device)
+    settings = origin.settings if origin else {}
+    where = named(card or settings["device"]) if card or "device" in settings else at_hand(world)
     bf16 = where[1].get("capability", [0]) >= [8, 0]
     precision = named_precision(recipe.train.precision, where[1]["kind"], bf16)
     evaluates_only, reference = settings.get("evaluates_only", False), reference_of(recipe, against)
-    task, known = task_for(recipe), PartialFacts()
+    task, known = facts_for(recipe), PartialFacts()
     with dry(), commits():
         if "unknown_model" not in settings:
             known.ask("weights", task.require_weights)
@@ -142,7 +115,7 @@ def check(
         here = [one for number, one in enumerate(recipe.evaluate) if f"evaluate.{number}" not in known.unknown]
         shared = overlaps(task, here) if train else {}
     with commits():
-        needs = {name: of for name, of in task_for(recipe).needs().items() if name == "weights" or not evaluates_only}
+        needs = {name: of for name, of in facts_for(recipe).needs().items() if name == "weights" or not evaluates_only}
         fetch = asked_of_hub(needs, known) if online and "unknown_model" not in settings else None
     whole = not known.unknown and not evaluates_only
     published = published_examples(recipe.data.train)
@@ -162,7 +135,7 @@ def check(
         of_command = "assumed" if guessed else "as the command says"
         plan["assumed"] = {"examples": "as published" if examples == published else of_command}
     if measure and whole and not card:
-        measured = measure_step(task_for(recipe), recipe, world, device)
+        measured = measured_step(recipe, world)
         plan |= {"micro_batch": measured.pop("micro_batch"), "estimate": {**plan["estimate"], **measured}}
     if origin and not reference and not evaluates_only:
         reference = nearest(recipe, plan)
@@ -170,6 +143,14 @@ def check(
         # of a model that is published its name is enough to say how it was evaluated
         known.unknown.pop("model", None)
     return recipe, with_findings(recipe, plan, reference, origin)
+
+
+def measured_step(recipe: Recipe, world: World) -> dict[str, Any]:
+    from collotype.families import task_for
+    from collotype.runtime.device import pick_device
+    from collotype.training.profiling import measure_step
+
+    return measure_step(task_for(recipe), recipe, world, pick_device(world))
 
 
 class PartialFacts:

@@ -17,7 +17,7 @@ from collotype.runtime.files import (
     write_text,
 )
 from collotype.runtime.hub import used
-from collotype.training.engine import EMA
+from collotype.training.settings import EMA
 
 
 def choose_folder(recipe: str | Path | Recipe, out: str | Path | None, resume: bool) -> Path | None:

@@ -1,7 +1,6 @@
 """Which device a process computes on."""
 
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,8 +8,9 @@ from pathlib import Path
 
 import torch
 
-from collotype.runtime.errors import UserError
-from collotype.runtime.process import World
+from collotype.runtime.errors import UserError, first_line
+from collotype.runtime.machine import describe_cpu, memory_for_process
+from collotype.runtime.world import World
 
 
 def pick_device(world: World) -> torch.device:
@@ -41,15 +41,10 @@ def room_on(device: torch.device, advice: str) -> Iterator[None]:
         raise UserError(f"{describe_device(device)} has no memory left ({first_line(error)}); {advice}.") from error
 
 
-def first_line(error: Exception) -> str:
-    return str(error).split("\n")[0].split(". ")[0]
-
-
 def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    threads = torch.get_num_threads()
-    return f"CPU, {threads} thread{'s' * (threads > 1)}"
+    return describe_cpu(torch.get_num_threads())
 
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -125,11 +120,4 @@ def memory_limit(device: torch.device) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device)
-    try:
-        available = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-        resident = re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())
-        return (int(resident[1]) + int(available[1]) // World.from_environment().size) * 1024
-    except (OSError, TypeError) as error:
-        raise UserError(
-            "train.micro_batch is auto, and this system does not tell how much memory is left; give a number."
-        ) from error
+    return memory_for_process()

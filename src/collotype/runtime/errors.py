@@ -20,3 +20,7 @@ class InterruptedRunError(UserError):
 
 class PeerError(UserError):
     """Another process of the run failed; it tells the user itself."""
+
+
+def first_line(error: Exception) -> str:
+    return str(error).split("\n")[0].split(". ")[0]

@@ -2,11 +2,13 @@
 
 import math
 import random
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Channels = tuple[float, float, float]
 """A number each for red, green and blue."""
@@ -14,8 +16,10 @@ ATTEMPTS = 10
 """How often torchvision and timm try for a rectangle that fits."""
 
 
-def normalised(pixels: Tensor, mean: Channels, std: Channels) -> Tensor:
+def normalised(pixels: "Tensor", mean: Channels, std: Channels) -> "Tensor":
     """Bytes [B, 3, height, width] as float32 of that mean and spread by channel; what is not in bytes stays."""
+    import torch
+
     if pixels.dtype is not torch.uint8:
         return pixels
     centre, spread = (torch.tensor(values, device=pixels.device).view(3, 1, 1) for values in (mean, std))
@@ -27,8 +31,10 @@ def rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def to_bytes(image: Image.Image) -> Tensor:
+def to_bytes(image: Image.Image) -> "Tensor":
     """[3, height, width]."""
+    import torch
+
     return torch.from_numpy(np.asarray(rgb(image)).transpose(2, 0, 1).copy())
 
 

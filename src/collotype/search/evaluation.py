@@ -17,7 +17,8 @@ from collotype.families.retriever.model import stack
 from collotype.families.retriever.recipe import RetrieverEvaluate
 from collotype.losses.contrastive import score_all
 from collotype.runtime.ocr import Ocr
-from collotype.runtime.process import World, over_blocks
+from collotype.runtime.process import over_blocks
+from collotype.runtime.world import World
 from collotype.search.pages import Encoder, Page, Word
 
 NOWHERE = (0.0, 0.0, 1.0, 1.0)

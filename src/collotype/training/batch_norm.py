@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional
 
-from collotype.runtime.errors import UserError
 from collotype.runtime.process import grouped, sum_tensors
 
 
@@ -105,33 +104,3 @@ def forget_statistics(model: nn.Module) -> None:
     """Of a step that is not taken."""
     for norm in norms_of(model):
         norm.waiting, norm.groups = None, 0
-
-
-def keeps_groups_whole(group: int | None, batch: int, share: int, micro_batch: int) -> bool:
-    """
-    Args:
-        group: examples that share their statistics; None: the model has no BatchNorm.
-        share: of one process.
-    """
-    if group is None:
-        return True
-    return micro_batch == share if group == batch else share % group == micro_batch % group == 0
-
-
-def require_whole_groups(group: int, batch: int, share: int, micro_batch: int) -> None:
-    """
-    Raises:
-        UserError: a group would be cut.
-    """
-    if keeps_groups_whole(group, batch, share, micro_batch):
-        return
-    if group == batch:
-        raise UserError(
-            f"The statistics of BatchNorm are those of the whole batch ({batch}), and train.micro_batch = "
-            f"{micro_batch} cuts a process's {share} examples; leave micro_batch out, or name a smaller group with "
-            "model.batch_norm_group."
-        )
-    raise UserError(
-        f"model.batch_norm_group is {group}, which does not divide the {micro_batch} examples of a micro-batch "
-        f"({share} of a process); take a group or a micro-batch that fits, or fewer processes."
-    )

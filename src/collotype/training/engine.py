@@ -19,22 +19,23 @@ from collotype.recipe import Recipe
 from collotype.runtime.device import room_on
 from collotype.runtime.digest import state_digest
 from collotype.runtime.errors import UserError
-from collotype.runtime.process import ALONE, World, on_main, raise_on_all_ranks
+from collotype.runtime.process import on_main, raise_on_all_ranks
 from collotype.runtime.seeds import seed_torch
+from collotype.runtime.world import ALONE, World
 from collotype.training.batch_norm import forget_statistics, move_running_statistics
 from collotype.training.ema import Ema
+from collotype.training.facts import MapDataset
 from collotype.training.grad_cache import backward_through, sum_gradients, sum_of_parts, whole_batch_loss
 from collotype.training.loader import Examples, to_device
 from collotype.training.micro_batch import largest_that_fits
-from collotype.training.optim import learning_rate, make_optimizer
+from collotype.training.optim import make_optimizer
 from collotype.training.precision import LossScale, Precision, resolve_precision
 from collotype.training.sampler import GlobalBatchSampler, RankMicroBatchSampler
+from collotype.training.settings import EMA, learning_rate
 from collotype.training.sharding import checkpoint_activations, shard, whole_model
-from collotype.training.task import Batch, Loss, MapDataset, Outputs, Task
+from collotype.training.task import Batch, Loss, Outputs, Task
 
 T = TypeVar("T")
-EMA = "ema"
-"""What is measured and saved of the moving averages ends in it."""
 
 
 @dataclass(frozen=True)

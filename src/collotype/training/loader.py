@@ -10,8 +10,9 @@ from torch.utils.data import DataLoader, Dataset
 from collotype.runtime.errors import UserError
 from collotype.runtime.seeds import derive_seed
 from collotype.training.bad_examples import BadExample, BadExampleError
+from collotype.training.facts import MapDataset
 from collotype.training.sampler import Key, RankMicroBatchSampler
-from collotype.training.task import Batch, MapDataset, Task
+from collotype.training.task import Batch, Task
 
 TRIES = 100
 """Examples looked at in the place of a bad one, at most."""

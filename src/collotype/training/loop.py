@@ -19,15 +19,17 @@ from collotype.recipe import Recipe, recipe_text
 from collotype.runtime.errors import InterruptedRunError, UserError
 from collotype.runtime.files import JsonLines
 from collotype.runtime.hub import used
-from collotype.runtime.process import World, gather_objects, on_main, raise_on_all_ranks
+from collotype.runtime.process import gather_objects, on_main, raise_on_all_ranks
+from collotype.runtime.world import World
 from collotype.training.bad_examples import BadExample, BadExampleLog, allowed_bad
-from collotype.training.batch_norm import keeps_groups_whole
 from collotype.training.engine import SILENT, Engine, Hooks
+from collotype.training.facts import MapDataset
 from collotype.training.loader import load
 from collotype.training.precision import LossScale
 from collotype.training.resume import Checkpoints
 from collotype.training.sampler import GlobalBatchSampler, RankMicroBatchSampler
-from collotype.training.task import MapDataset, Task
+from collotype.training.settings import keeps_groups_whole
+from collotype.training.task import Task
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """Optimiser and learning-rate schedule from the recipe."""
 
-import math
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -97,15 +96,3 @@ def parameter_groups(
         {"params": parameters, "weight_decay": decay, "lr_multiplier": multiplier}
         for (decay, multiplier), parameters in groups.items()
     ]
-
-
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """The learning rate of step `step` (from 1): linear warm-up, then linear or cosine decay, or constant."""
-    peak, schedule, warmup = recipe.train.optimizer.lr, recipe.train.schedule, recipe.warmup_steps
-    if step <= warmup:
-        return peak * step / warmup
-    progress = (step - 1 - warmup) / max(1, recipe.train.steps - warmup)
-    if schedule.name == "constant":
-        return peak
-    left = 1 - progress if schedule.name == "linear" else 0.5 * (1 + math.cos(math.pi * progress))
-    return schedule.final_lr + (peak - schedule.final_lr) * left

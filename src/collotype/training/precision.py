@@ -10,6 +10,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from collotype.runtime.errors import UserError
+from collotype.training.settings import named_precision
 
 PrecisionName = Literal["fp32", "bf16", "fp16", "fp64"]
 
@@ -84,11 +85,6 @@ def resolve_precision(name: str, device: torch.device) -> Precision:
             "(--set train.precision=fp16; of an evaluation --precision fp16), or leave the choice to auto."
         )
     return PRECISIONS[name]
-
-
-def named_precision(name: str, kind: str, bf16: bool) -> str:
-    """What `auto` is: bf16 on a GPU that has it, fp16 on one that has not, fp32 on the CPU."""
-    return name if name != "auto" else "fp32" if kind != "cuda" else "bf16" if bf16 else "fp16"
 
 
 def has_bf16(device: torch.device) -> bool:

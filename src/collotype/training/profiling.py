@@ -7,7 +7,7 @@ import torch
 
 from collotype.recipe import Recipe
 from collotype.runtime.device import peak_memory, reset_peak_memory
-from collotype.runtime.process import World
+from collotype.runtime.world import World
 from collotype.training.engine import Engine
 from collotype.training.grad_cache import backward_through
 from collotype.training.loader import load

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from collotype.runtime.files import atomic_folder, remove, write_json
-from collotype.runtime.process import World, on_main
+from collotype.runtime.process import on_main
+from collotype.runtime.world import World
 
 FLAT = {"flatten_optimizer_state_dict": True, "ignore_frozen_params": True, "strict": False}
 """Frozen weights are left out: they are a function of the recipe."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.seeds import derive_seed
-from collotype.training.task import MapDataset
+from collotype.training.facts import MapDataset
 
 Key = tuple[int, int, int]
 """(dataset, row, how often the dataset was gone through before)."""

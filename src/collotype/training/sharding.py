@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from collotype.runtime.process import World
+from collotype.runtime.world import World
 from collotype.training.task import Task
 
 

@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from collotype.families.beit3.answer_vocab import read_answers
-from collotype.families.beit3.checkpoints import can_load, export, native, read
+from collotype.families.beit3.checkpoints import native
 from collotype.families.beit3.checkpoints.checkpoint import resampled
+from collotype.families.beit3.checkpoints.places import can_load
+from collotype.families.beit3.checkpoints.reading import export, read
 from collotype.families.beit3.config import sized
 from collotype.families.beit3.model import Beit3
 from collotype.runtime.errors import UserError
-from collotype.runtime.model_folder import parameters_on_meta
+from collotype.runtime.tensor_files import parameters_on_meta
 from tests.families.beit3.small import ANSWERS, QUESTIONS, images, make, pieces_tokenizer, trained_pieces
 
 TABLE = "beit3.encoder.embed_positions.A.weight"

@@ -12,7 +12,7 @@ from torch import nn
 
 import collotype
 from collotype.families import task_for
-from collotype.families.beit3.checkpoints import export
+from collotype.families.beit3.checkpoints.reading import export
 from collotype.families.beit3.data.index import FILES
 from collotype.recipe import load_recipe
 from collotype.recipe.load import load_evaluation

@@ -10,14 +10,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from collotype.families.clip.checkpoints import export, native, read
+from collotype.families.clip.checkpoints import native
 from collotype.families.clip.checkpoints.checkpoint import at_size
 from collotype.families.clip.checkpoints.open_clip import from_open_clip, to_open_clip
+from collotype.families.clip.checkpoints.reading import export, read
 from collotype.families.clip.config import VisionConfig, sized
 from collotype.families.clip.model import Clip
 from collotype.families.clip.tokenizer import bpe_tokenizer, word_tokenizer
 from collotype.runtime.errors import UserError
-from collotype.runtime.model_folder import parameters_on_meta
+from collotype.runtime.tensor_files import parameters_on_meta
 
 RN50 = {
     "embed_dim": 1024,

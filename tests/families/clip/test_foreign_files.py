@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from collotype import families
-from collotype.families.clip.checkpoints import read
+from collotype.families.clip.checkpoints.reading import read
 from collotype.runtime.errors import UserError
 from tests.families.clip.test_checkpoints import assert_same, make
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import collotype
-from collotype.families.retriever.checkpoints import export, read
+from collotype.families.retriever.checkpoints.reading import export, read
 from collotype.runtime.errors import UserError
 from tests.families.retriever.test_checkpoints import Engine, make
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from collotype.families.retriever.batches import cut_in_batches, in_batches, padding
 from collotype.families.retriever.transforms import Dynamic
-from collotype.runtime.process import BLOCK, World, over_blocks
+from collotype.runtime.process import BLOCK, over_blocks
+from collotype.runtime.world import World
 
 LENGTHS = st.lists(st.integers(1, 900), max_size=200)
 

@@ -13,8 +13,8 @@ from collotype.families.retriever.bm25 import Bm25
 from collotype.families.retriever.cache import Cache
 from collotype.families.retriever.evaluate import evaluate
 from collotype.runtime.errors import UserError
-from collotype.runtime.process import World
 from collotype.runtime.terms import terms
+from collotype.runtime.world import World
 from tests.families.retriever.benchmarks.parquet_sets import png, write_table
 
 TEXTS = ["red apple, red leaf", "green leaf", "", "ein Apfel"]

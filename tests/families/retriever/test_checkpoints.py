@@ -16,7 +16,8 @@ from torch import nn
 
 import collotype
 from collotype.families import task_for
-from collotype.families.retriever.checkpoints import export, native
+from collotype.families.retriever.checkpoints import native
+from collotype.families.retriever.checkpoints.reading import export
 from collotype.families.retriever.data.sheets import SheetImages, held_out_sheets
 from collotype.families.retriever.model import Retriever
 from collotype.recipe import load_recipe

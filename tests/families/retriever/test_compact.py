@@ -11,7 +11,8 @@ from collotype.cli.hybrid_index import open_or_create
 from collotype.families import load, task_for
 from collotype.families.retriever.benchmarks.qa import read_qa
 from collotype.families.retriever.checkpoints import native
-from collotype.families.retriever.compact import Compact, cut, pooled
+from collotype.families.retriever.compact import cut, pooled
+from collotype.families.retriever.config import Compact
 from collotype.families.retriever.evaluate import VectorSearch, retrieve
 from collotype.families.retriever.token_pooling import Pooling, pool_tokens
 from collotype.losses.contrastive import Vectors

@@ -19,7 +19,7 @@ from collotype.families.retriever.checkpoints import native
 from collotype.families.retriever.task import RetrieverTask
 from collotype.recipe import load_recipe
 from collotype.runtime.errors import UserError
-from collotype.runtime.process import World
+from collotype.runtime.world import World
 from collotype.search.encoders import open_encoder
 from collotype.search.encoders.retriever import RetrieverEncoder
 from collotype.search.encoders.student import StudentEncoder

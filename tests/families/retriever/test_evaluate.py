@@ -22,7 +22,8 @@ from collotype.families.retriever.query_reader import MAX_TEXT_TOKENS
 from collotype.recipe import load_recipe
 from collotype.recipe.load import load_evaluation
 from collotype.runtime.errors import UserError
-from collotype.runtime.process import BLOCK, World
+from collotype.runtime.process import BLOCK
+from collotype.runtime.world import World
 from tests.families.retriever.benchmarks.parquet_sets import png, sheets_as_qa, write_table
 from tests.training.processes import launch
 

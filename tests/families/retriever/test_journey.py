@@ -10,7 +10,7 @@ import transformers
 
 import collotype
 from collotype import families
-from collotype.families.retriever.checkpoints import export
+from collotype.families.retriever.checkpoints.reading import export
 from collotype.families.retriever.data.sheets import SheetImages, held_out_sheets, training_sheet
 from collotype.recipe.load import load_evaluation
 from tests.families.retriever.benchmarks.parquet_sets import as_png, sheets_as_qa, write_beir, write_table

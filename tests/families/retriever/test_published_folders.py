@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 import collotype
 from collotype.evaluation.ranking import ranking_metrics
-from collotype.families.retriever.checkpoints import export
+from collotype.families.retriever.checkpoints.reading import export
 from collotype.families.retriever.data.sheets import SheetImages, held_out_sheets
 from collotype.families.retriever.evaluate import VectorSearch
 from collotype.families.retriever.model import Retriever

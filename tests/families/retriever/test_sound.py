@@ -11,7 +11,7 @@ from transformers.image_processing_base import ImageProcessingMixin
 
 import collotype
 from collotype import families
-from collotype.families.retriever.checkpoints import export
+from collotype.families.retriever.checkpoints.reading import export
 from collotype.recipe.load import load_evaluation
 from collotype.runtime.errors import UserError
 from tests.families.retriever.benchmarks.parquet_sets import png, sheets_as_qa, write_qa

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import collotype
 from collotype.families.retriever import commands
-from collotype.families.retriever.checkpoints import export, read
+from collotype.families.retriever.checkpoints.reading import export, read
 from collotype.runtime import model_folder
 from collotype.runtime.digest import state_digest
 from collotype.runtime.errors import UserError

@@ -7,8 +7,8 @@ from collotype.evaluation.results import Measured
 from collotype.families.shared.spec import FamilySpec
 from collotype.recipe.schema import Evaluate
 from collotype.runtime.errors import UserError
-from collotype.runtime.process import World
-from tests.families.toy_family import task
+from collotype.runtime.world import World
+from tests.families.toy_family import facts, task
 from tests.families.toy_family.model import load
 
 
@@ -37,5 +37,5 @@ SPEC = FamilySpec(
     signs=(),
     default_suite="origin",
     models=["slope"],
-    suites=task.SUITES,
+    suites=facts.SUITES,
 )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from collotype.families.shared.checkpoints import fill, read_description, write_native
-from collotype.runtime.model_folder import read_tensors
+from collotype.runtime.tensor_files import read_tensors
 
 
 class Line(nn.Module):

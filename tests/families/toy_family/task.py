@@ -1,6 +1,6 @@
 """The line's answers to the engine's questions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,50 +8,20 @@ import torch
 from torch import nn
 
 from collotype.evaluation.results import Measured
-from collotype.families.shared.suites import OpenedSuites, require_suite
-from collotype.families.shared.task import FamilyTask, parameter_counts
+from collotype.families.shared.task import FamilyTask
 from collotype.recipe.schema import Evaluate
-from collotype.runtime.hub import Need
-from collotype.runtime.process import ALONE, World
-from collotype.training.overlap import Samples
-from collotype.training.task import Batch, Loss, Outputs, facts_of_sources
+from collotype.runtime.world import ALONE, World
+from collotype.training.task import Batch, Loss, Outputs
+from tests.families.toy_family.facts import LineFacts, Points, find_suite
 from tests.families.toy_family.model import Line, save
 from tests.families.toy_family.recipe import LineRecipe
 
-SUITES = {"origin": lambda: torch.tensor([1.0, 2.0])}
-
-
-def find_suite(choice: Evaluate) -> torch.Tensor:
-    require_suite(choice, SUITES, "a line")
-    return SUITES[choice.suite]()
-
 
 def evaluate(model: Line, choice: Evaluate) -> list[Measured]:
-    points = find_suite(choice)
+    points = torch.tensor(find_suite(choice))
     with torch.no_grad():
         error = (model(points) - 3 * points).abs().mean()
     return [Measured(f"{choice.suite}/all", {"error": float(error)}, "error")]
-
-
-class Points:
-    """(x, 3x) by row."""
-
-    regions, left_out = (), 0
-
-    def __init__(self, count: int):
-        self.count = count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def example(self, row: int, epoch: int) -> float:
-        return row / self.count
-
-    def identities(self, row: int) -> tuple[int]:
-        return (row,)
-
-    def fingerprint(self) -> str:
-        return f"points {self.count}"
 
 
 def collate(examples: list[float]) -> Batch:
@@ -62,13 +32,9 @@ def tokens(examples: list[float]) -> list[int]:
     return [1] * len(examples)
 
 
-class LineTask(FamilyTask[LineRecipe, Line]):
+class LineTask(LineFacts, FamilyTask[LineRecipe, Line]):
     couples_examples = False
     collate, tokens = staticmethod(collate), staticmethod(tokens)
-
-    def __init__(self, recipe: LineRecipe):
-        super().__init__(recipe)
-        self.suite = OpenedSuites(find_suite)
 
     def build(self) -> Line:
         self.seed_init("init")
@@ -81,7 +47,7 @@ class LineTask(FamilyTask[LineRecipe, Line]):
         return None
 
     def datasets(self) -> list[Points]:
-        return [Points(source.count) for source in self.recipe.data.train]
+        return self.sources()
 
     def outputs(self, model: Line, batch: Batch) -> Outputs:
         return {"found": model(batch["x"]), "x": batch["x"]}
@@ -94,35 +60,8 @@ class LineTask(FamilyTask[LineRecipe, Line]):
     ) -> list[Measured]:
         return evaluate(model, choice)
 
-    def metrics(self) -> tuple[str, ...]:
-        return ("error",)
-
     def save(self, model: Line, folder: Path) -> None:
         save(model, folder)
 
-    def negatives_per_query(self) -> int:
-        return 0
-
-    def train_facts(self) -> dict[str, Any]:
-        return facts_of_sources(self.recipe.data.train, self.datasets())
-
-    def facts_of(self, choice: Evaluate) -> dict[str, Any]:
-        return {f"{choice.suite}/all": {"points": len(self.suite(choice))}}
-
-    def samples(self, choice: Evaluate | None = None) -> dict[str, Samples]:
-        return {}
-
-    def needs(self) -> dict[str, Callable[[], list[Need]]]:
-        return {}
-
-    def require_weights(self) -> None:
-        """All weights are random."""
-
-    def use_published_config(self) -> None:
-        """No line is published."""
-
     def events(self, steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         return []
-
-    def describe(self) -> dict[str, Any]:
-        return {**parameter_counts(Line()), "forward_gflops": 0.0, "architecture": "a line"}

@@ -8,8 +8,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from collotype.cli import app
+from collotype.families import task_for
 from collotype.recipe.load import load_recipe
-from collotype.runner.planning import task_for
 from tests.search.server.conftest import BOATS, FRUIT
 from tests.small_pdf import small_pdf
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from collotype.evaluation.vqa import METRICS as VQA_METRICS
 from collotype.evaluation.vqa import Question
 from collotype.families.beit3.data.easy_vqa import read_easy_vqa
 from collotype.families.beit3.data.questions import Questions
@@ -18,6 +19,9 @@ from collotype.families.beit3.recipe import Beit3Evaluate
 from collotype.families.shared.suites import need_path, require_suite
 from collotype.runtime.hub import Need
 from collotype.runtime.tables import needs_of, open_table
+
+ANSWERED = "answered"
+METRICS = (*VQA_METRICS, ANSWERED)
 
 
 @dataclass(frozen=True)

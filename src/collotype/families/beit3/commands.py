@@ -8,9 +8,9 @@ from typing import Any
 from collotype.evaluation.results import Measured
 from collotype.families.beit3.answer_vocab import read_answers
 from collotype.families.beit3.benchmarks import SUITES, find_suite
-from collotype.families.beit3.checkpoints import LAYOUTS, read
-from collotype.families.beit3.checkpoints import can_load as recognises_layout
-from collotype.families.beit3.checkpoints import export as write_layout
+from collotype.families.beit3.checkpoints.places import can_load as recognises_layout
+from collotype.families.beit3.checkpoints.reading import LAYOUTS, read
+from collotype.families.beit3.checkpoints.reading import export as write_layout
 from collotype.families.beit3.config import SIZES
 from collotype.families.beit3.evaluate import evaluate as evaluate_model
 from collotype.families.beit3.evaluate import scored
@@ -24,7 +24,7 @@ from collotype.families.shared.spec import FamilySpec
 from collotype.report.card import card, find_record
 from collotype.runtime.device import pick_device
 from collotype.runtime.errors import UserError
-from collotype.runtime.process import World
+from collotype.runtime.world import World
 
 SEEN = {
     "kind": "questions that released weights have seen",

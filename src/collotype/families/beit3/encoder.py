@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from collotype.families.beit3.config import Beit3Config
+from collotype.families.beit3.sizes import UNUSED_ROWS
 
-UNUSED_ROWS = 2
-"""Places are counted from two on, a habit of fairseq."""
 Streams = tuple[Tensor, Tensor]
 """Patches [B, P, W] and words [B, T, W]."""
 

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from collotype.evaluation.results import GalleryWriter, Measured
-from collotype.evaluation.vqa import METRICS as VQA_METRICS
 from collotype.evaluation.vqa import Question, answer_accuracy, vqa_scores
-from collotype.families.beit3.benchmarks import QuestionBenchmark
+from collotype.families.beit3.benchmarks import ANSWERED, QuestionBenchmark
 from collotype.families.beit3.data.images import decoded
 from collotype.families.beit3.model import Beit3
 from collotype.families.beit3.predict import BATCH_TOKENS, Answering
@@ -20,11 +19,10 @@ from collotype.families.beit3.tokenizer import Beit3Tokenizer
 from collotype.report.heatmap import enlarge, light_up
 from collotype.runtime.device import computed_on, peak_memory, reset_peak_memory
 from collotype.runtime.errors import UserError
-from collotype.runtime.process import ALONE, World, gathered, on_main
+from collotype.runtime.process import gathered, on_main
+from collotype.runtime.world import ALONE, World
 from collotype.training.bad_examples import BadExampleError
 
-ANSWERED = "answered"
-METRICS = (*VQA_METRICS, ANSWERED)
 SHOWN_IMAGES, SHOWN_QUESTIONS = 6, 4
 RIGHT = 0.5
 """The least accuracy of an answer that is shown as right: that two of ten people gave."""

@@ -23,7 +23,8 @@ from collotype.families.beit3.transforms import FILL, squashed
 from collotype.runtime.device import room_on
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import remove
-from collotype.runtime.process import World, gathered, on_main, over_blocks
+from collotype.runtime.process import gathered, on_main, over_blocks
+from collotype.runtime.world import World
 from collotype.training.bad_examples import BadExampleError
 
 BATCH_TOKENS = 16_384

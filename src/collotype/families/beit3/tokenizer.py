@@ -6,15 +6,14 @@ The ids of both begin with the same frame: start 0, padding 1, end 2, unknown 3.
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from collotype.families.beit3.config import PUBLISHED_VOCABULARY
-from collotype.runtime.device import first_line
-from collotype.runtime.errors import UserError
+from collotype.runtime.errors import UserError, first_line
 from collotype.runtime.files import write_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 START, PAD, END, UNKNOWN = range(4)
 FRAME = 4
@@ -148,7 +147,7 @@ class Beit3Tokenizer:
         room = self.max_tokens - 2
         return Beit3TokenIds([START, *own[:room], END], len(own) > room)
 
-    def batch(self, questions: Sequence[str], cut: bool = False) -> tuple[Tensor, Tensor]:
+    def batch(self, questions: Sequence[str], cut: bool = False) -> "tuple[Tensor, Tensor]":
         """As `pad`.
 
         Args:
@@ -191,8 +190,10 @@ class Beit3Tokenizer:
         return cls(SentencePieces(content, str(file)), max_tokens)
 
 
-def pad(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+def pad(rows: Sequence[Sequence[int]]) -> "tuple[Tensor, Tensor]":
     """Token ids int64 [len(rows), T] and what of them is real, bool; T is the longest row's."""
+    import torch
+
     ids = torch.full((len(rows), max(map(len, rows), default=0)), PAD)
     mask = torch.zeros(ids.shape, dtype=torch.bool)
     for number, row in enumerate(rows):

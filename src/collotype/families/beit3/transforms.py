@@ -4,12 +4,15 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from PIL import Image, ImageEnhance, ImageOps
 from PIL.Image import Resampling, Transform, Transpose
-from torch import Tensor
 
 from collotype.runtime.pixels import draw_crop, rgb, to_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FILL = (128, 128, 128)
 """What comes in from outside of an image that is moved."""
@@ -20,7 +23,7 @@ MOST = 10
 brightness or sharpness."""
 
 
-def squashed(image: Image.Image, side: int) -> Tensor:
+def squashed(image: Image.Image, side: int) -> "Tensor":
     """The published evaluation transform: the whole image, whatever its proportions, as a square of `side` pixels."""
     return to_bytes(rgb(image).resize((side, side), Resampling.BICUBIC))
 
@@ -45,7 +48,7 @@ class Beit3TrainTransform:
     operations: int = 2
     magnitude: float = 7
 
-    def __call__(self, image: Image.Image, rng: random.Random) -> Tensor:
+    def __call__(self, image: Image.Image, rng: random.Random) -> "Tensor":
         image = rgb(image).crop(draw_crop(image.size, self.scale, self.ratio, rng))
         image = image.resize((self.size, self.size), Resampling.BICUBIC)
         if rng.random() < self.flip_prob:

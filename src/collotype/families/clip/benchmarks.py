@@ -34,6 +34,17 @@ class ImageRows(Protocol):
         """In RGB."""
 
 
+CUTOFFS = (1, 5, 10)
+DIRECTIONS = ("image_to_text", "text_to_image")
+METRICS = (
+    "top1",
+    "top5",
+    "mean_per_class",
+    *(f"{direction}_recall_at_{k}" for direction in DIRECTIONS for k in CUTOFFS),
+    *(f"{direction}_{mean}_rank" for direction in DIRECTIONS for mean in ("mean", "median")),
+)
+
+
 @dataclass(frozen=True)
 class Classification:
     """Images, and classes of which each has one.
@@ -187,3 +198,8 @@ def suite_needs(choice: ClipEvaluate) -> list[Need]:
     if choice.suite not in ("labelled", "captions") or not is_on_hub(need_path(choice, "images")):
         return []
     return needs_of(choice.path, choice.split or ("validation" if choice.suite == "captions" else "test"))
+
+
+def facts_of(benchmarks: Sequence[Benchmark]) -> dict[str, Any]:
+    """Sizes and digests by dataset."""
+    return {benchmark.name: benchmark.sizes() for benchmark in benchmarks}

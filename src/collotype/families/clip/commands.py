@@ -5,8 +5,9 @@ from typing import Any
 
 from collotype.evaluation.results import Measured
 from collotype.families.clip.benchmarks import SUITES, find_suite
-from collotype.families.clip.checkpoints import LAYOUTS, open_clip, read
-from collotype.families.clip.checkpoints import export as write_layout
+from collotype.families.clip.checkpoints.places import OPEN_CLIP
+from collotype.families.clip.checkpoints.reading import LAYOUTS, read
+from collotype.families.clip.checkpoints.reading import export as write_layout
 from collotype.families.clip.config import SIZES
 from collotype.families.clip.evaluate import evaluate as evaluate_model
 from collotype.families.clip.model import Clip
@@ -15,13 +16,13 @@ from collotype.families.clip.task import ClipTask
 from collotype.families.shared.spec import FamilySpec
 from collotype.report.card import card, find_record
 from collotype.runtime.device import choose_dtype, pick_device
-from collotype.runtime.process import World
 from collotype.runtime.weights import Weights
+from collotype.runtime.world import World
 
 
 def can_load(source: str) -> bool:
     """Is this a CLIP in a layout of other libraries: a folder of open_clip's, or a file of weights?"""
-    return (Path(source) / open_clip.DESCRIPTION).is_file() or Path(source).is_file()
+    return (Path(source) / OPEN_CLIP).is_file() or Path(source).is_file()
 
 
 def load(source: str | Path, activation: str | None = None, dtype: str | None = None) -> Clip:
@@ -70,7 +71,7 @@ SPEC = FamilySpec(
     export=export,
     evaluate=evaluate,
     can_load=can_load,
-    signs=(open_clip.DESCRIPTION,),
+    signs=(OPEN_CLIP,),
     default_suite="pictures",
     models=SIZES,
     suites=SUITES,

@@ -16,27 +16,19 @@ from torch import Tensor
 from torch.nn import functional
 
 from collotype.evaluation.results import GalleryWriter, Measured
-from collotype.families.clip.benchmarks import Benchmark, CaptionedImages, Classification
+from collotype.families.clip.benchmarks import CUTOFFS, DIRECTIONS, Benchmark, CaptionedImages, Classification
 from collotype.families.clip.model import Clip
 from collotype.runtime.device import peak_memory, reset_peak_memory
 from collotype.runtime.errors import UserError
-from collotype.runtime.process import ALONE, World, gathered, on_main, over_blocks
+from collotype.runtime.process import gathered, on_main, over_blocks
 from collotype.runtime.shards.names import some
 from collotype.runtime.shards.samples import Fault
+from collotype.runtime.world import ALONE, World
 from collotype.training.bad_examples import BadExampleError
 
 BLOCK = 256
 """Images that a process reads, encodes and scores at a time; texts, too."""
 TOP, NONE = 5, -1
-CUTOFFS = (1, 5, 10)
-DIRECTIONS = ("image_to_text", "text_to_image")
-METRICS = (
-    "top1",
-    "top5",
-    "mean_per_class",
-    *(f"{direction}_recall_at_{k}" for direction in DIRECTIONS for k in CUTOFFS),
-    *(f"{direction}_{mean}_rank" for direction in DIRECTIONS for mean in ("mean", "median")),
-)
 SHOWN_ROWS, SHOWN_COLUMNS, SHOWN_PX = 4, 6, 96
 
 
@@ -237,8 +229,3 @@ def illustrate(benchmark: Classification, found: Tensor, folder: Path) -> None:
     rows = [list(row) for _, row in groupby(shown, key=lambda picture: shown.index(picture) // SHOWN_COLUMNS)]
     writer.add(benchmark.name, f"{len(shown)} of {len(found):,} images, spread over the set", rows)
     writer.write()
-
-
-def facts_of(benchmarks: Sequence[Benchmark]) -> dict[str, Any]:
-    """Sizes and digests by dataset."""
-    return {benchmark.name: benchmark.sizes() for benchmark in benchmarks}

@@ -11,15 +11,16 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
 from tokenizers import AddedToken, Tokenizer, models
-from torch import Tensor
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_text
 from collotype.runtime.model_folder import read_tokenizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 VOCABULARY = files("collotype") / "assets" / "clip" / "bpe_simple_vocab_16e6.txt.gz"
 VOCABULARY_SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
@@ -81,7 +82,7 @@ class ClipTokenizer:
                 f"{self.vocab_size} words is in tokenizer.json."
             )
 
-    def batch(self, texts: Sequence[str], cut: bool = False) -> Tensor:
+    def batch(self, texts: Sequence[str], cut: bool = False) -> "Tensor":
         """Ids int64 [len(texts), context_length].
 
         Args:
@@ -99,8 +100,10 @@ class ClipTokenizer:
             )
         return self.pad([row.ids for row in rows])
 
-    def pad(self, rows: Sequence[Sequence[int]]) -> Tensor:
+    def pad(self, rows: Sequence[Sequence[int]]) -> "Tensor":
         """Ids of texts as int64 [len(rows), context_length]."""
+        import torch
+
         padded = torch.full((len(rows), self.context_length), PAD_ID)
         for row, ids in zip(padded, rows, strict=True):
             row[: len(ids)] = torch.tensor(ids)

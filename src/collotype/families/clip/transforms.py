@@ -8,16 +8,17 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from PIL import Image, ImageEnhance
 from PIL.Image import Resampling
-from torch import Tensor
 
 from collotype.families.clip.config import MEAN, STD
 from collotype.runtime.pixels import ATTEMPTS, Channels, draw_crop, normalised, rgb, to_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Size = int | tuple[int, int]
 """A square's side, or (height, width), in pixels."""
@@ -42,7 +43,7 @@ class EvaluationTransform:
     interpolation: str = "bicubic"
     resize_mode: Literal["shortest", "longest", "squash"] = "shortest"
 
-    def __call__(self, image: Image.Image, rng: random.Random | None = None) -> Tensor:
+    def __call__(self, image: Image.Image, rng: random.Random | None = None) -> "Tensor":
         """Nothing is drawn: `rng` is there for who calls either transform."""
         height, width = sides(self.size)
         resample = RESAMPLINGS[self.interpolation]
@@ -95,7 +96,7 @@ class ClipTrainTransform:
     mean: Channels = MEAN
     std: Channels = STD
 
-    def __call__(self, image: Image.Image, rng: random.Random) -> Tensor:
+    def __call__(self, image: Image.Image, rng: random.Random) -> "Tensor":
         wanted = self.augmentation
         image = image.crop(draw_crop(image.size, wanted.scale, wanted.ratio, rng))
         image = rgb(resized(image, sides(self.size), Resampling.BICUBIC))
@@ -173,8 +174,10 @@ def turned(image: Image.Image, hue: float) -> Image.Image:
     return Image.merge("HSV", (Image.fromarray(moved), saturation, value)).convert("RGB")
 
 
-def erase(pixels: Tensor, most: int, rng: random.Random) -> None:
+def erase(pixels: "Tensor", most: int, rng: random.Random) -> None:
     """Fills up to `most` rectangles of pixels [3, height, width] with normal noise: timm's RandomErasing."""
+    import torch
+
     _, height, width = pixels.shape
     count = rng.randint(1, most)
     for _ in range(count):

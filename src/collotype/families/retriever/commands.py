@@ -15,8 +15,8 @@ from collotype.families.retriever.benchmarks import SUITES, find_suite
 from collotype.families.retriever.bm25 import Bm25
 from collotype.families.retriever.cache import Cache
 from collotype.families.retriever.card import write_card
-from collotype.families.retriever.checkpoints import ADAPTER, LAYOUTS, read, require_layout
-from collotype.families.retriever.checkpoints import export as write_layout
+from collotype.families.retriever.checkpoints.reading import ADAPTER, LAYOUTS, read, require_layout
+from collotype.families.retriever.checkpoints.reading import export as write_layout
 from collotype.families.retriever.compact import STORED, Stored, require_dim
 from collotype.families.retriever.compress import compress as compress_pages
 from collotype.families.retriever.data import open_source
@@ -35,7 +35,7 @@ from collotype.report.card import find_record
 from collotype.runtime.device import choose_dtype, pick_device
 from collotype.runtime.errors import UserError
 from collotype.runtime.hub import commits
-from collotype.runtime.process import World
+from collotype.runtime.world import World
 
 BM25 = "bm25"
 """The name by which the baseline is evaluated in a model's place."""

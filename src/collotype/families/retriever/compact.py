@@ -2,14 +2,14 @@
 trained for them is told so by its loss, and remembers it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from collotype.families.retriever.config import Compact
 from collotype.families.retriever.token_pooling import CENTRE_STEPS, SAME, distances, ward_labels
 from collotype.losses.contrastive import Vectors
 from collotype.losses.maxsim import weighted_sums
@@ -19,24 +19,13 @@ Stored = Literal["fp16", "int8", "bits"]
 STORED: tuple[Stored, ...] = ("fp16", "int8", "bits")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Compact:
-    """What a model was trained for; nothing: its whole vectors, all of a page's."""
-
-    dims: tuple[int, ...] = ()
-    pool_factors: tuple[int, ...] = ()
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Compact":
-        return cls(**{name: tuple(value) for name, value in values.items()})
-
-    def forms(
-        self, queries: Vectors, pages: Vectors, negatives: Vectors | None
-    ) -> Iterator[tuple[Vectors, Vectors, Vectors | None]]:
-        """A batch's vectors in every form that the loss is the mean over, as `index` makes them: cut, then pooled."""
-        for dim, factor in product(self.dims or (None,), self.pool_factors or (1,)):
-            misses = None if negatives is None else pooled(cut_all(negatives, dim), factor)
-            yield cut_all(queries, dim), pooled(cut_all(pages, dim), factor), misses
+def forms(
+    trained: Compact, queries: Vectors, pages: Vectors, negatives: Vectors | None
+) -> Iterator[tuple[Vectors, Vectors, Vectors | None]]:
+    """A batch's vectors in every form that the loss is the mean over, as `index` makes them: cut, then pooled."""
+    for dim, factor in product(trained.dims or (None,), trained.pool_factors or (1,)):
+        misses = None if negatives is None else pooled(cut_all(negatives, dim), factor)
+        yield cut_all(queries, dim), pooled(cut_all(pages, dim), factor), misses
 
 
 def cut(vectors: Tensor, dim: int | None) -> Tensor:

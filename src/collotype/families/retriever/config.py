@@ -3,7 +3,6 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from collotype.families.retriever.compact import Compact
 from collotype.families.retriever.preset import Preset
 
 
@@ -21,6 +20,18 @@ class Lora:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Lora":
         return cls(**{**values, "targets": tuple(values["targets"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compact:
+    """What a model was trained for; nothing: its whole vectors, all of a page's."""
+
+    dims: tuple[int, ...] = ()
+    pool_factors: tuple[int, ...] = ()
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Compact":
+        return cls(**{name: tuple(value) for name, value in values.items()})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from collotype.families.retriever.checkpoints import address_of, read
-from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint, make_processor
+from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint
+from collotype.families.retriever.checkpoints.places import address_of
+from collotype.families.retriever.checkpoints.reading import read
 from collotype.families.retriever.config import PageModel, RetrieverConfig
 from collotype.families.retriever.model import Retriever
-from collotype.families.retriever.processor import Processor
+from collotype.families.retriever.processor import Processor, make_processor
 from collotype.families.retriever.recipe import Distill, RetrieverModel
 from collotype.losses.contrastive import ContrastiveLoss, Vectors
 from collotype.losses.distillation import kl_loss, margin_mse_loss, vector_loss
@@ -20,7 +21,7 @@ from collotype.runtime.device import choose_dtype, pick_device
 from collotype.runtime.digest import seen_of
 from collotype.runtime.errors import UserError
 from collotype.runtime.model_folder import require_there
-from collotype.runtime.process import World
+from collotype.runtime.world import World
 from collotype.training.task import Batch, Outputs
 
 

@@ -16,7 +16,7 @@ from collotype.evaluation.ranking import chance_metrics, mean_metrics, query_met
 from collotype.evaluation.results import GalleryWriter, Image, Measured
 from collotype.families.retriever.batches import BATCH_TOKENS
 from collotype.families.retriever.benchmarks import RetrievalBenchmark, averaged_names
-from collotype.families.retriever.benchmarks.benchmark import Event, Pages, differing_sizes, event
+from collotype.families.retriever.benchmarks.benchmark import Event, Pages, differing_sizes, event, sizes_of
 from collotype.families.retriever.cache import Cache, key_of
 from collotype.families.retriever.compact import Stored, cut, require_dim, require_trained, rounded
 from collotype.families.retriever.heatmap import similarity_map
@@ -28,7 +28,8 @@ from collotype.report.heatmap import enlarge, light_up
 from collotype.runtime.device import computed_on, peak_memory, reset_peak_memory
 from collotype.runtime.errors import UserError
 from collotype.runtime.images import digest
-from collotype.runtime.process import ALONE, World, gathered, on_main, over_blocks
+from collotype.runtime.process import gathered, on_main, over_blocks
+from collotype.runtime.world import ALONE, World
 
 SHOWN_QUERIES, SHOWN_PAGES = 4, 3
 LATE_LEGEND = (
@@ -308,11 +309,6 @@ def chance_of(benchmark: RetrievalBenchmark) -> dict[str, float]:
     """What pages in random order score."""
     pages = set(benchmark.pages.ids)
     return mean_metrics([chance_metrics(benchmark.qrels[query], pages) for query in benchmark.queries])
-
-
-def sizes_of(benchmark: RetrievalBenchmark) -> dict[str, Any]:
-    """Sizes and digest of a benchmark, as records and result files have them."""
-    return {"queries": len(benchmark.queries), "pages": benchmark.num_pages, "sha256": benchmark.fingerprint}
 
 
 def events_of(benchmark: RetrievalBenchmark, searcher: Searcher) -> list[Event]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from collotype.families.retriever.backbones import ROWS
-from collotype.families.retriever.backbones.spec import multiply_patches
+from collotype.families.retriever.backbones.patches import multiply_patches
 from collotype.families.retriever.batches import BATCH_TOKENS, in_batches
 from collotype.families.retriever.config import RetrieverConfig
 from collotype.families.retriever.inverted import all_scores

@@ -2,15 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from PIL import Image
 from tokenizers import Tokenizer
 
+from collotype.families.retriever.backbones import ROWS
+from collotype.families.retriever.config import RetrieverConfig
 from collotype.families.retriever.preset import Preset
 from collotype.families.retriever.query_reader import QueryReader
 from collotype.families.retriever.transforms import VisualLayout
 from collotype.runtime.files import write_text
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Processor(QueryReader):
@@ -49,22 +54,26 @@ class Processor(QueryReader):
             self._page_lengths[grid] = len(self.page_ids(size))
         return self._page_lengths[grid]
 
-    def visual_tokens(self, size: tuple[int, int]) -> tuple[torch.Tensor, tuple[int, int]]:
+    def visual_tokens(self, size: tuple[int, int]) -> "tuple[torch.Tensor, tuple[int, int]]":
         """Which vectors of a page of that (width, height) look at its places, line by line, and the (rows, columns)."""
+        import torch
+
         places = (torch.tensor(self.page_ids(size)) == self.image_id).nonzero()[:, 0]
         return places[self.layout.order(size).ravel()], self.layout.grid(size)
 
-    def queries(self, queries: Sequence[str], cut: bool = False) -> dict[str, torch.Tensor]:
+    def queries(self, queries: Sequence[str], cut: bool = False) -> "dict[str, torch.Tensor]":
         """`input_ids` int64 and `attention_mask` bool, [B, T], padded on the preset's side; `cut` as of `query_ids`."""
         found = (self.query_ids(query, cut) for query in queries)
         return self.padded([[ids[place] for place in own] if self.own_tokens_only else ids for ids, own in found])
 
-    def pages(self, images: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
+    def pages(self, images: Sequence[Image.Image]) -> "dict[str, torch.Tensor]":
         """As `queries`, and the layout's image inputs, bytes that the model scales on its own device."""
         return {**self.padded([self.page_ids(image.size) for image in images]), **self.layout.batch(images)}
 
-    def padded(self, ids: Sequence[list[int]]) -> dict[str, torch.Tensor]:
+    def padded(self, ids: Sequence[list[int]]) -> "dict[str, torch.Tensor]":
         """What `queries` gives, of token ids."""
+        import torch
+
         longest, left = max(map(len, ids)), self.preset.padding_side == "left"
         padded = torch.full((len(ids), longest), self.pad_id)
         mask = torch.zeros(len(ids), longest, dtype=torch.bool)
@@ -76,3 +85,11 @@ class Processor(QueryReader):
 
     def save(self, folder: Path) -> None:
         write_text(folder / "tokenizer.json", self.tokenizer.to_str(pretty=True))
+
+
+def make_processor(config: RetrieverConfig, tokenizer: Tokenizer) -> Processor:
+    seeing = config.seeing
+    row = ROWS[seeing.backbone]
+    layout = row.layout(seeing.backbone_config, config.preset.max_visual_tokens)
+    own, most = config.interaction == "sparse", config.max_query_tokens
+    return Processor(tokenizer, config.preset, layout, row.image_token, row.pad_token, most, own_tokens_only=own)

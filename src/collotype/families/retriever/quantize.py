@@ -1,12 +1,14 @@
 """Frozen weights in 4 bits (NF4, QLoRA, arXiv 2305.14314), through bitsandbytes."""
 
-from torch import nn
+from typing import TYPE_CHECKING
 
-from collotype.families.retriever.model import Retriever
 from collotype.runtime.errors import UserError
 
+if TYPE_CHECKING:
+    from collotype.families.retriever.model import Retriever
 
-def quantize(model: Retriever) -> Retriever:
+
+def quantize(model: "Retriever") -> "Retriever":
     """Gives the backbone's linear layers weights in 4 bits, in place; they are computed with in the input's type.
 
     Raises:
@@ -14,6 +16,7 @@ def quantize(model: Retriever) -> Retriever:
     """
     require_bitsandbytes()
     from bitsandbytes.nn import Linear4bit, Params4bit
+    from torch import nn
 
     for name, layer in list(model.backbone.named_modules()):
         if type(layer) is nn.Linear:

@@ -6,16 +6,17 @@ A layout decides the size of a page, its number of visual tokens, and where on t
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 from PIL import Image
 from PIL.Image import Resampling
-from torch import Tensor
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.images import opaque
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Channels = tuple[float, float, float]
 HALF: Channels = (0.5, 0.5, 0.5)
@@ -42,10 +43,10 @@ class VisualLayout(Protocol):
         rows, columns = self.grid(size)
         return image_token * (rows * columns)
 
-    def batch(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
+    def batch(self, images: Sequence[Image.Image]) -> "dict[str, Tensor]":
         """The model's image inputs: `pixel_values` uint8, and what else it needs."""
 
-    def scaled(self, pixels: Tensor) -> Tensor:
+    def scaled(self, pixels: "Tensor") -> "Tensor":
         """Bytes as the vision tower was trained to see them, float32; what is scaled already stays."""
 
     def image_processor(self) -> tuple[str, dict[str, Any]]:
@@ -68,12 +69,12 @@ class Square(VisualLayout):
         side = self.size_px // self.token_px
         return side, side
 
-    def batch(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
+    def batch(self, images: Sequence[Image.Image]) -> "dict[str, Tensor]":
         """`pixel_values` [B, 3, size, size]."""
         pages = [np.asarray(resized(opaque(image), (self.size_px,) * 2, self.resample)) for image in images]
         return {"pixel_values": channels_first(pages)}
 
-    def scaled(self, pixels: Tensor) -> Tensor:
+    def scaled(self, pixels: "Tensor") -> "Tensor":
         return normalised(pixels, HALF, HALF)
 
     def image_processor(self) -> tuple[str, dict[str, Any]]:
@@ -134,7 +135,7 @@ class Split(VisualLayout):
         ]
         return "\n".join([*lines, "", whole])
 
-    def batch(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
+    def batch(self, images: Sequence[Image.Image]) -> "dict[str, Tensor]":
         """`pixel_values` [tiles of all pages, 3, tile, tile]."""
         return {"pixel_values": channels_first([tile for image in images for tile in self.tiles_of(image)])}
 
@@ -147,7 +148,7 @@ class Split(VisualLayout):
         whole = [np.asarray(resized(page, (px, px), Resampling.LANCZOS))] if rows * columns > 1 else []
         return [*tiles, *whole]
 
-    def scaled(self, pixels: Tensor) -> Tensor:
+    def scaled(self, pixels: "Tensor") -> "Tensor":
         return normalised(pixels, HALF, HALF)
 
     def image_processor(self) -> tuple[str, dict[str, Any]]:
@@ -209,8 +210,10 @@ class Dynamic(VisualLayout):
         width, height = self.size(size)
         return height // self.token_px, width // self.token_px
 
-    def batch(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
+    def batch(self, images: Sequence[Image.Image]) -> "dict[str, Tensor]":
         """`pixel_values` [patches of all pages, 3 * temporal * patch * patch]; `image_grid_thw` [B, 3], in patches."""
+        import torch
+
         patches = [self.patches(np.asarray(resized(opaque(image), self.size(image.size)))) for image in images]
         grids = [(1, *(side * self.merge for side in self.grid(image.size))) for image in images]
         return {"pixel_values": torch.from_numpy(np.concatenate(patches)), "image_grid_thw": torch.tensor(grids)}
@@ -223,7 +226,7 @@ class Dynamic(VisualLayout):
         twice = np.repeat(blocks[:, :, :, :, :, None], self.temporal, axis=5)
         return twice.reshape(-1, channels * self.temporal * p * p)
 
-    def scaled(self, pixels: Tensor) -> Tensor:
+    def scaled(self, pixels: "Tensor") -> "Tensor":
         # of every patch, the values of one channel come together
         return normalised(pixels.unflatten(1, (3, -1)), self.mean, self.std).flatten(1)
 
@@ -234,8 +237,10 @@ class Dynamic(VisualLayout):
         return "Qwen2VLImageProcessor", {"size": sizes, **cuts, "image_mean": self.mean, "image_std": self.std}
 
 
-def normalised(pixels: Tensor, mean: Channels, std: Channels) -> Tensor:
+def normalised(pixels: "Tensor", mean: Channels, std: Channels) -> "Tensor":
     """Bytes [B, 3, ...] as float32 of that mean and spread by channel; what is not in bytes stays."""
+    import torch
+
     if pixels.dtype is not torch.uint8:
         return pixels
     shape = (3, *[1] * (pixels.dim() - 2))
@@ -243,8 +248,10 @@ def normalised(pixels: Tensor, mean: Channels, std: Channels) -> Tensor:
     return (pixels * (1 / 255) - centre) / spread
 
 
-def channels_first(pictures: Sequence[np.ndarray]) -> Tensor:
+def channels_first(pictures: Sequence[np.ndarray]) -> "Tensor":
     """Images [height, width, 3] of one size as bytes [B, 3, height, width]."""
+    import torch
+
     return torch.from_numpy(np.stack([picture.transpose(2, 0, 1) for picture in pictures]))
 
 

@@ -3,17 +3,18 @@ what a family's other layouts have in common with it."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_folder, write_json, write_text
 from collotype.runtime.hub import ModelLocation, Need
-from collotype.runtime.model_folder import DESCRIPTION, load_strictly, read_json, write_weights
+from collotype.runtime.model_folder import DESCRIPTION, read_json
 
-M = TypeVar("M", bound=nn.Module)
+if TYPE_CHECKING:  # where a model lies is asked without torch
+    import torch
+    from torch import Tensor, nn
+
+M = TypeVar("M", bound="nn.Module")
 Layouts = Mapping[str, Callable[[M, Path], None]]
 """What a model can be exported to: by name, what writes it into a folder."""
 
@@ -23,9 +24,11 @@ def is_native(folder: Path) -> bool:
 
 
 def write_native(
-    folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor], save_vocabulary: Callable[[Path], object]
+    folder: Path, config: Mapping[str, Any], tensors: "Mapping[str, Tensor]", save_vocabulary: Callable[[Path], object]
 ) -> None:
     """The whole folder or nothing of it."""
+    from collotype.runtime.tensor_files import write_weights
+
     with atomic_folder(folder) as scratch:
         write_json(scratch / DESCRIPTION, config)
         write_weights(tensors, scratch)
@@ -43,7 +46,7 @@ def read_description(folder: Path, family: str) -> dict[str, Any]:
     return values
 
 
-def fill(model: M, tensors: Mapping[str, Tensor], origin: str, dtype: torch.dtype | None) -> M:
+def fill(model: M, tensors: "Mapping[str, Tensor]", origin: str, dtype: "torch.dtype | None") -> M:
     """Puts a checkpoint's tensors into a model that was made `parameters_on_meta`; it is then in evaluation mode.
 
     Args:
@@ -52,6 +55,8 @@ def fill(model: M, tensors: Mapping[str, Tensor], origin: str, dtype: torch.dtyp
     Raises:
         UserError: weights are missing or left over.
     """
+    from collotype.runtime.tensor_files import load_strictly
+
     load_strictly(model, tensors, origin, {key: key for key in model.state_dict()}, dtype)
     return model.eval()
 

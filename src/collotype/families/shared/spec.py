@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from collotype.evaluation.results import Measured
-from collotype.runtime.process import World
+from collotype.runtime.world import World
 from collotype.training.task import Task
 
 

@@ -1,63 +1,31 @@
 """What the families' tasks have in common: answers to the engine that most of them give alike."""
 
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 from torch import nn
 
-from collotype.recipe import Recipe
-from collotype.runtime.hub import Need
+from collotype.families.shared.facts import FamilyFacts, R
 from collotype.runtime.seeds import seed_torch
 from collotype.runtime.shards.samples import Fault
-from collotype.training.task import needs_by_use
 
-R = TypeVar("R", bound=Recipe)
 M = TypeVar("M", bound=nn.Module)
 
 
-class FamilyTask(Generic[R, M]):
+class FamilyTask(FamilyFacts[R], Generic[R, M]):
     """A base for a family's task; what it gives can be overridden."""
 
     undecayed: Collection[str] = ()
 
-    def __init__(self, recipe: R):
-        self.recipe = recipe
-
-    @property
-    def batch_norm_group(self) -> int | None:
-        return None
-
     def seed_init(self, part: str) -> None:
         """Torch's random numbers for that part of the initial weights: a function of the recipe alone."""
         seed_torch(self.init_seed, part)
-
-    @property
-    def init_seed(self) -> int:
-        seed = self.recipe.model.init_seed
-        return self.recipe.train.seed if seed is None else seed
 
     def after_step(self, model: M) -> None:
         """Nothing beside the optimiser."""
 
     def beside(self) -> dict[str, str]:
         return {}
-
-    def framing(self) -> dict[str, Any]:
-        return {}
-
-    def require_possible(self) -> None:
-        """Nothing beside what any recipe asks for."""
-
-    def needs_by_use(
-        self, of_weights: Callable[..., list[Need]], of_suite: Callable[..., list[Need]], of_source: Callable[..., Any]
-    ) -> dict[str, Callable[[], list[Need]]]:
-        """
-        Args:
-            of_weights: asked with `model.weights`, if the recipe has some.
-        """
-        name = self.recipe.model.weights
-        return needs_by_use(self.recipe, partial(of_weights, name) if name else None, of_suite, of_source)
 
 
 def fault_events(sources: Sequence[Sequence[Fault]], kind: Callable[[Fault], str]) -> list[dict[str, Any]]:

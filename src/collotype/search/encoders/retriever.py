@@ -56,7 +56,7 @@ class RetrieverEncoder:
         """
         from collotype import families
         from collotype.runtime.device import pick_device
-        from collotype.runtime.process import World
+        from collotype.runtime.world import World
 
         if (family := families.family_of(source)) != "retriever":
             raise UserError(

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from collotype.families.beit3.config import Beit3Config
-from collotype.families.beit3.encoder import UNUSED_ROWS
 from collotype.families.beit3.model import Beit3, Pooler, answer_head, initialize
+from collotype.families.beit3.sizes import UNUSED_ROWS
 from collotype.families.beit3.tokenizer import Beit3Tokenizer
 from collotype.families.shared.checkpoints import fill
 from collotype.runtime.errors import UserError
-from collotype.runtime.model_folder import parameters_on_meta
 from collotype.runtime.soundness import unsound
+from collotype.runtime.tensor_files import parameters_on_meta
 
 PLACES = "beit3.encoder.embed_positions.A.weight"
 HEAD = ("pooler.", "head.")

@@ -8,7 +8,7 @@ from collotype.families.beit3.config import Beit3Config
 from collotype.families.beit3.model import Beit3
 from collotype.families.beit3.tokenizer import Beit3Tokenizer
 from collotype.families.shared.checkpoints import read_description, write_native
-from collotype.runtime.model_folder import read_tensors
+from collotype.runtime.tensor_files import read_tensors
 
 
 def write(model: Beit3, folder: Path) -> None:

@@ -15,12 +15,13 @@ from torch import Tensor
 from collotype.families.beit3.answer_vocab import ANSWERS, read_answers, write_answers
 from collotype.families.beit3.checkpoints.checkpoint import PLACES, Beit3Checkpoint
 from collotype.families.beit3.config import SIZES, Beit3Config, shape_of
-from collotype.families.beit3.encoder import UNUSED_ROWS
 from collotype.families.beit3.model import Beit3
+from collotype.families.beit3.sizes import UNUSED_ROWS
 from collotype.families.beit3.tokenizer import SENTENCE_PIECES, Beit3Tokenizer
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_file
-from collotype.runtime.model_folder import WRAPPERS, name_some, only_once, read_state
+from collotype.runtime.model_folder import name_some
+from collotype.runtime.tensor_files import WRAPPERS, only_once, read_state
 
 UNDER = ("model", "module")
 """Where a file keeps its weights: as published and by its own trainer, or by DeepSpeed."""
@@ -28,10 +29,6 @@ OTHER_HEADS = re.compile(r"^(mlm_head\.|vision_head\.|language_head\.|logit_scal
 """Of captioning, retrieval and pretraining, and the norm below them."""
 LAST_LAYER = "head.3.weight"
 """Where a head for questions ends: [answers, 2 W]."""
-
-
-def can_load(path: Path) -> bool:
-    return path.suffix == ".pth" or (path / SENTENCE_PIECES).is_file()
 
 
 def read(path: Path, tokenizer: Path | None, answers: Sequence[str] | None, new_head: bool) -> Beit3Checkpoint:

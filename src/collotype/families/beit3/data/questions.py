@@ -7,11 +7,10 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from collotype.evaluation.vqa import Question
 from collotype.families.beit3.data.annotations import ONLY, Answers, Targets
@@ -22,6 +21,9 @@ from collotype.runtime.seeds import derive_seed
 from collotype.runtime.shards.samples import Fault
 from collotype.runtime.texts import Texts
 from collotype.training.overlap import Samples
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NOT_IN_VOCABULARY = "no answer in the vocabulary"
 
@@ -175,7 +177,7 @@ class QuestionSource:
 class QuestionTransform(Protocol):
     """See `transforms.py`."""
 
-    def __call__(self, image: Image.Image, rng: random.Random) -> Tensor: ...
+    def __call__(self, image: Image.Image, rng: random.Random) -> "Tensor": ...
 
 
 @dataclass
@@ -187,7 +189,7 @@ class Asked:
     """
 
     id: int
-    pixels: Tensor
+    pixels: "Tensor"
     question: str | tuple[int, ...]
     labels: tuple[int, ...]
     scores: tuple[float, ...]

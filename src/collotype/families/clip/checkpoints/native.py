@@ -8,7 +8,7 @@ from collotype.families.clip.model import Clip
 from collotype.families.clip.tokenizer import ClipTokenizer
 from collotype.families.shared.checkpoints import read_description, write_native
 from collotype.runtime.errors import UserError
-from collotype.runtime.model_folder import read_tensors
+from collotype.runtime.tensor_files import read_tensors
 
 
 def write(model: Clip, folder: Path) -> None:

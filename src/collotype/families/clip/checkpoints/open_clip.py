@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from collotype.families.clip.checkpoints.checkpoint import ClipCheckpoint, plain, require_vocabulary
+from collotype.families.clip.checkpoints.places import OPEN_CLIP, PICKLE, SAFETENSORS
 from collotype.families.clip.config import (
     LOGIT_SCALE,
     ClipConfig,
@@ -17,10 +18,9 @@ from collotype.families.clip.model import Clip
 from collotype.families.clip.tokenizer import bpe_tokenizer
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_json
-from collotype.runtime.model_folder import read_json, read_state, write_tensors
+from collotype.runtime.model_folder import read_json
+from collotype.runtime.tensor_files import read_state, write_tensors
 
-DESCRIPTION = "open_clip_config.json"
-SAFETENSORS, PICKLE = "open_clip_model.safetensors", "open_clip_pytorch_model.bin"
 NEUTRAL: dict[str, dict[str, Any]] = {
     "model_cfg": {"custom_text": (False, True), "multimodal_cfg": (None,)},
     "vision_cfg": {"pos_embed_type": ("learnable",), "pool_type": ("tok",), "block_type": (None, "default")},
@@ -43,7 +43,7 @@ SIZED_FIELDS = ("attn_pooler_queries", "attn_pooler_heads", "timm_pool", "timm_p
 
 
 def can_load(folder: Path) -> bool:
-    return (folder / DESCRIPTION).is_file()
+    return (folder / OPEN_CLIP).is_file()
 
 
 def read(folder: Path) -> ClipCheckpoint:
@@ -51,12 +51,12 @@ def read(folder: Path) -> ClipCheckpoint:
     Raises:
         UserError: an architecture or a vocabulary that is not one of ours, or files are missing or damaged.
     """
-    config = from_open_clip(read_json(folder / DESCRIPTION), str(folder / DESCRIPTION))
+    config = from_open_clip(read_json(folder / OPEN_CLIP), str(folder / OPEN_CLIP))
     weights = next((folder / name for name in (SAFETENSORS, PICKLE) if (folder / name).is_file()), None)
     if weights is None:
         raise UserError(f"{folder} holds neither {SAFETENSORS} nor {PICKLE}; copy the folder again.")
     tokenizer = bpe_tokenizer(config.text_cfg.context_length)
-    require_vocabulary(config, tokenizer, str(folder / DESCRIPTION))
+    require_vocabulary(config, tokenizer, str(folder / OPEN_CLIP))
     return ClipCheckpoint(config, tokenizer, plain(read_state(weights), str(weights)), str(weights))
 
 
@@ -161,5 +161,5 @@ def write(model: Clip, folder: Path) -> None:
             "open_clip reads captions with CLIP's vocabulary, and this model has one of "
             f"{model.tokenizer.vocab_size:,} words; train with CLIP's to export it."
         )
-    write_json(folder / DESCRIPTION, to_open_clip(model.config))
+    write_json(folder / OPEN_CLIP, to_open_clip(model.config))
     write_tensors(model.state_dict(), folder / SAFETENSORS)

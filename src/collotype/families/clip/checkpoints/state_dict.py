@@ -23,7 +23,7 @@ from collotype.families.clip.config import (
 )
 from collotype.families.clip.tokenizer import bpe_tokenizer
 from collotype.runtime.errors import UserError
-from collotype.runtime.model_folder import read_state
+from collotype.runtime.tensor_files import read_state
 
 
 def read(file: Path, activation: Activation | None) -> ClipCheckpoint:

@@ -4,10 +4,9 @@ import random
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from PIL import Image
-from torch import Tensor
 
 from collotype.runtime import images
 from collotype.runtime.images import MAX_PIXELS
@@ -15,6 +14,9 @@ from collotype.runtime.seeds import derive_seed
 from collotype.runtime.shards.samples import Fault
 from collotype.training.bad_examples import BadExampleError
 from collotype.training.overlap import Samples
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class CaptionSource(Protocol):
@@ -47,14 +49,14 @@ class CaptionSource(Protocol):
 class CaptionTransform(Protocol):
     """See `transforms.py`."""
 
-    def __call__(self, image: Image.Image, rng: random.Random) -> Tensor: ...
+    def __call__(self, image: Image.Image, rng: random.Random) -> "Tensor": ...
 
 
 @dataclass
 class Captioned:
     """Pixels [3, height, width]; uint8, unless their transform erases (see `transforms.py`)."""
 
-    pixels: Tensor
+    pixels: "Tensor"
     caption: str
 
 

@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL.Image import Resampling
-from torch import Tensor, nn
 
 from collotype.families.retriever.backbones import paligemma
 from collotype.families.retriever.backbones.spec import TINY_TEXT, TINY_VISION, BackboneSpec, positions
 from collotype.families.retriever.transforms import Square
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 IMAGE_TOKEN = "<image_soft_token>"
 INDEX_OF = {"image": IMAGE_TOKEN, "boi": "<start_of_image>", "eoi": "<end_of_image>"}
@@ -39,7 +41,8 @@ def configure(size: Mapping[str, Any], vocabulary: Mapping[str, int]) -> dict[st
     return {**size, "text_config": text} | {f"{name}_token_index": vocabulary[t] for name, t in INDEX_OF.items()}
 
 
-def build(config: Mapping[str, Any]) -> nn.Module:
+def build(config: Mapping[str, Any]) -> "nn.Module":
+    from torch import nn
     from transformers import Gemma3Config, Gemma3Model
 
     backbone = Gemma3Model(Gemma3Config(**config))
@@ -49,7 +52,7 @@ def build(config: Mapping[str, Any]) -> nn.Module:
     return backbone
 
 
-def forward(backbone: nn.Module, inputs: Mapping[str, Tensor], causal: bool) -> Tensor:
+def forward(backbone: "nn.Module", inputs: "Mapping[str, Tensor]", causal: bool) -> "Tensor":
     """Causal, but for an image's own tokens, which see each other."""
     ids, mask = inputs["input_ids"], inputs["attention_mask"].long()
     text = {"input_ids": ids, "attention_mask": mask, "position_ids": positions(mask)}

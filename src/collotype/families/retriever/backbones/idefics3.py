@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from collotype.families.retriever.backbones.spec import TINY_TEXT, TINY_VISION, BackboneSpec, positions
 from collotype.families.retriever.transforms import Split
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 NAMED_TILES = 6
 """Lines and columns of tiles that the vocabulary has names for."""
@@ -29,13 +30,13 @@ def configure(size: Mapping[str, Any], vocabulary: Mapping[str, int]) -> dict[st
     return {**size, "text_config": text, "image_token_id": vocabulary["<image>"]}
 
 
-def build(config: Mapping[str, Any]) -> nn.Module:
+def build(config: Mapping[str, Any]) -> "nn.Module":
     from transformers import Idefics3Config, Idefics3Model
 
     return Idefics3Model(Idefics3Config(**config))
 
 
-def forward(backbone: nn.Module, inputs: Mapping[str, Tensor], causal: bool) -> Tensor:
+def forward(backbone: "nn.Module", inputs: "Mapping[str, Tensor]", causal: bool) -> "Tensor":
     """Causal throughout. The tiles of all pages are given as those of one, in the order of their tokens, so that none
     is padding."""
     mask = inputs["attention_mask"].long()

@@ -3,13 +3,14 @@ which looks in both directions."""
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from collotype.families.retriever.backbones import idefics3
 from collotype.families.retriever.backbones.spec import TINY_VISION, draw_patches
 from collotype.families.retriever.transforms import Split
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 SPECIAL = {"bos": "<|begin_of_text|>", "eos": "<|end_of_text|>", "cls": "[CLS]", "sep": "[SEP]", "pad": "[PAD]"}
 TINY = {
@@ -71,7 +72,7 @@ def settle(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, "vision_config": {**config["vision_config"], "vision_use_head": False}}
 
 
-def build(config: Mapping[str, Any]) -> nn.Module:
+def build(config: Mapping[str, Any]) -> "nn.Module":
     from transformers import ModernVBertConfig, ModernVBertModel
 
     backbone = ModernVBertModel(ModernVBertConfig(**settle(config)))
@@ -79,7 +80,7 @@ def build(config: Mapping[str, Any]) -> nn.Module:
     return backbone
 
 
-def forward(backbone: nn.Module, inputs: Mapping[str, Tensor], causal: bool) -> Tensor:
+def forward(backbone: "nn.Module", inputs: "Mapping[str, Tensor]", causal: bool) -> "Tensor":
     """Bidirectional throughout. The tiles of all pages are given as those of one, in the order of their tokens."""
     images = {}
     if "pixel_values" in inputs:

@@ -1,13 +1,13 @@
 """PaliGemma: SigLIP and Gemma, the backbone of ColPali and BiPali (arXiv 2407.01449)."""
 
 from collections.abc import Mapping
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from collotype.families.retriever.backbones.spec import BackboneSpec, draw_patches
 from collotype.families.retriever.transforms import Square
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 TINY = {
     "vision_config": {
@@ -69,7 +69,7 @@ def configure(size: Mapping[str, Any], vocabulary: Mapping[str, int]) -> dict[st
     return {**size, "text_config": text, "image_token_index": vocabulary["<image>"], **special}
 
 
-def build(config: Mapping[str, Any]) -> nn.Module:
+def build(config: Mapping[str, Any]) -> "nn.Module":
     from transformers import PaliGemmaConfig, PaliGemmaModel
 
     backbone = PaliGemmaModel(PaliGemmaConfig(**config))
@@ -77,12 +77,14 @@ def build(config: Mapping[str, Any]) -> nn.Module:
     return backbone
 
 
-def forward(backbone: nn.Module, inputs: Mapping[str, Tensor], causal: bool) -> Tensor:
+def forward(backbone: "nn.Module", inputs: "Mapping[str, Tensor]", causal: bool) -> "Tensor":
     """Pages attend in both directions; queries as their preset says.
 
     The token types are always given: without them transformers lets a query's attention depend on whether its batch has
     padding.
     """
+    import torch
+
     ids, causal = inputs["input_ids"], causal and "pixel_values" not in inputs
     return backbone(
         input_ids=ids,

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from collotype.families.retriever.backbones import qwen2_vl
 from collotype.families.retriever.backbones.spec import TINY_VISION
+
+if TYPE_CHECKING:
+    from torch import nn
 
 TINY = {
     "vision_config": {
@@ -23,7 +24,7 @@ TINY = {
 }
 
 
-def build(config: Mapping[str, Any]) -> nn.Module:
+def build(config: Mapping[str, Any]) -> "nn.Module":
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLModel
 
     return Qwen2_5_VLModel(Qwen2_5_VLConfig(**config))

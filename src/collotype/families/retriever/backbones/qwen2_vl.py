@@ -1,12 +1,13 @@
 """Qwen2-VL, the backbone of ColQwen2 and BiQwen2 (arXiv 2409.12191)."""
 
 from collections.abc import Mapping
-from typing import Any
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from collotype.families.retriever.backbones.spec import TINY_TEXT, BackboneSpec, attend, draw_patches, draw_words
 from collotype.families.retriever.transforms import Dynamic
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 IMAGE_TOKEN = "<|image_pad|>"
 TOKEN_IDS = {
@@ -68,7 +69,7 @@ def configure(size: Mapping[str, Any], vocabulary: Mapping[str, int]) -> dict[st
     return {**size, "text_config": text, **{name: vocabulary[token] for name, token in TOKEN_IDS.items()}}
 
 
-def build(config: Mapping[str, Any]) -> nn.Module:
+def build(config: Mapping[str, Any]) -> "nn.Module":
     from transformers import Qwen2VLConfig, Qwen2VLModel
 
     backbone = Qwen2VLModel(Qwen2VLConfig(**config))
@@ -77,7 +78,7 @@ def build(config: Mapping[str, Any]) -> nn.Module:
     return backbone
 
 
-def forward(backbone: nn.Module, inputs: Mapping[str, Tensor], causal: bool) -> Tensor:
+def forward(backbone: "nn.Module", inputs: "Mapping[str, Tensor]", causal: bool) -> "Tensor":
     """Pages attend as queries do. What kind a token is decides its rotary position, so it is always given with
     images."""
     backbone.rope_deltas = None

@@ -4,12 +4,13 @@ fourth layer, which looks in both directions where the preset says so."""
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from collotype.families.retriever.backbones import qwen3_vl
 from collotype.families.retriever.backbones.spec import TINY_TEXT, draw_patches, draw_words
+
+if TYPE_CHECKING:
+    from torch import nn
 
 ROPE = {"rope_type": "default", "rope_theta": 1e7, "partial_rotary_factor": 0.25, "mrope_interleaved": True}
 TINY = {
@@ -67,7 +68,7 @@ SIZES = {
 """The published ones have, to the parameter, the sizes that retrievers on them are listed with."""
 
 
-def build(config: Mapping[str, Any]) -> nn.Module:
+def build(config: Mapping[str, Any]) -> "nn.Module":
     from transformers import Qwen3_5Config, Qwen3_5Model
 
     # which kernels compute is in the record; transformers would tell it on every start

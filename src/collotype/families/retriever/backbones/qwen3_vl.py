@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from collotype.families.retriever.backbones import qwen2_vl
 from collotype.families.retriever.backbones.spec import TINY_TEXT, TINY_VISION
 from collotype.families.retriever.transforms import HALF, Dynamic
+
+if TYPE_CHECKING:
+    from torch import nn
 
 LEAST_TOKENS = 64
 """Smaller pages are enlarged: 65,536 pixels in the published preprocessor_config.json."""
@@ -78,7 +79,7 @@ SIZES = {
 }
 
 
-def build(config: Mapping[str, Any]) -> nn.Module:
+def build(config: Mapping[str, Any]) -> "nn.Module":
     from transformers import Qwen3VLConfig, Qwen3VLModel
 
     return Qwen3VLModel(Qwen3VLConfig(**config))

@@ -11,8 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from collotype.families.retriever.backbones.spec import BackboneSpec
 
 FILE = Path(__file__).with_name("shapes.json")
@@ -30,6 +28,8 @@ class Shape:
 
 def measure(row: BackboneSpec, config: Mapping[str, Any]) -> Shape:
     """Of a configuration, on torch's device `meta`."""
+    from torch import nn
+
     from collotype.runtime.shapes import shapes_only
 
     with shapes_only():

@@ -4,12 +4,12 @@ import importlib.util
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
-
-from torch import Tensor, nn
-from torch.nn import functional
+from typing import TYPE_CHECKING, Any, Literal
 
 from collotype.families.retriever.transforms import VisualLayout
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 TINY_TEXT = {
     "hidden_size": 128,
@@ -39,9 +39,9 @@ class BackboneSpec:
     """What a vocabulary of words needs beside them, in the order of the ids."""
     configure: Callable[[Mapping[str, Any], Mapping[str, int]], dict[str, Any]]
     """(size, tokenizer's vocabulary) -> config."""
-    build: Callable[[Mapping[str, Any]], nn.Module]
+    build: "Callable[[Mapping[str, Any]], nn.Module]"
     """config -> the transformers model without its LM head, randomly initialised."""
-    forward: Callable[[nn.Module, Mapping[str, Tensor], bool], Tensor]
+    forward: "Callable[[nn.Module, Mapping[str, Tensor], bool], Tensor]"
     """(backbone, inputs, causal) -> last hidden states [B, T, H]; `causal` is how the preset has queries attend."""
     hidden_size: Callable[[Mapping[str, Any]], int]
     layout: Callable[[Mapping[str, Any], int | None], VisualLayout]
@@ -77,36 +77,24 @@ class BackboneSpec:
         return key
 
 
-def draw_patches(weight: Tensor) -> None:
+def draw_patches(weight: "Tensor") -> None:
     """Gives a patch embedding, in place, a scale from which training from scratch starts; transformers draws it at one
     meant for pre-trained weights."""
+    from torch import nn
+
     nn.init.normal_(weight, std=weight[0].numel() ** -0.5)
 
 
-def draw_words(weight: Tensor) -> None:
+def draw_words(weight: "Tensor") -> None:
     """Gives a table of word embeddings, in place, rows of unit scale. Rows as small as the layers' weights drown in
     what the layers add to them: every vector is then alike, and training from scratch may never leave that point.
     (Gemma scales its embeddings itself.)"""
+    from torch import nn
+
     nn.init.normal_(weight)
 
 
-class PatchProduct(nn.Conv3d):
-    """The convolution of a patch embedding whose input [N, …] is already cut into patches, as the matrix product
-    [N, out channels] that it is: torch takes several times as long for the convolution."""
-
-    def forward(self, patches: Tensor) -> Tensor:
-        return functional.linear(patches.flatten(1), self.weight.flatten(1), self.bias)
-
-
-def multiply_patches(backbone: nn.Module) -> nn.Module:
-    """The backbone, its patch embeddings of that kind computed so."""
-    for module in backbone.modules():
-        if type(module) is nn.Conv3d and module.stride == module.kernel_size:
-            module.__class__ = PatchProduct
-    return backbone
-
-
-def attend(language_model: nn.Module, causal: bool) -> None:
+def attend(language_model: "nn.Module", causal: bool) -> None:
     """Makes the full-attention layers of a transformers language model causal or bidirectional, in place; recurrent
     ones stay as they are. Its config decides on a mask where there is padding, each layer where there is none."""
     language_model.config.is_causal = causal
@@ -115,6 +103,6 @@ def attend(language_model: nn.Module, causal: bool) -> None:
             layer.self_attn.is_causal = causal
 
 
-def positions(mask: Tensor) -> Tensor:
+def positions(mask: "Tensor") -> "Tensor":
     """The place [B, T] of every token, counted from the first of its row that is there: padding shifts none."""
     return (mask.cumsum(1) - 1).clamp(min=0)

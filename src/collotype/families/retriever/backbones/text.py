@@ -1,12 +1,13 @@
 """A text encoder that reads queries only: the tower of a student, whose pages another model encodes."""
 
 from collections.abc import Mapping
-from typing import Any
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from collotype.families.retriever.backbones.spec import BackboneSpec, draw_words, positions
 from collotype.families.retriever.transforms import VisualLayout
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 MAX_TOKENS = 576
 """A query's own and the preset's."""
@@ -23,7 +24,7 @@ def configure(size: Mapping[str, Any], vocabulary: Mapping[str, int]) -> dict[st
     return {"text_config": {**size["text_config"], "vocab_size": max(vocabulary.values()) + 1, "pad_token_id": None}}
 
 
-def build(config: Mapping[str, Any]) -> nn.Module:
+def build(config: Mapping[str, Any]) -> "nn.Module":
     from transformers import BertConfig, BertModel
 
     backbone = BertModel(BertConfig(**config["text_config"]), add_pooling_layer=False)
@@ -31,7 +32,7 @@ def build(config: Mapping[str, Any]) -> nn.Module:
     return backbone
 
 
-def forward(backbone: nn.Module, inputs: Mapping[str, Tensor], causal: bool) -> Tensor:
+def forward(backbone: "nn.Module", inputs: "Mapping[str, Tensor]", causal: bool) -> "Tensor":
     """Tokens attend in both directions, however the teacher's do."""
     mask = inputs["attention_mask"]
     found = backbone(inputs["input_ids"], attention_mask=mask.long(), position_ids=positions(mask.long()))

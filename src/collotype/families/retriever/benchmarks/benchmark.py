@@ -105,3 +105,8 @@ def differing_sizes(benchmark: RetrievalBenchmark) -> tuple[Event, ...]:
         for what, number in benchmark.published.items()
         if found[what] != number
     )
+
+
+def sizes_of(benchmark: RetrievalBenchmark) -> dict[str, Any]:
+    """Sizes and digest of a benchmark, as records and result files have them."""
+    return {"queries": len(benchmark.queries), "pages": benchmark.num_pages, "sha256": benchmark.fingerprint}

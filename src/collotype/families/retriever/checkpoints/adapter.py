@@ -14,16 +14,17 @@ from typing import Any
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint
 from collotype.families.retriever.checkpoints.engine import PROJECTION, name_in_engine
 from collotype.families.retriever.checkpoints.merging import merged, parts_of
+from collotype.families.retriever.checkpoints.places import ADAPTER_CONFIG, ADAPTER_STEM
 from collotype.families.retriever.checkpoints.processors import differences, visual_budget
 from collotype.families.retriever.checkpoints.weights import name_in_file
-from collotype.families.retriever.lora import PROJECTION as PROJECTION_MODULE
+from collotype.families.retriever.lora_targets import PROJECTION as PROJECTION_MODULE
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import PRESETS
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_json
-from collotype.runtime.model_folder import read_json, read_tensors, read_tokenizer, write_tensors
+from collotype.runtime.model_folder import read_json, read_tokenizer
+from collotype.runtime.tensor_files import read_tensors, write_tensors
 
-DESCRIPTION, STEM = "adapter_config.json", "adapter_model"
 ANY = frozenset(
     "r lora_alpha lora_dropout use_rslora rank_pattern alpha_pattern use_dora lora_bias fan_in_fan_out target_modules "
     "exclude_modules layers_to_transform layers_pattern modules_to_save trainable_token_indices ensure_weight_tying "
@@ -44,36 +45,16 @@ CHANGES_BASE = re.compile("pissa|olora|corda|lora_ga|loftq")
 """Initialisations that take something out of the base: A and B alone mean nothing on the untouched one."""
 
 
-def can_load(folder: Path) -> bool:
-    return (folder / DESCRIPTION).is_file()
-
-
-def base_of(folder: Path) -> str:
-    """The base an adapter names: a path, taken from the adapter's folder if it is relative, or a hub's repository
-    at the revision that peft notes beside it, if it does.
-
-    Raises:
-        UserError: it names none.
-    """
-    values = read_json(folder / DESCRIPTION)
-    base, revision = values.get("base_model_name_or_path"), values.get("revision")
-    if not base:
-        raise UserError(f"{folder / DESCRIPTION} names no base model; give it with --base.")
-    if (folder / base).is_dir():
-        return str(folder / base)
-    return f"{base}@{revision}" if revision and "@" not in base else base
-
-
 def read(folder: Path, base: RetrieverCheckpoint) -> RetrieverCheckpoint:
     """The adapter on its base.
 
     Raises:
         UserError: half an adapter, one on a projection that the base does not have, or a kind we do not compute.
     """
-    values = read_json(folder / DESCRIPTION)
-    require_known(values, folder / DESCRIPTION)
-    origin = str(folder / f"{STEM}.safetensors")
-    parts, whole = parts_of(read_tensors(folder, STEM), base)
+    values = read_json(folder / ADAPTER_CONFIG)
+    require_known(values, folder / ADAPTER_CONFIG)
+    origin = str(folder / f"{ADAPTER_STEM}.safetensors")
+    parts, whole = parts_of(read_tensors(folder, ADAPTER_STEM), base)
     layers = {part.layer for part in parts}
     lacks_projection = PROJECTION not in base.tensors and PROJECTION not in whole
     if PROJECTION_MODULE in layers and lacks_projection:
@@ -127,7 +108,7 @@ def write(model: Retriever, folder: Path, base: str) -> None:
     state = {name_in_file(row, key): tensor for key, tensor in model.state_dict().items() if ".lora_" in key}
     tensors = {f"base_model.model.{name_in_engine(row, name)}": tensor for name, tensor in state.items()}
     write_json(
-        folder / DESCRIPTION,
+        folder / ADAPTER_CONFIG,
         {
             "peft_type": "LORA",
             "task_type": "FEATURE_EXTRACTION",
@@ -141,4 +122,4 @@ def write(model: Retriever, folder: Path, base: str) -> None:
             "inference_mode": True,
         },
     )
-    write_tensors(tensors, folder / f"{STEM}.safetensors")
+    write_tensors(tensors, folder / f"{ADAPTER_STEM}.safetensors")

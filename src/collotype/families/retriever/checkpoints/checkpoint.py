@@ -17,11 +17,12 @@ from collotype.families.retriever.config import RetrieverConfig
 from collotype.families.retriever.lora import add_lora
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import Preset
-from collotype.families.retriever.processor import Processor
+from collotype.families.retriever.processor import make_processor
 from collotype.runtime.digest import FileDigest
 from collotype.runtime.errors import UserError
-from collotype.runtime.model_folder import load_strictly, name_some, parameters_on_meta
+from collotype.runtime.model_folder import name_some
 from collotype.runtime.soundness import unsound
+from collotype.runtime.tensor_files import load_strictly, parameters_on_meta
 from collotype.runtime.weights import Weights
 
 
@@ -102,14 +103,6 @@ def odd_weights(model: Retriever, origin: str) -> Sequence[dict[str, Any]]:
     """
     values = {name_in_file(model.row, key): tensor for key, tensor in model.state_dict().items()}
     return unsound(values, origin, model.row.zero_norms)
-
-
-def make_processor(config: RetrieverConfig, tokenizer: Tokenizer) -> Processor:
-    seeing = config.seeing
-    row = ROWS[seeing.backbone]
-    layout = row.layout(seeing.backbone_config, config.preset.max_visual_tokens)
-    own, most = config.interaction == "sparse", config.max_query_tokens
-    return Processor(tokenizer, config.preset, layout, row.image_token, row.pad_token, most, own_tokens_only=own)
 
 
 def read_backbone(values: dict[str, Any], origin: Path) -> tuple[BackboneSpec, dict[str, Any]]:

@@ -20,7 +20,8 @@ from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import Preset, known_preset
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_json
-from collotype.runtime.model_folder import read_json, read_tensors, read_tokenizer, write_weights
+from collotype.runtime.model_folder import read_json, read_tokenizer
+from collotype.runtime.tensor_files import read_tensors, write_weights
 from collotype.runtime.weights import Weights
 
 PROJECTION = "custom_text_proj.weight"
@@ -42,10 +43,6 @@ OWN_CODE = {"colqwen3", "ops_colqwen3", "qwen3_vl_nemotron_embed"}
 WITHOUT_PROJECTION = ("qwen3_vl_nemotron_embed",)
 MEAN_POOLED = ("paligemma", "modernvbert")
 """Backbones whose Bi… classes take the mean of all tokens; the others take the last token."""
-
-
-def can_load(folder: Path) -> bool:
-    return (folder / "config.json").is_file()
 
 
 def read(folder: Path, preset: Preset | None = None, name: str = "", to_train: bool = False) -> RetrieverCheckpoint:

@@ -10,12 +10,13 @@ from collotype.families.retriever.backbones import ROWS
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint
 from collotype.families.retriever.checkpoints.weights import canonical, name_in_file
 from collotype.families.retriever.config import RetrieverConfig
-from collotype.families.retriever.lora import PROJECTION
+from collotype.families.retriever.lora_targets import PROJECTION
 from collotype.families.retriever.model import Retriever
 from collotype.families.shared.checkpoints import read_description, write_native
 from collotype.runtime.digest import kept_digest
 from collotype.runtime.errors import UserError
-from collotype.runtime.model_folder import DESCRIPTION, read_json, read_tensors, read_tokenizer
+from collotype.runtime.model_folder import DESCRIPTION, read_tokenizer
+from collotype.runtime.tensor_files import read_tensors
 from collotype.runtime.weights import Weights
 
 
@@ -36,11 +37,6 @@ class Base:
 
     def to_dict(self) -> dict[str, Any]:
         return {"source": self.source, "base": self.base, "preset": self.preset, "sha256": self.sha256}
-
-
-def base_of(folder: Path) -> dict[str, Any] | None:
-    """What `collotype.json` says of the base that lies elsewhere."""
-    return read_json(folder / DESCRIPTION).get("base")
 
 
 def write(model: Retriever, folder: Path, base: Base | None = None, trained: Collection[str] = ()) -> None:

@@ -4,7 +4,6 @@ Late interaction is a `MultiVectorEncoder`, over transformers' own retriever cla
 else over the backbone and a Dense module. A single vector is a `SentenceTransformer` with a Pooling module.
 """
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from tokenizers import Tokenizer
 from collotype.families.retriever.backbones import BACKBONES
 from collotype.families.retriever.checkpoints import transformers_native as native
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint, read_backbone, with_attention
+from collotype.families.retriever.checkpoints.places import MODULES, PRESET, modules_of
 from collotype.families.retriever.checkpoints.processors import (
     describe_tokenizer,
     differences,
@@ -28,11 +28,11 @@ from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import IMAGE, PRESETS, TRAINED_WITH, Preset
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_json, write_text
-from collotype.runtime.model_folder import SHARD, read_json, read_tensors, read_tokenizer, write_tensors
+from collotype.runtime.model_folder import read_json, read_tokenizer
 from collotype.runtime.stages import in_gb, stage
+from collotype.runtime.tensor_files import SHARD, read_tensors, write_tensors
 from collotype.runtime.weights import Weights
 
-MODULES, PRESET = "modules.json", "collotype_preset.json"
 PROJECTION, BIAS = "custom_text_proj.weight", "custom_text_proj.bias"
 TYPES = {
     "Transformer": "sentence_transformers.base.modules.transformer.Transformer",
@@ -46,10 +46,6 @@ NATIVE = ("paligemma",)
 5.23 drops the rotary positions that images are to have."""
 POOLING = {"mean": "mean", "last": "lasttoken"}
 TOKENS = "token_embeddings"
-
-
-def can_load(folder: Path) -> bool:
-    return (folder / MODULES).is_file()
 
 
 def read(folder: Path, named: Preset | None, name: str = "") -> RetrieverCheckpoint:
@@ -111,15 +107,6 @@ def read_preset(file: Path) -> Preset:
         return Preset(**read_json(file))
     except TypeError as error:
         raise UserError(f"{file} is not a known preset ({error}); name the preset with --preset.") from error
-
-
-def modules_of(folder: Path) -> dict[str, Path]:
-    """The folders of the modules by the last part of their type, in order."""
-    try:
-        modules = json.loads((folder / MODULES).read_text())
-        return {module["type"].rpartition(".")[2]: folder / module["path"] for module in modules}
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder / MODULES} is not a list of modules ({error!r}); copy the folder again.") from error
 
 
 def require(modules: dict[str, Path], wanted: list[str], folder: Path) -> None:

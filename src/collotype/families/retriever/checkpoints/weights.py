@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from collotype.families.retriever.backbones.spec import BackboneSpec
-from collotype.runtime.model_folder import only_once
+from collotype.runtime.tensor_files import only_once
 from collotype.runtime.weights import Weights
 
 NOT_RUN = re.compile(

@@ -9,7 +9,7 @@ from collotype.families.retriever.data.slides import SlidePairs
 from collotype.families.retriever.data.table_pairs import TablePairs, pair_needs
 from collotype.families.retriever.recipe import PairSource, PdfOutlineSource, SheetSource, SlideSource
 from collotype.runtime.hub import Need
-from collotype.training.task import MapDataset
+from collotype.training.facts import MapDataset
 
 
 class PairDataset(MapDataset, Protocol):

@@ -1,0 +1,135 @@
+"""What a family says of one recipe before anything is computed: asked for a plan, and told without torch."""
+
+import functools
+from collections.abc import Callable, Collection, Hashable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from collotype.recipe import Recipe
+from collotype.recipe.schema import Evaluate, TrainSourceSection
+from collotype.runtime.hub import Need
+from collotype.training.overlap import Samples, overlap
+
+E = TypeVar("E", bound=Evaluate, contravariant=True)
+"""What a family's recipe says of an evaluation."""
+
+
+class MapDataset(Protocol):
+    def __len__(self) -> int: ...
+
+    def example(self, row: int, epoch: int) -> Any:
+        """Example `row`, augmented (if at all) as a function of (row, epoch).
+
+        Raises:
+            BadExampleError: this one cannot be read; another may stand for it.
+        """
+
+    def identities(self, row: int) -> tuple[Hashable, ...]:
+        """What must not stand twice in a batch if batches are to be distinct: say, the row's query and its page."""
+
+    @property
+    def left_out(self) -> int:
+        """Examples that are known to be unusable, and are not among the rows."""
+
+    @property
+    def regions(self) -> Sequence[range]:
+        """The rows of each shard, where it takes time to go from one to another; else none."""
+
+    def fingerprint(self) -> str:
+        """A digest of everything that decides what the examples are."""
+
+
+class RecipeFacts(Protocol[E]):
+    """What a plan and `collotype check` ask of one recipe. A family's task has all of it, too."""
+
+    @property
+    def batch_norm_group(self) -> int | None:
+        """Examples that share the statistics of BatchNorm; None: the model has none."""
+
+    def metrics(self) -> Collection[str]:
+        """The names of what its evaluations measure."""
+
+    def negatives_per_query(self) -> int: ...
+
+    def train_facts(self) -> dict[str, Any]:
+        """Sizes and fingerprints of the training data."""
+
+    def facts_of(self, choice: E) -> dict[str, Any]:
+        """Those of a suite's datasets, by "SUITE/DATASET"."""
+
+    def samples(self, choice: E | None = None) -> dict[str, Samples]:
+        """Of the training data, or of a suite's datasets by "SUITE/DATASET", what can be compared to find what is in
+        both; none of data that is drawn on demand."""
+
+    def needs(self) -> dict[str, Callable[[], list[Need]]]:
+        """What will be fetched of the hub, by what it is for (`weights`, `evaluate.0`, …, `data.train`): listed, and
+        refused where it is, before any of it is fetched."""
+
+    def require_possible(self) -> None:
+        """
+        Raises:
+            UserError: the recipe cannot be run here whatever its data and weights are.
+        """
+
+    def require_weights(self) -> None:
+        """
+        Raises:
+            UserError: what training starts from cannot be read.
+        """
+
+    def use_published_config(self, size: str | None = None) -> None:
+        """Takes the published shape that the name of the weights stands for in the place of weights that are not here,
+        for `describe` and the facts of the data; nothing else can be asked of the task then.
+
+        Args:
+            size: that the weights are said to be of, by an imported command.
+
+        Raises:
+            UserError: the name stands for no shape we know.
+        """
+
+    def framing(self) -> dict[str, Any]:
+        """What is known of the model without its weights: say, the texts around what it reads."""
+
+    def describe(self) -> dict[str, Any]:
+        """Facts of the model for the plan and the record; no weights are made."""
+
+
+def needs_by_use(
+    recipe: Recipe,
+    weights: Callable[[], list[Need]] | None,
+    of_suite: Callable[[Any], list[Need]],
+    of_source: Callable[[Any], list[Need]],
+) -> dict[str, Callable[[], list[Need]]]:
+    """A task's `needs`, of what its family knows about weights, a suite and a source."""
+    found = {"weights": weights} if weights else {}
+    found |= {f"evaluate.{number}": functools.partial(of_suite, one) for number, one in enumerate(recipe.evaluate)}
+    return found | {"data.train": lambda: [need for source in recipe.data.train for need in of_source(source)]}
+
+
+def data_facts(task: RecipeFacts[Any], choices: Sequence[Evaluate]) -> dict[str, Any]:
+    """Sizes and fingerprints of the training data and of every dataset that is evaluated."""
+    facts = {"train": task.train_facts()}
+    for choice in choices:
+        facts |= task.facts_of(choice)
+    return facts
+
+
+def overlaps(task: RecipeFacts[Any], choices: Sequence[Evaluate]) -> dict[str, dict[str, dict[str, int]]]:
+    """The plan's `overlap`: which datasets hold samples that are trained on, and how many of how many; nothing if none
+    does."""
+    trained = [*task.samples().values()]
+    measured = (
+        {name: samples for choice in choices for name, samples in task.samples(choice).items()} if trained else {}
+    )
+    found = {name: overlap(trained, samples) for name, samples in measured.items()}
+    shared = {name: counts for name, counts in found.items() if counts["shared"]}
+    return {"overlap": shared} if shared else {}
+
+
+def facts_of_sources(sources: Sequence[TrainSourceSection], data: Sequence[MapDataset]) -> dict[str, Any]:
+    """Sizes and fingerprints of training data, source by source and together."""
+    found = [
+        {"source": source.source, "examples": len(one), "sha256": one.fingerprint()}
+        for source, one in zip(sources, data, strict=True)
+    ]
+    return {"examples": sum(one["examples"] for one in found), "sources": found}
