@@ -8,11 +8,16 @@ from pathlib import Path
 from tests.small_pdf import small_pdf
 
 HEAVY = ("torch", "transformers", "lancedb", "peft", "scipy", "sklearn", "onnxruntime", "ray")
+OPEN_CLIP = "python -m open_clip_train.main --model RN50 --train-data pairs.csv"
 COMMANDS = (
     ["list"],
     ["list", "published"],
     ["compare", "published:bipali-paper", "published:bipali-torchrun"],
-    ["import", "python -m open_clip_train.main --model RN50 --train-data pairs.csv"],
+    ["import", OPEN_CLIP],
+    ["check", OPEN_CLIP],
+    ["check", "colpali-paper"],
+    ["check", "beit3-large-vqav2"],
+    ["check", "desk-clip"],
     ["index", "a.pdf", "--to", "library"],
     ["search", "library", "source package"],
 )

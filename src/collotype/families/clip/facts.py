@@ -21,7 +21,7 @@ from collotype.families.clip.data import open_captions, source_needs
 from collotype.families.clip.data.captions import CaptionDataset, samples_of
 from collotype.families.clip.recipe import ClipEvaluate, ClipRecipe
 from collotype.families.clip.sizes import forward_flops, parameters
-from collotype.families.clip.tokenizer import ClipTokenizer, bpe_tokenizer, word_tokenizer
+from collotype.families.clip.tokenizer import BPE_TOKENS, ClipTokenizer, bpe_tokenizer, word_tokenizer
 from collotype.families.clip.transforms import Augmentation, ClipTrainTransform
 from collotype.families.shared.facts import FamilyFacts
 from collotype.families.shared.suites import OpenedSuites
@@ -122,7 +122,8 @@ class ClipFacts(FamilyFacts[ClipRecipe]):
         if self.contents:
             return self.contents.config
         model = self.recipe.model
-        config = sized(model.size, model.activation, self.tokenizer.vocab_size, self.sigmoid)
+        words = BPE_TOKENS if model.vocabulary == "clip" else self.tokenizer.vocab_size
+        config = sized(model.size, model.activation, words, self.sigmoid)
         side = model.image_size or config.vision_cfg.image_size
         return replace(config, vision_cfg=replace(config.vision_cfg, image_size=side))
 

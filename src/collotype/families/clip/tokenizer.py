@@ -26,6 +26,8 @@ VOCABULARY = files("collotype") / "assets" / "clip" / "bpe_simple_vocab_16e6.txt
 VOCABULARY_SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
 MERGES = 49_152 - 256 - 2
 """Lines of the vocabulary's file that CLIP uses, after the first."""
+BPE_TOKENS = 49_408
+"""Of CLIP's own vocabulary, start and end included."""
 START, END, PAD = "<start_of_text>", "<end_of_text>", "<pad>"
 PATTERN = rf"{START}|{END}|'s|'t|'re|'ve|'m|'ll|'d|[\p{{L}}]+|[\p{{N}}]|[^\s\p{{L}}\p{{N}}]+"
 PAD_ID = 0

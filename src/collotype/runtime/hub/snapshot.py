@@ -52,6 +52,8 @@ class Snapshot:
         Raises:
             UserError: nothing was, and the hub is not to be asked.
         """
+        if cache.is_silent() and not cache.place_of(self.source).is_dir():
+            raise absent(self.source, self.instead)
         from huggingface_hub import get_cached_repo_tree
         from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
