@@ -10,7 +10,7 @@ import pytest
 from collotype.runtime import process
 from collotype.runtime.errors import UserError
 from collotype.runtime.process import meeting_point
-from collotype.runtime.world import World
+from collotype.runtime.world import LAUNCHERS, World
 
 ROOT = Path(__file__).parents[2]
 VARIABLES = {name for launcher in LAUNCHERS for name in launcher} | {"MASTER_ADDR", "MASTER_PORT"}

@@ -14,7 +14,7 @@ from collotype.cli.options import Json, Set, Smoke
 
 @contextmanager
 def without_collecting() -> Iterator[None]:
-    """Collecting garbage while torch is imported is a tenth of the two seconds that a check takes."""
+    """Collecting garbage while so much is imported is a tenth of the time that a check takes."""
     gc.disable()
     try:
         yield
