@@ -73,7 +73,9 @@ def test_families_do_not_import_each_other() -> None:
         assert not (seen & set(FAMILIES)) - {own}, f"{file} imports {seen}"
 
 
-SAME_IN_ALL = set("benchmarks checkpoints commands config data evaluate facts model recipe task tokenizer transforms".split())
+SAME_IN_ALL = set(
+    "benchmarks checkpoints commands config data evaluate facts model recipe task tokenizer transforms".split()
+)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -15,7 +15,7 @@ from collotype.losses.contrastive import ContrastiveLoss, Vectors
 from collotype.losses.distillation import own_scores_loss
 from collotype.recipe import load_recipe
 from collotype.runtime.errors import UserError
-from collotype.runtime.process import World
+from collotype.runtime.world import World
 from collotype.training.engine import Engine
 
 PAGES = 8
