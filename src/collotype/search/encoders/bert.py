@@ -156,7 +156,7 @@ def opened(network: bytes) -> "InferenceSession":
     options = onnxruntime.SessionOptions()
     # windows share the cores, each on a thread
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    # what the further ones put together, sums and layer norms, takes six times as long (1.31)
+    # further ones join sums and layer norms, which then take six times as long: findings/onnxruntime_layer_norm.sh
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     return onnxruntime.InferenceSession(network, options, ["CPUExecutionProvider"])
 
