@@ -63,7 +63,7 @@ class StudentEncoder:
             embeddings = read_embeddings(weights, "backbone.embeddings")
             names = [f"custom_text_proj.{kind}" for kind in ("weight", "bias")] if about["dim"] else []
             self.projection = dict(zip(("own.weight", "own.bias"), map(weights.get_tensor, names), strict=False))
-            tokenizer = Tokenizer.from_str((folder / "tokenizer.json").read_text())
+            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # the tokenizers library raises bare Exception
             raise UserError(f"The student in {folder} is damaged ({error!r}); copy the folder again.") from error
         self.tower = Tower(embeddings, layers, shape["num_attention_heads"])
