@@ -17,7 +17,7 @@ from collotype.search.encoders.bert import MOST_PIECES, WINDOW, windowed
 from collotype.search.encoders.e5 import MultilingualE5
 from collotype.search.encoders.minilm import MiniLm, installed
 from collotype.search.encoders.retriever import RetrieverEncoder
-from collotype.search.encoders.text import EACH_UP_TO, TextEncoder, signs, spelling, split
+from collotype.search.encoders.text import EACH_UP_TO, VERSIONS, TextEncoder, signs, spelling, split
 from collotype.search.index import Index
 from collotype.search.ingest import SourceLedger
 from collotype.search.match_regions import places
@@ -107,6 +107,14 @@ def test_minilm_is_what_transformers_makes_of_its_files() -> None:
     np.testing.assert_allclose(ours.vectors([words, words * 5])[0], expected, atol=1e-4)
 
 
+def test_eight_bits_turn_vectors_little_and_alike_in_any_company() -> None:
+    words = "The maintainer of a package builds it in a clean chroot before an upload to the archive .".split()
+    (whole,), (coarse,) = (MiniLm(4, eight_bits).vectors([words]) for eight_bits in (False, True))
+    lengths = np.linalg.norm(whole, axis=1) * np.linalg.norm(coarse, axis=1)
+    assert ((whole * coarse).sum(axis=1) / lengths).min() > 0.97
+    np.testing.assert_array_equal(MiniLm(4, True).vectors([words * 9, words])[1], coarse)
+
+
 @pytest.mark.parametrize("count", [1, 2, 63, 64, 400])
 def test_windows_give_every_word_once_and_are_about_as_long(count: int) -> None:
     words = [[number] * (1 + number % MOST_PIECES) for number in range(count)]
@@ -173,11 +181,12 @@ def test_spelling_is_the_same_everywhere() -> None:
 
 
 def test_an_index_is_opened_by_the_version_that_made_it(tmp_path: Path) -> None:
-    first, second, third = (open_encoder("reader", version=version) for version in (1, 2, 3))
+    first, *later = (open_encoder("reader", version=version) for version in VERSIONS)
+    assert len({encoder.identity for encoder in (first, *later)}) == len(VERSIONS)
     assert first.identity == "7096b2c93a360f394705d6a23e2a1a77e6ea2b0ba5a48b6042945159fb1b542f", "as in such indexes"
     (few, many) = first.encode_pages([page("the cat"), page("the cat " * EACH_UP_TO)])
     assert (len(few.vectors), len(many.vectors), many.vector_of) == (2, 2 * EACH_UP_TO, None)
-    numbered = [(encoder, {"model": "reader", "version": encoder.version}) for encoder in (second, third)]
+    numbered = [(encoder, {"model": "reader", "version": encoder.version}) for encoder in later]
     for encoder, kept in ((first, {"model": "reader"}), *numbered):
         folder = tmp_path / str(encoder.version)
         made_by = {"encoder_name": encoder.name, "identity": encoder.identity}
