@@ -102,12 +102,13 @@ def encoded(library: "IndexLibrary", queries: "Sequence[JudgedQuery]") -> "list[
 
 def told(answered: "Judged") -> str:
     """What was fitted, and why nothing was."""
-    from collotype.search.hybrid.fitting import CALIBRATED, FEWEST
+    from collotype.search.hybrid.fitting import FEWEST
 
     if answered.weights is None:
         few = f"; weights are fitted on {FEWEST} at least" if answered.queries < FEWEST else ""
         return f"{answered.queries} judged queries{few}."
-    if answered.weights.method != CALIBRATED:
-        return f"{answered.queries} judged queries: no weights answer better than reciprocal ranks, which searches use."
-    weights = ", ".join(f"{name}: {weight:g}" for name, weight in answered.weights.of.items())
-    return f"Weights fitted on {answered.queries} judged queries, which searches use from now on: {weights}."
+    weights = ", ".join(f"{name}: {weight:.2g}" for name, weight in answered.weights.of.items())
+    return (
+        f"{answered.queries} judged queries: searches use {answered.weights.method} from now on"
+        f"{f', weights {weights}' if weights else ''}."
+    )

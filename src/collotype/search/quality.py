@@ -33,7 +33,7 @@ class Judged:
     """That are judged."""
     ways: tuple[Quality, ...]
     weights: Weights | None = None
-    """What was fitted, or the usual ones where those answer no worse."""
+    """What was fitted, or what answers no worse without."""
 
 
 def measure(library: IndexLibrary, queries: Sequence[JudgedQuery]) -> Judged:
@@ -57,15 +57,15 @@ def measure(library: IndexLibrary, queries: Sequence[JudgedQuery]) -> Judged:
     examples = [fitting.Example(query, hybrid.rankings(query.text, hybrid.asked(query.text), K)[0]) for query in asked]
     for name in dict.fromkeys(one.name for example in examples for one in example.rankings):
         ways.append(quality(f"{name} alone", [example.pages_of(name) for example in examples]))
-    equal = quality("reciprocal ranks", [ordered(example, hybrid.usual) for example in examples])
-    ways.append(equal)
+    unfitted = [hybrid.usual, replace(hybrid.usual, method=fusion.BY_RANKS)]
+    together = [quality(one.method, [ordered(example, one) for example in examples]) for one in unfitted]
     if len(asked) < fitting.FEWEST:
-        return Judged(queries=len(asked), ways=tuple(ways))
-    held_out = quality(f"{fitting.CALIBRATED}, on held-out queries", fitting.held_out(examples))
-    better = (
-        fitting.fit(examples) if held_out.ndcg_at_5 > equal.ndcg_at_5 else replace(hybrid.usual, fitted_on=len(asked))
-    )
-    return Judged(queries=len(asked), ways=(*ways, held_out), weights=better)
+        return Judged(queries=len(asked), ways=(*ways, *together))
+    fitted = quality(f"{fusion.CALIBRATED}, fitted, on held-out queries", fitting.held_out(examples))
+    weights = [*(replace(one, fitted_on=len(asked)) for one in unfitted), fitting.fit(examples)]
+    # of equal ones the first
+    best = max(range(3), key=lambda place: [*together, fitted][place].ndcg_at_5)
+    return Judged(queries=len(asked), ways=(*ways, *together, fitted), weights=weights[best])
 
 
 def ordered(example: fitting.Example, weights: Weights) -> list[PageKey]:

@@ -53,3 +53,22 @@ def test_counts_follow_pages_that_come_change_and_go(tmp_path: Path, monkeypatch
     of = {term: number for number, term in enumerate(found.vocabulary)}
     assert documents["b.pdf"][of["ketch"]] == documents["b.pdf"][of["mast"]] == documents["d.pdf"][of["spring"]] == 1
     assert not documents["c.pdf"].any() and found.counts.sum() == 3
+
+
+def test_the_words_of_a_heading_count_more(tmp_path: Path) -> None:
+    index = Index.create(tmp_path / "index", **DESCRIBED)
+    title = [Word("mast", (0.0, 0.0, 0.5, 0.06))]
+    text = [Word(word, (0.0, 0.2, 0.5, 0.24)) for word in "the sloop has one mast and a jib".split()]
+    index.add([page("headed.pdf", words=[*title, *text]), page("even.pdf", words=[*text, *text])])
+    found = bm25.count(index.view().version, index.folder / SIDE)
+    scores = dict(zip([name for name, _ in index.view().version.catalogue.row_of], found.scores("mast"), strict=True))
+    assert scores["headed.pdf"] > scores["even.pdf"], "twice in the text, and once in a heading"
+    assert found.scores("mast").max() < found.most("mast") < found.most("mast elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("heights", "large"),
+    [([10, 10, 10, 12], [3]), ([10, 10, 11], []), ([20, 20, 8, 8, 8], [0, 1]), ([0, 0, 0], []), ([], [])],
+)
+def test_what_is_larger_than_the_text_is_a_heading(heights: list[int], large: list[int]) -> None:
+    assert np.flatnonzero(bm25.are_large(["word"] * len(heights), np.array(heights))).tolist() == large

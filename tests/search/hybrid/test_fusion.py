@@ -12,6 +12,7 @@ from collotype.search.hybrid import fitting, fusion
 from collotype.search.hybrid.fusion import Ranking, Weights, fused
 from collotype.search.judged import JudgedQuery
 
+BY_RANKS, BY_SCORES = Weights(method=fusion.BY_RANKS), Weights(method=fusion.CALIBRATED)
 PAGES = [("a.pdf", number) for number in range(1, 31)]
 
 
@@ -21,14 +22,23 @@ def ranking(name: str, pages: list, scores: list[float] | None = None, unseen: t
 
 
 def order(rankings: list[Ranking], weights: Weights | None = None) -> list:
-    return [page for page, _ in fused(rankings, weights or Weights())]
+    return [page for page, _ in fused(rankings, weights or BY_RANKS)]
 
 
 def test_what_both_have_high_comes_first_and_scores_are_parts_of_the_best() -> None:
     one, other = ranking("words", PAGES[:3]), ranking("pictures", [PAGES[1], PAGES[4], PAGES[0]])
-    found = fused([one, other], Weights())
-    assert found[0][0] == PAGES[1] and 0.9 < found[0][1] < 1
-    assert fused([one, one], Weights())[0] == (PAGES[0], 1.0)
+    for weights, least in ((BY_RANKS, 0.9), (BY_SCORES, 0.3)):
+        found = fused([one, other], weights)
+        assert found[0][0] == PAGES[1] and least < found[0][1] < 1
+        assert fused([one, one], weights)[0] == (PAGES[0], 1.0)
+
+
+def test_a_part_that_is_sure_decides_and_one_that_knows_little_says_little() -> None:
+    words = ranking("words", PAGES[:4], [3.0, 2.9, 2.4, 0.5])
+    sure = Ranking("BM25", PAGES[2:4], np.array([4.0, 1.0, 0.0, 0.0]), lambda page: True, deviation=4.5 / 6)
+    unsure = Ranking("BM25", PAGES[2:4], np.array([0.2, 0.1, 0.0, 0.0]), lambda page: True, deviation=4.5 / 6)
+    assert order([words, sure], BY_SCORES)[0] == PAGES[2]
+    assert order([words, unsure], BY_SCORES)[0] == PAGES[0]
 
 
 def test_a_page_that_one_cannot_see_is_judged_as_one_in_its_middle() -> None:
@@ -39,7 +49,7 @@ def test_a_page_that_one_cannot_see_is_judged_as_one_in_its_middle() -> None:
     assert found[0] == PAGES[8] or found[0] == PAGES[20]
 
 
-@given(st.permutations(PAGES[:8]), st.permutations(PAGES[:8]), st.sampled_from([Weights.method, fitting.CALIBRATED]))
+@given(st.permutations(PAGES[:8]), st.permutations(PAGES[:8]), st.sampled_from(fusion.METHODS))
 def test_the_order_of_the_parts_does_not_matter_and_nothing_is_lost(first: list, second: list, method: str) -> None:
     parts = [ranking("one", first[:6]), ranking("other", second[:5])]
     weights = Weights(method=method)
@@ -49,7 +59,7 @@ def test_the_order_of_the_parts_does_not_matter_and_nothing_is_lost(first: list,
 
 def test_a_part_that_found_nothing_takes_no_part() -> None:
     one, none = ranking("words", PAGES[:4]), Ranking("BM25", [], np.empty(0), lambda page: True)
-    for method in (Weights.method, fitting.CALIBRATED):
+    for method in fusion.METHODS:
         assert order([one, none], Weights(method=method)) == PAGES[:4]
 
 
@@ -63,7 +73,7 @@ def test_weights_are_found_that_trust_who_is_right() -> None:
         query = JudgedQuery(f"q{number}", frozenset([right]))
         examples.append(fitting.Example(query, [ranking("good", good), ranking("noise", noise)]))
     found = fitting.fit(examples)
-    assert found.method == fitting.CALIBRATED and found.fitted_on == 20
+    assert found.method == fusion.CALIBRATED and found.fitted_on == 20
     assert found.weight("good") > found.weight("noise")
     firsts = [ranked[0] for ranked in fitting.held_out(examples)]
     assert all(page in example.query.right for page, example in zip(firsts, examples, strict=True))
@@ -71,7 +81,7 @@ def test_weights_are_found_that_trust_who_is_right() -> None:
 
 def test_weights_are_kept_and_a_damaged_file_is_told(tmp_path: Path) -> None:
     assert fusion.read(tmp_path) is None
-    weights = Weights(method=fitting.CALIBRATED, of={"words": 0.7}, fitted_on=12)
+    weights = Weights(method=fusion.CALIBRATED, of={"words": 0.7}, fitted_on=12)
     fusion.write(tmp_path, weights)
     assert fusion.read(tmp_path) == weights
     for content in ("{", '{"method": "another"}', '{"of": {"words": "much"}}', '{"of": {"words": -1}}', "[]"):

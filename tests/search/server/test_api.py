@@ -90,6 +90,18 @@ def test_deleting_a_document_from_elsewhere_leaves_its_file(client: TestClient, 
     assert client.delete("/api/documents/fruit").status_code == 404
 
 
+def test_a_name_with_a_line_break_is_a_name(client: TestClient, documents: Path, library: EmbeddedLibrary) -> None:
+    for method, address in (("DELETE", "two%0Alines"), ("DELETE", "%0A"), ("GET", "two%0Alines/pages/1/picture")):
+        assert client.request(method, f"/api/documents/{address}").status_code == 404
+    assert client.put("/api/documents/two%0Alines.pdf", content=NEW).status_code == 400
+    (documents / "two\nlines.pdf").write_bytes(NEW)
+    library.add(documents / "two\nlines.pdf", "two\nlines.pdf", lambda done, total: None)
+    hit = client.get("/api/search", params={"q": "Lighthouses"}).json()["hits"][0]
+    assert hit["document"] == "two\nlines.pdf"
+    assert client.get(hit["picture"]).status_code == client.get(hit["link"]).status_code == 200
+    assert client.delete("/api/documents/two%0Alines.pdf").status_code == 204
+
+
 def test_a_broken_upload_is_told_and_leaves_what_was_there(client: TestClient, folder: Path) -> None:
     client.put("/api/documents/light.pdf", content=NEW)
     until_idle(client)

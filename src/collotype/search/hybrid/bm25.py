@@ -1,6 +1,7 @@
 """BM25 over the words that an index has of its pages: counts of terms by page, made from the table.
 
-The scores are those of bm25s' method "lucene" (arXiv 2407.03618). Counts are kept in place of scores, because a score
+The scores are those of bm25s' method "lucene" (arXiv 2407.03618), of pages on which the words of headings stand several
+times. Counts are kept in place of scores, because a score
 changes with every page that comes or goes, and a count does not: what is new is counted, the rest is kept.
 """
 
@@ -15,12 +16,14 @@ import numpy as np
 from collotype.runtime.terms import K1, B, terms
 from collotype.search import sidecar
 from collotype.search.sidecar import Sidecar
-from collotype.search.store import Version
+from collotype.search.store import Version, from_lists
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-KIND = "terms"
+KIND = "counts"
+HEADING, LARGER = 4, 1.15
+"""How often a heading's word is counted again; words of so many times the height of the page's text are headings."""
 MOST = np.iinfo(np.uint16).max
 
 
@@ -50,13 +53,23 @@ class TermCounts:
         """BM25 of every page, float32 [P]; 0 where no term is shared."""
         found = np.zeros(len(self.keys), np.float32)
         for term in terms(query):
-            if (number := self.number_of.get(term)) is None:
-                continue
-            start, end = self.by_term.indptr[number : number + 2]
-            pages, counts = self.by_term.indices[start:end], self.by_term.data[start:end].astype(np.float32)
-            rarity = np.log(1 + (len(self.keys) - len(pages) + 0.5) / (len(pages) + 0.5))
-            found[pages] += np.float32(rarity) * counts / (counts + self.norms[pages])
+            pages, counts = self.with_term(term)
+            found[pages] += np.float32(self.rarity(len(pages))) * counts / (counts + self.norms[pages])
         return found
+
+    def most(self, query: str) -> float:
+        """What no page's score reaches: that of one with all the query's terms, any number of times."""
+        return float(sum(self.rarity(len(self.with_term(term)[0])) for term in terms(query)))
+
+    def with_term(self, term: str) -> tuple[np.ndarray, np.ndarray]:
+        """The pages with a term, and how often they have it."""
+        if (number := self.number_of.get(term)) is None:
+            return np.empty(0, np.int32), np.empty(0, np.float32)
+        start, end = self.by_term.indptr[number : number + 2]
+        return self.by_term.indices[start:end], self.by_term.data[start:end].astype(np.float32)
+
+    def rarity(self, pages: int) -> float:
+        return float(np.log(1 + (len(self.keys) - pages + 0.5) / (pages + 0.5)))
 
 
 def count(version: Version, folder: Path) -> TermCounts:
@@ -79,12 +92,26 @@ def count(version: Version, folder: Path) -> TermCounts:
 
 
 def words_of(version: Version, places: np.ndarray) -> list[list[str]]:
-    """The terms of some pages."""
+    """The terms of some pages, those of headings again."""
     found = []
     for first in range(0, len(places), 256):
-        rows = version.take(places[first : first + 256], ["words"])["words"].to_pylist()
-        found += [terms(" ".join(words)) for words in rows]
+        rows = version.take(places[first : first + 256], ["words", "word_boxes"])
+        boxes, starts = from_lists(rows["word_boxes"])
+        heights = boxes[:, 3].astype(int) - boxes[:, 1]
+        for words, start, end in zip(rows["words"].to_pylist(), starts, starts[1:], strict=False):
+            headings = " ".join(words[place] for place in np.flatnonzero(are_large(words, heights[start:end])))
+            found.append(terms(" ".join(words)) + HEADING * terms(headings))
     return found
+
+
+def are_large(words: Sequence[str], heights: np.ndarray) -> np.ndarray:
+    """Which words are larger than the text, the height that half of the characters are below; bool [words]."""
+    if not len(words):
+        return np.zeros(0, bool)
+    order = np.argsort(heights, kind="stable")
+    characters = np.cumsum([len(words[place]) for place in order])
+    text = heights[order[np.searchsorted(characters, characters[-1] / 2)]]
+    return heights >= LARGER * text if text > 0 else np.zeros(len(words), bool)
 
 
 def counted(pages: Sequence[Sequence[str]], vocabulary: Sequence[str]) -> "tuple[csr_array, list[str]]":

@@ -1,4 +1,4 @@
-"""Several rankings of the same pages as one: by reciprocal ranks, or by scores whose weights were fitted.
+"""Several rankings of the same pages as one: by scores on one scale, or by reciprocal ranks.
 
 A page that one of them cannot see (one without words, say) is in the middle of that one's ranking: it neither gains nor
 loses by it. One that it sees and does not name among its best gets nothing of it.
@@ -34,13 +34,15 @@ class Ranking:
     """Theirs; there may be more, of pages that it does not name and knows to be as bad as that."""
     sees: Callable[[PageKey], bool]
     """Is there anything of this page that it could find?"""
+    deviation: float | None = None
+    """Its scores' standard deviation where it knows one; else it is that of the query's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
     """How much each ranking counts."""
 
-    method: str = BY_RANKS
+    method: str = CALIBRATED
     """One of METHODS."""
     of: Mapping[str, float] = field(default_factory=dict)
     """By its name; 1 where it is not said."""
@@ -65,14 +67,13 @@ def fused(rankings: Sequence[Ranking], weights: Weights) -> list[tuple[PageKey, 
     used = [one for one in rankings if len(one.pages)]
     values = by_ranks if weights.method == BY_RANKS else by_scores
     pages = sorted({page for one in used for page in one.pages})
-    total = np.zeros(len(pages))
+    total, most = np.zeros(len(pages)), 0.0
     for one in used:
-        total += weights.weight(one.name) * values(one, pages)
+        of = weights.weight(one.name) * values(one, pages)
+        total += of
+        most += of.max()
     order = np.argsort(-total, kind="stable")
-    share = 1.0
-    if values is by_ranks:
-        share = sum(weights.weight(one.name) for one in used) or 1.0
-    return [(pages[place], float(total[place] / share)) for place in order]
+    return [(pages[place], float(total[place] / (most or 1.0))) for place in order]
 
 
 def by_ranks(ranking: Ranking, pages: Sequence[PageKey]) -> np.ndarray:
@@ -89,10 +90,10 @@ def by_ranks(ranking: Ranking, pages: Sequence[PageKey]) -> np.ndarray:
 
 
 def by_scores(ranking: Ranking, pages: Sequence[PageKey]) -> np.ndarray:
-    """Each score in standard deviations of the query's own, from their mean: float [len(pages)]."""
+    """Each score in standard deviations, from their mean: float [len(pages)]."""
     scores = np.asarray(ranking.scores, float)
-    spread = scores.std()
-    standard = (scores - scores.mean()) / (spread if spread > 1e-9 else 1.0)
+    deviation = ranking.deviation or scores.std()
+    standard = (scores - scores.mean()) / (deviation if deviation > 1e-9 else 1.0)
     score_of = dict(zip(ranking.pages, standard.tolist(), strict=False))
     lowest = float(standard.min())
     return np.array([score_of.get(page, lowest if ranking.sees(page) else 0.0) for page in pages])

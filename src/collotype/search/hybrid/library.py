@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from PIL import Image
 
 BM25 = "BM25"
-BESIDE_WORDS = 0.1
-"""How much BM25 counts beside an encoder that compares words by their spelling as well: more of the same takes away
-from it (docs/search.md)."""
+BESIDE_WORDS = 1 / 3
+"""How much BM25 counts beside an encoder that compares words by their spelling as well (docs/hybrid.md)."""
+DEVIATIONS = 6
+"""As many standard deviations as the best page of an encoder is above others, a page is for BM25 that has all of the
+query's terms, and one that has half of them (the rare ones more) half as many: a part that knows little says little."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,7 @@ class Words:
             catalogue.page_keys(named),
             scores[best],
             lambda page: (row := catalogue.row_of.get(page)) is not None and bool(found.lengths[row]),
+            found.most(query) / DEVIATIONS,
         )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import FileResponse
+from starlette.convertors import Convertor, register_url_convertor
 
 import collotype
 from collotype.runtime.errors import UserError
@@ -17,6 +18,21 @@ from collotype.search.server import schemas
 from collotype.search.server.middleware import COOKIE, RefusedError, same, session_token
 from collotype.search.server.service import Service
 from collotype.search.server.uploads import safe_name
+
+
+class DocumentName(Convertor[str]):
+    """Any text: names may have slashes and line breaks, where a `path` ends."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("document", DocumentName())
 
 Described = dict[int | str, dict[str, Any]]
 
@@ -169,7 +185,7 @@ async def upload(server: Server, name: str, request: Request) -> schemas.Documen
     return schemas.DocumentResponse(**vars(taken), pages=known.pages if known else 0, uploaded=True)
 
 
-@api.get("/documents/{name:path}/file", responses=content("application/pdf") | problems(404))
+@api.get("/documents/{name:document}/file", responses=content("application/pdf") | problems(404))
 async def file(server: Server, name: Name) -> FileResponse:
     """The document itself. `#page=N` behind the address opens a PDF at that page."""
     path = await server.compute(server.file, name)
@@ -179,13 +195,13 @@ async def file(server: Server, name: Name) -> FileResponse:
     return FileResponse(path, media_type=kind, filename=path.name, content_disposition_type="inline")
 
 
-@api.get("/documents/{name:path}/pages/{page}/picture", responses=content("image/jpeg") | problems(404))
+@api.get("/documents/{name:document}/pages/{page}/picture", responses=content("image/jpeg") | problems(404))
 async def image(server: Server, name: Name, page: PageNumber, longest: Longest = 1000, v: Version = "") -> Response:
     """A page as a JPEG."""
     return as_image(await server.draw(server.image, name, page, longest), v)
 
 
-@api.get("/documents/{name:path}/pages/{page}/heatmap", responses=content("image/jpeg") | problems(404))
+@api.get("/documents/{name:document}/pages/{page}/heatmap", responses=content("image/jpeg") | problems(404))
 async def heatmap(
     server: Server,
     name: Name,
@@ -207,7 +223,7 @@ def as_image(jpeg: bytes, version: str) -> Response:
     return Response(jpeg, media_type="image/jpeg", headers=kept)
 
 
-@api.delete("/documents/{name:path}", status_code=204, responses=problems(404, 409))
+@api.delete("/documents/{name:document}", status_code=204, responses=problems(404, 409))
 async def delete(server: Server, name: Name) -> None:
     """Takes a document out of the index or the queue; only a file that was uploaded is deleted with it."""
     await server.compute(writable(server).delete, name)
