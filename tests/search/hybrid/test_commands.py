@@ -80,7 +80,7 @@ def test_one_command_indexes_and_one_searches(model: Path, tmp_path: Path) -> No
     ways = {way["name"]: way["ndcg_at_5"] for way in checked["ways"]}
     assert checked["queries"] == checked["weights"]["fitted_on"] == 12 and ways["BM25 alone"] == 1
     assert (library / "fusion.json").is_file()
-    assert "12 judged queries: searches use calibrated scores from now on, weights BM25: 0.33." in run(
+    assert "12 judged queries: searches use calibrated scores from now on, weights BM25: 0.25." in run(
         "index", "check", library, "--queries", queries
     )
     run("index", "remove", library, "boats.pdf")

@@ -80,6 +80,9 @@ def test_more_like_a_part_and_two_pages_side_by_side(visit: Callable[..., Page])
     assert "crop=0.2" in page.url
     page.locator(".card").nth(1).click()
     expect(page.locator("#beside-name")).to_have_text("blue.png, page 1")
+    for whole in ("#view-sheet", "#beside-sheet"):
+        sheet, image = page.locator(whole).bounding_box(), page.locator(f"{whole} img").bounding_box()
+        assert sheet["height"] == pytest.approx(image["height"], abs=1), "places are parts of the image"
     page.reload()
     expect(page.get_by_role("status")).to_contain_text("like part of blue.png")
 

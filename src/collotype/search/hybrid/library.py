@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 BM25 = "BM25"
-BESIDE_WORDS = 1 / 3
+BESIDE_WORDS = 0.25
 """How much BM25 counts beside an encoder that compares words by their spelling as well (docs/hybrid.md)."""
 DEVIATIONS = 6
 """As many standard deviations as the best page of an encoder is above others, a page is for BM25 that has all of the
