@@ -29,7 +29,7 @@ class Example:
         return next((list(one.pages) for one in self.rankings if one.name == name), [])
 
     def features(self, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Standard scores float [pages, parts], and which pages are right, bool [pages]."""
+        """Calibrated scores float [pages, parts], and which pages are right, bool [pages]."""
         used = {one.name: one for one in self.rankings if len(one.pages)}
         pages: list[PageKey] = sorted({page for one in used.values() for page in one.pages})
         columns = [by_scores(used[name], pages) if name in used else np.zeros(len(pages)) for name in names]
@@ -37,7 +37,7 @@ class Example:
 
 
 def fit(examples: Sequence[Example]) -> Weights:
-    """The weights of standard scores that have the best nDCG@5; of equal ones those that are most alike.
+    """The weights of calibrated scores that have the best nDCG@5; of equal ones those that are most alike.
 
     All of them are tried: there are few parts, and nDCG is what a person sees.
     """

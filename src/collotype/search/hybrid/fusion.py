@@ -19,6 +19,8 @@ DEPTH = 100
 """Pages of each ranking that take part."""
 RANK_OFFSET = 60
 """Of reciprocal ranks (Cormack et al. 2009): how little the first places are set apart."""
+BELOW = 0.01
+"""What a deviation below the mean counts: enough to keep the order of pages that nothing speaks for."""
 FILE = "fusion.json"
 BY_RANKS, CALIBRATED = METHODS = ("reciprocal ranks", "calibrated scores")
 
@@ -90,13 +92,18 @@ def by_ranks(ranking: Ranking, pages: Sequence[PageKey]) -> np.ndarray:
 
 
 def by_scores(ranking: Ranking, pages: Sequence[PageKey]) -> np.ndarray:
-    """Each score in standard deviations, from their mean: float [len(pages)]."""
+    """How unlike chance each score is: the square of its standard deviations above the mean, float [len(pages)].
+
+    What knows nothing gives its best page as many deviations as chance does, two or three; what knows a page gives it
+    five, and squares tell these apart: they are what a normal density's logarithm makes of them.
+    """
     scores = np.asarray(ranking.scores, float)
     deviation = ranking.deviation or scores.std()
     standard = (scores - scores.mean()) / (deviation if deviation > 1e-9 else 1.0)
     score_of = dict(zip(ranking.pages, standard.tolist(), strict=False))
     lowest = float(standard.min())
-    return np.array([score_of.get(page, lowest if ranking.sees(page) else 0.0) for page in pages])
+    found = np.array([score_of.get(page, lowest if ranking.sees(page) else 0.0) for page in pages])
+    return np.where(found > 0, found**2, BELOW * found)
 
 
 def read(folder: Path) -> Weights | None:
