@@ -47,8 +47,6 @@ class PageModel:
     """`Retriever.digest` of it."""
     backbone: str
     backbone_config: dict[str, Any]
-    image_token: str = ""
-    """What no query may have: a patch's token (an older student does not say)."""
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "PageModel":

@@ -81,7 +81,6 @@ class Teacher:
             sha256=self.sha256,
             backbone=found.backbone,
             backbone_config=found.backbone_config,
-            image_token=self.contents.row.image_token,
         )
 
     def prepare(self, student: RetrieverModel, processor: Processor) -> None:

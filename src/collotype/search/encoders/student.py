@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from tokenizers import Tokenizer
 
+from collotype.families.retriever.backbones import ROWS
 from collotype.families.retriever.preset import Preset
 from collotype.families.retriever.query_reader import QueryReader
 from collotype.runtime.errors import UserError
@@ -68,7 +69,7 @@ class StudentEncoder:
             raise UserError(f"The student in {folder} is damaged ({error!r}); copy the folder again.") from error
         self.tower = Tower(embeddings, layers, shape["num_attention_heads"])
         self.reader = QueryReader(
-            tokenizer, Preset(**about["preset"]), taught["image_token"], about["max_query_tokens"]
+            tokenizer, Preset(**about["preset"]), ROWS[taught["backbone"]].image_token, about["max_query_tokens"]
         )
 
     @cached_property
@@ -134,7 +135,7 @@ def description(model: str) -> dict[str, Any] | None:
     """`collotype.json` of a student that can be computed here; none of anything else."""
     try:
         about = json.loads((Path(model) / "collotype.json").read_text())
-        is_one = about["backbone"] == "text" and bool(about["pages"]["image_token"]) and not about["lora"]
+        is_one = about["backbone"] == "text" and about["pages"]["backbone"] in ROWS and not about["lora"]
         is_one = is_one and about["backbone_config"]["text_config"].keys() <= KNOWN
         header = Mapped(Path(model) / "model.safetensors").tensors
         is_one = is_one and all(one["dtype"] == "F32" for name, one in header.items() if name != "__metadata__")
