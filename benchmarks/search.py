@@ -2,6 +2,7 @@
 
 python benchmarks/search.py                      1,000 and 5,000 pages of benchmarks/search_data.py
 python benchmarks/search.py --pages 20000        5.6 GB below --folder, 15 minutes
+python benchmarks/search.py --pages 20000 --bits without the token lists, which take 50 ms a page to make
 
 One thread. The index is asked in a process of its own, so that its memory is that of who searches: `peak` is all that
 process held, the parts of memory-mapped files it touched included. The time is that of `Index.search`, places and text
@@ -28,6 +29,7 @@ import numpy as np
 
 import search_data
 from collotype.search.index import Index
+from collotype.search.scoring import ivf
 
 K, AT_ONCE, BLOCK = 10, 20, 4
 
@@ -63,9 +65,7 @@ def numpy_maxsim(query: np.ndarray, block: np.ndarray) -> np.ndarray:
 def ask(folder: Path, count: int) -> dict:
     """What a process that searches finds, and takes."""
     import faiss
-    import torch
 
-    torch.set_num_threads(1)
     faiss.omp_set_num_threads(1)
     index, rounds = Index.open(folder), []
     queries = search_data.queries(search_data.world())[:count]
@@ -127,11 +127,14 @@ def main() -> None:
     parser.add_argument("--pages", type=int, nargs="+", default=[1000, 5000])
     parser.add_argument("--queries", type=int, default=40)
     parser.add_argument("--folder", type=Path, help="where the index is made; a temporary folder, if none")
+    parser.add_argument("--bits", action="store_true", help="make no token lists")
     parser.add_argument("--ask", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.ask:
         print(json.dumps(ask(options.ask, options.queries)))
         return
+    if options.bits:
+        ivf.MADE_FROM = sys.maxsize
     rows = []
     for count in options.pages:
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:

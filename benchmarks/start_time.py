@@ -5,6 +5,7 @@ The recipes are one of each family whose weights are not here, and those that re
 commands are other tools'. Modules are compiled before, as an installation's are.
 """
 
+import argparse
 import json
 import os
 import resource
@@ -13,13 +14,13 @@ import subprocess
 import sys
 import tempfile
 
-RUNS = 5
 CHECKED = ("colpali-paper", "clip-rn50-cc3m", "beit3-large-vqav2", "desk-colpali", "desk-slides", "desk-vqa")
 COMMANDS = {
     "an open_clip command": "torchrun --nproc_per_node 8 -m open_clip_train.main --model RN50 --train-data cc3m.csv "
     "--batch-size 128 --epochs 30 --lr 1e-3",
     "a BEiT-3 command": "python -m torch.distributed.launch --nproc_per_node=8 run_beit3_finetuning.py "
-    "--model beit3_base_patch16_480 --input_size 480 --task vqav2 --batch_size 16 --lr 3e-5",
+    "--data_path /data/vqa --model beit3_base_patch16_480 --input_size 480 --task vqav2 --batch_size 16 --lr 3e-5 "
+    "--sentencepiece_model /data/beit3.spm --finetune /data/beit3_base_patch16_224.pth",
 }
 
 
@@ -34,14 +35,18 @@ def seconds(*arguments: str) -> float:
 def beside(what: str, arguments: tuple[str, ...], reference: str) -> dict[str, str | float]:
     """Medians of runs that take turns, after one that compiles."""
     seconds(*arguments)
-    pairs = [(seconds(*arguments), seconds("-c", reference)) for _ in range(RUNS)]
+    pairs = [(seconds(*arguments), seconds("-c", reference)) for _ in range(OPTIONS.runs)]
     ours, theirs = map(statistics.median, zip(*pairs, strict=True))
     return {"what": what, "ours": ours, "reference": theirs, "against": f"`python -c '{reference}'`", "unit": "CPU s"}
 
 
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("recipes", nargs="*", default=CHECKED)
+parser.add_argument("--runs", type=int, default=5)
+OPTIONS = parser.parse_args()
 with tempfile.TemporaryDirectory() as compiled:
     ENVIRONMENT = {**os.environ, "PYTHONPYCACHEPREFIX": compiled, "PYTHONDONTWRITEBYTECODE": ""}
     rows = [beside("`python -c 'import collotype'`", ("-c", "import collotype"), "pass")]
-    for named, of_check in [*((f"`{recipe}`", recipe) for recipe in CHECKED), *COMMANDS.items()]:
+    for named, of_check in [*((f"`{recipe}`", recipe) for recipe in OPTIONS.recipes), *COMMANDS.items()]:
         rows.append(beside(f"`collotype check` of {named}", ("-m", "collotype", "check", of_check), "import torch"))
 print(json.dumps(rows))
