@@ -107,7 +107,7 @@ def compare(model: Beit3, lengths: Sequence[int], training: bool) -> list[dict]:
 def main() -> list[dict]:
     torch.set_num_threads(2)
     torch.manual_seed(0)
-    model = Beit3(sized("base"))
+    model = Beit3(sized("base"), None)
     with torch.no_grad():
         for layer in model.modules():  # as drawn, the logits are nearly zero, and so would be their differences
             if isinstance(layer, torch.nn.Linear):

@@ -189,7 +189,7 @@ def clip_images(shapes: Shapes) -> Cell:
 def beit3_images(shapes: Shapes) -> Cell:
     batch = shapes.images[0]
     config = beit3_sized("tiny" if shapes.tiny else "base")
-    model = Beit3(config).to(device()).eval()
+    model = Beit3(config, None).to(device()).eval()
     pixels = torch.zeros(batch, 3, *[config.image_size] * 2, device=device())
     ids = torch.ones(batch, 16, dtype=torch.long, device=device())
     with torch.no_grad():

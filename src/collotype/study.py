@@ -1,6 +1,7 @@
 """Many runs instead of one: what a recipe's study varies, or only the seed; each run in a folder of its own."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def run_study(
                 Variant(name=name, changes=changes.get(name, {}), seeds=numbers, folders=folders, results=results)
             )
             summary = summarise(base, done)
-            on_main(world, lambda summary=summary: conclude(folder, summary))
+            on_main(world, partial(conclude, folder, summary))
     return folder, summary
 
 

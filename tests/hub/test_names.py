@@ -38,7 +38,7 @@ COMMIT = "1b5c8929330df1a66de441a9b5409a878f0de5b0"
 def test_a_name_or_an_address_is_a_repository_at_a_revision(text, repository, revision, monkeypatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example")
     found = parse(text, "model")
-    assert (found.repository, found.revision, found.commit) == (repository, revision, None)
+    assert (found.repository, found.revision, found.commit) == (repository, revision, "")
     assert plain(text) == repository
 
 

@@ -12,7 +12,7 @@ from collotype.families.retriever.backbones import BACKBONES
 from collotype.families.retriever.preset import PRESETS
 from collotype.importers import Imported, beit3, colpali_names, import_foreign, is_foreign, open_clip_flags
 from collotype.importers.open_clip import SIZES
-from collotype.importers.upstream import SETTINGS
+from collotype.importers.upstream import Upstream
 from collotype.losses import named
 from collotype.recipe.load import builtin_names, find_recipe, parse_recipe
 from collotype.runtime.errors import UserError
@@ -250,7 +250,7 @@ def test_what_is_carried_over_is_there(file: Path) -> None:
     origin = {**imported.origin.settings, "processes": imported.origin.processes}
     for name, target in imported.carried.items():
         at({**imported.values, "origin": origin}, target), name
-    assert set(imported.origin.settings) <= set(SETTINGS)
+    assert set(imported.origin.settings) <= set(Upstream.__annotations__)
     assert all(one.reason for one in imported.left_out)
     json.dumps([imported.values, imported.origin.settings])
 

@@ -296,7 +296,7 @@ def beit3_of(values: dict, text_positions: int) -> Beit3:
         text_positions=text_positions,
         num_answers=values["num_labels"],
     )
-    return Beit3(config).eval()
+    return Beit3(config, None).eval()
 
 
 CHECKS: dict[str, Callable[[dict, Path], None]] = {

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from collotype.importers.upstream import SETTINGS
+from collotype.importers.upstream import Upstream
 from collotype.preflight import rules
-from collotype.preflight.plan import KEYS, UnknownKeyError
+from collotype.preflight.plan import UnknownKeyError
 from collotype.report import published
+from collotype.report.planned import Plan
 from tests.preflight.cases import case
 
 FILES = sorted(Path(rules.__file__).parent.glob("*.py"))
@@ -21,7 +22,7 @@ def text_of(node: ast.expr) -> str | None:
 
 
 def asked(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """(whose, key) of each literal key that is read: `plan.get(K)`, `plan[K]`, `K in plan`, `context.upstream(K)`."""
+    """(whose, key) of each literal key that is read: `plan.get(K)`, `plan[K]`, `K in plan`, `upstream.get(K)`."""
     for node in ast.walk(tree):
         whose, key = "", None
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
@@ -37,13 +38,13 @@ def asked(tree: ast.Module) -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_key_that_a_rule_reads_exists(file: Path) -> None:
-    known = {"plan": KEYS, "upstream": SETTINGS.keys(), "of_reference": CIRCUMSTANCES}
+    known = {"plan": Plan.__annotations__, "upstream": Upstream.__annotations__, "of_reference": CIRCUMSTANCES}
     for whose, key in asked(ast.parse(file.read_text())):
         assert key in known[whose], f"{file.name} reads {key!r} of {whose}"
 
 
 def test_the_reading_of_rules_finds_all_four_ways() -> None:
-    text = 'context.plan.get("a"), plan["b"], "c" in context.plan, context.upstream("d"), context.of_reference("e")'
+    text = 'context.plan.get("a"), plan["b"], "c" in context.plan, context.upstream.get("d"), context.of_reference("e")'
     assert {key for _, key in asked(ast.parse(text))} == set("abcde")
 
 
@@ -52,5 +53,3 @@ def test_a_key_that_nothing_has_is_refused_when_it_is_read() -> None:
     assert context.plan.get("epochs") == 2 and context.plan.get("overlap") is None
     with pytest.raises(UnknownKeyError, match="epoch'"):
         context.plan.get("epoch")
-    with pytest.raises(UnknownKeyError, match="local_los'"):
-        context.upstream("local_los")

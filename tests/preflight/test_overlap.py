@@ -16,7 +16,7 @@ from collotype import runner
 from collotype.families.clip.recipe import CaptionTableSource, ClipEvaluate, ShardSource
 from collotype.families.retriever.recipe import PairSource, RetrieverEvaluate
 from collotype.preflight.data_locations import measured_and_trained
-from collotype.recipe.schema import TrainSourceSection
+from collotype.recipe.data import TrainSourceSection
 from collotype.training.overlap import Samples, overlap
 from tests.conftest import SMALL
 

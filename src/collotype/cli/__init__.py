@@ -85,7 +85,7 @@ def in_a_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-for name, command in {
+COMMANDS: dict[str, Callable[..., None]] = {
     "run": run.run,
     "check": check.check,
     "train": train.train,
@@ -101,7 +101,8 @@ for name, command in {
     "serve": serve.serve,
     "mcp": mcp.mcp,
     "list": list_.list_,
-}.items():
+}
+for name, command in COMMANDS.items():
     app.command(name)(in_a_sentence(command))
 
 # what it was called

@@ -72,12 +72,12 @@ def check(
     if is_foreign(recipe):
         imported = import_foreign(recipe, processes, examples)
         made = parse_recipe(overridden(imported.values, overrides, smoke), "The recipe that was made of it")
-        settings = {"origin": imported.origin}
     elif processes or examples:
         raise UserError(f"{recipe} is a recipe, which says it all; leave out --processes and --examples.")
     else:
-        made, settings = runner.resolve(recipe, overrides, smoke), {}
-    resolved, plan = runner.check(made, against=against, card=device, measure=measure, online=online, **settings)
+        made = runner.resolve(recipe, overrides, smoke)
+    origin = imported.origin if imported else None
+    resolved, plan = runner.check(made, origin=origin, against=against, card=device, measure=measure, online=online)
     if as_json:
         found = {"origin": asdict(imported.origin), "left_out": [*map(asdict, imported.left_out)]} if imported else {}
         print(json.dumps({"recipe": resolved.model_dump(), "plan": plan, **found}))

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -48,13 +48,19 @@ def compress(
 
     from collotype.cli.terminal import compression_tables
     from collotype.families.retriever import commands
+    from collotype.families.retriever.recipe import RetrieverEvaluate
     from collotype.recipe.load import load_evaluation
     from collotype.report.frontier import frontier
     from collotype.runtime.files import cache_folder, write_json, write_text
 
     ways = whole_numbers(factors, "--factors"), methods.split(",")
-    forms = {"dims": whole_numbers(dims, "--dims") if dims else [], "stored": stored.split(","), "students": student}
+    forms: dict[str, Any] = {
+        "dims": whole_numbers(dims, "--dims") if dims else [],
+        "stored": stored.split(","),
+        "students": student,
+    }
     choice = load_evaluation("retriever", suite=suite or commands.SPEC.default_suite, path=path, data_dir=data_dir)
+    assert isinstance(choice, RetrieverEvaluate)
     rows = commands.compress(model, choice, *ways, cache or cache_folder(), preset, base, dtype, **forms)
     if out:
         write_json(out, rows)

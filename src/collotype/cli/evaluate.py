@@ -108,13 +108,26 @@ def evaluate(
     from collotype.search.evaluation import evaluate as evaluate_words
 
     family = families.family_of(models[0])
-    keys = {"path": path, "name": name, "data_dir": data_dir, "only": only, "split": split, "counting": counting}
+    keys: dict[str, Any] = {
+        "path": path,
+        "name": name,
+        "data_dir": data_dir,
+        "only": only,
+        "split": split,
+        "counting": counting,
+    }
     keys |= {"names": names, "templates": templates, "limit": None if stability else limit, "held_out": held_out}
     keys |= {"blank_pictures": blank_pictures or None, "dim": dim, "pool_factor": pool_factor}
     keys |= {"untrained": untrained or None, "looks_at": looks_at}
     choice = load_evaluation(family, suite=suite or families.family(family).default_suite, **keys)
     kept = None if no_cache else cache or cache_folder()
-    options = {"preset": preset, "base": base, "activation": activation, "tokenizer": tokenizer, "answers": answers}
+    options: dict[str, Any] = {
+        "preset": preset,
+        "base": base,
+        "activation": activation,
+        "tokenizer": tokenizer,
+        "answers": answers,
+    }
     options |= {"dtype": dtype, "max_visual_tokens": max_visual_tokens}
     if stability:
         require_alone(models, dtype=dtype, batch_tokens=batch_tokens, precision=precision.replace("fp32", "") or None)
@@ -125,8 +138,9 @@ def evaluate(
         measured[model] = evaluate_words(model, choice, World.from_environment(), kept)
     if not World.from_environment().is_main:
         return
-    for model, found in measured.items() if out else ():
-        write_all(families.out_of(out, model, models), model, collotype.__version__, found)
+    for model, found in measured.items():
+        if folder := families.out_of(out, model, models):
+            write_all(folder, model, collotype.__version__, found)
     results = {model: results_of(found) for model, found in measured.items()}
     if as_json:
         print(json.dumps(results if len(results) > 1 else next(iter(results.values()))))

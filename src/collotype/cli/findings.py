@@ -10,11 +10,10 @@ from rich.text import Text
 
 from collotype.cli.terminal import COLOURS
 from collotype.importers import Imported
-from collotype.preflight.plan import Plan
 from collotype.preflight.rules.availability import not_here
 from collotype.recipe import Recipe
 from collotype.report import published
-from collotype.report.planned import in_words
+from collotype.report.planned import Plan, in_words
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -24,8 +23,7 @@ def print_check(console: Console, recipe: Recipe, plan: Plan, imported: Imported
     console.print(Text(heading(recipe, plan, imported), style="bold"))
     for sentence in imported.origin.assumed if imported else ():
         say(console, Text("mind: ", COLOURS["may differ"]).append(sentence, "not bold default"), indent=0)
-    evaluates_only = imported is not None and imported.origin.settings.get("evaluates_only")
-    if evaluates_only:
+    if imported and imported.origin.settings.get("evaluates_only"):
         for command in evaluations(recipe) if "unknown_model" not in imported.origin.settings else ():
             say(console, f"It only evaluates: {command} --out DIR", "", 2)
     else:

@@ -88,8 +88,8 @@ def open_or_create(
     from collotype.search.index import Index
     from collotype.search.ingest import SourceLedger
 
-    settings = {"precision": precision, "pool_factor": pool_factor}
-    settings = {name: value for name, value in settings.items() if value is not None}
+    given = {"precision": precision, "pool_factor": pool_factor}
+    settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if manifest.is_index(to):
         if settings:
             raise UserError(f"There is an index in {to} already, which keeps its {next(iter(settings))}; leave it out.")
@@ -99,7 +99,8 @@ def open_or_create(
         encoder = open_encoder(**asked)
     if not untrained and (require := getattr(encoder, "require_trained", None)):
         require(pool_factor)
-    if form and form.model != (now := encoder.model.page_digest):
+    model: Any = form and getattr(encoder, "model", None)
+    if form and form.model != (now := model.page_digest):
         raise UserError(
             f"What was measured is of the model {form.model[:12]}, and {encoder.name} is {now[:12]}; measure this one "
             "with `collotype compress`."

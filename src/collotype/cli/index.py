@@ -2,6 +2,7 @@
 name."""
 
 import json
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -30,8 +31,6 @@ from collotype.runtime.errors import UserError
 from collotype.runtime.texts import plural
 
 if TYPE_CHECKING:
-    import click
-
     from collotype.search.index import Index
     from collotype.search.ingest import Report
     from collotype.search.ingest.on_ray import OnRay
@@ -45,13 +44,11 @@ IndexFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The index.")]
 class SourcesOrCommand(TyperGroup):
     """`collotype index SOURCE…` is `collotype index add SOURCE…`."""
 
-    def resolve_command(
-        self, ctx: "click.Context", args: list[str]
-    ) -> "tuple[str | None, click.Command | None, list[str]]":
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         known = args[0] in self.commands
         return super().resolve_command(ctx, args if known else [ADD, *args])
 
-    def parse_args(self, ctx: "click.Context", args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         # options may stand before the first source
         if args and args[0].startswith("-") and args[0] not in ctx.help_option_names:
             args = [ADD, *args]
@@ -130,7 +127,7 @@ def add(
     asked = asked_for(to, model, preset, base, dtype, dim)
     with on_engine(engine, asked, workers) as ray, Stages(quiet=as_json) as told:
         own, *beside = hybrid_index.members(to, asked, also, precision, pool_factor, untrained, form)
-        options = {"workers": workers, "passwords": passwords, "told": told}
+        options: dict[str, Any] = {"workers": workers, "passwords": passwords, "told": told}
         report = ingest(
             sources, own.index, own.encoder, prune=not keep_gone, ray=ray, attachments=attachments, **options
         )
@@ -169,7 +166,9 @@ def asked_for(
     if made_with and not model:
         return with_dtype(made_with, dtype)
     same = made_with.get("model") == model
-    kept = {name: made_with[name] for name in ("commits", "dtype", "version", "dim") if same and name in made_with}
+    kept: dict[str, Any] = {
+        name: made_with[name] for name in ("commits", "dtype", "version", "dim") if same and name in made_with
+    }
     if not made_with and model and model not in READERS:
         kept = {"dtype": "auto"}
     cut_to = {"dim": dim} if dim else {}
@@ -282,4 +281,4 @@ def export(
         print(f"Not in it are the vectors of {part.model['model']}; export {part.folder} as well.")
 
 
-COMMANDS = {ADD: add, "check": check, "remove": remove, "push": push, "export": export}
+COMMANDS: dict[str, Callable[..., None]] = {ADD: add, "check": check, "remove": remove, "push": push, "export": export}

@@ -39,4 +39,4 @@ def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")] = Kind.REC
     else:
         from collotype.families import known
 
-        print("\n".join(known(kind)))
+        print("\n".join(known(kind.value)))

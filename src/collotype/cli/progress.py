@@ -9,8 +9,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from collotype.cli.findings import plan_table, print_findings
 from collotype.cli.terminal import print_verdict, results_table
 from collotype.evaluation.results import Results, display_name, headline
-from collotype.preflight.plan import Plan
 from collotype.recipe import Recipe
+from collotype.report.planned import Plan
 from collotype.runner.callbacks import Callback
 from collotype.runner.result import Run
 

@@ -1,7 +1,7 @@
 """`collotype run`."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,7 +34,13 @@ def run(
     from collotype.recipe.load import parse_overrides
 
     terminal, overrides = Terminal(quiet=as_json), parse_overrides(set_)
-    settings = {"smoke": smoke, "resume": resume, "overwrite": overwrite, "track": track, "listener": terminal}
+    settings: dict[str, Any] = {
+        "smoke": smoke,
+        "resume": resume,
+        "overwrite": overwrite,
+        "track": track,
+        "listener": terminal,
+    }
     many = (seeds or 1) > 1 or load_recipe(recipe, overrides, smoke).study is not None
     try:
         if many:

@@ -22,7 +22,7 @@ from collotype.evaluation.results import Measured, cells, columns, display_name,
 from collotype.report.compare import Comparison, in_short
 from collotype.report.frontier import reader_name
 from collotype.report.study import headlines, table
-from collotype.report.verdict import in_words, left_open
+from collotype.report.verdict import Verdict, in_words, left_open
 from collotype.runtime.stages import say
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def print_study(console: Console, study: dict[str, Any]) -> None:
     print_verdict(console, study["verdict"], study["recipe"]["expect"])
 
 
-def print_verdict(console: Console, verdict: dict[str, Any] | None, expectations: list[dict[str, Any]]) -> None:
+def print_verdict(console: Console, verdict: Verdict | None, expectations: list[dict[str, Any]]) -> None:
     for comparison in verdict["comparisons"] if verdict else []:
         colour = "green" if comparison["reproduced"] else "red"
         console.print(in_words(comparison), style=colour, highlight=False, soft_wrap=True)

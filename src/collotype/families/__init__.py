@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from collotype import registry
 from collotype.registry import FAMILIES
@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # a recipe of a family is read without torch
     from collotype.evaluation.results import Measured
     from collotype.families.shared.spec import FamilySpec
     from collotype.recipe import Recipe
-    from collotype.recipe.schema import Evaluate
+    from collotype.recipe.evaluate import Evaluate
     from collotype.training.facts import RecipeFacts
     from collotype.training.task import Task
 
@@ -206,6 +206,6 @@ def out_of(out: Path | None, model: str, models: Sequence[str | Path]) -> Path |
     return out if out is None or len(models) == 1 else out / model.strip("./").replace("/", "__")
 
 
-def known(kind: Literal["models", "presets", "suites", "layouts"]) -> list[str]:
-    """The names of what the families offer."""
+def known(kind: str) -> list[str]:
+    """The names of the models, presets, suites or layouts that the families offer."""
     return [name for one in FAMILIES for name in getattr(family(one), kind)]

@@ -6,6 +6,7 @@ from collotype.importers.arguments import Takes, by_flag, parse_arguments, tell_
 from collotype.importers.imported import Imported
 from collotype.importers.launch import Launch, account_for_launch, device_named
 from collotype.importers.mapping import LARGEST, NOT_GIVEN, MappingLedger, shown, slug
+from collotype.importers.upstream import ProcessGroup
 from collotype.recipe.load import BUILTIN, parse_yaml
 from collotype.runtime.errors import UserError
 
@@ -77,7 +78,7 @@ def import_command(
     ledger.recipe("name", slug(name))
     ledger.account("family", ("--task",))
     if device := device_named(context):
-        ledger.beside("device", device)
+        ledger.beside(device=device)
     account_for_launch(ledger, launch, processes)
     tell_unknown(ledger, FLAGS, "BEiT-3")
     for flag, value in PUBLISHED.items():
@@ -110,7 +111,7 @@ class Beit3Import:
         name = f"beit3-{self.size}-vqav2"
         published = parse_yaml((BUILTIN / f"{name}.yaml").read_text(), name)
         self.ledger.recipe("train", published["train"])
-        self.ledger.beside("evaluates_only", True, "--eval")
+        self.ledger.beside("--eval", evaluates_only=True)
         reason = f"the command only evaluates, as `collotype evaluate WEIGHTS --suite vqav2` does; here is {name}'s"
         self.ledger.leave("train", reason, NOT_GIVEN)
 
@@ -139,7 +140,7 @@ class Beit3Import:
         weights = ledger.text("--finetune")
         if weights:
             ledger.recipe("model.weights", weights, "--finetune", "--model")
-            ledger.beside("weights", weights)
+            ledger.beside(weights=weights)
         else:
             ledger.recipe("model.size", found[1], "--model")
         if spm := ledger.text("--sentencepiece_model"):
@@ -153,7 +154,7 @@ class Beit3Import:
         ledger.recipe("model.drop_path", ledger.number("--drop_path", 0.1), "--drop_path")
         headless = weights is not None and "vqa" not in weights.rpartition("/")[2].lower()
         if headless and self.evaluates:
-            ledger.beside("random_head", True)
+            ledger.beside(random_head=True)
         elif headless:
             ledger.recipe("model.new_head", True)
 
@@ -168,7 +169,7 @@ class Beit3Import:
             ledger.recipe("data.augmentation.operations", operations, "--randaug")
         split = "test" if self.evaluates else "val"
         ledger.recipe("evaluate", [{"suite": "vqav2", "path": path, "split": split}], "--eval", "--dist_eval")
-        ledger.beside("dataset", path)
+        ledger.beside(dataset=path)
 
     def take_steps(self) -> None:
         ledger = self.ledger
@@ -180,8 +181,8 @@ class Beit3Import:
         epochs = ledger.count("--epochs", 20)
         steps = self.steps_per_epoch * epochs
         ledger.recipe("train.steps", steps, "--epochs")
-        ledger.beside("epochs", epochs)
-        ledger.beside("examples", self.examples)
+        ledger.beside(epochs=epochs)
+        ledger.beside(examples=self.examples)
         saved = max(1, ledger.whole("--save_ckpt_freq", 5)) * self.steps_per_epoch
         if max(steps, saved) > LARGEST:
             raise UserError(f"The command asks for {steps:,} steps; lower --epochs or --save_ckpt_freq.")
@@ -202,7 +203,7 @@ class Beit3Import:
         ):
             ledger.recipe(f"train.optimizer.{key}", ledger.number(flag, default), flag)
         name = ledger.text("--opt", "adamw") or "adamw"
-        ledger.beside("optimizer", name, "--opt")
+        ledger.beside("--opt", optimizer=name)
         if name != "adamw":
             ledger.assume("--opt", "there is adamw; it is taken", name)
         decay = ledger.number("--layer_decay", 0.9)
@@ -222,20 +223,20 @@ class Beit3Import:
     def take_circumstances(self) -> None:
         ledger = self.ledger
         several, shared = self.processes > 1, ledger.switch("--dist_eval")
-        ledger.beside("evaluation_repeats", several and shared and self.evaluates, "--dist_eval")
+        ledger.beside("--dist_eval", evaluation_repeats=several and shared and self.evaluates)
         if not self.evaluates:
-            ledger.beside("evaluation_drops", True)
-            ledger.beside("evaluation_augmented", True)
+            ledger.beside(evaluation_drops=True)
+            ledger.beside(evaluation_augmented=True)
         by_mpi = ledger.switch("--dist_on_itp")
-        ledger.beside("process_group", process_group(self.launch, several, by_mpi), "--dist_on_itp")
-        ledger.beside("stale_checkpoint", not ledger.switch("--no_auto_resume"), "--auto_resume", "--no_auto_resume")
-        ledger.beside("seed_given", ledger.given.get("--seed") is not None)
-        ledger.beside("workers", ledger.whole("--num_workers", 10), "--num_workers")
-        ledger.beside("devices", self.processes)
-        ledger.beside("seeded_initialisation", True)
+        ledger.beside("--dist_on_itp", process_group=process_group(self.launch, several, by_mpi))
+        ledger.beside("--auto_resume", "--no_auto_resume", stale_checkpoint=not ledger.switch("--no_auto_resume"))
+        ledger.beside(seed_given=ledger.given.get("--seed") is not None)
+        ledger.beside("--num_workers", workers=ledger.whole("--num_workers", 10))
+        ledger.beside(devices=self.processes)
+        ledger.beside(seeded_initialisation=True)
 
 
-def process_group(launch: Launch, several: bool, by_mpi: bool) -> str:
+def process_group(launch: Launch, several: bool, by_mpi: bool) -> ProcessGroup:
     """What the script finds where it waits for the others."""
     if launch.launcher == "torch.distributed.launch":
         asked = any(name.replace("_", "-").endswith("--use-env") for name in launch.flags)

@@ -117,7 +117,7 @@ class Config:
         dtype = ledger.text("model.torch_dtype") or ledger.text("model.dtype")
         take_training_arguments(ledger, "tr_args.", self.devices, size, dtype)
         ledger.account("train.precision", ("model.torch_dtype", "model.dtype"))
-        ledger.beside("examples", size)
+        ledger.beside(examples=size)
         ledger.recipe("evaluate", [{"suite": "vidore-v1"}])
         self.take_circumstances()
         self.take_negatives(explicit)
@@ -137,7 +137,7 @@ class Config:
         path = ledger.text("model.pretrained_model_name_or_path")
         if path is None:
             raise UserError("The config's model has no pretrained_model_name_or_path: where its weights lie; write it.")
-        ledger.beside("weights", path)
+        ledger.beside(weights=path)
         weights = HUB.get(Path(path).name, path)
         adapter = ledger.text("pretrained_peft_model_name_or_path")
         ledger.recipe("model.weights", adapter or weights, "model.pretrained_model_name_or_path")
@@ -147,7 +147,7 @@ class Config:
         if row.dim:
             ledger.recipe("model.dim", row.dim)
             if not adapter and not Path(path).name.lower().rstrip("/").endswith("base"):
-                ledger.beside("random_head", True)
+                ledger.beside(random_head=True)
         if row.interaction == "single":
             ledger.recipe("model.pooling", self.pooling(row))
         ledger.recipe("model.preset", self.preset(row), f"processor.{CALL}", "processor.class_to_instanciate")
@@ -157,9 +157,9 @@ class Config:
                 budget = ledger.whole(key, 0)
                 if 0 < budget < UNBOUNDED and row.backbone.startswith("qwen"):
                     ledger.recipe("model.max_visual_tokens", budget, key)
-                ledger.beside("max_visual_tokens", budget, key)
-        if ledger.given.get("model.attn_implementation") is not None:
-            ledger.beside("attention", ledger.text("model.attn_implementation"), "model.attn_implementation")
+                ledger.beside(key, max_visual_tokens=budget)
+        if (attention := ledger.text("model.attn_implementation")) is not None:
+            ledger.beside("model.attn_implementation", attention=attention)
         quantization = "model.quantization_config."
         if ledger.switch(f"{quantization}load_in_4bit"):
             ledger.recipe("model.quantize", "nf4", f"{quantization}load_in_4bit", f"{quantization}bnb_4bit_quant_type")
@@ -195,7 +195,7 @@ class Config:
         if len(sources) > 1:
             ledger.recipe("data.mixing", "one-per-batch")
         functions = [call.rpartition(".")[2] for call in calls.values()]
-        ledger.beside("dataset", ", ".join(functions))
+        ledger.beside(dataset=", ".join(functions))
         if not self.examples and functions[0] not in LOADERS:
             unknown = f"epochs are counted with {TRAIN_SET_EXAMPLES:,}; give --examples, or set train.steps"
             ledger.assume("examples", unknown)
@@ -204,14 +204,14 @@ class Config:
                 ledger.account("data.train", (name,))
             elif name.startswith("eval_dataset"):
                 ledger.leave(name, EVAL_SETS)
-        return max(source.get("negatives", 0) for source in sources)
+        return max(int(source.get("negatives", 0)) for source in sources)
 
     def source(self, place: str, call: str) -> dict[str, Any]:
         """What a call in the config loads."""
         ledger, function = self.ledger, call.rpartition(".")[2]
         negative = "Negative" in str(ledger.given.get(f"loss_func.{CALL}"))
         if function in LOADERS:
-            source = {"source": "pairs", **LOADERS[function]}
+            source: dict[str, Any] = {"source": "pairs", **LOADERS[function]}
             if function.endswith("docmatix"):
                 ledger.leave(f"{place} (docmatix)", "of its two sources here is the first; add the other", call)
             if negative and "corpus" in source:
@@ -254,7 +254,7 @@ class Config:
         if ledger.given.get(f"{prefix}normalize_scores") is not None:
             ledger.recipe("loss.normalize", ledger.switch(f"{prefix}normalize_scores"), f"{prefix}normalize_scores")
         if ledger.switch(f"{prefix}use_smooth_max"):
-            names = (f"{prefix}use_smooth_max", f"{prefix}tau")
+            names: tuple[str, ...] = (f"{prefix}use_smooth_max", f"{prefix}tau")
             ledger.recipe("loss.smooth_max", ledger.number(names[1], 0.1), *names)
         if ledger.switch(f"{prefix}pos_aware_negative_filtering"):
             names = tuple(
@@ -269,23 +269,23 @@ class Config:
 
     def take_circumstances(self) -> None:
         ledger = self.ledger
-        ledger.beside("engine", self.engine)
-        ledger.beside("seeded_initialisation", False)
-        ledger.beside("workers", ledger.values["train"]["workers"])
+        ledger.beside(engine=self.engine)
+        ledger.beside(seeded_initialisation=False)
+        ledger.beside(workers=ledger.values["train"]["workers"])
         if ledger.values["train"].get("gradient_checkpointing") and self.version < GATHERS:
             # transformers 4, to which those versions belong
             ledger.settings.setdefault("reentrant_checkpointing", True)
         if device := device_named(self.context):
-            ledger.beside("device", device)
+            ledger.beside(device=device)
         if self.stated:
-            ledger.beside("devices", self.devices)
+            ledger.beside(devices=self.devices)
         else:
             ledger.assume("processes", "nothing says how many GPUs share a batch; one is assumed: give --processes")
         if self.processes > 1:
-            ledger.beside("process_group", "initialised")
+            ledger.beside(process_group="initialised")
         if isinstance(ledger.values["data"]["train"], list):
             share = ledger.count("tr_args.per_device_train_batch_size", 8)
-            ledger.beside("sampler_batch", share * (self.devices if self.data_parallel else 1))
+            ledger.beside(sampler_batch=share * (self.devices if self.data_parallel else 1))
 
     def take_negatives(self, explicit: int) -> None:
         """Whose pages a query saw: that depended on launcher, version and accumulation."""
@@ -294,10 +294,10 @@ class Config:
         batch = ledger.values["train"]["batch"]
         one_pool = accumulation == 1 and (self.processes == 1 or self.version >= GATHERS)
         local = batch // accumulation // self.processes
-        ledger.beside("negatives_scope", "global" if one_pool else "process")
-        ledger.beside("negatives_per_query", (batch if one_pool else local) - 1 + explicit)
+        ledger.beside(negatives_scope="global" if one_pool else "process")
+        ledger.beside(negatives_per_query=(batch if one_pool else local) - 1 + explicit)
         if explicit:
-            ledger.beside("explicit_negatives", explicit)
+            ledger.beside(explicit_negatives=explicit)
         pairwise = ledger.values["loss"]["name"] in ("BiPairwiseCELoss", "BiPairwiseNegativeCELoss")
         if pairwise and self.processes > 1 and self.version >= GATHERS:
-            ledger.beside("misplaced_positives", True)
+            ledger.beside(misplaced_positives=True)

@@ -17,7 +17,7 @@ INITIALISATIONS = {
     "orthogonal": "both matrices are drawn, neither is zero",
 }
 """peft's `init_lora_weights` that have no counterpart, and what they do."""
-OFF = (None, False, [], {}, "")
+OFF: tuple[Any, ...] = (None, False, [], {}, "")
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(
         (
@@ -78,10 +78,10 @@ def take_lora(ledger: MappingLedger) -> None:
     for name, value in ledger.given.items():
         if name.startswith(PREFIX) and name not in ledger.carried:
             tell(ledger, name, value)
-    ledger.beside("frozen_inputs", True)
+    ledger.beside(frozen_inputs=True)
     patterns = (dead_patterns(ledger.given, f"{PREFIX}{kind}_pattern.") for kind in ("rank", "alpha"))
     if dead := [key for keys in patterns for key in keys]:
-        ledger.beside("dead_patterns", dead)
+        ledger.beside(dead_patterns=dead)
 
 
 def take_initialisation(ledger: MappingLedger, name: str) -> None:

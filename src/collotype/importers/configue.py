@@ -126,7 +126,7 @@ class File:
         if text != node.value and node.style is None:
             # what a variable holds is read as YAML, as configue does; it holds no structure here
             node = yaml.ScalarNode(yaml.resolver.Resolver().resolve(yaml.ScalarNode, text, (True, False)), text)
-            node.start_mark = yaml.Mark("", 0, 0, 0, None, None)
+            node.start_mark = yaml.Mark("", 0, 0, 0, None, 0)
         kind = node.tag.removeprefix(PLAIN)
         try:
             if kind == "null":

@@ -116,7 +116,7 @@ def read_command(path: Path | None, text: str, processes: int | None, examples: 
             f"The command gets words from {shown(launch.filled)} (line {launch.line}), which only a run knows; "
             "write them into it."
         )
-    stem = path.stem if path else tool_of(launch)
+    stem = path.stem if path else tool_of(launch) or ""
     if tool_of(launch) == "open_clip" and only_evaluates(launch):
         return open_clip_evaluation.import_evaluation(launch, text, stem)
     if tool_of(launch) == "open_clip":

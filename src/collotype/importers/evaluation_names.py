@@ -134,7 +134,7 @@ def of_benchmark(name: str) -> list[tuple[str, str | None]]:
 
 def of_task(name: str) -> tuple[str, str]:
     """v3.1's tasks are v3's with `.v2`."""
-    suite, dataset = datasets().get(name.removesuffix(".v2"), (None, None))
-    if suite is None:
+    suite, dataset = datasets().get(name.removesuffix(".v2"), ("", ""))
+    if not suite:
         raise UserError(f"mteb's task is {shown(name)}; of its tasks ViDoRe's are here (VidoreDocVQARetrieval, …).")
     return (f"{suite}.1" if name.endswith(".v2") else suite), dataset

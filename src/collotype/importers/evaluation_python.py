@@ -77,7 +77,7 @@ def texts_of(node: ast.expr, known: Mapping[str, list[str]]) -> list[str]:
     return []
 
 
-def batch_sizes(node: ast.expr) -> list[int]:
+def batch_sizes(node: ast.expr) -> list[object]:
     pairs = zip(node.keys, node.values, strict=True) if isinstance(node, ast.Dict) else ()
     return [
         value.value

@@ -32,7 +32,7 @@ def take_retriever(ledger: MappingLedger, weights: str, model: KnownRetriever, p
         ledger.recipe(f"model.{key}", value, "--model", "--model-name", "--model-class")
     if model.dim:
         ledger.recipe("model.dim", model.dim)
-    ledger.beside("weights", weights)
+    ledger.beside(weights=weights)
     take_training(ledger, "colpali-v1.3", ("data", "loss", "negatives", "train"))
 
 
@@ -60,16 +60,16 @@ def take_vidore(ledger: MappingLedger, text: str) -> None:
         {**entry, "counting": VIDORE, **({"split": split} if split != "test" else {})} for entry in vidore_sets(ledger)
     ]
     ledger.recipe("evaluate", measured, "--collection-name", "--dataset-name", "--dataset-format", "--split")
-    ledger.beside("engine", engine)
-    ledger.beside("evaluation_precision", "bf16")
-    ledger.beside("score_precision", "bf16")
+    ledger.beside(engine=engine)
+    ledger.beside(evaluation_precision="bf16")
+    ledger.beside(score_precision="bf16")
     if model.backbone != "paligemma":
-        ledger.beside("attention", FLASH)
+        ledger.beside(attention=FLASH)
     ledger.beside(
-        "evaluation_batch", ledger.count("--batch-passage", 4), "--batch-passage", "--batch-query", "--batch-score"
+        "--batch-passage", "--batch-query", "--batch-score", evaluation_batch=ledger.count("--batch-passage", 4)
     )
-    ledger.beside("gain", "linear")
-    ledger.beside("repeated_queries", "last page")
+    ledger.beside(gain="linear")
+    ledger.beside(repeated_queries="last page")
 
 
 def vidore_sets(ledger: MappingLedger) -> list[dict[str, Any]]:
@@ -101,14 +101,14 @@ def take_mteb(ledger: MappingLedger, text: str) -> None:
     if not names:
         raise UserError('mteb is given neither a benchmark (-b "ViDoRe(v2)") nor tasks (-t VidoreDocVQARetrieval).')
     ledger.recipe("evaluate", entries(names), "--benchmarks", "--tasks")
-    ledger.beside("evaluation_precision", model.precision)
-    ledger.beside("score_precision", "fp32")
+    ledger.beside(evaluation_precision=model.precision)
+    ledger.beside(score_precision="fp32")
     if model.backbone not in ("paligemma", "modernvbert"):
-        ledger.beside("attention", FLASH)
+        ledger.beside(attention=FLASH)
     flag = next((name for name in ("--batch-size", "--batch_size") if name in ledger.given), "--batch-size")
-    ledger.beside("evaluation_batch", ledger.count(flag, 32), flag)
-    ledger.beside("gain", "linear")
-    ledger.beside("repeated_queries", "merged")
+    ledger.beside(flag, evaluation_batch=ledger.count(flag, 32))
+    ledger.beside(gain="linear")
+    ledger.beside(repeated_queries="merged")
 
 
 def take_lmms(ledger: MappingLedger, text: str) -> None:
@@ -123,17 +123,16 @@ def take_lmms(ledger: MappingLedger, text: str) -> None:
     weights = arguments.get("pretrained") or ledger.text("--model") or "the model"
     ledger.recipe("family", "beit3")
     ledger.recipe("model", {"weights": weights}, "--model", "--model_args")
-    ledger.beside("weights", weights)
-    ledger.beside("unknown_model", f"lmms-eval's {shown(ledger.text('--model') or 'model')}, {shown(weights)}")
+    ledger.beside(weights=weights)
+    ledger.beside(unknown_model=f"lmms-eval's {shown(ledger.text('--model') or 'model')}, {shown(weights)}")
     take_training(ledger, "beit3-base-vqav2", ("data", "loss", "train"))
     splits = sorted({known[task] for task in tasks})
     measured = [{"suite": "vqav2", "path": "vqav2", "split": split} for split in splits]
     ledger.recipe("evaluate", measured, "--tasks", "--limit")
-    ledger.beside("answers_normalised", "always")
+    ledger.beside(answers_normalised="always")
     ledger.beside(
-        "evaluation_batch",
-        ledger.count("--batch_size", 1) if str(ledger.given.get("--batch_size", 1)).isdigit() else 1,
         "--batch_size",
+        evaluation_batch=ledger.count("--batch_size", 1) if str(ledger.given.get("--batch_size", 1)).isdigit() else 1,
     )
 
 

@@ -90,9 +90,9 @@ def import_evaluation(path: Path | None, text: str) -> Imported | None:
         raise UserError(f"The text has {len(found)} evaluations ({', '.join(one[0] for one in found[:4])}); give one.")
     ledger = MappingLedger(tool, given | (launch.flags if launch else {}))
     TAKE[tool](ledger, text)
-    ledger.beside("evaluates_only", True)
+    ledger.beside(evaluates_only=True)
     if device := device_named(text):
-        ledger.beside("device", device)
+        ledger.beside(device=device)
     ledger.recipe("name", slug(path.stem if path else str(ledger.settings["weights"]).rpartition("/")[2]))
     account_for_launch(ledger, launch)
     tell_unknown(ledger, FLAGS, tool)

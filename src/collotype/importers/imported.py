@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from collotype.importers.upstream import Upstream
+
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
@@ -12,8 +14,8 @@ class Origin:
     """colpali-engine, open_clip, beit3, slip or transformers; vidore-benchmark, mteb or lmms-eval."""
     launcher: str = "python"
     processes: int = 1
-    settings: dict[str, Any] = field(default_factory=dict)
-    """In this project's words; the keys are listed in `origin.py` beside what the peers call them."""
+    settings: Upstream = field(default_factory=Upstream)
+    """In this project's words."""
     assumed: tuple[str, ...] = ()
     """What the text does not tell, or what changes the result and has no counterpart, and what was taken instead: a
     sentence each, said before everything else."""

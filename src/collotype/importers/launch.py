@@ -185,8 +185,8 @@ def processes_of(
         count = int(told) if "RANK" in environment and COUNT.fullmatch(told) else 1
         return count, f"the job has {tasks} tasks, and without srun one of them starts" if tasks > count else ""
     if launcher == "srun":
-        count = slurm.tasks(job)
-        return count, "" if count else f"srun's number of tasks stands nowhere in the text; {ASSUMED}"
+        started = slurm.tasks(job)
+        return started, "" if started else f"srun's number of tasks stands nowhere in the text; {ASSUMED}"
     unknown: list[str] = []
     total = count_of(flags, TOTAL.get(launcher, ()), launcher, unknown)
     per_node = count_of(flags, PER_NODE.get(launcher, ()), launcher, unknown, devices)
@@ -200,8 +200,8 @@ def processes_of(
         return listed, ""
     if per_node:
         return per_node * (nodes or 1), ""
-    if launcher == "mpirun" and (tasks := slurm.tasks(job)):
-        return tasks, ""
+    if launcher == "mpirun" and (slots := slurm.tasks(job)):
+        return slots, ""
     if devices and launcher in ("accelerate", "deepspeed"):
         return devices * (
             nodes or 1
@@ -270,7 +270,7 @@ def account_for_launch(ledger: MappingLedger, launch: Launch | None, told: int |
         owner, _, flag = name.partition(" ")
         if flag and is_one_of(flag, [*counting(owner)]):
             ledger.account("origin.processes", (name,))
-        elif name == "CUDA_VISIBLE_DEVICES" and launch.devices and "devices" in ledger.settings:
+        elif launch and name == "CUDA_VISIBLE_DEVICES" and launch.devices and "devices" in ledger.settings:
             ledger.account("origin.devices", (name,))
         else:
             ledger.leave(name, OURS if flag else ENVIRONMENT)

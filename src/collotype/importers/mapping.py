@@ -4,10 +4,10 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 from collotype.importers.imported import Imported, LeftOut, Origin
-from collotype.importers.upstream import SETTINGS
+from collotype.importers.upstream import Upstream
 from collotype.recipe.load import set_key
 from collotype.recipe.schema import Recipe
 from collotype.runtime.errors import UserError
@@ -32,7 +32,7 @@ class MappingLedger:
     def __init__(self, tool: str, given: Mapping[str, Any]):
         self.tool, self.given = tool, dict(given)
         self.values: dict[str, Any] = {}
-        self.settings: dict[str, Any] = {}
+        self.settings: Upstream = {}
         self.carried: dict[str, str] = {}
         self.left: list[LeftOut] = []
         self.assumed: list[str] = []
@@ -44,12 +44,11 @@ class MappingLedger:
         set_key(self.values, key, value)
         self.account(key, names)
 
-    def beside(self, key: str, value: Any, *names: str) -> None:
+    def beside(self, *names: str, **settings: Unpack[Upstream]) -> None:
         """States what the other tool would have done, as its settings of these names say."""
-        if key not in SETTINGS:
-            raise KeyError(f"{key} is no setting of origin.py")
-        self.settings[key] = value
-        self.account(f"origin.{key}", names)
+        self.settings |= settings
+        for key in settings:
+            self.account(f"origin.{key}", names)
 
     def account(self, target: str, names: tuple[str, ...]) -> None:
         """Notes what became of those settings that are given."""
@@ -99,14 +98,16 @@ class MappingLedger:
         Raises:
             UserError: it is no finite number.
         """
-        return self.read(name, default, float, "a number")
+        number: float = self.read(name, default, float, "a number")
+        return number
 
     def whole(self, name: str, default: int) -> int:
         """
         Raises:
             UserError: it is no whole number, or larger than any count here.
         """
-        return self.read(name, default, int, "a whole number")
+        number: int = self.read(name, default, int, "a whole number")
+        return number
 
     def count(self, name: str, default: int) -> int:
         """

@@ -53,7 +53,7 @@ def import_command(
         ledger.assume("processes", ONE_EACH)
     ledger.recipe("name", slug(str(ledger.given.get("--name") or name)), "--name")
     if device := device_named(context):
-        ledger.beside("device", device)
+        ledger.beside(device=device)
     account_for_launch(ledger, launch, processes)
     tell_unknown(ledger, FLAGS, "open_clip")
     ledger.leave_rest(REASONS, OTHERWISE, CHANGING)
@@ -122,9 +122,9 @@ class OpenClipImport:
     def take_weights(self, weights: str, size: str | None) -> None:
         ledger = self.ledger
         ledger.recipe("model.weights", weights, "--pretrained", "--model")
-        ledger.beside("weights", weights)
+        ledger.beside(weights=weights)
         if size:
-            ledger.beside("size", size)
+            ledger.beside(size=size)
         if not re.search(r"[/.]", weights):
             tag = f"{shown(weights)} is a tag of open_clip's, which is not looked up; put its file or repository there"
             ledger.assume("model.weights", tag, weights)
@@ -135,7 +135,7 @@ class OpenClipImport:
             synchronised = ledger.switch("--use-bn-sync")
             if not synchronised:
                 ledger.recipe("model.batch_norm_group", self.per_process)
-            ledger.beside("batch_norm", "synchronised" if synchronised else "process", "--use-bn-sync")
+            ledger.beside("--use-bn-sync", batch_norm="synchronised" if synchronised else "process")
 
     def take_steps(self) -> None:
         """Steps as open_clip counts them: with shards, its loader's workers round them up."""
@@ -159,8 +159,8 @@ class OpenClipImport:
         if steps > LARGEST:
             raise UserError(f"The command asks for {steps:,} steps; lower --epochs or --train-num-samples.")
         ledger.recipe("train.steps", steps, "--epochs", "--train-num-samples")
-        ledger.beside("examples", examples)
-        ledger.beside("epochs", epochs)
+        ledger.beside(examples=examples)
+        ledger.beside(epochs=epochs)
         every = max(1, ledger.whole("--save-frequency", 1)) * self.steps_per_epoch
         ledger.recipe("train.checkpoint_every", every, "--save-frequency")
 
@@ -172,10 +172,10 @@ class OpenClipImport:
         if name not in PRECISIONS:
             raise UserError(f"--precision is {shown(name)}; known are {', '.join(PRECISIONS)}.")
         ledger.recipe("train.precision", PRECISIONS[name], "--precision")
-        ledger.beside("precision_given", named is not None)
-        ledger.beside("loss_precision", PRECISIONS[name])
+        ledger.beside(precision_given=named is not None)
+        ledger.beside(loss_precision=PRECISIONS[name])
         if name.startswith("pure") or name in ("fp16", "bf16"):
-            ledger.beside("weights_precision", PRECISIONS[name])
+            ledger.beside(weights_precision=PRECISIONS[name])
 
     def take_optimizer(self) -> None:
         ledger = self.ledger
@@ -189,7 +189,7 @@ class OpenClipImport:
         ):
             ledger.recipe(f"train.optimizer.{key}", ledger.number(flag, default), flag)
         name = ledger.text("--opt", "adamw") or "adamw"
-        ledger.beside("optimizer", name, "--opt")
+        ledger.beside("--opt", optimizer=name)
         if name != "adamw":
             ledger.assume("--opt", f"{shown(name)} has no counterpart; adamw is taken", name)
         schedule = ledger.text("--lr-scheduler", "cosine") or "cosine"
@@ -219,15 +219,15 @@ class OpenClipImport:
 
     def take_circumstances(self) -> None:
         ledger = self.ledger
-        for flag, key in (("--local-loss", "local_loss"), ("--gather-with-grad", "gather_with_grad")):
-            ledger.beside(key, ledger.switch(flag), flag)
-        ledger.beside("negatives_scope", "global")
-        ledger.beside("negatives_per_query", self.batch - 1)
+        ledger.beside("--local-loss", local_loss=ledger.switch("--local-loss"))
+        ledger.beside("--gather-with-grad", gather_with_grad=ledger.switch("--gather-with-grad"))
+        ledger.beside(negatives_scope="global")
+        ledger.beside(negatives_per_query=self.batch - 1)
         if self.accumulation > 1:
-            ledger.beside("scale_gradient_factor", self.accumulation)
-        ledger.beside("workers", self.workers)
-        ledger.beside("seed_given", ledger.given.get("--seed") is not None)
-        ledger.beside("seeded_initialisation", True)
-        ledger.beside("devices", self.processes)
+            ledger.beside(scale_gradient_factor=self.accumulation)
+        ledger.beside(workers=self.workers)
+        ledger.beside(seed_given=ledger.given.get("--seed") is not None)
+        ledger.beside(seeded_initialisation=True)
+        ledger.beside(devices=self.processes)
         if self.processes > 1:
-            ledger.beside("process_group", "initialised")
+            ledger.beside(process_group="initialised")

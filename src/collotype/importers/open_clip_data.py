@@ -42,13 +42,13 @@ def take_data(ledger: MappingLedger, launch: Launch) -> None:
             "caption_column": ledger.text("--csv-caption-key", "title"),
             "separator": separator.replace("\\t", "\t"),
         }
-        names = ("--csv-img-key", "--csv-caption-key", "--csv-separator")
+        names: tuple[str, ...] = ("--csv-img-key", "--csv-caption-key", "--csv-separator")
     else:
         names = ("--json-text-key", "--text-key", "--image-key", "--train-data-upsampling-factors")
         source = sources_of(ledger, path)
     ledger.recipe("data.train", source, "--train-data", "--dataset-type", *names)
-    ledger.beside("dataset", path)
-    ledger.beside("seeded_shuffle", False)
+    ledger.beside(dataset=path)
+    ledger.beside(seeded_shuffle=False)
     take_augmentation(ledger)
 
 
@@ -60,7 +60,7 @@ def sources_of(ledger: MappingLedger, path: str) -> Any:
     if others:
         ledger.leave("captions", f"one member holds them; {caption} is taken", ";".join(others))
     if shards := shards_of(path):
-        ledger.beside("shards", shards)
+        ledger.beside(shards=shards)
     common = {"source": "shards", **({"caption": caption} if caption != "txt" else {})}
     if suffixes := ledger.text("--image-key"):
         common["picture"] = suffixes
@@ -131,7 +131,7 @@ def augmentation_value(key: str, text: str) -> Any:
         value = ast.literal_eval(text) if len(text) <= 200 else None
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         value = None
-    row = list(value) if isinstance(value, tuple | list) else [value]
+    row: list[Any] = list(value) if isinstance(value, tuple | list) else [value]
     if not row or not all(isinstance(one, int | float) and not isinstance(one, bool) and abs(one) < 1e6 for one in row):
         raise UserError(f"--aug-cfg {key} is {shown(text)}; it must be a number or several, as in scale=(0.4,1.0).")
     if key == "re_count":

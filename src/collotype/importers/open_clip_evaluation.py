@@ -39,12 +39,12 @@ def import_evaluation(launch: Launch, context: str, name: str) -> Imported:
             "Of what the command evaluates no suite reads anything; tables and ImageNet's folders are read."
         )
     precision = ledger.text("--precision", "amp_bf16") or "amp_bf16"
-    ledger.beside("evaluation_precision", PRECISIONS.get(precision, "fp32"), "--precision")
-    ledger.beside("evaluates_only", True)
+    ledger.beside("--precision", evaluation_precision=PRECISIONS.get(precision, "fp32"))
+    ledger.beside(evaluates_only=True)
     take_training(ledger, "clip-vit-b-32", ("data", "negatives", "train"))
     ledger.recipe("name", slug(ledger.text("--name") or name), "--name")
     if device := device_named(context):
-        ledger.beside("device", device)
+        ledger.beside(device=device)
     account_for_launch(ledger, launch)
     ledger.leave_rest(REASONS, "the command only evaluates" if "--batch-size" in given else OTHERWISE)
     return ledger.close(launch.launcher, launch.shared_by(None))

@@ -39,7 +39,7 @@ def import_command(launch: Launch, context: str, name: str, processes: int | Non
         UserError: it trains what there is not here, or a flag has an impossible value.
     """
     ledger = MappingLedger("slip", dict(parse_arguments(launch.arguments, FLAGS)) | launch.flags)
-    kind, size, patch = MODEL.fullmatch(ledger.text("--model") or "").groups()
+    kind, size, patch = MODEL.findall(ledger.text("--model") or "")[0]
     if not kind.endswith("CLIP") or size != "B":
         raise UserError(
             f"--model is {shown(ledger.text('--model'))}; of SLIP's models CLIP_VITB16 has a counterpart here."
@@ -52,14 +52,14 @@ def import_command(launch: Launch, context: str, name: str, processes: int | Non
     ledger.recipe("negatives", {"scope": "global"})
     take_training(ledger, count, examples)
     ledger.recipe("evaluate", [])
-    ledger.beside("gather_with_grad", False)
-    ledger.beside("negatives_per_query", ledger.count("--batch-size", 64) * count - 1)
+    ledger.beside(gather_with_grad=False)
+    ledger.beside(negatives_per_query=ledger.count("--batch-size", 64) * count - 1)
     if ledger.count("--update-freq", 1) > 1:
-        ledger.beside("negatives_scope", "process")
-    ledger.beside("devices", count)
+        ledger.beside(negatives_scope="process")
+    ledger.beside(devices=count)
     ledger.recipe("name", slug(name))
     if device := device_named(context):
-        ledger.beside("device", device)
+        ledger.beside(device=device)
     ledger.assume(
         "--model (towers)",
         "there the images' tower is timm's ViT with GELU and without a norm before its blocks, the captions' has "
@@ -103,8 +103,8 @@ def take_training(ledger: MappingLedger, processes: int, examples: int | None) -
     ledger.recipe("train.schedule.final_lr", ledger.number("--lr-end", 1e-5), "--lr-end")
     ledger.recipe("train.schedule.warmup_steps", round(warmup * per_epoch), "--warmup-epochs")
     ledger.recipe("train.workers", ledger.whole("--workers", 10), "--workers")
-    ledger.beside("workers", ledger.whole("--workers", 10))
-    ledger.beside("epochs", epochs)
-    ledger.beside("examples", size)
+    ledger.beside(workers=ledger.whole("--workers", 10))
+    ledger.beside(epochs=epochs)
+    ledger.beside(examples=size)
     if examples is None:
         ledger.assume("examples", f"epochs are counted with {size:,}; give --examples, or set train.steps")

@@ -147,9 +147,9 @@ def import_command(
     count = (processes or launch.devices or 1) if alone else launch.shared_by(processes)
     if alone and not (processes or launch.devices):
         ledger.assume("processes", "nothing says how many GPUs share a batch; one is assumed: give --processes")
-    ledger.beside("devices", count)
+    ledger.beside(devices=count)
     if device := device_named(context):
-        ledger.beside("device", device)
+        ledger.beside(device=device)
     account_for_launch(ledger, launch, processes)
     return recipe_of(ledger, name, count, examples, launch.launcher)
 
@@ -199,9 +199,9 @@ def take_training_arguments(
     most = ledger.whole(name("max_steps"), -1)
     steps = most if most > 0 else max(1, math.ceil(epochs * max(1, math.ceil(rounds / accumulation))))
     ledger.recipe("train.steps", steps, name("max_steps"), name("num_train_epochs"))
-    ledger.beside("epochs", epochs if most < 1 else steps * batch / examples)
+    ledger.beside(epochs=epochs if most < 1 else steps * batch / examples)
     ledger.recipe("train.seed", ledger.whole(name("seed"), 42), name("seed"))
-    ledger.beside("seed_given", ledger.given.get(name("seed")) is not None)
+    ledger.beside(seed_given=ledger.given.get(name("seed")) is not None)
     take_precision(ledger, name("bf16"), name("fp16"), dtype)
     take_checkpointing(ledger, prefix)
     take_optimizer(ledger, prefix)
@@ -221,7 +221,7 @@ def take_precision(ledger: MappingLedger, bf16: str, fp16: str, dtype: str | Non
     mixed = "bf16" if ledger.switch(bf16) else "fp16" if ledger.switch(fp16) else None
     ledger.recipe("train.precision", mixed or half or "fp32", bf16, fp16)
     if half:
-        ledger.beside("weights_precision", half)
+        ledger.beside(weights_precision=half)
 
 
 def take_checkpointing(ledger: MappingLedger, prefix: str) -> None:
@@ -230,13 +230,13 @@ def take_checkpointing(ledger: MappingLedger, prefix: str) -> None:
         if ledger.given.get(name) is not None:
             ledger.recipe("train.gradient_checkpointing", ledger.switch(name), name)
         if ledger.given.get(reentrant) is not None:
-            ledger.beside("reentrant_checkpointing", ledger.switch(reentrant), reentrant)
+            ledger.beside(reentrant, reentrant_checkpointing=ledger.switch(reentrant))
 
 
 def take_optimizer(ledger: MappingLedger, prefix: str) -> None:
     name = f"{prefix}optim"
     theirs = ledger.text(name, "adamw_torch") or "adamw_torch"
-    ledger.beside("optimizer", theirs, name)
+    ledger.beside(name, optimizer=theirs)
     ledger.recipe("train.optimizer.name", OPTIMIZERS.get(theirs, "adamw"))
     if theirs not in OPTIMIZERS:
         ledger.assume(name, "there is adamw, and paged_adamw_8bit on a GPU; adamw is taken", theirs)

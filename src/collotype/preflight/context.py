@@ -1,13 +1,13 @@
 """What a rule looks at."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from collotype.importers import Origin
-from collotype.importers.upstream import SETTINGS
-from collotype.preflight.plan import PlanFacts, UnknownKeyError
+from collotype.importers.upstream import Upstream
+from collotype.preflight.plan import PlanFacts
 from collotype.recipe import Recipe
+from collotype.report.planned import Plan
 from collotype.report.published import Published
 
 
@@ -16,8 +16,8 @@ class CheckContext:
     """A recipe on its way to becoming a run."""
 
     recipe: Recipe
-    plan: Mapping[str, Any]
-    """`make_plan`'s, as `PlanFacts`; what cannot be known here (data or weights that are not there) is missing."""
+    plan: Plan
+    """`make_plan`'s, to read only; what cannot be known here (data or weights that are not there) is missing."""
     reference: Published | None = None
     """What the recipe expects to reproduce."""
     origin: Origin | None = None
@@ -26,12 +26,10 @@ class CheckContext:
     def __post_init__(self) -> None:
         object.__setattr__(self, "plan", PlanFacts(self.plan))
 
-    def upstream(self, setting: str) -> Any:
-        """What the imported command would have done (`importers/upstream.py`); None if there is none, or it does not
-        say."""
-        if setting not in SETTINGS:
-            raise UnknownKeyError(f"no tool has a setting {setting!r}; importers/upstream.py lists them")
-        return self.origin.settings.get(setting) if self.origin else None
+    @property
+    def upstream(self) -> Upstream:
+        """What the imported command would have done, as far as it says; empty if there is none."""
+        return self.origin.settings if self.origin else {}
 
     def was(self, tool: str) -> bool:
         """Is the recipe imported from that tool?"""
@@ -42,6 +40,12 @@ class CheckContext:
         return self.reference.circumstances.get(key) if self.reference else None
 
     @property
+    def imported(self) -> Origin:
+        """The command that an `upstream_rule` is asked of; there is none elsewhere."""
+        assert self.origin
+        return self.origin
+
+    @property
     def explicit_negatives(self) -> int:
         """Of a query, at most."""
         return max((getattr(source, "negatives", 0) for source in self.recipe.data.train), default=0)
@@ -49,4 +53,5 @@ class CheckContext:
     @property
     def on_old_card(self) -> bool:
         """Is the device a GPU before compute capability 8.0, without bf16 and FlashAttention 2?"""
-        return self.plan["hardware"]["kind"] == "cuda" and self.plan["hardware"]["capability"] < [8, 0]
+        hardware = self.plan["hardware"]
+        return bool(hardware["kind"] == "cuda" and hardware["capability"] < [8, 0])

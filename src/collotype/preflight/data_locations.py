@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from collotype.recipe.schema import Evaluate, TrainSourceSection
+from collotype.recipe.data import TrainSourceSection
+from collotype.recipe.evaluate import Evaluate
 from collotype.runtime.errors import UserError
 from collotype.runtime.hub import plain
 from collotype.runtime.shards.names import is_remote, is_shards, matching

@@ -1,8 +1,7 @@
 """What a run will need of memory, disk and time, from the number of its parameters and what a pass costs."""
 
-from typing import Any
-
 from collotype.recipe import Recipe
+from collotype.report.planned import Plan
 
 BYTES = {"fp64": 8, "fp32": 4, "bf16": 2, "fp16": 2}
 NF4_BYTES = 0.56
@@ -17,7 +16,7 @@ def moments(recipe: Recipe, width: int) -> int:
     return 2 * width if recipe.train.optimizer.name == "adamw" else 2
 
 
-def memory_mib(recipe: Recipe, model: dict[str, Any], precision: str | None, processes: int) -> dict[str, float]:
+def memory_mib(recipe: Recipe, model: Plan, precision: str | None, processes: int) -> dict[str, float]:
     """MiB of one process, without activations: these depend on the micro-batch, and `auto` takes what is left."""
     train, width = recipe.train, 8 if precision == "fp64" else 4
     trained, total = model["trainable_parameters"], model["parameters"]
@@ -32,7 +31,7 @@ def memory_mib(recipe: Recipe, model: dict[str, Any], precision: str | None, pro
     return {name: round(need / 2**20, 1) for name, need in needs.items() if need}
 
 
-def disk_mib(recipe: Recipe, model: dict[str, Any], precision: str | None) -> float:
+def disk_mib(recipe: Recipe, model: Plan, precision: str | None) -> float:
     """MiB of the checkpoints that are there at a time (one is written before one is removed) and of the models saved at
     the end."""
     train, trained = recipe.train, model["trainable_parameters"]
@@ -40,10 +39,10 @@ def disk_mib(recipe: Recipe, model: dict[str, Any], precision: str | None) -> fl
     frozen = (model["parameters"] - trained) * BYTES[precision or "fp32"]
     checkpoints = min(train.keep_checkpoints + 1 + train.keep_best, -(-train.steps // train.checkpoint_every))
     state = trained * (4 + moments(recipe, 4) + 4 * averaged)
-    return round((state * checkpoints + (trained * 4 + frozen) * (1 + averaged)) / 2**20, 1)
+    return float(round((state * checkpoints + (trained * 4 + frozen) * (1 + averaged)) / 2**20, 1))
 
 
-def step_seconds(recipe: Recipe, plan: dict[str, Any]) -> float | None:
+def step_seconds(recipe: Recipe, plan: Plan) -> float | None:
     """Of an optimiser step, right within a factor of three or so; none where device or model are not known well enough.
 
     A trained weight takes three passes' work, a frozen one two (forward, and back to what is trained below it); a batch
@@ -58,4 +57,4 @@ def step_seconds(recipe: Recipe, plan: dict[str, Any]) -> float | None:
     passes = 2 + (plan["trainable_parameters"] == plan["parameters"]) + several + train.gradient_checkpointing
     kind = plan["hardware"]["kind"]
     slower = 1 if kind == "cpu" or plan.get("precision") in ("bf16", "fp16") else 8
-    return share * gflops * passes * slower / (speed * 1e3 * EFFICIENCY.get(kind, EFFICIENCY["cuda"]))
+    return float(share * gflops * passes * slower / (speed * 1e3 * EFFICIENCY.get(kind, EFFICIENCY["cuda"])))

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from collotype.report.planned import Hardware
 from collotype.runtime.errors import UserError
 from collotype.runtime.machine import cpu_threads, cpu_units, describe_cpu, may_have_gpu, memory_for_process
 from collotype.runtime.world import World
@@ -37,10 +38,6 @@ CARDS: dict[str, tuple[tuple[int, int], int, int]] = {
 """Compute capability, memory in GiB (of several models the largest), TFLOP/s of dense matrix products in half precision
 (data sheets)."""
 
-Hardware = dict[str, Any]
-"""`kind` (cpu or cuda), `capability` ([major, minor], of a GPU), `memory_mib`, and `tflops` of matrix products in half
-precision (of a CPU `with_rate`: measured, in the run's precision), where they are known."""
-
 
 def at_hand(world: World) -> tuple[str, Hardware]:
     """What `present` says of the device that this process would take; torch is asked only where there may be a GPU."""
@@ -62,8 +59,9 @@ def present(device: "torch.device") -> tuple[str, Hardware]:
 
     found: Hardware = {"kind": "cuda", "capability": list(torch.cuda.get_device_capability(device))}
     found["memory_mib"] = torch.cuda.get_device_properties(device).total_memory // 2**20
-    card = next((card for card in sorted(CARDS, key=len, reverse=True) if card in name.upper()), None)
-    return name, {**found, **({"tflops": CARDS[card][2]} if card else {})}
+    if card := next((card for card in sorted(CARDS, key=len, reverse=True) if card in name.upper()), None):
+        found["tflops"] = CARDS[card][2]
+    return name, found
 
 
 def of_cpu() -> Hardware:
@@ -97,7 +95,7 @@ def cpu_tflops(precision: str | None = None, patience_s: float = 0.06) -> float:
     measured where torch is there already, as in a run, and else told by the processor's units."""
     half = HALF.get(precision or "")
     if half and "torch" in sys.modules:
-        rate = rate_of(half_product(precision), patience_s)
+        rate = rate_of(half_product(str(precision)), patience_s)
     else:
         multiply, threads = whole_product("float64" if precision == "fp64" else "float32"), cpu_threads()
         with ThreadPoolExecutor(threads) as pool:
@@ -150,5 +148,5 @@ def named(name: str) -> tuple[str, Hardware]:
         raise UserError(f"No card {name!r}; known are {', '.join(CARDS)}.")
     capability, memory, tflops = CARDS[plain]
     memory = int(size[1]) if size else memory
-    found = {"capability": list(capability), "memory_mib": memory * 1024, "tflops": tflops}
-    return f"{plain} ({memory} GB)", {"kind": "cuda", **found}
+    found: Hardware = {"kind": "cuda", "capability": list(capability), "memory_mib": memory * 1024, "tflops": tflops}
+    return f"{plain} ({memory} GB)", found

@@ -3,26 +3,14 @@
 import difflib
 from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, cast
 
 from collotype.preflight.estimate import disk_mib, memory_mib, step_seconds
-from collotype.preflight.hardware import Hardware
 from collotype.recipe import Recipe
+from collotype.recipe.expect import Expect
+from collotype.report.planned import Hardware, Plan
 from collotype.runtime.errors import UserError
 from collotype.training.settings import learning_rate, require_whole_groups
-
-Plan = dict[str, Any]
-KEYS = frozenset(
-    # what make_plan says of any run
-    "batch micro_batch processes negatives_per_query steps warmup_steps examples epochs warmup_epochs "
-    "examples_left_out_per_epoch faults_of_data learning_rate precision shard device hardware estimate data "
-    # what the task says of its model
-    "parameters trainable_parameters forward_gflops architecture image_size answers activation batch_norm_group "
-    "vectors_per_page optional_kernels preset query_attention max_visual_tokens preset_of_weights projection teacher "
-    # what planning adds
-    "folder unknown fetched fetch overlap assumed reference findings".split()
-)
-"""What a plan may say; what cannot be known is missing. A rule that asks for another key is mistaken."""
 
 
 class UnknownKeyError(LookupError):
@@ -36,8 +24,8 @@ class PlanFacts(Mapping[str, Any]):
         self._plan = plan
 
     def __getitem__(self, key: str) -> Any:
-        if key not in KEYS and key not in self._plan:
-            raise UnknownKeyError(f"no plan has a key {key!r}; preflight/plan.py lists them")
+        if key not in Plan.__annotations__ and key not in self._plan:
+            raise UnknownKeyError(f"no plan has a key {key!r}; report/planned.py lists them")
         return self._plan[key]
 
     def __contains__(self, key: object) -> bool:
@@ -97,11 +85,11 @@ def make_plan(
         if group == train.batch and micro_batch == "auto":
             micro_batch = share
         require_whole_groups(group, train.batch, share, group if micro_batch == "auto" else micro_batch)
-    for expected in (one for one in recipe.expect if one.measured_by is None):
+    for expected in (one for one in recipe.expect if isinstance(one, Expect) and one.measured_by is None):
         if datasets is not None:
             require("dataset", expected.dataset, datasets)
         require("metric", expected.metric, metrics)
-    plan = {
+    plan: Plan = {
         "batch": train.batch,
         "micro_batch": f"{train.micro_batch_tokens} tokens" if train.micro_batch_tokens else micro_batch,
         "processes": processes,
@@ -115,7 +103,7 @@ def make_plan(
         "shard": train.shard if processes > 1 else "none",
         "device": device,
         "hardware": hardware,
-        **model,
+        **cast(Plan, model),
     }
     return {**plan, "estimate": estimate(recipe, plan)} if "parameters" in model else plan
 
@@ -158,7 +146,7 @@ def require(kind: str, name: str, known: Collection[str]) -> None:
         )
 
 
-def cut(recipe: Recipe, processes: int) -> tuple[int, int | str]:
+def cut(recipe: Recipe, processes: int) -> tuple[int, int | Literal["auto"]]:
     """A process's share of the batch, and its micro-batch.
 
     Raises:

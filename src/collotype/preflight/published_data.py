@@ -3,10 +3,11 @@
 Sources: the data sets' cards; ViDoRe v1 as mteb 2.26.24 counts it, duplicate pages merged.
 """
 
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from collotype.recipe.schema import TrainSourceSection
+from collotype.recipe.data import TrainSourceSection
 from collotype.runtime.hub import plain
 from collotype.runtime.shards.names import expand
 
@@ -39,10 +40,11 @@ MEASURED_ON = {
 """Sizes by "SUITE/DATASET", under the names that the families give them."""
 
 
-def published_examples(sources: list[TrainSourceSection]) -> int | None:
+def published_examples(sources: Sequence[TrainSourceSection]) -> int | None:
     """How many training examples the sources have as published; none where one of them is not known here, or is cut."""
     counts = [None if getattr(source, "limit", None) else examples_of(source) for source in sources]
-    return None if None in counts else sum(counts)
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def examples_of(source: TrainSourceSection) -> int | None:
@@ -52,10 +54,10 @@ def examples_of(source: TrainSourceSection) -> int | None:
         return next(
             (n for (start, count), n in SHARDS.items() if len(names) == count and names[0].startswith(start)), None
         )
-    return TRAINED_ON.get(PurePosixPath(plain(path)).name)
+    return TRAINED_ON.get(PurePosixPath(plain(path) or path).name)
 
 
-def beside_published(facts: dict[str, Any], sources: list[TrainSourceSection]) -> dict[str, dict[str, Any]]:
+def beside_published(facts: dict[str, Any], sources: Sequence[TrainSourceSection]) -> dict[str, dict[str, Any]]:
     """The facts of each data set with the `published` sizes beside, where they are known."""
     found = {}
     for name, one in facts.items():

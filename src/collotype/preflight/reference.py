@@ -6,7 +6,7 @@ from typing import Any
 
 from collotype.losses.named import CURRENT, OBJECTIVES
 from collotype.recipe import Recipe
-from collotype.recipe.schema import Section
+from collotype.recipe.section import Section
 from collotype.report import published
 from collotype.report.published import Published
 from collotype.runtime.hub import plain
@@ -60,7 +60,7 @@ def value_of(recipe: Recipe, plan: Mapping[str, Any], key: str) -> tuple[bool, A
             return False, None
         here = getattr(here, part)
     if key == "loss.dialect" and here is None:
-        return recipe.loss.name not in OBJECTIVES, CURRENT
+        return getattr(recipe.loss, "name", None) not in OBJECTIVES, CURRENT
     return True, here
 
 
@@ -73,6 +73,6 @@ def equal(here: Any, there: Any, within: float) -> bool:
         return math.isclose(here, there, rel_tol=within)
     if isinstance(here, str) and isinstance(there, str):
         # a local copy of a repository has its name
-        here, there = plain(here), plain(there)
-        return here.rstrip("/").split("/")[-1] == there.split("/")[-1]
-    return here == there
+        here, there = str(plain(here)), str(plain(there))
+        return bool(here.rstrip("/").split("/")[-1] == there.split("/")[-1])
+    return bool(here == there)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from collotype import registry
-from collotype.recipe.schema import Evaluate, Recipe
+from collotype.recipe.evaluate import Evaluate
+from collotype.recipe.schema import Recipe
 
 Values = Mapping[str, Any]
 """A section of a recipe before it is checked."""

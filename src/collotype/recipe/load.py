@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from collotype.recipe.evaluate import Evaluate
 from collotype.recipe.family import recipe_spec
-from collotype.recipe.schema import Evaluate, Recipe
+from collotype.recipe.schema import Recipe
 from collotype.recipe.smoke import smoke_form
 from collotype.registry import FAMILIES
 from collotype.runtime.errors import UserError

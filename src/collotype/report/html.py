@@ -12,6 +12,7 @@ from collotype.evaluation.results import columns, display_name, headline, read_g
 from collotype.recipe.load import as_yaml
 from collotype.report import figures, planned, plots
 from collotype.report.compare import Comparison, in_short
+from collotype.report.planned import Plan
 from collotype.report.record import read_record
 from collotype.report.study import headlines, read_study, table
 from collotype.report.verdict import in_words, left_open
@@ -75,7 +76,7 @@ def write_report(folder: Path) -> Path:
     return folder / "report.html"
 
 
-def schedule_of(plan: dict[str, Any]) -> str:
+def schedule_of(plan: Plan) -> str:
     per_epoch = plan["steps"] / plan["epochs"] if plan.get("epochs") else None
     return plots.schedule(plan["learning_rate"], plan["warmup_steps"], per_epoch)
 

@@ -1,6 +1,6 @@
 """A plan in words, for the terminal and the report."""
 
-from typing import Any
+from typing import Any, Required, TypedDict
 
 from collotype.runtime.hub import needs
 
@@ -8,7 +8,69 @@ UNKNOWN = "unknown"
 Values = dict[str, Any]
 
 
-def in_words(recipe: Values, plan: Values) -> dict[str, str]:
+class Hardware(TypedDict, total=False):
+    """What a device can do, as far as it is known."""
+
+    kind: Required[str]
+    """cpu or cuda."""
+    capability: list[int]
+    """[major, minor], of a GPU."""
+    memory_mib: int
+    tflops: float
+    """Of matrix products in half precision (of a CPU: measured, in the run's precision)."""
+
+
+class Plan(TypedDict, total=False):
+    """A recipe's numbers resolved for the hardware at hand, as `check` and a record say them; what cannot be known is
+    missing, and a rule that asks for another key is mistaken."""
+
+    batch: int
+    micro_batch: int | str
+    processes: int
+    negatives_per_query: int
+    steps: int
+    warmup_steps: int
+    examples: int
+    epochs: float
+    warmup_epochs: float
+    examples_left_out_per_epoch: int
+    faults_of_data: str
+    learning_rate: list[tuple[int, float]]
+    precision: str
+    shard: str
+    device: str
+    hardware: Hardware
+    # what the task says of its model
+    parameters: int
+    trainable_parameters: int
+    forward_gflops: float
+    architecture: str
+    image_size: int
+    answers: int
+    activation: str
+    batch_norm_group: int | None
+    vectors_per_page: int
+    optional_kernels: dict[str, bool]
+    preset: str
+    query_attention: str
+    max_visual_tokens: int
+    preset_of_weights: str
+    projection: dict[str, Any]
+    teacher: dict[str, Any]
+    # what planning adds
+    estimate: dict[str, Any]
+    data: dict[str, dict[str, Any]]
+    folder: dict[str, Any]
+    unknown: dict[str, str]
+    fetched: list[str]
+    fetch: needs.HubFacts
+    overlap: dict[str, dict[str, int]]
+    assumed: dict[str, str]
+    reference: str
+    findings: list[dict[str, Any]]
+
+
+def in_words(recipe: Values, plan: Plan) -> dict[str, str]:
     """The plan's numbers as a method section has them, by subject; what is not known is left out or said to be so.
 
     Args:
@@ -49,7 +111,7 @@ def count(number: float, what: str) -> str:
     return f"{text} {what}{'' if text == '1' else 's'}"
 
 
-def warmup_line(plan: Values) -> str:
+def warmup_line(plan: Plan) -> str:
     steps, epochs = plan["warmup_steps"], plan.get("warmup_epochs")
     if not steps:
         return "no warm-up"
@@ -57,7 +119,7 @@ def warmup_line(plan: Values) -> str:
     return f"warm-up of {steps:,} step{'s' * (steps > 1)}{of_epochs}"
 
 
-def data_line(plan: Values) -> str:
+def data_line(plan: Plan) -> str:
     """Sizes of what is here, beside the published ones, and the beginning of the training data's fingerprint."""
     parts = []
     for name, facts in plan.get("data", {}).items():
@@ -71,7 +133,7 @@ def data_line(plan: Values) -> str:
     return "; ".join(parts)
 
 
-def needs_line(recipe: Values, plan: Values) -> str:
+def needs_line(recipe: Values, plan: Plan) -> str:
     found = plan["estimate"]
     if "peak_memory_mib" in found:
         memory = f"memory {in_gib(found['peak_memory_mib'])} at its peak"

@@ -5,8 +5,11 @@ import platform
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
+from collotype.evaluation.results import Results
+from collotype.report.planned import Plan
+from collotype.report.verdict import Verdict
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_json
 
@@ -21,9 +24,27 @@ PACKAGES = (
     "pyarrow",
     "pypdfium2",
 )
-KEYS = ("recipe", "plan", "environment", "hub", "data", "model", "timing", "results", "verdict", "events")
 SINCE: dict[str, Any] = {"hub": {}}
 """What records of earlier versions lack."""
+
+
+class Record(TypedDict):
+    recipe: dict[str, Any]
+    """Resolved: it runs again."""
+    plan: Plan
+    environment: dict[str, Any]
+    hub: dict[str, str]
+    """The commits of what came from the hub."""
+    data: dict[str, Any]
+    model: dict[str, Any]
+    timing: dict[str, Any]
+    results: Results
+    verdict: Verdict | None
+    """What was expected beside what came out; None where a recipe expects nothing."""
+    events: list[dict[str, Any]]
+
+
+KEYS = tuple(Record.__annotations__)
 
 
 def environment(device: str, threads: int, launch: dict[str, Any]) -> dict[str, Any]:
@@ -47,24 +68,22 @@ def version(package: str) -> str | None:
         return None
 
 
-def write_record(folder: Path, **parts: Any) -> dict[str, Any]:
-    """Writes `record.json` with exactly the contract's keys; returns it."""
-    record = {key: parts[key] for key in KEYS}
+def write_record(folder: Path, record: Record) -> None:
     write_json(folder / "record.json", record)
-    return record
 
 
-def read_record(folder: Path) -> dict[str, Any]:
+def read_record(folder: Path) -> Record:
     """The record of a finished run.
 
     Raises:
         UserError: the folder is not a run, or the run has not ended.
     """
     try:
-        record = SINCE | json.loads((folder / "record.json").read_text())
-        return {key: record[key] for key in KEYS}
+        read = SINCE | json.loads((folder / "record.json").read_text())
+        record: Any = {key: read[key] for key in KEYS}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{folder} has no readable record.json ({error!r}); a run writes it at its end, so finish the run with "
             "--resume, or give the folder of a finished one."
         ) from error
+    return cast(Record, record)

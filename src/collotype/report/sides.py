@@ -1,6 +1,5 @@
 """What can be laid beside each other: a finished run, a run over several seeds, a published result."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from collotype.evaluation import per_query
 from collotype.evaluation.results import Results
 from collotype.report import published
-from collotype.report.record import read_record
+from collotype.report.record import Record, read_record
 from collotype.report.study import means, read_study
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import JsonLines
@@ -91,7 +90,7 @@ def of_published(name: str) -> ComparisonSide:
     )
 
 
-def facts_of(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def facts_of(record: Record) -> dict[str, dict[str, Any]]:
     """What is said once is kept once: the plan's batch is the recipe's, its parameters are the model's."""
     recipe = {key: value for key, value in record["recipe"].items() if key not in ("name", "expect", "study")}
     repeated = {*NOT_COMPARED, "batch", "steps", "examples", *record["model"]}
@@ -106,7 +105,7 @@ def facts_of(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def of_run(folder: Path, record: Mapping[str, Any]) -> ComparisonSide:
+def of_run(folder: Path, record: Record) -> ComparisonSide:
     plan = record["plan"]
     noise: dict[str, dict[str, float]] = {}
     curves: dict[str, Points] = {}

@@ -1,13 +1,20 @@
 """Measured against expected: reproduced or not, and by how much."""
 
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 from collotype.evaluation.results import Results
 from collotype.recipe import Recipe
-from collotype.recipe.schema import Expect
+from collotype.recipe.expect import Expect
 from collotype.runtime.errors import UserError
 
-Verdict = dict[str, Any]
+
+class Verdict(TypedDict):
+    """What a record says of the recipe's expectations."""
+
+    reproduced: bool
+    """All of them."""
+    comparisons: list[dict[str, Any]]
+    """One for each, as `judge` makes them."""
 
 
 def judge(recipe: Recipe, results: Results) -> Verdict | None:

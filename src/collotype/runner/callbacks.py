@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from collotype.evaluation.results import Measured, Results, headline, results_of
-from collotype.preflight.plan import Plan
 from collotype.recipe import Recipe
-from collotype.recipe.schema import Evaluate
+from collotype.recipe.evaluate import Evaluate
+from collotype.report.planned import Plan
 from collotype.report.track import Tracking
 from collotype.runner.result import Run
 from collotype.runtime.files import (

@@ -11,11 +11,12 @@ import torch
 from collotype.evaluation.results import Measured, Results, results_of, write_results
 from collotype.families import task_for
 from collotype.preflight.hardware import present
-from collotype.preflight.plan import Plan, cut
+from collotype.preflight.plan import cut
 from collotype.preflight.reference import reference_of
 from collotype.recipe import Recipe
 from collotype.report.html import write_report
-from collotype.report.record import environment, write_record
+from collotype.report.planned import Plan
+from collotype.report.record import Record, environment, write_record
 from collotype.report.track import Tracking
 from collotype.report.verdict import judge
 from collotype.runner.callbacks import Callback, hooks_for, measure
@@ -106,17 +107,20 @@ def run(
         results = finish(task, recipe, folder, training, listener, world)
         tracking.evaluated(recipe.train.steps, results)
         steps = JsonLines(folder / "metrics.jsonl").read()
-        parts = {
+        record: Record = {
             "recipe": recipe.model_dump(),
-            **facts_of_run(recipe, task, plan, training, world.size),
+            "plan": plan if recipe.train.micro_batch_tokens else {**plan, "micro_batch": training.micro_batch},
+            "environment": environment(plan["device"], torch.get_num_threads(), {"processes": world.size}),
+            "hub": used(),
             "data": data,
+            "model": {**task.describe(), "initial_sha256": training.initial_sha256},
             "timing": timing(steps, started, trained, device),
             "results": results,
             "verdict": judge(recipe, results),
             "events": [*task.events(steps), *training.events],
         }
-        on_main(world, lambda: conclude(folder, parts))
-        finished = Run(folder, parts)
+        on_main(world, lambda: conclude(folder, record))
+        finished = Run(folder, record)
         if world.is_main:
             listener.finished(finished)
         return finished
@@ -139,7 +143,8 @@ def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task[An
     task.require_weights()
     data, model = data_facts(task, recipe.evaluate), task.describe()
     plan = plan_of(recipe, task, world, present(device), precision, model, data, data["train"]["examples"], data)
-    plan |= overlaps(task, recipe.evaluate)
+    if shared := overlaps(task, recipe.evaluate):
+        plan["overlap"] = shared
     return task, with_findings(recipe, plan, reference_of(recipe)), data
 
 
@@ -155,18 +160,6 @@ def take_folder(hold: ExitStack, folder: Path, recipe: Recipe, world: World, res
     )
     on_main(world, lambda: hold.enter_context(dir_lock(folder, busy, WAIT_FOR_LOADERS_S)))
     on_main(world, lambda: open_folder(folder, recipe, resume, overwrite))
-
-
-def facts_of_run(
-    recipe: Recipe, task: Task[Any, Any], plan: Plan, training: Training, processes: int
-) -> dict[str, Any]:
-    """For the record: how it was computed, and from what."""
-    return {
-        "plan": plan | ({} if recipe.train.micro_batch_tokens else {"micro_batch": training.micro_batch}),
-        "environment": environment(plan["device"], torch.get_num_threads(), {"processes": processes}),
-        "hub": used(),
-        "model": {**task.describe(), "initial_sha256": training.initial_sha256},
-    }
 
 
 def timing(steps: list[dict[str, Any]], started: float, trained: float, device: torch.device) -> dict[str, Any]:
@@ -205,8 +198,8 @@ def finish(
     return results_of(measured)
 
 
-def conclude(folder: Path, parts: dict[str, Any]) -> None:
-    write_record(folder, **parts)
+def conclude(folder: Path, record: Record) -> None:
+    write_record(folder, record)
     write_report(folder)
 
 

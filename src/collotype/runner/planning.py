@@ -9,19 +9,20 @@ from typing import Any, TypeVar
 from collotype.families import facts_for
 from collotype.importers import Origin
 from collotype.preflight.context import CheckContext
-from collotype.preflight.hardware import Hardware, at_hand, named, with_rate
-from collotype.preflight.plan import Plan, make_plan
+from collotype.preflight.hardware import at_hand, named, with_rate
+from collotype.preflight.plan import make_plan
 from collotype.preflight.published_data import beside_published, published_examples
 from collotype.preflight.reference import nearest, reference_of
 from collotype.preflight.rules import find
 from collotype.recipe import Recipe, load_recipe
+from collotype.report.planned import Hardware, Plan
 from collotype.report.published import Published
 from collotype.report.published.expectations import with_numbers
 from collotype.runtime.dry_run import dry
 from collotype.runtime.errors import UserError
 from collotype.runtime.hub import Need, NotFetchedError, commits
+from collotype.runtime.hub.needs import HubFacts, require_room_for
 from collotype.runtime.hub.needs import facts_of as fetch_facts
-from collotype.runtime.hub.needs import require_room_for
 from collotype.runtime.world import World
 from collotype.training.facts import RecipeFacts, overlaps
 from collotype.training.settings import EMA, named_precision
@@ -128,7 +129,7 @@ def check(
         "unknown": known.unknown,
         "fetched": sorted(known.fetched),
         **({"fetch": fetch} if fetch else {}),
-        **shared,
+        **({"overlap": shared} if shared else {}),
     }
     if examples and not train:
         guessed = origin and any(sentence.startswith("examples") for sentence in origin.assumed)
@@ -186,7 +187,7 @@ def granted(needs_of: Callable[[], list[Need]]) -> list[Need]:
     return needs
 
 
-def asked_of_hub(wanted: Mapping[str, Callable[[], list[Need]]], known: PartialFacts) -> dict[str, Any]:
+def asked_of_hub(wanted: Mapping[str, Callable[[], list[Need]]], known: PartialFacts) -> HubFacts:
     """For a plan: what a run fetches; what the hub refuses joins what is not here."""
     parts = [known.ask(name, functools.partial(granted, needs_of)) or [] for name, needs_of in wanted.items()]
     needs = [need for part in parts for need in part]

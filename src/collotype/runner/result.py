@@ -6,6 +6,8 @@ from typing import Any
 
 from collotype.evaluation.results import Results
 from collotype.families import load
+from collotype.report.record import Record
+from collotype.report.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -26,19 +28,17 @@ class Run:
     """
 
     folder: Path
-    record: dict[str, Any]
+    record: Record
 
     @property
     def results(self) -> Results:
         """The metrics by dataset: {"sheets/held-out": {"ndcg_at_5": 0.995, …}}."""
-        found: Results = self.record["results"]
-        return found
+        return self.record["results"]
 
     @property
-    def verdict(self) -> dict[str, Any] | None:
+    def verdict(self) -> Verdict | None:
         """What was expected beside what came out; none where a recipe expects nothing."""
-        found: dict[str, Any] | None = self.record["verdict"]
-        return found
+        return self.record["verdict"]
 
     @property
     def reproduced(self) -> bool:

@@ -62,7 +62,7 @@ def value(raw: ModuleType, annotation: ctypes.c_void_p, key: bytes) -> str:
     return told(lambda *buffer: raw.FPDFAnnot_GetStringValue(annotation, key, *buffer))
 
 
-def told(ask: Callable) -> str:
+def told(ask: Callable[..., int]) -> str:
     """What one of PDFium's functions writes into a buffer that is as large as it says."""
     size = ask(None, 0)
     buffer = ctypes.create_string_buffer(size)
@@ -70,7 +70,7 @@ def told(ask: Callable) -> str:
     return buffer.raw.decode("utf-16-le", "replace").rstrip("\0")
 
 
-def utf16(text: str) -> "ctypes.Array":
+def utf16(text: str) -> "ctypes.Array[ctypes.c_ushort]":
     encoded = text.encode("utf-16-le")
     return (ctypes.c_ushort * (len(encoded) // 2)).from_buffer_copy(encoded)
 

@@ -37,7 +37,7 @@ def digest(sources: "Mapping[str, Source]", dtype: "torch.dtype | None") -> str:
     for name, source in sorted(sources.items()):
         content.update(name.encode())
         for piece in source.pieces():
-            content.update(piece.to(dtype or piece.dtype).view(torch.uint8).numpy())
+            content.update(piece.to(dtype or piece.dtype).view(torch.uint8).numpy().data)
     return content.hexdigest()
 
 

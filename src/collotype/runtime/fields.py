@@ -7,7 +7,7 @@ from typing import Any
 from collotype.runtime.errors import UserError
 
 
-def positive(owner: str, values: Mapping[str, Any], kind: type = int) -> None:
+def positive(owner: str, values: Mapping[str, Any] | Mapping[int, Any], kind: type = int) -> None:
     """
     Raises:
         UserError: one of the values is not a positive number of that kind.

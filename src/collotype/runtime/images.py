@@ -5,11 +5,14 @@ import io
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from collotype.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL.TiffImagePlugin import TiffImageFile
 
 JPEG_QUALITY = 88
 
@@ -85,7 +88,7 @@ def opened(content: bytes | Path, origin: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(content) if isinstance(content, bytes) else content)
+            image: Image.Image = Image.open(io.BytesIO(content) if isinstance(content, bytes) else content)
         require_size(image, origin)
         if image.format in CAMERAS and image.getexif().get(ORIENTATION, 1) != 1:
             image = ImageOps.exif_transpose(image)
@@ -93,7 +96,7 @@ def opened(content: bytes | Path, origin: str) -> Image.Image:
         raise UserError(f"{origin} is not an image ({error}); replace it or leave it out.") from error
     except UNREADABLE as error:
         raise UserError(f"{origin}: the image cannot be read ({error}); replace it or leave it out.") from error
-    image.filename = origin
+    image.filename = origin  # type: ignore[attr-defined]  # Pillow declares it of images as they are opened alone
     return image
 
 
@@ -104,8 +107,10 @@ def page_frames(path: Path) -> list[int]:
     Raises:
         UserError: it is not an image, or has more than MAX_PIXELS.
     """
+    from PIL.TiffImagePlugin import TiffImageFile
+
     image = opened(path, str(path))
-    if image.format != "TIFF":
+    if not isinstance(image, TiffImageFile):
         return [0]
     try:
         frames = range(image.n_frames)
@@ -114,7 +119,7 @@ def page_frames(path: Path) -> list[int]:
         raise UserError(f"{path}: its pages cannot be found ({error}); replace it or leave it out.") from error
 
 
-def _of_another(image: Image.Image, frame: int) -> bool:
+def _of_another(image: "TiffImageFile", frame: int) -> bool:
     """Is it a smaller image, or a mask, of another frame?"""
     image.seek(frame)
     return bool(int(image.tag_v2.get(SUBFILE, 0)) & (SMALLER | MASK))

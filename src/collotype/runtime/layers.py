@@ -52,8 +52,8 @@ class Layers:
     @cached_property
     def off(self) -> set[tuple[int, int]]:
         """The layers that are switched off when the document is opened (ISO 32000, 8.11.4)."""
-        about = self.document.Root.get("/OCProperties", {})
-        chosen = about.get("/D", {})
+        about: Any = self.document.Root.get("/OCProperties", {})
+        chosen: Any = about.get("/D", {})
         layers = {layer.objgen: layer for layer in about.get("/OCGs", [])}
         of = {name: {layer.objgen for layer in chosen.get(name, [])} for name in ("/ON", "/OFF")}
         off = set(layers) - of["/ON"] if chosen.get("/BaseState") == "/OFF" else set(of["/OFF"])
@@ -85,7 +85,7 @@ class Layers:
     def clear_page(self, page: "pikepdf.Page") -> None:
         import pikepdf
 
-        contents = page.obj.get("/Contents", [])
+        contents: Any = page.obj.get("/Contents", [])
         streams = [contents] if isinstance(contents, pikepdf.Stream) else list(contents)
         resources = page.resources
         if any(b"/OC" in stream.read_bytes() for stream in streams):

@@ -53,10 +53,10 @@ def memory_for_process() -> int:
         UserError: this system does not tell.
     """
     try:
-        available = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-        resident = re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())
-        return (int(resident[1]) + int(available[1]) // World.from_environment().size) * 1024
-    except (OSError, TypeError) as error:
+        available = re.findall(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())[0]
+        resident = re.findall(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]
+        return (int(resident) + int(available) // World.from_environment().size) * 1024
+    except (OSError, IndexError) as error:
         raise UserError(
             "train.micro_batch is auto, and this system does not tell how much memory is left; give a number."
         ) from error

@@ -61,14 +61,15 @@ class Ocr:
         from importlib.metadata import version
 
         self.version = f"rapidocr {version('rapidocr')}, onnxruntime {onnxruntime.__version__}"
-        self._make, self._threads, self._made = rapidocr.RapidOCR, threads or -1, None
+        self._make, self._threads = rapidocr.RapidOCR, threads or -1
+        self._made: rapidocr.RapidOCR | None = None
 
     @property
     def _engine(self) -> Any:
         if self._made is None:
             # its defaults write a line for every image, and give every array's memory back to the system
             runtime = {"intra_op_num_threads": self._threads, "enable_cpu_mem_arena": True}
-            params = {f"EngineConfig.onnxruntime.{name}": value for name, value in runtime.items()}
+            params: dict[str, Any] = {f"EngineConfig.onnxruntime.{name}": value for name, value in runtime.items()}
             params |= {
                 "Global.log_level": "error",
                 "Global.return_word_box": True,
@@ -193,7 +194,7 @@ def _joined(line: str, pieces: Sequence[tuple[str, list[list[float]]]]) -> Itera
     if "".join(words) != "".join(text for text, _ in left).replace(" ", ""):
         words = [text for text, _ in left]
     for word in words:
-        text, corners = "", []
+        text, corners = "", list[list[float]]()
         while left and len(text) < len(word):
             piece, box = left.pop(0)
             text, corners = text + piece.replace(" ", ""), [*corners, *box]
@@ -203,4 +204,5 @@ def _joined(line: str, pieces: Sequence[tuple[str, list[list[float]]]]) -> Itera
 
 def _around(corners: np.ndarray, size: tuple[int, int]) -> "Box":
     parts = np.clip(corners / size, 0, 1)
-    return tuple(float(side) for side in (*parts.min(axis=0), *parts.max(axis=0)))
+    (left, top), (right, bottom) = parts.min(axis=0).tolist(), parts.max(axis=0).tolist()
+    return left, top, right, bottom

@@ -9,8 +9,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import count, islice
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -53,11 +52,12 @@ _one_at_a_time = threading.RLock()
 
 
 @lru_cache(maxsize=1)
-def _pdfium() -> ModuleType:
+def _pdfium() -> Any:
     """The library, which complains on stderr of documents that are open when Python ends."""
     import pypdfium2
 
-    atexit.register(lambda: (_open_page.close(), _document.cache_clear()))
+    atexit.register(_document.cache_clear)
+    atexit.register(_open_page.close)
     return pypdfium2
 
 
@@ -203,7 +203,7 @@ def render(path: Path, page: int, longest_px: int) -> "Image.Image":
     with _leaf(path, page) as leaf:
         try:
             size = _fitted(leaf.get_size(), longest_px)
-            image = leaf.render(scale=longest_px / max(leaf.get_size())).to_pil().convert("RGB")
+            image: Image.Image = leaf.render(scale=longest_px / max(leaf.get_size())).to_pil().convert("RGB")
         except ValueError as error:
             raise PdfError(DAMAGED, f"{path}, page {page} cannot be rendered ({error}); leave it out.") from error
     # pdfium rounds up, which may be a pixel more
@@ -280,7 +280,7 @@ def _on_image(
             if shown[row]:
                 word = characters.word(places)
                 parts = uneven[row] and not (word.isascii() and word.isalnum()) and _has_parts(word)
-                own = (_own(of_words[starts[row] : starts[row + 1]], rows[row]),) if parts else ()
+                own = (_own(of_words[starts[row] : starts[row + 1]], (*rows[row],)),) if parts else ()
                 of_line.append((word, tuple(rows[row]), *own))
         if of_line:
             found.append(of_line)
@@ -309,11 +309,11 @@ def _has_parts(word: str) -> bool:
     return next(islice(spans(normalised(word)), 1, None), None) is not None
 
 
-def _own(boxes: np.ndarray, box: list[float]) -> list[Box]:
+def _own(boxes: np.ndarray, box: Box) -> list[Box]:
     """The boxes of a word's characters, those without ink at the one before."""
     found: list[Box] = []
     for of, has in zip(np.clip(boxes, 0, 1).tolist(), (boxes[:, 2] > boxes[:, 0]).tolist(), strict=True):
-        found.append(tuple(of) if has else found[-1] if found else tuple(box))
+        found.append((*of,) if has else found[-1] if found else box)
     return found
 
 

@@ -58,7 +58,8 @@ def _no_text(codes: np.ndarray) -> np.ndarray:
     private = np.zeros(len(codes), bool)
     for first, end in PRIVATE:
         private |= (codes >= first) & (codes < end)
-    return private | (codes == REPLACEMENT) | ((codes < SPACES[3]) & (codes != HYPHEN)) | (codes == DELETE)
+    private |= (codes == REPLACEMENT) | ((codes < SPACES[3]) & (codes != HYPHEN)) | (codes == DELETE)
+    return private
 
 
 def _middles(text: Any, places: np.ndarray, raw: Any) -> np.ndarray:

@@ -42,10 +42,9 @@ def join(world: World, backend: str) -> None:
     Raises:
         UserError: the others were not met in time.
     """
-    place = {"rank": world.rank, "world_size": world.size, "timeout": WAIT_FOR_PEERS}
     if "TORCHELASTIC_RUN_ID" in os.environ:
         # torchrun's agent has set the meeting point up and answers for it
-        dist.init_process_group(backend, "env://", **place)
+        dist.init_process_group(backend, "env://", WAIT_FOR_PEERS, world.size, world.rank)
         return
     address, port = meeting_point(world)
     try:
@@ -56,7 +55,7 @@ def join(world: World, backend: str) -> None:
             f"({str(error).splitlines()[0]}); check that address, that all were started, and that no earlier run holds "
             "the port (MASTER_PORT chooses another)."
         ) from error
-    dist.init_process_group(backend, store=store, **place)
+    dist.init_process_group(backend, None, WAIT_FOR_PEERS, world.size, world.rank, store)
 
 
 @contextmanager
@@ -147,7 +146,7 @@ def raise_on_all_ranks(work: Callable[[], T]) -> T:
     """
     if not grouped():
         return work()
-    value, error = None, None
+    error: Exception | None = None
     try:
         value = work()
     except Exception as problem:
@@ -155,9 +154,9 @@ def raise_on_all_ranks(work: Callable[[], T]) -> T:
     problems = gather_objects(None if error is None else f"{type(error).__name__}: {error}")
     if error is not None:
         raise error
-    for rank, problem in enumerate(problems):
-        if problem is not None:
-            raise PeerError(f"process {rank} failed: {problem}")
+    for rank, cause in enumerate(problems):
+        if cause is not None:
+            raise PeerError(f"process {rank} failed: {cause}")
     return value
 
 
@@ -184,9 +183,6 @@ def on_main(world: World, work: Callable[[], T]) -> T:
     """Runs `work` on the main process alone; every process gets its value, or fails with it."""
     if world.size == 1:
         return work()
-    value = raise_on_all_ranks(lambda: work() if world.is_main else None)
-    if grouped():
-        carrier = [value]
-        dist.broadcast_object_list(carrier, src=0)
-        return carrier[0]
-    return value
+    carrier = [raise_on_all_ranks(lambda: [work()] if world.is_main else [])]
+    dist.broadcast_object_list(carrier, src=0)
+    return carrier[0][0]

@@ -159,11 +159,12 @@ def own_spaces(characters: Characters, words: Sequence[Places], turn: np.ndarray
         for place in beside
         if 0 <= place < len(characters.text) and characters.text[place] == " " and not characters.is_made_up(place)
     ]
-    return (characters.pens(spaces)[0] @ turn)[:, 0]
+    points: np.ndarray = characters.pens(spaces)[0] @ turn
+    return points[:, 0]
 
 
 def inside(
-    characters: Characters, places: Places, turn: np.ndarray, slants: float | np.ndarray
+    characters: Characters, places: Places | np.ndarray, turn: np.ndarray, slants: float | np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """In their line's frame, and upright: where the pen is set down, the boxes to where it goes on, those of the
     ink."""
@@ -207,7 +208,7 @@ def one_line(first: TextLine, second: TextLine) -> TextLine | None:
 
 def in_words(characters: Characters, line: TextLine) -> Iterator[list[int]]:
     """The words of a line whose characters lie from left to right, in reading order."""
-    letters, marks = [], []
+    letters, marks = list[tuple[int, int]](), list[tuple[int, int]]()
     for row, place in enumerate(line.places.tolist()):
         is_mark = unicodedata.category(characters.text[place])[0] == "M"
         (marks if is_mark else letters).append((row, place))
@@ -216,7 +217,7 @@ def in_words(characters: Characters, line: TextLine) -> Iterator[list[int]]:
     rows = [row for row, _ in letters]
     ends = np.maximum.accumulate(line.across[rows, 1])
     gaps = are_apart(line, ends[:-1], line.across[rows[1:], 0], line.sure[rows[:-1]])
-    text, at = "", []
+    text, at = "", list[int]()
     for number, (_, place) in enumerate(letters):
         if number and gaps[number - 1]:
             text, at = text + " ", [*at, -1]
@@ -237,7 +238,8 @@ def are_apart(line: TextLine, ends: np.ndarray, starts: np.ndarray, sure: np.nda
     """Is there room for a space between letters, or less, and one of the file's in it?"""
     gaps, near = (starts - ends) / line.size, TOUCHES * line.size
     has_space = (line.spaces > ends[:, None] - near) & (line.spaces < starts[:, None] + near)
-    return (gaps > WORD_GAP) | (sure & (gaps > TIGHT_GAP) & has_space.any(axis=1))
+    apart: np.ndarray = (gaps > WORD_GAP) | (sure & (gaps > TIGHT_GAP) & has_space.any(axis=1))
+    return apart
 
 
 def marked(
@@ -372,7 +374,8 @@ def apart(characters: Characters, places: Places) -> Iterator[Places]:
 
 def frame(way: np.ndarray) -> np.ndarray:
     """Turns points of the page so that the line runs to the right, and up is up."""
-    return np.stack([way, (-way[1], way[0])], axis=1) / np.hypot(*way)
+    turn: np.ndarray = np.stack([way, (-way[1], way[0])], axis=1) / np.hypot(*way)
+    return turn
 
 
 def stands_between(characters: Characters, space: int, turn: np.ndarray, edges: tuple[float, float]) -> bool:

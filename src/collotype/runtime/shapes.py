@@ -16,7 +16,7 @@ class WithoutDraws(TorchFunctionMode):
     for them, which takes a second."""
 
     def __torch_function__(
-        self, func: Callable, types: Sequence[type], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         name, kwargs = getattr(func, "__name__", ""), kwargs or {}
         if name in IN_PLACE:

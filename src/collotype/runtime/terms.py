@@ -30,7 +30,8 @@ NOT_PLAIN = re.compile(rf"[\u0300-\u036f\u0483-\u0489\u0590-\u1dff\u20d0-\u20ff\
 def _compiled(pattern: str) -> re.Pattern[str]:
     import regex
 
-    return regex.compile(pattern, regex.V1)
+    compiled: re.Pattern[str] = regex.compile(pattern, regex.V1)
+    return compiled
 
 
 def normalised(text: str) -> str:

@@ -11,8 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -64,7 +63,7 @@ class Characters:
             return self.text[places.start : places.stop]
         return "".join(self.text[place] for place in places)
 
-    def pens(self, places: Places) -> tuple[np.ndarray, np.ndarray]:
+    def pens(self, places: Places | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where the pen is set down for each, [places, 2], and the box from there to where it goes on, from descender
         to ascender, [places, 4]; that is the ink's where PDFium does not know the font's."""
         raw, box, x, y = raw_pdfium(), raw_pdfium().FS_RECTF(), ctypes.c_double(), ctypes.c_double()
@@ -78,13 +77,13 @@ class Characters:
 
     def is_made_up(self, place: int) -> bool:
         """Does PDFium put it between others that the file has? (A space, mostly.)"""
-        return raw_pdfium().FPDFText_IsGenerated(self.layer, int(self.numbers[place])) == 1
+        return bool(raw_pdfium().FPDFText_IsGenerated(self.layer, int(self.numbers[place])) == 1)
 
     def heading(self, place: int) -> np.ndarray:
         """The direction in which its line runs, as long as its font is large."""
         raw, matrix, number = raw_pdfium(), raw_pdfium().FS_MATRIX(), int(self.numbers[place])
         raw.FPDFText_GetMatrix(self.layer, number, matrix)
-        return raw.FPDFText_GetFontSize(self.layer, number) * np.array([matrix.a, matrix.b])
+        return np.array([matrix.a, matrix.b]) * float(raw.FPDFText_GetFontSize(self.layer, number))
 
     def slant(self, place: int) -> float:
         """How far it leans the way its line runs, as a part of its height: of letters that are slanted as they are
@@ -154,7 +153,7 @@ def direction(layer: "PdfTextPage") -> int | None:
     return max(found, key=found.__getitem__, default=None)
 
 
-def raw_pdfium() -> ModuleType:
+def raw_pdfium() -> Any:
     from pypdfium2 import raw
 
     return raw
@@ -166,13 +165,13 @@ def address(layer: "PdfTextPage") -> int | None:
 
 
 @lru_cache(maxsize=1)
-def fast() -> tuple[Callable, Callable, Callable]:
+def fast() -> tuple[Callable[..., int], Callable[..., int], Callable[..., int]]:
     """PDFium's functions for a character's code, for its box, and for whether it is mapped to Unicode, which take
     addresses as numbers: called for every character of a page, and half of the time would go into wrapping pointers."""
     raw, pointer = raw_pdfium(), ctypes.c_void_p
 
-    def taking(function: Callable, kinds: list) -> Callable:
-        return ctypes.CFUNCTYPE(function.restype, *kinds)(ctypes.cast(function, pointer).value)
+    def taking(function: Any, kinds: list[type]) -> Callable[..., int]:
+        return ctypes.CFUNCTYPE(function.restype, *kinds)(ctypes.cast(function, pointer).value or 0)
 
     code_of = taking(raw.FPDFText_GetUnicode, [pointer, ctypes.c_int])
     box_of = taking(raw.FPDFText_GetCharBox, [pointer, ctypes.c_int, *[pointer] * 4])

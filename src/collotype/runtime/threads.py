@@ -63,7 +63,7 @@ class Together(Generic[Asked, Answer]):
         return mine.result()
 
     def _take(self) -> list[tuple[Asked, Future[Answer]]]:
-        taken = []
+        taken: list[tuple[Asked, Future[Answer]]] = []
         while len(taken) < self.most:
             try:
                 taken.append(self._waiting.popleft())

@@ -37,11 +37,18 @@ PIECE = 2**22
 class Source(Protocol):
     """Where a tensor comes from."""
 
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    """As `tensor` gives it."""
-    lies_in: torch.dtype
-    """The type that its numbers have where they lie."""
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """As `tensor` gives it."""
+        ...
+
+    @property
+    def lies_in(self) -> torch.dtype:
+        """The type that its numbers have where they lie."""
+        ...
 
     def tensor(self) -> Tensor: ...
 
@@ -136,7 +143,8 @@ class Stored:
         return self.dtype
 
     def tensor(self) -> Tensor:
-        return self.file.mapped.get_tensor(self.name)
+        tensor: Tensor = self.file.mapped.get_tensor(self.name)
+        return tensor
 
     def pieces(self) -> Iterator[Tensor]:
         left, buffer = nbytes(self), memoryview(bytearray(min(PIECE, nbytes(self))))

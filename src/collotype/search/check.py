@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -90,7 +91,7 @@ def sampled_tokens(view: IndexSnapshot, full: np.ndarray, count: int) -> list[En
     """Queries of up to SPARSE_WORDS tokens of one page each."""
     random, found = np.random.default_rng(0), []
     for place in random.choice(full, count, replace=len(full) < count):
-        tokens = random.permutation(view.details(np.array([place]))[0].token_ids)[:SPARSE_WORDS]
+        tokens = random.permutation(np.asarray(view.details(np.array([place]))[0].token_ids))[:SPARSE_WORDS]
         found.append(EncodedQuery(np.ones((len(tokens), 1), np.float32), (), (), tokens))
     return found
 
@@ -140,7 +141,7 @@ def bytes_per_page(view: IndexSnapshot, full: np.ndarray, plan: str) -> float:
     size = vectors * rows.list_size * rows.value_type.bit_width / 8
     if plan != "exact":
         size += vectors * sign_bytes(rows.list_size)
-    if plan == "lists":
+    if plan == "lists" and view.lists:
         size += sum(view.lists.arrays[name].nbytes for name in ("codes", "pages")) / len(full)
     return float(size)
 
@@ -153,7 +154,7 @@ def storages(index: Index, view: IndexSnapshot, full: np.ndarray, asked: Sequenc
         ways["stored in int8"] = in_int8
     if index.manifest.interaction == "late" and index.manifest.pool_factor == 1:
         for factor in POOL_FACTORS:
-            ways[f"{factor} vectors pooled to one"] = lambda rows, factor=factor: pooled(rows, factor)
+            ways[f"{factor} vectors pooled to one"] = partial(pooled, factor=factor)
     places = np.random.default_rng(0).permutation(full)[:SAMPLED_PAGES]
     pages = [page_vectors(view, place) for place in places]
     truth = all_scores(pages, queries)

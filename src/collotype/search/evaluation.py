@@ -16,6 +16,8 @@ from collotype.families.retriever.evaluate import evaluate as evaluate_searcher
 from collotype.families.retriever.model import stack
 from collotype.families.retriever.recipe import RetrieverEvaluate
 from collotype.losses.contrastive import score_all
+from collotype.recipe.evaluate import Evaluate
+from collotype.runtime.errors import UserError
 from collotype.runtime.ocr import Ocr
 from collotype.runtime.process import over_blocks
 from collotype.runtime.world import World
@@ -56,8 +58,14 @@ class WordSearch:
         return torch.cat(over_blocks(len(pages), world, scored), dim=1).nan_to_num(neginf=0.0)
 
     def page(self, pages: Pages, place: int) -> Page:
-        about = {"document": pages.ids[place], "number": 1, "digest": "", "size": pages.size(place)}
-        return Page(**about, image=lambda: pages.image(place), words=self.words(pages, place))
+        return Page(
+            document=pages.ids[place],
+            number=1,
+            digest="",
+            size=pages.size(place),
+            image=lambda: pages.image(place),
+            words=self.words(pages, place),
+        )
 
     def words(self, pages: Pages, place: int) -> list[Word]:
         if pages.text is not None:
@@ -69,7 +77,13 @@ class WordSearch:
         return Ocr()
 
 
-def evaluate(model: str, choice: RetrieverEvaluate, world: World, cache: Path | None = None) -> list[Measured]:
+def evaluate(model: str, choice: Evaluate, world: World, cache: Path | None = None) -> list[Measured]:
+    """
+    Raises:
+        UserError: the suite is of models of another family.
+    """
     from collotype.search.encoders import open_encoder
 
+    if not isinstance(choice, RetrieverEvaluate):
+        raise UserError(f"{model} is measured on suites of retrievers, and {choice.suite} is none; leave {model} out.")
     return evaluate_searcher(WordSearch(open_encoder(model), Cache(cache)), find_suite(choice), world=world)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_folder
 from collotype.search.filters import allowed
@@ -48,7 +50,7 @@ def export(index: Index, engine: str, to: Path, told: Callable[[str, int, int], 
     rows = [int(row) for row in allowed(view.version, None, None).nonzero()[0]]
     if not rows:
         raise UserError(f"The index in {index.folder} has no page with vectors; there is nothing to export.")
-    rows.sort(key=lambda row: view.version.catalogue.page_keys([row])[0])
+    rows.sort(key=lambda row: view.version.catalogue.page_keys(np.array([row]))[0])
     found, late = ENGINES[engine], index.manifest.interaction == "late"
     with atomic_folder(to) as scratch:
         for name, content in found.others(index.manifest.dim, late).items():

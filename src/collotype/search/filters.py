@@ -55,7 +55,8 @@ def matches(name: str, patterns: Sequence[str]) -> bool:
 def by_metadata(version: Version, wanted: Mapping[str, Sequence[Any]]) -> np.ndarray:
     texts, of_page = version.metadata
     kept = np.array([matching(json.loads(text), wanted) for text in texts], bool)
-    return kept[of_page]
+    pages: np.ndarray = kept[of_page]
+    return pages
 
 
 def matching(metadata: Mapping[str, Any], wanted: Mapping[str, Sequence[Any]]) -> bool:

@@ -52,7 +52,10 @@ def together(heats: Sequence[np.ndarray]) -> np.ndarray:
         return heats[0] if heats else np.zeros((1, 1), np.float32)
     rows, columns = (max(one.shape[axis] for one in heats) for axis in (0, 1))
     spread = [(one - one.min()) / max(float(np.ptp(one)), 1e-9) for one in heats]
-    return np.max([one[cells(one.shape[0], rows)][:, cells(one.shape[1], columns)] for one in spread], axis=0)
+    heat: np.ndarray = np.max(
+        [one[cells(one.shape[0], rows)][:, cells(one.shape[1], columns)] for one in spread], axis=0
+    )
+    return heat
 
 
 def cells(have: int, wanted: int) -> np.ndarray:

@@ -84,7 +84,8 @@ def of_bytes(draw: Draw, content: bytes, crop: Box | None = None) -> ImageQuery:
 def of_image(image: "Image.Image", name: str, crop: Box | None = None) -> ImageQuery:
     if crop:
         sides = image.width, image.height, image.width, image.height
-        image = image.crop(tuple(round(part * side) for part, side in zip(crop, sides, strict=True)))
+        left, top, right, bottom = (round(part * side) for part, side in zip(crop, sides, strict=True))
+        image = image.crop((left, top, right, bottom))
         image.thumbnail((PAGE_PX, PAGE_PX))
         name = f"part of {name}"
     if min(image.size) < LEAST_PX:

@@ -331,8 +331,9 @@ class Index:
             UserError: the query's vectors are not such as the index has, `where` names what pages do not have, or no
                 page is in one of the languages.
         """
-        options = {"where": where, "documents": documents, "languages": languages, "group": group, "plan": plan}
-        return self.explained(query, k, **options)[0]
+        return self.explained(query, k, where=where, documents=documents, languages=languages, group=group, plan=plan)[
+            0
+        ]
 
     def explained(
         self,
@@ -346,8 +347,9 @@ class Index:
         plan: Plan | str | None = None,
     ) -> tuple[list[Hit], Explanation]:
         """As `search`, and how they were found."""
-        which = {"where": where, "documents": documents, "languages": languages}
-        view, pages, scores, told = self._ranked(query, k, group, plan, **which)
+        view, pages, scores, told = self._ranked(
+            query, k, group, plan, where=where, documents=documents, languages=languages
+        )
         if group:
             first = np.sort(np.unique(view.version.catalogue.documents[pages], return_index=True)[1])
             pages, scores = pages[first], scores[first]
@@ -428,8 +430,16 @@ def outside(catalogue: Catalogue, document: str, kept: set[int]) -> np.ndarray:
 def hit(query: EncodedQuery, page: StoredPage, score: float) -> Hit:
     found = places(query, page.encoded)
     text = text_around(found, page.words, page.word_boxes)
-    manifest = {"label": page.label, "words_from": page.words_from, "metadata": page.metadata}
-    return Hit(document=page.document, page=page.number, score=score, places=found, text=text, **manifest)
+    return Hit(
+        document=page.document,
+        page=page.number,
+        score=score,
+        places=found,
+        text=text,
+        label=page.label,
+        words_from=page.words_from,
+        metadata=page.metadata,
+    )
 
 
 def stored_pages(view: IndexSnapshot, rows: np.ndarray) -> list[StoredPage]:

@@ -50,7 +50,8 @@ def build(folder: Path, version: Version) -> None:
 
 
 def words_of(version: Version, rows: np.ndarray) -> list[list[str]]:
-    return version.take(rows, ["words"])["words"].to_pylist()
+    words: list[list[str]] = version.take(rows, ["words"])["words"].to_pylist()
+    return words
 
 
 def before(old: Sidecar | None, catalogue: Catalogue) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.threads import Together
@@ -41,61 +41,8 @@ class IndexedDocument:
     """Where it was indexed from, if the index says."""
 
 
-class Library(Protocol):
-    """How the server knows an index, wherever it lies."""
-
-    encoder: str
-    """What finds the hits, in words."""
-
-    def search(self, query: Query, k: int, documents: Sequence[str] = (), languages: Sequence[str] = ()) -> list[Hit]:
-        """The best k pages, of these documents and in these languages if any are named.
-
-        Raises:
-            QueryError: it has nothing to look for, or knows no page in one of the languages.
-        """
-        ...
-
-    def languages(self) -> dict[str, int]:
-        """How many pages are in which language, as `Index.languages`."""
-        ...
-
-    def documents(self) -> list[IndexedDocument]: ...
-
-    def file(self, document: str) -> Path:
-        """
-        Raises:
-            UserError: the index does not know it, or it is gone.
-        """
-        ...
-
-    def image(self, document: str, page: int, longest_px: int) -> "Image.Image":
-        """
-        Raises:
-            UserError: there is no such page, or its file is gone.
-        """
-        ...
-
-    def heatmap(self, document: str, page: int, query: Query, longest_px: int) -> "Image.Image":
-        """The page lit where the query was found.
-
-        Raises:
-            UserError: as `image`.
-        """
-        ...
-
-    def add(self, file: Path, name: str, told: Told) -> int:
-        """Indexes a file under this name, in place of what had it; how many pages it has.
-
-        Raises:
-            UserError: it cannot be read, or is beyond a limit.
-        """
-        ...
-
-    def delete(self, document: str) -> None: ...
-
-
 class IndexLibrary(ABC):
-    """What the libraries have in common: an index of `search` and `page`, and its encoder.
+    """An index, wherever it lies, and its encoder: what commands and the server search.
 
     Args:
         draw: how pages are drawn.
@@ -104,6 +51,7 @@ class IndexLibrary(ABC):
     def __init__(self, index: Any, encoder: Encoder, draw: Draw):
         self.index, self.model, self.draw = index, encoder, draw
         self.encoder = encoder.name
+        """What finds the hits, in words."""
         self.place = str(getattr(index, "place", "") or index.folder.absolute())
         self.together = Together(encoder.encode_queries)
         self.encoded = lru_cache(QUERIES_KEPT)(self.encode)
@@ -124,6 +72,11 @@ class IndexLibrary(ABC):
         return hasattr(self.model, "encode_images")
 
     def search(self, query: Query, k: int, documents: Sequence[str] = (), languages: Sequence[str] = ()) -> list[Hit]:
+        """The best k pages, of these documents and in these languages if any are named.
+
+        Raises:
+            QueryError: it has nothing to look for, or knows no page in one of the languages.
+        """
         return self.explained(query, k, documents, languages)[0]
 
     def explained(
@@ -141,7 +94,9 @@ class IndexLibrary(ABC):
         ], how
 
     def languages(self) -> dict[str, int]:
-        return self.index.languages()
+        """How many pages are in which language, as `Index.languages`."""
+        pages: dict[str, int] = self.index.languages()
+        return pages
 
     def stored(self, page: PageKey) -> "StoredPage":
         """What the index has of a page; its words, if anything has them.
@@ -149,15 +104,43 @@ class IndexLibrary(ABC):
         Raises:
             UserError: it is not in the index.
         """
-        return self.index.page(*page)
+        stored: StoredPage = self.index.page(*page)
+        return stored
 
     @abstractmethod
-    def file(self, document: str) -> Path: ...
+    def documents(self) -> list[IndexedDocument]: ...
+
+    @abstractmethod
+    def file(self, document: str) -> Path:
+        """
+        Raises:
+            UserError: the index does not know it, or it is gone.
+        """
+
+    @abstractmethod
+    def add(self, file: Path, name: str, told: Told) -> int:
+        """Indexes a file under this name, in place of what had it; how many pages it has.
+
+        Raises:
+            UserError: it cannot be read, or is beyond a limit.
+        """
+
+    @abstractmethod
+    def delete(self, document: str) -> None: ...
 
     def image(self, document: str, page: int, longest_px: int) -> "Image.Image":
+        """
+        Raises:
+            UserError: there is no such page, or its file is gone.
+        """
         return self.draw(self.file(document), page, longest_px)
 
     def heatmap(self, document: str, page: int, query: Query, longest_px: int) -> "Image.Image":
+        """The page lit where the query was found.
+
+        Raises:
+            UserError: as `image`.
+        """
         from collotype.search.heatmap import lit
 
         return lit(self.image(document, page, longest_px), [self.view_of(document, page, query)])
@@ -184,7 +167,8 @@ def encoded_image(encoder: Encoder, query: ImageQuery) -> EncodedQuery:
             f"{encoder.name} cannot look for an image; index the documents with a retriever that looks at pages "
             "(collotype index --model MODEL), or ask in words."
         )
-    return encode_images([query.image])[0]
+    encoded: list[EncodedQuery] = encode_images([query.image])
+    return encoded[0]
 
 
 class EmbeddedLibrary(IndexLibrary):

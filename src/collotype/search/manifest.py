@@ -50,7 +50,7 @@ class Manifest:
     def write(self, folder: Path) -> None:
         write_json(folder / FILE, asdict(self))
 
-    def belongs_to(self, encoder: Encoder, folder: Path) -> None:
+    def belongs_to(self, encoder: Encoder, folder: Path | str) -> None:
         """Raises a UserError where the vectors are not this encoder's."""
         if encoder.identity != self.identity:
             named = "other weights or settings of the same name" if encoder.name == self.encoder_name else encoder.name

@@ -31,7 +31,7 @@ def places(query: EncodedQuery, page: EncodedPage) -> tuple[MatchRegion, ...]:
     likely = {number: somewhere[similarities[row] >= best[row] - SAME] for number, row in rows.items()}
     chosen = together([boxes[places] for places in likely.values()])
     return tuple(
-        MatchRegion(word=query.words[number], box=tuple(map(float, box)), score=float(best[row]))
+        MatchRegion(word=query.words[number], box=(*box.tolist(),), score=float(best[row]))
         for (number, row), box in zip(rows.items(), chosen, strict=True)
     )
 

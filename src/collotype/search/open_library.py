@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from collotype.runtime.errors import UserError
 from collotype.search import manifest
@@ -42,7 +43,9 @@ def open_library(
     if rerank is None:
         return library
     encoder = open_encoder(**with_dtype({"model": rerank}, dtype))
-    return RerankedLibrary(library, SecondStage(library, encoder), FIRST if first is None else first)
+    # what it has not itself it takes of the library, by __getattr__
+    ranked = RerankedLibrary(library, SecondStage(library, encoder), FIRST if first is None else first)
+    return cast(IndexLibrary, ranked)
 
 
 def first_stage(
@@ -56,7 +59,7 @@ def first_stage(
         return QdrantLibrary.open(place, draw, dtype)
     folder = Path(place)
     if parts.is_hybrid(folder):
-        library: IndexLibrary = HybridLibrary.open(folder, draw, dtype)
+        library: EmbeddedLibrary = HybridLibrary.open(folder, draw, dtype)
     else:
         library = EmbeddedLibrary.open(folder, draw, dtype, queries)
     library.passwords = passwords

@@ -65,6 +65,10 @@ class Page(PageFacts):
     image: Callable[[], "Image.Image"]
 
 
+def no_image() -> "Image.Image":
+    raise LookupError("A page of words alone has no image.")
+
+
 @dataclass(frozen=True)
 class EncodedPage:
     """Vectors float32 [n, D] of unit length, and where on the page they were read: float32 [b, 4], NaN for nowhere."""
@@ -90,7 +94,7 @@ class EncodedQuery:
     def similarities(self, page: EncodedPage) -> "np.ndarray":
         """The dot product of each of its vectors with the vector of each of a page's boxes, float32 [m, b]; of sparse
         ones only weights of the same token have any."""
-        found = self.vectors @ page.vectors.T
+        found: np.ndarray = self.vectors @ page.vectors.T
         if self.token_ids is not None:
             found *= self.token_ids[:, None] == page.token_ids
         return found if page.vector_of is None else found[:, page.vector_of]
@@ -111,9 +115,14 @@ class Encoder(Protocol):
     identity: str
     """Digest of all that decides a vector: an index belongs to one."""
     dim: int
-    interaction: Interaction
-    looks_at: Literal["picture", "words"]
-    """Which of a page it reads; the words of a page without a text layer are read off its image before."""
+
+    @property
+    def interaction(self) -> Interaction: ...
+
+    @property
+    def looks_at(self) -> Literal["picture", "words"]:
+        """Which of a page it reads; the words of a page without a text layer are read off its image before."""
+        ...
 
     def encode_pages(self, pages: Sequence[Page]) -> list[EncodedPage]: ...
 

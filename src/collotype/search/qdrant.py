@@ -99,8 +99,8 @@ def push(
         prepare(client, address.collection, index.manifest, ledger.model())
         view = index.view()
         catalogue, languages = view.version.catalogue, view.languages.tolist()
-        kept = listed(client, address.collection, ["key", "language"])
-        there = {point.id: (point.payload["key"], point.payload.get("language")) for point in kept}
+        payloads = {one.id: one.payload or {} for one in listed(client, address.collection, ["key", "language"])}
+        there = {number: (payload["key"], payload.get("language")) for number, payload in payloads.items()}
         ids = [
             point_id(catalogue.names[document], int(number))
             for document, number in zip(catalogue.documents, catalogue.numbers, strict=True)
@@ -221,7 +221,7 @@ def centroids(vectors: np.ndarray, count: int = CENTROIDS) -> np.ndarray:
     """At most `count` unit vectors that stand for these unit vectors [n, D], by k-means from every (n / count)th."""
     if len(vectors) <= count:
         return vectors
-    found = vectors[np.linspace(0, len(vectors) - 1, count).astype(int)]
+    found: np.ndarray = vectors[np.linspace(0, len(vectors) - 1, count).astype(int)]
     for _ in range(CENTROID_STEPS):
         nearest = np.zeros((count, len(vectors)), np.float32)
         nearest[(vectors @ found.T).argmax(axis=1), np.arange(len(vectors))] = 1
@@ -250,17 +250,16 @@ class QdrantIndex:
         found: dict[str, tuple[int, str | None]] = {}
         with answering(self.address.url):
             for one in listed(self.client, self.address.collection, ["document", "file"]):
-                name, file = one.payload["document"], one.payload["file"]
+                payload = one.payload or {}
+                name, file = payload["document"], payload["file"]
                 found[name] = (found.get(name, (0, None))[0] + 1, file)
         return dict(sorted(found.items()))
 
     def languages(self) -> dict[str, int]:
         """As `Index.languages`; of a collection that was pushed before languages were known, none."""
         with answering(self.address.url):
-            found = [
-                one.payload.get("language", "") for one in listed(self.client, self.address.collection, ["language"])
-            ]
-        return counted(np.array(found, "U3"))
+            payloads = [one.payload or {} for one in listed(self.client, self.address.collection, ["language"])]
+        return counted(np.array([payload.get("language", "") for payload in payloads], "U3"))
 
     def documents(self) -> list[Document]:
         return [Document(name=name, pages=pages) for name, (pages, _) in self.listing().items()]
@@ -376,8 +375,8 @@ def condition(models: Any, key: str, value: Any) -> list["models.Condition"]:
 
 
 def as_stored(point: "models.Record | models.ScoredPoint") -> StoredPage:
-    payload = point.payload
-    vectors = np.array((point.vector or {}).get("pages", []), np.float32)
+    payload, named = point.payload or {}, point.vector
+    vectors = np.array(named.get("pages", []) if isinstance(named, dict) else [], np.float32)
     boxes, vector_of = unpacked(payload["word_boxes"]), payload.get("vector_of")
     return StoredPage(
         document=payload["document"],

@@ -12,7 +12,7 @@ from collotype.search.hybrid.fusion import Weights
 from collotype.search.hybrid.library import HybridLibrary
 from collotype.search.judged import JudgedQuery
 from collotype.search.library import IndexLibrary
-from collotype.search.pages import PageKey
+from collotype.search.pages import Hit, PageKey
 
 K = 10
 
@@ -74,7 +74,7 @@ def ordered(example: fitting.Example, weights: Weights) -> list[PageKey]:
 
 def timed(library: IndexLibrary, asked: Sequence[JudgedQuery]) -> tuple[list[list[PageKey]], list[float]]:
     """What is found for each query, and the CPU seconds of it."""
-    search: Callable = library.search
+    search: Callable[..., list[Hit]] = library.search
     found, times = [], []
     for query in asked:
         started = time.process_time()

@@ -19,7 +19,7 @@ from collotype.search.index import Index, StoredPage
 from collotype.search.ingest.encoding import BATCH
 from collotype.search.ingest.limits import PAGE_PX
 from collotype.search.library import IndexLibrary, QueryError, encoded_image
-from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, FoundBy, Hit, Page, PageKey
+from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, FoundBy, Hit, Page, PageKey, no_image
 
 FIRST, MOST = 50, 200
 """Pages of the first stage that are looked at again, and how many may be asked for."""
@@ -80,7 +80,7 @@ class SecondStage:
         """As an encoder takes it; None where its file is gone or cannot be drawn."""
         facts = {name: getattr(stored, name) for name in Page.__dataclass_fields__ if name != "image"}
         if self.model.looks_at == "words":
-            return Page(**facts, image=lambda: None)
+            return Page(**facts, image=no_image)
         try:
             image = self.library.image(stored.document, stored.number, PAGE_PX)
         except UserError:

@@ -123,7 +123,7 @@ class IndexSnapshot:
             pages = self.named(query, pages)
         packed = pack_signs(query)
         apart = np.empty(0, np.int64)
-        if len(pages):
+        if len(pages) and self.signs:
             pages = pages[np.argsort(self.sign_of[pages])]
             arrays = self.signs.arrays
             apart = hamming.distances(packed, arrays["signs"], arrays["starts"], self.sign_of[pages])
@@ -141,7 +141,7 @@ class IndexSnapshot:
         """Those of some pages that the token lists put first, and those that are not listed yet."""
         listed = pages[self.listed[pages] >= 0]
         count = max(ivf.NAMED_AT_LEAST, int(ivf.NAMED_PART * len(listed)))
-        if len(listed) <= count:
+        if self.lists is None or len(listed) <= count:
             return pages
         nearness = ivf.near(self.lists, query)[self.listed[listed]]
         first = np.argpartition(-nearness, count)[:count]
@@ -170,7 +170,7 @@ class IndexSnapshot:
 class SparseSnapshot(IndexSnapshot):
     """Of sparse pages, whose side file is the inverted lists; newer pages have lists in memory."""
 
-    scanned = inverted
+    scanned: ClassVar[ModuleType] = inverted
 
     @cached_property
     def newer_lists(self) -> inverted.Lists:
@@ -199,6 +199,7 @@ class SparseSnapshot(IndexSnapshot):
             table_version=self.version.number,
             lists_version=self.signs.version if self.signs else None,
         )
+        assert asked.token_ids is not None
         with timed(told, "lists"):
             scores = np.where(allowed, self.scores(asked.token_ids, asked.vectors[:, 0]), 0)
         places = np.flatnonzero(scores > 0)

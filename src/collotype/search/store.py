@@ -198,10 +198,11 @@ class Store:
             library().write_dataset(schema(dim, precision).empty_table(), folder / TABLE)
 
     def newest_version(self) -> int:
-        return self._head.latest_version
+        return int(self._head.latest_version)
 
     def newest(self) -> "LanceDataset":
-        return library().dataset(self.folder / TABLE)
+        dataset: LanceDataset = library().dataset(self.folder / TABLE)
+        return dataset
 
     def snapshot(self) -> Version:
         return Version(self.newest())

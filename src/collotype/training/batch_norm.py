@@ -5,6 +5,8 @@ recipe names the group whose examples share their statistics; micro-batches are 
 batch and its statistics are summed over the processes (arXiv 1502.03167; ghost batches: arXiv 1705.08741).
 """
 
+from typing import TypeVar
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -12,6 +14,8 @@ from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional
 
 from collotype.runtime.process import grouped, sum_tensors
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class GroupedBatchNorm2d(nn.BatchNorm2d):
@@ -24,6 +28,11 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
         group: examples of a group; None: the inputs of all processes are one group.
     """
 
+    momentum: float
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
     def __init__(self, features: int, group: int | None, eps: float = 1e-5, momentum: float = 0.1):
         super().__init__(features, eps=eps, momentum=momentum)
         self.group = group
@@ -34,6 +43,7 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
     @classmethod
     def like(cls, norm: nn.BatchNorm2d, group: int | None) -> "GroupedBatchNorm2d":
         """With the parameters and running statistics of `norm`, the same tensors."""
+        assert norm.momentum is not None
         grouped_norm = cls(norm.num_features, group, norm.eps, norm.momentum)
         grouped_norm._parameters, grouped_norm._buffers = norm._parameters, norm._buffers
         return grouped_norm
@@ -61,7 +71,8 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
         variance = all_reduce(centred.square().sum((0, 2, 3))) / count
         self.note(mean.detach(), variance.detach() * (count / (count - 1)))
         scale = self.weight * (variance + self.eps).rsqrt()
-        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(inputs.dtype)
+        outputs: Tensor = centred * scale[:, None, None] + self.bias[:, None, None]
+        return outputs.to(inputs.dtype)
 
     def note(self, mean: Tensor, variance: Tensor) -> None:
         """A second computation of the same groups (recomputed activations) leaves the mean over groups as it is."""
@@ -71,7 +82,7 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
             self.groups += 1
 
 
-def group_batch_norm(model: nn.Module, group: int | None) -> nn.Module:
+def group_batch_norm(model: M, group: int | None) -> M:
     """Replaces every BatchNorm2d of the model, in place; parameters, buffers and their names stay."""
     for module in list(model.modules()):
         for name, child in module.named_children():
@@ -90,7 +101,7 @@ def move_running_statistics(model: nn.Module) -> None:
     if not norms:
         return
     counts = torch.tensor([norm.groups for norm in norms], dtype=torch.float32, device=norms[0].running_mean.device)
-    waiting = [norm.waiting for norm in norms]
+    waiting = [norm.waiting for norm in norms if norm.waiting is not None]
     sum_tensors([counts, *waiting])
     for norm, together, count in zip(norms, waiting, counts.tolist(), strict=True):
         mean, variance = together / count

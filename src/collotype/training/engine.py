@@ -64,7 +64,7 @@ class Engine:
         self.precision: Precision = resolve_precision(recipe.train.precision, device)
         self.scale = LossScale.for_precision(self.precision)
         self.sharded = recipe.train.shard == "fsdp" and world.size > 1
-        self.model = task.build()
+        self.model: nn.Module = task.build()
         self.initial_sha256 = state_digest(self.model)
         self.precision.place(self.model, device)
         blocks, head = task.blocks(self.model), task.head(self.model)
@@ -82,13 +82,13 @@ class Engine:
             datasets,
             settings.batch,
             settings.seed,
-            None if data.train[0].weight is None else [source.weight for source in data.train],
+            [source.weight for source in data.train if source.weight is not None] or None,
             one_per_batch=data.mixing == "one-per-batch",
             distinct=data.distinct,
             window=data.shuffle_window,
         )
 
-    def context(self) -> AbstractContextManager:
+    def context(self) -> AbstractContextManager[Any]:
         return self.precision.context(self.device)
 
     def take_step(self, micro_batches: list[Batch], step: int, name_rows: Callable[[list[int]], str]) -> dict[str, Any]:
@@ -105,9 +105,9 @@ class Engine:
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         if self.scale.enabled:
             torch._foreach_mul_(gradients, 1 / scale)
-        total = nn.utils.get_total_norm(gradients)
+        total: Any = nn.utils.get_total_norm(gradients)
         norm, value = float(total.full_tensor() if self.sharded else total), float(loss.value.detach())
-        row = {"step": step, "loss": value, **loss.metrics, "lr": lr, "grad_norm": norm}
+        row: dict[str, Any] = {"step": step, "loss": value, **loss.metrics, "lr": lr, "grad_norm": norm}
         row["examples"] = step * settings.batch
         if self.scale.enabled:
             row["loss_scale"] = scale
@@ -148,8 +148,8 @@ class Engine:
         factor = self.scale.value * (self.world.size if self.sharded else 1)
         count, batch_size = len(micro_batches), self.recipe.train.batch
         if not self.task.couples_examples:
-            parts = (self.outputs(micro_batches, index, step, graph=True) for index in range(count))
-            return sum_of_parts(self.task.loss, parts, batch_size, self.world.rank, factor)
+            each = (self.outputs(micro_batches, index, step, graph=True) for index in range(count))
+            return sum_of_parts(self.task.loss, each, batch_size, self.world.rank, factor)
         one_pass = count == 1
         parts = [self.outputs(micro_batches, index, step, graph=one_pass) for index in range(count)]
         loss, gradients = whole_batch_loss(self.task.loss, parts, self.world.rank)
@@ -209,6 +209,7 @@ class Engine:
     @contextmanager
     def averaged(self) -> Iterator[nn.Module]:
         """Within the block: `whole_model` with the moving averages as its weights; every process must enter it."""
+        assert self.ema
         with self.ema.in_place():
             yield self.whole_model()
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from collotype.recipe import Recipe
-from collotype.recipe.schema import Evaluate, TrainSourceSection
+from collotype.recipe.data import TrainSourceSection
+from collotype.recipe.evaluate import Evaluate
 from collotype.runtime.hub import Need
 from collotype.training.overlap import Samples, overlap
 
@@ -114,7 +115,7 @@ def data_facts(task: RecipeFacts[Any], choices: Sequence[Evaluate]) -> dict[str,
     return facts
 
 
-def overlaps(task: RecipeFacts[Any], choices: Sequence[Evaluate]) -> dict[str, dict[str, dict[str, int]]]:
+def overlaps(task: RecipeFacts[Any], choices: Sequence[Evaluate]) -> dict[str, dict[str, int]]:
     """The plan's `overlap`: which datasets hold samples that are trained on, and how many of how many; nothing if none
     does."""
     trained = [*task.samples().values()]
@@ -122,8 +123,7 @@ def overlaps(task: RecipeFacts[Any], choices: Sequence[Evaluate]) -> dict[str, d
         {name: samples for choice in choices for name, samples in task.samples(choice).items()} if trained else {}
     )
     found = {name: overlap(trained, samples) for name, samples in measured.items()}
-    shared = {name: counts for name, counts in found.items() if counts["shared"]}
-    return {"overlap": shared} if shared else {}
+    return {name: counts for name, counts in found.items() if counts["shared"]}
 
 
 def facts_of_sources(sources: Sequence[TrainSourceSection], data: Sequence[MapDataset]) -> dict[str, Any]:

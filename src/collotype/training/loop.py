@@ -41,7 +41,7 @@ class Training:
     micro_batch: int
     initial_sha256: str
     """Digest of the weights before the first step."""
-    context: Callable[[], AbstractContextManager]
+    context: Callable[[], AbstractContextManager[Any]]
     """The model computes within it as it did in training."""
     averaged: Callable[[], AbstractContextManager[nn.Module]] | None = None
     """Within it: the model, as `model` is, with the moving averages as its weights. Every process enters it."""
@@ -73,13 +73,13 @@ def train(
     checkpoints = Checkpoints(folder / "checkpoints", settings.keep_checkpoints)
     progress = Progress(engine, checkpoints, fingerprint, bad_examples_allowed(recipe, datasets), resume)
     on_main(world, lambda: begin(metrics, progress.done, hooks))
-    progress.choose_micro_batch(order)
+    micro_batch = progress.choose_micro_batch(order)
 
     def write_down(row: dict[str, Any]) -> None:
         metrics.append(row)
         hooks.on_step(row)
 
-    cut = RankMicroBatchSampler(order, world.rank, world.size, progress.micro_batch, progress.done + 1, settings.steps)
+    cut = RankMicroBatchSampler(order, world.rank, world.size, micro_batch, progress.done + 1, settings.steps)
     by_tokens, tolerant, pin = settings.micro_batch_tokens, progress.faults.limit > 0, device.type == "cuda"
     batches = load(task, datasets, cut, settings.workers, by_tokens, tolerant=tolerant, pin=pin)
     with stop_requests() as stop:
@@ -139,14 +139,14 @@ class Progress:
             engine.scale = LossScale(**self.facts["loss_scale"])
             self.best = self.facts["best"]
 
-    def choose_micro_batch(self, order: GlobalBatchSampler) -> None:
+    def choose_micro_batch(self, order: GlobalBatchSampler) -> int | None:
         """Of `auto`: what the checkpoint says, if it fits these processes, else what memory allows."""
-        if self.micro_batch != "auto":
-            return
-        batch, group = self.engine.recipe.train.batch, self.engine.task.batch_norm_group
-        share, kept = batch // self.engine.world.size, self.facts.get("micro_batch")
-        fits = kept and share % kept == 0 and keeps_groups_whole(group, batch, share, kept)
-        self.micro_batch = kept if fits else share if group == batch else self.engine.find_micro_batch(order)
+        if self.micro_batch == "auto":
+            batch, group = self.engine.recipe.train.batch, self.engine.task.batch_norm_group
+            share, kept = batch // self.engine.world.size, self.facts.get("micro_batch") or 0
+            fits = kept and share % kept == 0 and keeps_groups_whole(group, batch, share, kept)
+            self.micro_batch = kept if fits else share if group == batch else self.engine.find_micro_batch(order)
+        return self.micro_batch
 
     def improves(self, step: int, value: float | None) -> bool:
         """Is this evaluation the best so far, where the best is kept?"""
@@ -164,9 +164,9 @@ class Progress:
 
     def save(self, step: int) -> None:
         engine = self.engine
-        state = {"loss_scale": vars(engine.scale), "micro_batch": self.micro_batch, "best": self.best}
-        facts = {"data": self.fingerprint, "initial_sha256": engine.initial_sha256, "events": self.events, **state}
-        facts |= {"faults": self.faults.saved(), "hub": used(), "beside": engine.task.beside()}
+        facts: dict[str, Any] = {"data": self.fingerprint, "initial_sha256": engine.initial_sha256}
+        facts |= {"events": self.events, "loss_scale": vars(engine.scale), "micro_batch": self.micro_batch}
+        facts |= {"best": self.best, "faults": self.faults.saved(), "hub": used(), "beside": engine.task.beside()}
         kept = self.best["step"] if self.best else None
         optimizer, extra = engine.optimizer, engine.extra_state()
         self.checkpoints.save(step, engine.model, optimizer, facts, engine.world, engine.sharded, kept, extra)
@@ -255,7 +255,7 @@ def in_words(order: GlobalBatchSampler, step: int, places: list[int]) -> str:
 def stop_requests() -> Iterator[Callable[[], bool]]:
     """Within the block SIGINT and SIGTERM only raise a flag, so that a step is never cut in two; a second one kills."""
     asked = []
-    before = {}
+    before: dict[int, Any] = {}
 
     def ask(number: int, frame: Any) -> None:
         asked.append(number)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from collotype.recipe import Recipe
-from collotype.recipe.schema import Optimizer as OptimizerSettings
+from collotype.recipe.train import Optimizer as OptimizerSettings
 from collotype.runtime.errors import UserError
 
 

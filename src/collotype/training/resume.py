@@ -19,7 +19,7 @@ from collotype.runtime.files import atomic_folder, remove, write_json
 from collotype.runtime.process import on_main
 from collotype.runtime.world import World
 
-FLAT = {"flatten_optimizer_state_dict": True, "ignore_frozen_params": True, "strict": False}
+FLAT: dict[str, Any] = {"flatten_optimizer_state_dict": True, "ignore_frozen_params": True, "strict": False}
 """Frozen weights are left out: they are a function of the recipe."""
 
 NOTHING: Mapping[str, Tensor] = MappingProxyType({})
@@ -81,7 +81,7 @@ class Checkpoints:
     def facts(self, step: int) -> dict[str, Any] | None:
         """What `save` was told, if every file of the checkpoint is as it was written."""
         try:
-            state = json.loads((self.path(step) / "state.json").read_text())
+            state: dict[str, Any] = json.loads((self.path(step) / "state.json").read_text())
             if any(digest(self.path(step) / name) != value for name, value in state["sha256"].items()):
                 return None
         except (OSError, ValueError, KeyError, AttributeError):
@@ -94,7 +94,7 @@ class Checkpoints:
         Returns:
             step, facts, and the steps of the damaged ones.
         """
-        damaged = []
+        damaged: list[int] = []
         for step in reversed(self.steps()):
             facts = self.facts(step)
             if facts is not None:
@@ -122,9 +122,10 @@ class Checkpoints:
         with unheard("torch.distributed is disabled"):
             dcp.load(tensors, storage_reader=reader, no_dist=not sharded)
         weights, state = get_state_dict(model, optimizer, options=flat)
-        state |= {name: tensors[f"optimizer.{name}"] for name, value in state.items() if isinstance(value, Tensor)}
+        loaded: dict[str, Any] = {**state}
+        loaded |= {name: tensors[f"optimizer.{name}"] for name, value in state.items() if isinstance(value, Tensor)}
         weights = {name: tensors[f"model.{name}"] for name in weights}
-        set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=state, options=flat)
+        set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=loaded, options=flat)
 
 
 def state_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -132,8 +133,8 @@ def state_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Te
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict
 
     weights, state = get_state_dict(model, optimizer, options=StateDictOptions(**FLAT))
-    named = {f"optimizer.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
-    return {**{f"model.{name}": value for name, value in weights.items()}, **named}
+    found: dict[str, Any] = {f"model.{name}": value for name, value in weights.items()}
+    return found | {f"optimizer.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
 
 
 def write(tensors: dict[str, Tensor], folder: Path, alone: bool) -> None:

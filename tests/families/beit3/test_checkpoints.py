@@ -303,7 +303,7 @@ def test_a_model_of_full_size_is_read(tmp_path: Path, monkeypatch: pytest.Monkey
     """The published base for questions: its size, and its images of 480 pixels, are seen from its tensors."""
     monkeypatch.setattr("collotype.families.beit3.tokenizer.PUBLISHED_PIECES", pieces_tokenizer().vocab_size - 2)
     with parameters_on_meta():
-        empty = Beit3(sized("base"))
+        empty = Beit3(sized("base"), None)
     state = {key: torch.zeros(1, dtype=torch.float16).expand(value.shape) for key, value in empty.state_dict().items()}
     state["pooler.dense.bias"] = torch.full((768,), 0.5)
     contents = read(save_published(tmp_path, state))

@@ -17,7 +17,7 @@ PARAMETERS = {"base": 228_110_649, "large": 682_985_529}
 @pytest.mark.parametrize("size", PARAMETERS)
 def test_published_sizes_have_their_published_counts(size: str) -> None:
     with torch.device("meta"):
-        model = Beit3(sized(size))
+        model = Beit3(sized(size), None)
     assert sum(parameter.numel() for parameter in model.parameters()) == PARAMETERS[size]
     backbone = [key for key in model.state_dict() if key.startswith("beit3.")]
     assert len(backbone) == {"base": 487, "large": 967}[size]
@@ -28,13 +28,13 @@ def test_published_sizes_have_their_published_counts(size: str) -> None:
 @pytest.mark.parametrize(("image_size", "rows"), [(224, 199), (384, 579), (768, 2307)])
 def test_every_published_resolution_has_its_places(image_size: int, rows: int) -> None:
     with torch.device("meta"):
-        model = Beit3(sized("base", image_size=image_size))
+        model = Beit3(sized("base", image_size=image_size), None)
     assert len(model.beit3.encoder.embed_positions["A"].weight) == rows
 
 
 def test_the_desk_size_is_for_a_desk() -> None:
     with torch.device("meta"):
-        model = Beit3(sized("desk"))
+        model = Beit3(sized("desk"), None)
     assert 1e6 < sum(parameter.numel() for parameter in model.parameters()) < 2e6
 
 

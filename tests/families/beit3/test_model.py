@@ -189,7 +189,7 @@ def test_the_last_block_is_dropped_most() -> None:
 
 def test_weights_start_as_published() -> None:
     torch.manual_seed(0)
-    model = Beit3(make().config)
+    model = Beit3(make().config, None)
     linears = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
     drawn = torch.cat([layer.weight.flatten() for layer in linears])
     assert drawn.abs().max() <= 0.02

@@ -193,7 +193,7 @@ def test_heads_are_never_guessed(tmp_path: Path) -> None:
     """ViT-H-14 has heads of 80 in a width that heads of 64 would divide as well."""
     config = sized("tiny-vit")
     config = replace(config, vision_cfg=VisionConfig(layers=1, width=128, image_size=32, patch_size=8))
-    file = save_checkpoint(tmp_path / "epoch_3.pt", Clip(config).state_dict())
+    file = save_checkpoint(tmp_path / "epoch_3.pt", Clip(config, None).state_dict())
     with pytest.raises(UserError, match=r"a CLIP of no size we know .* heads it has cannot be seen"):
         read(file, "gelu")
 
@@ -202,7 +202,7 @@ def test_another_resolution_of_a_size_is_recognised(tmp_path: Path) -> None:
     for size, side in (("tiny-rn", 64), ("tiny-vit", 48)):
         config = sized(size)
         config = replace(config, vision_cfg=replace(config.vision_cfg, image_size=side))
-        file = save_checkpoint(tmp_path / f"{size}.pt", Clip(config).state_dict())
+        file = save_checkpoint(tmp_path / f"{size}.pt", Clip(config, None).state_dict())
         assert read(file, "gelu").config == config
 
 
@@ -270,7 +270,7 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
 
 def test_a_model_of_full_size_is_read(tmp_path: Path) -> None:
     with parameters_on_meta():
-        empty = Clip(sized("RN50", "quick_gelu"))
+        empty = Clip(sized("RN50", "quick_gelu"), None)
     state = {key: torch.empty(value.shape, dtype=value.dtype).zero_() for key, value in empty.state_dict().items()}
     state["visual.layer4.2.conv3.weight"] += 0.5
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": {**RN50, "quick_gelu": True}}))

@@ -17,7 +17,7 @@ PARAMETERS = {"RN50": 102_007_137, "RN50x4": 178_300_601, "ViT-B-32": 151_277_31
 @pytest.mark.parametrize("size", PARAMETERS)
 def test_published_sizes_have_their_published_counts(size: str) -> None:
     with torch.device("meta"):
-        model = Clip(sized(size))
+        model = Clip(sized(size), None)
     assert sum(parameter.numel() for parameter in model.parameters()) == PARAMETERS[size]
     if size == "RN50":
         assert len(model.state_dict()) == 489
@@ -26,7 +26,7 @@ def test_published_sizes_have_their_published_counts(size: str) -> None:
 
 def test_the_desk_size_is_for_a_desk() -> None:
     with torch.device("meta"):
-        model = Clip(sized("desk-rn", vocab_size=1000))
+        model = Clip(sized("desk-rn", vocab_size=1000), None)
     assert 1.5e6 < sum(parameter.numel() for parameter in model.parameters()) < 3e6
 
 

@@ -160,7 +160,7 @@ def test_recomputed_blocks_give_the_same_gradients(size: str, captions: list[str
 
 def test_weights_start_as_published() -> None:
     torch.manual_seed(0)
-    model = Clip(sized("RN50", vocab_size=2000))
+    model = Clip(sized("RN50", vocab_size=2000), None)
     text, pool = model.transformer.resblocks[3], model.visual.attnpool
     wanted = [
         (model.token_embedding.weight, 0.02),
@@ -179,7 +179,7 @@ def test_weights_start_as_published() -> None:
     assert not text.attn.in_proj_bias.any() and not text.attn.out_proj.bias.any()
     assert model.logit_scale.item() == pytest.approx(2.6593, abs=1e-4)
     assert model.logit_scale.shape == () and model.logit_bias is None
-    siglip = Clip(sized("tiny-vit", vocab_size=10, siglip=True))
+    siglip = Clip(sized("tiny-vit", vocab_size=10, siglip=True), None)
     assert (siglip.logit_scale.item(), siglip.logit_bias.item()) == pytest.approx((2.302585, -10))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from collotype.evaluation.results import Measured
 from collotype.families.shared.spec import FamilySpec
-from collotype.recipe.schema import Evaluate
+from collotype.recipe.evaluate import Evaluate
 from collotype.runtime.errors import UserError
 from collotype.runtime.world import World
 from tests.families.toy_family import facts, task

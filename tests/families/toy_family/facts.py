@@ -5,7 +5,7 @@ from typing import Any
 
 from collotype.families.shared.facts import FamilyFacts
 from collotype.families.shared.suites import OpenedSuites, require_suite
-from collotype.recipe.schema import Evaluate
+from collotype.recipe.evaluate import Evaluate
 from collotype.runtime.hub import Need
 from collotype.training.facts import facts_of_sources
 from collotype.training.overlap import Samples

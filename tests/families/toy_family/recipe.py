@@ -4,8 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from collotype.recipe.data import Data, TrainSourceSection
+from collotype.recipe.evaluate import Evaluate
 from collotype.recipe.family import RecipeSpec, Values
-from collotype.recipe.schema import Data, Evaluate, Model, PositiveInt, Recipe, Section, TrainSourceSection, several
+from collotype.recipe.schema import Model, Recipe
+from collotype.recipe.section import PositiveInt, Section, several
 
 
 class PointSource(TrainSourceSection):

@@ -9,7 +9,7 @@ from torch import nn
 
 from collotype.evaluation.results import Measured
 from collotype.families.shared.task import FamilyTask
-from collotype.recipe.schema import Evaluate
+from collotype.recipe.evaluate import Evaluate
 from collotype.runtime.world import ALONE, World
 from collotype.training.task import Batch, Loss, Outputs
 from tests.families.toy_family.facts import LineFacts, Points, find_suite

@@ -73,7 +73,8 @@ class Beit3Config:
         Raises:
             UserError: a field is missing, unknown or out of its range.
         """
-        return make(cls, {name: value for name, value in values.items() if name != "family"}, "beit3")
+        config: Beit3Config = make(cls, {name: value for name, value in values.items() if name != "family"}, "beit3")
+        return config
 
 
 def shape_of(values: Mapping[str, Any]) -> tuple[int, int]:

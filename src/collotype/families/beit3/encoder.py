@@ -6,6 +6,7 @@ Shapes: B pairs of image and question, P = 1 + patches, T words, W width, H head
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,21 +52,23 @@ class Beit3Attention(nn.Module):
         found = functional.scaled_dot_product_attention(query, key, value, attn_mask=keys)
         found = found.transpose(1, 2).flatten(2)
         count = asking[0].shape[1]
-        return self.out_proj(*self.inner_attn_ln(found[:, :count], found[:, count:]))
+        states: Streams = self.out_proj(*self.inner_attn_ln(found[:, :count], found[:, count:]))
+        return states
 
     def shares(self, patches: Tensor, words: Tensor, keys: Tensor | None) -> Tensor:
         """How the first place divides its attention: float32 [B, P + T], the mean of all heads, sums of one."""
         query = self.by_head(self.q_proj(*first(patches, words))).float()
         key = self.by_head(self.k_proj(patches, words)).float()
         with torch.autocast(query.device.type, enabled=False):
-            scores = query @ key.mT * query.shape[-1] ** -0.5
+            scores: Tensor = query @ key.mT * query.shape[-1] ** -0.5
         if keys is not None:
             scores = scores.masked_fill(~keys, -torch.inf)
         return scores.softmax(-1)[:, :, 0].mean(1)
 
     def by_head(self, streams: Streams) -> Tensor:
         """[B, H, P + T, d]."""
-        return torch.cat(streams, dim=1).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        by_head: Tensor = torch.cat(streams, dim=1).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return by_head
 
 
 def first(patches: Tensor, words: Tensor) -> Streams:
@@ -83,7 +86,8 @@ class FeedForward(nn.Module):
         self.ffn_layernorm = nn.LayerNorm(inner)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(self.ffn_layernorm(functional.gelu(self.fc1(x))))
+        x = self.fc2(self.ffn_layernorm(functional.gelu(self.fc1(x))))
+        return x
 
 
 class Beit3Block(nn.Module):
@@ -121,7 +125,8 @@ class Beit3Block(nn.Module):
         return stream[0] + change[0], stream[1] + change[1]
 
     def shares(self, patches: Tensor, words: Tensor, keys: Tensor | None) -> Tensor:
-        return self.self_attn.shares(*self.self_attn_layer_norm(patches, words), keys)
+        patches, words = self.self_attn_layer_norm(patches, words)
+        return self.self_attn.shares(patches, words, keys)
 
 
 class Beit3Encoder(nn.Module):
@@ -142,11 +147,15 @@ class Beit3Encoder(nn.Module):
             only_first: what is read is the first place: compute in the last block that one alone.
         """
         patches, words = self.before_last(patches, words, keys)
-        return self.layers[-1](patches, words, keys, only_first)
+        states: Streams = self.layers[-1](patches, words, keys, only_first)
+        return states
 
     def shares(self, patches: Tensor, words: Tensor, keys: Tensor | None) -> Tensor:
         """float32 [B, P + T]: how the first place divides its attention in the last block."""
-        return self.layers[-1].shares(*self.before_last(patches, words, keys), keys)
+        patches, words = self.before_last(patches, words, keys)
+        last: Any = self.layers[-1]
+        shares: Tensor = last.shares(patches, words, keys)
+        return shares
 
     def before_last(self, patches: Tensor, words: Tensor, keys: Tensor | None) -> Streams:
         patches, words = patches + self.places("A", patches), words + self.places("B", words)
@@ -155,4 +164,5 @@ class Beit3Encoder(nn.Module):
         return patches, words
 
     def places(self, name: str, stream: Tensor) -> Tensor:
-        return self.embed_positions[name].weight[UNUSED_ROWS : UNUSED_ROWS + stream.shape[1]]
+        positions = self.embed_positions.get_parameter(f"{name}.weight")
+        return positions[UNUSED_ROWS : UNUSED_ROWS + stream.shape[1]]

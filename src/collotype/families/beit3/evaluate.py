@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def evaluate(
         "peak_memory_mib": gathered(round(peak_memory(model.device) / 2**20, 1), world),
     }
     if not benchmark.blank:
-        on_main(world, lambda: examples_to and illustrate(model, benchmark, answers, examples_to))
+        on_main(world, partial(illustrate, model, benchmark, answers, examples_to))
     return scored(benchmark, answers, model.answer_list, facts, events)
 
 
@@ -150,8 +151,11 @@ def without_looking(
     return {name: vqa_scores(people, given, vocabulary).metrics for name, given in answers.items()}
 
 
-def illustrate(model: Beit3, benchmark: QuestionBenchmark, answers: Mapping[int, str], folder: Path) -> None:
-    """Some images, spread over the set, with their first questions, answers and attention."""
+def illustrate(model: Beit3, benchmark: QuestionBenchmark, answers: Mapping[int, str], folder: Path | None) -> None:
+    """Some images, spread over the set, with their first questions, answers and attention, where there is a folder for
+    them."""
+    if folder is None:
+        return
     writer = GalleryWriter(folder, "Questions, answers, and where the model looked", LEGEND)
     for picture, rows in spread(list(benchmark.questions.by_image())):
         with suppress(BadExampleError):

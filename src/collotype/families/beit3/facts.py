@@ -92,6 +92,7 @@ class Beit3Facts(FamilyFacts[Beit3Recipe]):
             UserError: they are not as many as the recipe says.
         """
         found = self.contents.answer_list if self.contents else self.named_answers() or self.common_answers()
+        assert found is not None
         wanted = self.recipe.data.num_answers
         if wanted not in (None, len(found)):
             raise UserError(
@@ -104,9 +105,9 @@ class Beit3Facts(FamilyFacts[Beit3Recipe]):
     def tokenizer(self) -> Beit3Tokenizer:
         if self.contents:
             return self.contents.tokenizer
-        longest = sized(self.recipe.model.size).max_text_tokens
+        longest = sized(self.recipe.model.size or "").max_text_tokens
         if self.recipe.model.tokenizer != "words":
-            return Beit3Tokenizer.read(Path(self.recipe.model.tokenizer), longest)
+            return Beit3Tokenizer.read(Path(str(self.recipe.model.tokenizer)), longest)
         asked = [source.questions for source in self.sources]
         asked += [self.benchmark(choice).questions for choice in self.recipe.evaluate]
         return word_tokenizer((one.text(row) for one in asked for row in range(len(one))), longest)
@@ -118,7 +119,7 @@ class Beit3Facts(FamilyFacts[Beit3Recipe]):
         model = self.recipe.model
         size = {} if model.image_size is None else {"image_size": model.image_size}
         words, answers = self.tokenizer.vocab_size, len(self.vocabulary)
-        return sized(model.size, vocab_size=words, num_answers=answers, drop_path=model.drop_path, **size)
+        return sized(model.size or "", vocab_size=words, num_answers=answers, drop_path=model.drop_path, **size)
 
     @cached_property
     def asked(self) -> list[QuestionDataset]:
@@ -169,7 +170,7 @@ class Beit3Facts(FamilyFacts[Beit3Recipe]):
     def use_published_config(self, size: str | None = None) -> None:
         """A published file's name tells its size; the answers are those of the data, or as many as VQAv2 has."""
         model = self.recipe.model
-        named = next((name for name in ("base", "large") if f"_{name}_" in Path(model.weights).name), None)
+        named = next((name for name in ("base", "large") if f"_{name}_" in Path(str(model.weights)).name), None)
         if named is None:
             raise UserError(f"{model.weights} was not found, and its size cannot be told from its name")
         try:
@@ -178,7 +179,7 @@ class Beit3Facts(FamilyFacts[Beit3Recipe]):
             answers = tuple(map(str, range(VQAV2_ANSWERS)))
         side = {} if model.image_size is None else {"image_size": model.image_size}
         self.config = sized(named, num_answers=len(answers), drop_path=model.drop_path, **side)
-        self.tokenizer, self.vocabulary = None, answers
+        vars(self).update(tokenizer=None, vocabulary=answers)
 
     def describe(self) -> dict[str, Any]:
         total, trained = parameters(self.config)

@@ -58,7 +58,8 @@ class Beit3Backbone(nn.Module):
         Args:
             only_first: of the place the answer is read from alone, [B, 1, W], and of no word.
         """
-        return self.encoder(*self.embedded(pixels, ids, mask), only_first)
+        states: Streams = self.encoder(*self.embedded(pixels, ids, mask), only_first)
+        return states
 
     def embedded(self, pixels: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """What the encoder takes: patches, words, and which of them are there."""
@@ -113,8 +114,8 @@ def draw_at_unit_scale(model: "Beit3") -> None:
     words, and does not look at the image (docs/benchmarks.md).
     """
     nn.init.normal_(model.beit3.text_embed.weight)
-    for places in model.beit3.encoder.embed_positions.values():
-        nn.init.normal_(places.weight, std=PLACES_STD)
+    for places in model.beit3.encoder.embed_positions.parameters():
+        nn.init.normal_(places, std=PLACES_STD)
     for layer in model.modules():
         if isinstance(layer, nn.Linear):
             nn.init.normal_(layer.weight, std=model.config.hidden_size**-0.5)
@@ -133,7 +134,7 @@ class Beit3(nn.Module):
     def __init__(
         self,
         config: Beit3Config,
-        tokenizer: Beit3Tokenizer | None = None,
+        tokenizer: Beit3Tokenizer,
         answer_list: Sequence[str] | None = None,
     ):
         super().__init__()
@@ -158,7 +159,7 @@ class Beit3(nn.Module):
         """
         states = self.beit3(self.scaled(pixels), ids, mask, only_first=True)
         # joined, though no word is left, so that every weight that is trained has a gradient
-        logits = self.head(self.pooler(torch.cat(states, dim=1)))
+        logits: Tensor = self.head(self.pooler(torch.cat(states, dim=1)))
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def scaled(self, pixels: Tensor) -> Tensor:
@@ -176,9 +177,10 @@ class Beit3(nn.Module):
 
         An image's shares sum to less than one: the rest went to the words, and to the query's own place.
         """
-        shares = self.beit3.encoder.shares(*self.beit3.embedded(self.scaled(pixels), ids, mask))
+        shares: Tensor = self.beit3.encoder.shares(*self.beit3.embedded(self.scaled(pixels), ids, mask))
         side = self.config.side
-        return shares[:, 1 : 1 + side**2].unflatten(1, (side, side))
+        attention: Tensor = shares[:, 1 : 1 + side**2].unflatten(1, (side, side))
+        return attention
 
     def blocks(self) -> list[nn.Module]:
         """The repeated layers from the input on."""

@@ -160,4 +160,5 @@ class Answering:
             )
         best = logits.argmax(1).tolist()
         self.pace.batch(len(asked), began)
-        return {int(questions.ids[row]): model.answer_list[one] for (row, _), one in zip(asked, best, strict=True)}
+        names = model.answer_list or ()
+        return {int(questions.ids[row]): names[one] for (row, _), one in zip(asked, best, strict=True)}

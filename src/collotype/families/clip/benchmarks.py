@@ -25,8 +25,10 @@ class ImageRows(Protocol):
     """Images by row."""
 
     digest: str
-    faults: Sequence[Fault]
-    """What is left out, or doubtful."""
+
+    @property
+    def faults(self) -> Sequence[Fault]:
+        """What is left out, or doubtful."""
 
     def __len__(self) -> int: ...
 
@@ -170,7 +172,7 @@ def own_captions(choice: ClipEvaluate) -> list[CaptionedImages]:
 
 
 Benchmark = Classification | CaptionedImages
-SUITES: dict[str, Callable[[ClipEvaluate], list[Benchmark]]] = {
+SUITES: dict[str, Callable[[ClipEvaluate], Sequence[Benchmark]]] = {
     "pictures": drawn_images,
     "imagenet": own_labelled,
     "labelled": own_labelled,
@@ -185,7 +187,7 @@ def find_suite(choice: ClipEvaluate) -> list[Benchmark]:
         UserError: no such suite, or its data is not there.
     """
     require_known(choice)
-    return SUITES[choice.suite](choice)
+    return [*SUITES[choice.suite](choice)]
 
 
 def require_known(choice: ClipEvaluate) -> None:
@@ -195,9 +197,9 @@ def require_known(choice: ClipEvaluate) -> None:
 def suite_needs(choice: ClipEvaluate) -> list[Need]:
     """What `find_suite` will fetch of the hub, if it will."""
     require_known(choice)
-    if choice.suite not in ("labelled", "captions") or not is_on_hub(need_path(choice, "images")):
+    if choice.suite not in ("labelled", "captions") or not is_on_hub(path := need_path(choice, "images")):
         return []
-    return needs_of(choice.path, choice.split or ("validation" if choice.suite == "captions" else "test"))
+    return needs_of(path, choice.split or ("validation" if choice.suite == "captions" else "test"))
 
 
 def facts_of(benchmarks: Sequence[Benchmark]) -> dict[str, Any]:

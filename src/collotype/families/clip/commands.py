@@ -8,7 +8,7 @@ from collotype.families.clip.benchmarks import SUITES, find_suite
 from collotype.families.clip.checkpoints.places import OPEN_CLIP
 from collotype.families.clip.checkpoints.reading import LAYOUTS, read
 from collotype.families.clip.checkpoints.reading import export as write_layout
-from collotype.families.clip.config import SIZES
+from collotype.families.clip.config import SIZES, Activation
 from collotype.families.clip.evaluate import evaluate as evaluate_model
 from collotype.families.clip.model import Clip
 from collotype.families.clip.recipe import ClipEvaluate
@@ -25,7 +25,7 @@ def can_load(source: str) -> bool:
     return (Path(source) / OPEN_CLIP).is_file() or Path(source).is_file()
 
 
-def load(source: str | Path, activation: str | None = None, dtype: str | None = None) -> Clip:
+def load(source: str | Path, activation: Activation | None = None, dtype: str | None = None) -> Clip:
     """The CLIP in a folder, a checkpoint's file, or a repository of the hub.
 
     Args:

@@ -46,9 +46,9 @@ class VisionConfig:
             self._check_vit()
 
     def _check_resnet(self) -> None:
-        if len(self.layers) != 4:
-            raise UserError(f"vision_cfg.layers is {list(self.layers)}; a ResNet has four stages.")
-        positive("vision_cfg.layers", dict(enumerate(self.layers)))
+        if len(self.stages) != 4:
+            raise UserError(f"vision_cfg.layers is {list(self.stages)}; a ResNet has four stages.")
+        positive("vision_cfg.layers", dict(enumerate(self.stages)))
         if self.image_size % 2 or self.image_size < 32:
             raise UserError(f"vision_cfg.image_size is {self.image_size}; a ResNet takes an even one from 32 on.")
         if self.width % 2 or self.heads == 0 or self.width * 32 % self.heads:
@@ -59,7 +59,7 @@ class VisionConfig:
 
     def _check_vit(self) -> None:
         positive("vision_cfg", {"layers": self.layers, "patch_size": self.patch_size})
-        if self.image_size % self.patch_size or self.width % self.head_width:
+        if self.image_size % self.patch or self.width % self.head_width:
             raise UserError(
                 f"vision_cfg: image_size {self.image_size} must be a multiple of patch_size {self.patch_size}, and "
                 f"width {self.width} of head_width {self.head_width}."
@@ -68,7 +68,17 @@ class VisionConfig:
     @property
     def places(self) -> int:
         """Tokens of an image: one for the whole, and one for each place or patch."""
-        return (self.image_size // (32 if self.is_resnet else self.patch_size)) ** 2 + 1
+        return (self.image_size // self.patch) ** 2 + 1
+
+    @property
+    def patch(self) -> int:
+        """Side of what one place looks at, in pixels."""
+        return self.patch_size or 32
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """The blocks of a ResNet's stages; a ViT is one stage."""
+        return self.layers if isinstance(self.layers, tuple) else (self.layers,)
 
     @property
     def is_resnet(self) -> bool:
@@ -160,18 +170,22 @@ class ClipConfig:
         for name, kind in PARTS.items():
             if name in given:
                 given[name] = make(kind, given[name], name)
-        return make(cls, given, "clip")
+        config: ClipConfig = make(cls, given, "clip")
+        return config
 
 
 PARTS = {"vision_cfg": VisionConfig, "text_cfg": TextConfig, "preprocess_cfg": PreprocessConfig}
 
 
-def resnet(embed_dim: int, image_size: int, layers: tuple[int, ...], width: int, text: Mapping[str, int]) -> dict:
+Sized = dict[str, Any]
+
+
+def resnet(embed_dim: int, image_size: int, layers: tuple[int, ...], width: int, text: Mapping[str, int]) -> Sized:
     vision = {"image_size": image_size, "layers": layers, "width": width}
     return {"embed_dim": embed_dim, "vision_cfg": vision, "text_cfg": text}
 
 
-def vit(embed_dim: int, image_size: int, layers: int, width: int, patch_size: int, text: Mapping[str, int]) -> dict:
+def vit(embed_dim: int, image_size: int, layers: int, width: int, patch_size: int, text: Mapping[str, int]) -> Sized:
     vision = {"image_size": image_size, "layers": layers, "width": width, "patch_size": patch_size}
     return {"embed_dim": embed_dim, "vision_cfg": vision, "text_cfg": text}
 
@@ -180,7 +194,7 @@ def text(width: int, heads: int, layers: int = 12, context_length: int = 77) -> 
     return {"context_length": context_length, "width": width, "heads": heads, "layers": layers}
 
 
-SIZES: dict[str, dict[str, Any]] = {
+SIZES: dict[str, Sized] = {
     "RN50": resnet(1024, 224, (3, 4, 6, 3), 64, text(512, 8)),
     "RN101": resnet(512, 224, (3, 4, 23, 3), 64, text(512, 8)),
     "RN50x4": resnet(640, 288, (4, 6, 10, 6), 80, text(640, 10)),
@@ -198,7 +212,7 @@ vocabulary of 1,000 words), two for tests."""
 
 
 def sized(
-    name: str, activation: Activation = "gelu", vocab_size: int = TextConfig.vocab_size, siglip: bool = False
+    name: str, activation: Activation | None = "gelu", vocab_size: int = TextConfig.vocab_size, siglip: bool = False
 ) -> ClipConfig:
     """The configuration of that name.
 

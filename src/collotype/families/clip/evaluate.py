@@ -44,7 +44,7 @@ def evaluate(
         examples_to: a folder for images of the first classification and what they were taken for.
         world: the processes that share the work; all of them call this, and all get the result.
     """
-    measured, digest = [], model.digest()
+    measured, digest = list[Measured](), model.digest()
     for benchmark in benchmarks:
         reset_peak_memory(model.device)
         started = time.perf_counter()
@@ -54,8 +54,7 @@ def evaluate(
             events += unread(faults, "count as misses")
             metrics, headline = accuracy(found, benchmark), "top1"
             if not any(one.headline == "top1" for one in measured):
-                draw = partial(illustrate, benchmark, found, examples_to)
-                on_main(world, lambda draw=draw: examples_to and draw())
+                on_main(world, partial(illustrate, benchmark, found, examples_to))
         else:
             metrics, faults = retrieve(model, benchmark, world)
             events += unread(faults, "are left out with their captions")
@@ -127,8 +126,8 @@ def retrieve(model: Clip, benchmark: CaptionedImages, world: World = ALONE) -> t
         captions = [benchmark.caption(row) for row, sound in zip(block, read.sound, strict=True) if sound]
         return model.encode_images(read.images), model.encode_texts(captions, cut=True), read.faults
 
-    *parts, faults = zip(*over_blocks(benchmark.rows, world, work, BLOCK), strict=True)
-    faults = require_some(benchmark.name, benchmark.rows, faults)
+    *parts, unread_of = zip(*over_blocks(benchmark.rows, world, work, BLOCK), strict=True)
+    faults = require_some(benchmark.name, benchmark.rows, unread_of)
     images, texts = map(torch.cat, parts)
     metrics = {}
     for direction, (queries, answers) in zip(DIRECTIONS, ((images, texts), (texts, images)), strict=True):
@@ -181,19 +180,17 @@ def read_all(read: Callable[[int], Image.Image], rows: Sequence[int]) -> ReadIma
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         found = list(pool.map(attempt, rows))
     sound = [not isinstance(one, Fault) for one in found]
-    images, faults = (
-        [one for one, is_sound in zip(found, sound, strict=True) if is_sound is kept] for kept in (True, False)
-    )
-    return ReadImage(images, sound, faults)
+    images = [one for one in found if not isinstance(one, Fault)]
+    return ReadImage(images, sound, [one for one in found if isinstance(one, Fault)])
 
 
-def require_some(name: str, images: int, faults: Iterable[Sequence[Fault]]) -> list[Fault]:
+def require_some(name: str, images: int, of_blocks: Iterable[Sequence[Fault]]) -> list[Fault]:
     """The faults of all blocks.
 
     Raises:
         UserError: there is one for each of the images.
     """
-    faults = [*chain.from_iterable(faults)]
+    faults = [*chain.from_iterable(of_blocks)]
     if len(faults) == images:
         first = faults[0]
         raise UserError(
@@ -212,8 +209,10 @@ def unread(faults: Sequence[Fault], consequence: str) -> list[dict[str, Any]]:
     return events
 
 
-def illustrate(benchmark: Classification, found: Tensor, folder: Path) -> None:
-    """Some images, spread over the set, and what each was taken for."""
+def illustrate(benchmark: Classification, found: Tensor, folder: Path | None) -> None:
+    """Some images, spread over the set, and what each was taken for, where there is a folder for them."""
+    if folder is None:
+        return
     legend = "Where the first guess is another: right name → guess. A green frame is a hit."
     writer, count = GalleryWriter(folder, "Images and what they were taken for", legend), SHOWN_ROWS * SHOWN_COLUMNS
     places = [round(place * (len(found) - 1) / (count - 1)) for place in range(count)]

@@ -107,7 +107,7 @@ class ClipFacts(FamilyFacts[ClipRecipe]):
     def tokenizer(self) -> ClipTokenizer:
         if self.contents:
             return self.contents.tokenizer
-        length = sized(self.recipe.model.size).text_cfg.context_length
+        length = sized(self.recipe.model.size or "").text_cfg.context_length
         if self.recipe.model.vocabulary == "clip":
             return bpe_tokenizer(length)
         texts = [text for source in self.sources for row in range(len(source)) for text in source.texts(row)]
@@ -123,7 +123,7 @@ class ClipFacts(FamilyFacts[ClipRecipe]):
             return self.contents.config
         model = self.recipe.model
         words = BPE_TOKENS if model.vocabulary == "clip" else self.tokenizer.vocab_size
-        config = sized(model.size, model.activation, words, self.sigmoid)
+        config = sized(model.size or "", model.activation, words, self.sigmoid)
         side = model.image_size or config.vision_cfg.image_size
         return replace(config, vision_cfg=replace(config.vision_cfg, image_size=side))
 

@@ -6,7 +6,7 @@ Shapes: B images or captions, T tokens, S side of an image in pixels, D embeddin
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from PIL import Image
@@ -17,11 +17,13 @@ from collotype.families.clip.config import ClipConfig
 from collotype.families.clip.resnet import ModifiedResNet
 from collotype.families.clip.tokenizer import ClipTokenizer
 from collotype.families.clip.transformer import Transformer, VisionTransformer
-from collotype.families.clip.transforms import EvaluationTransform, normalised
+from collotype.families.clip.transforms import EvaluationTransform
 from collotype.runtime.device import room_on
 from collotype.runtime.digest import state_digest
+from collotype.runtime.pixels import normalised
 
 IMAGE_BATCH, TEXT_BATCH = 64, 256
+T = TypeVar("T")
 
 
 class Clip(nn.Module):
@@ -31,10 +33,11 @@ class Clip(nn.Module):
     events: Sequence[dict[str, Any]] = ()
     """What its file is to be told for."""
 
-    def __init__(self, config: ClipConfig, tokenizer: ClipTokenizer | None = None):
+    def __init__(self, config: ClipConfig, tokenizer: ClipTokenizer):
         super().__init__()
         self.config, self.tokenizer = config, tokenizer
         vision, text = config.vision_cfg, config.text_cfg
+        self.visual: ModifiedResNet | VisionTransformer
         if vision.is_resnet:
             self.visual = ModifiedResNet(vision, config.embed_dim)
         else:
@@ -115,10 +118,9 @@ class Clip(nn.Module):
             texts, batch_size, lambda batch: self.text_features(self.tokenizer.batch(batch, cut).to(self.device))
         )
 
-    @torch.inference_mode()
-    def _in_batches(self, inputs: Sequence, batch_size: int, encode: Callable[[Sequence], Tensor]) -> Tensor:
+    def _in_batches(self, inputs: Sequence[T], batch_size: int, encode: Callable[[Sequence[T]], Tensor]) -> Tensor:
         self.eval()
-        with room_on(self.device, "take a smaller batch_size"):
+        with torch.inference_mode(), room_on(self.device, "take a smaller batch_size"):
             done = [encode(inputs[at : at + batch_size]).float().cpu() for at in range(0, len(inputs), batch_size)]
         return torch.cat([torch.zeros(0, self.width), *done])
 

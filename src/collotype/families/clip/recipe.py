@@ -4,22 +4,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from collotype.recipe.data import Crops, Data, Interval, TrainSourceSection, nearest_source
+from collotype.recipe.evaluate import Evaluate
 from collotype.recipe.family import RecipeSpec, Values
-from collotype.recipe.schema import (
-    Crops,
-    Data,
-    Evaluate,
-    Fraction,
-    Interval,
-    Model,
-    NotNegativeInt,
-    PositiveInt,
-    Recipe,
-    Section,
-    TrainSourceSection,
-    nearest_source,
-    several,
-)
+from collotype.recipe.schema import Model, Recipe
+from collotype.recipe.section import Fraction, NotNegativeInt, PositiveInt, Section, several
 
 
 class ClipModel(Model):

@@ -70,7 +70,8 @@ class AttentionPool2d(nn.Module):
         weights = (torch.einsum("bhc,btc->bht", asked, tokens) + shift).softmax(-1)
         mixed = torch.einsum("bht,btc->bhc", weights, tokens)
         answer = torch.einsum("bhc,hdc->bhd", mixed, value).flatten(1) + self.v_proj.bias
-        return self.c_proj(answer)
+        projected: Tensor = self.c_proj(answer)
+        return projected
 
 
 class ModifiedResNet(nn.Module):
@@ -93,7 +94,7 @@ class ModifiedResNet(nn.Module):
         self.bn3 = nn.BatchNorm2d(width)
         self.avgpool = nn.AvgPool2d(2)
         channels = width
-        for stage, count in enumerate(config.layers):
+        for stage, count in enumerate(config.stages):
             planes = width * 2**stage
             layers = []
             for number in range(count):
@@ -112,7 +113,8 @@ class ModifiedResNet(nn.Module):
         x = self.avgpool(x)
         for block in self.blocks():
             x = block(x)
-        return self.attnpool(x)
+        pooled: Tensor = self.attnpool(x)
+        return pooled
 
     def blocks(self) -> list[nn.Module]:
-        return [block for stage in (self.layer1, self.layer2, self.layer3, self.layer4) for block in stage]
+        return [block for stage in range(1, 5) for block in self.get_submodule(f"layer{stage}").children()]

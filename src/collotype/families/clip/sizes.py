@@ -22,7 +22,7 @@ def forward_flops(config: ClipConfig) -> float:
         return 2 * (words + of_vit(vision, config.embed_dim) * vision.places)
     # the stem works at half of the side, stage n at a 2^(n + 1)th
     seen = sum(weights * (vision.image_size / 2 ** (stage + 1)) ** 2 for stage, weights, _ in convolutions(vision))
-    return 2 * (words + seen)
+    return float(2 * (words + seen))
 
 
 def of_captions(config: ClipConfig) -> int:
@@ -37,8 +37,8 @@ def of_block(width: int, mlp_ratio: float) -> int:
 
 
 def of_vit(config: VisionConfig, embed_dim: int) -> int:
-    width, blocks = config.width, config.layers * of_block(config.width, config.mlp_ratio)
-    return (3 * config.patch_size**2 + 1 + config.places + 4 + embed_dim) * width + blocks
+    width, blocks = config.width, config.stages[0] * of_block(config.width, config.mlp_ratio)
+    return (3 * config.patch**2 + 1 + config.places + 4 + embed_dim) * width + blocks
 
 
 def of_resnet(config: VisionConfig, embed_dim: int) -> int:
@@ -53,7 +53,7 @@ def convolutions(config: VisionConfig) -> Iterator[tuple[int, int, int]]:
     for inputs, outputs in ((3, width // 2), (width // 2, width // 2), (width // 2, width)):
         yield 0, 9 * inputs * outputs, outputs
     inputs = width
-    for stage, count in enumerate(config.layers, start=1):
+    for stage, count in enumerate(config.stages, start=1):
         planes = width * 2 ** (stage - 1)
         for number in range(count):
             if (stage > 1 and not number) or inputs != 4 * planes:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tokenizers import AddedToken, Tokenizer, models
 
@@ -22,7 +22,7 @@ from collotype.runtime.model_folder import read_tokenizer
 if TYPE_CHECKING:
     from torch import Tensor
 
-VOCABULARY = files("collotype") / "assets" / "clip" / "bpe_simple_vocab_16e6.txt.gz"
+VOCABULARY = Path(str(files("collotype") / "assets" / "clip" / "bpe_simple_vocab_16e6.txt.gz"))
 VOCABULARY_SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
 MERGES = 49_152 - 256 - 2
 """Lines of the vocabulary's file that CLIP uses, after the first."""
@@ -55,12 +55,13 @@ class ClipTokenizer:
         self.tokenizer, self.context_length = tokenizer, context_length
         self.vocab_size = tokenizer.get_vocab_size()
         self.is_bpe = isinstance(tokenizer.model, models.BPE)
-        self.start_id, self.end_id = (tokenizer.token_to_id(token) for token in (START, END))
-        if self.start_id is None or self.end_id != self.vocab_size - 1:
+        start, end = (tokenizer.token_to_id(token) for token in (START, END))
+        if start is None or end != self.vocab_size - 1:
             raise UserError(
-                f"The tokenizer has {START} as {self.start_id} and {END} as {self.end_id} of {self.vocab_size} tokens; "
+                f"The tokenizer has {START} as {start} and {END} as {end} of {self.vocab_size} tokens; "
                 "a CLIP's has both, the end as the last."
             )
+        self.start_id, self.end_id = start, end
 
     def __call__(self, text: str) -> ClipTokenIds:
         """
@@ -134,7 +135,7 @@ def clean(text: str) -> str:
 
 
 @cache
-def pattern():
+def pattern() -> Any:
     import regex
 
     return regex.compile(PATTERN, regex.IGNORECASE)
@@ -142,7 +143,7 @@ def pattern():
 
 def split(text: str) -> list[str]:
     """The words, digits and runs of marks of a text, cleaned."""
-    return pattern().findall(clean(text))
+    return list(pattern().findall(clean(text)))
 
 
 def byte_letters() -> list[str]:
@@ -182,7 +183,8 @@ def published_bpe(vocabulary: Path) -> str:
             f"it has {len(packed):,} bytes and {found[:12]}…; copy the file again."
         )
     lines = gzip.decompress(packed).decode().split("\n")
-    merges = [tuple(line.split()) for line in lines[1 : MERGES + 1]]
+    pairs = (line.split() for line in lines[1 : MERGES + 1])
+    merges = [(first, second) for first, second in pairs]
     letters = sorted(byte_letters())
     tokens = [*letters, *(f"{letter}</w>" for letter in letters), *map("".join, merges)]
     numbers = {token: number for number, token in enumerate(tokens)}

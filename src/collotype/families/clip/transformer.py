@@ -4,6 +4,7 @@ Shapes: B images or captions, T tokens, W width, H heads, d width of a head, D e
 """
 
 from collections import OrderedDict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +38,8 @@ class ClipAttention(nn.Module):
         projected = functional.linear(x, self.in_proj_weight, self.in_proj_bias)
         query, key, value = projected.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each [B, H, T, d]
         mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
-        return self.out_proj(mixed.transpose(1, 2).flatten(2))
+        found: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
+        return found
 
 
 class ClipBlock(nn.Module):
@@ -55,7 +57,8 @@ class ClipBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attn(self.ln_1(x))
-        return x + self.mlp(self.ln_2(x))
+        x = x + self.mlp(self.ln_2(x))
+        return x
 
 
 class Transformer(nn.Module):
@@ -74,9 +77,10 @@ class Transformer(nn.Module):
 
     def initialize(self) -> None:
         """As published for the text tower: depth does not change the scale of the residual stream."""
-        for block in self.resblocks:
+        blocks: list[Any] = [*self.resblocks]
+        for block in blocks:
             width = block.attn.out_proj.in_features
-            into_stream = (width * 2 * len(self.resblocks)) ** -0.5
+            into_stream = (width * 2 * len(blocks)) ** -0.5
             nn.init.normal_(block.attn.in_proj_weight, std=width**-0.5)
             nn.init.normal_(block.attn.out_proj.weight, std=into_stream)
             nn.init.normal_(block.mlp.c_fc.weight, std=(2 * width) ** -0.5)
@@ -88,14 +92,13 @@ class VisionTransformer(nn.Module):
 
     def __init__(self, config: VisionConfig, embed_dim: int, activation: Activation):
         super().__init__()
-        width, patch = config.width, config.patch_size
+        width, patch = config.width, config.patch
         scale = width**-0.5
         self.conv1 = nn.Conv2d(3, width, patch, stride=patch, bias=False)
         self.class_embedding = nn.Parameter(scale * torch.randn(width))
-        places = (config.image_size // patch) ** 2 + 1
-        self.positional_embedding = nn.Parameter(scale * torch.randn(places, width))
+        self.positional_embedding = nn.Parameter(scale * torch.randn(config.places, width))
         self.ln_pre = nn.LayerNorm(width)
-        self.transformer = Transformer(width, config.heads, config.layers, config.mlp_ratio, activation)
+        self.transformer = Transformer(width, config.heads, config.stages[0], config.mlp_ratio, activation)
         self.ln_post = nn.LayerNorm(width)
         self.proj = nn.Parameter(scale * torch.randn(width, embed_dim))
 
@@ -105,7 +108,8 @@ class VisionTransformer(nn.Module):
         start = self.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
         x = torch.cat([start, patches], dim=1) + self.positional_embedding
         x = self.transformer(self.ln_pre(x))
-        return self.ln_post(x[:, 0]) @ self.proj
+        embedded: Tensor = self.ln_post(x[:, 0]) @ self.proj
+        return embedded
 
     def blocks(self) -> list[nn.Module]:
         return list(self.transformer.resblocks)

@@ -6,7 +6,7 @@ erasing fills with noise that bytes cannot hold; a transform that erases gives f
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -147,7 +147,7 @@ def centre(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     if image.width < width or image.height < height:
         around = Image.new(image.mode, (max(width, image.width), max(height, image.height)))
         if image.mode == "P":
-            around.putpalette(image.getpalette())
+            around.putpalette(image.getpalette() or [])
         around.paste(image, (max(0, width - image.width) // 2, max(0, height - image.height) // 2))
         image = around
     left, top = round((image.width - width) / 2), round((image.height - height) / 2)
@@ -159,6 +159,7 @@ def jittered(image: Image.Image, strength: Sequence[float], rng: random.Random) 
     brightness, contrast, saturation, hue = strength
     around_one = [(max(0.0, 1 - part), 1 + part) for part in (brightness, contrast, saturation)]
     changes = [ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color]
+    drawn: list[tuple[Callable[[Image.Image], ImageEnhance._Enhance] | None, float]]
     drawn = [(change, rng.uniform(*span)) for change, span in zip(changes, around_one, strict=True) if span != (1, 1)]
     if hue:
         drawn.append((None, rng.uniform(-hue, hue)))

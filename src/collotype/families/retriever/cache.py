@@ -53,7 +53,7 @@ class Cache:
             kept = json.loads(path.read_text())
             if kept["key"] == key:
                 self.hits += 1
-                return kept["texts"]
+                return list(kept["texts"])
         except (OSError, ValueError, KeyError, TypeError):
             pass
         self.misses += 1

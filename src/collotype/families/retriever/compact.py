@@ -55,7 +55,7 @@ def pooled(pages: Vectors, factor: int) -> Vectors:
         return pages
     shape, mask = pages.values.shape[:-2], pages.mask.flatten(0, -2)
     rows, lengths = pages.values[pages.mask], mask.sum(1).tolist()
-    labels, counts = [], []
+    labels, counts = list[Tensor](), list[int]()
     for vectors in rows.detach().split(lengths):
         own = own_labels(vectors, factor)
         labels.append(own + sum(counts))

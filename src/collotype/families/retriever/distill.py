@@ -29,7 +29,7 @@ class Teacher:
     """The model that a recipe's `distill` names; it is not trained, and no part of what is saved."""
 
     def __init__(self, settings: Distill):
-        self.settings = settings
+        self.settings, self.source = settings, str(settings.teacher)
 
     @cached_property
     def contents(self) -> RetrieverCheckpoint:
@@ -37,8 +37,8 @@ class Teacher:
         Raises:
             UserError: it is not there, or cannot be read.
         """
-        require_there(self.settings.teacher)
-        return read(self.settings.teacher, self.settings.preset, self.settings.base)
+        require_there(self.source)
+        return read(self.source, self.settings.preset, self.settings.base)
 
     @property
     def config(self) -> RetrieverConfig:
@@ -65,17 +65,17 @@ class Teacher:
         files = self.model.from_files
         if files is None or seen_of(files.files) == files.seen:
             return []
-        return [{"kind": "the teacher changed since", "source": self.settings.teacher, "learned from": self.sha256}]
+        return [{"kind": "the teacher changed since", "source": self.source, "learned from": self.sha256}]
 
     def facts(self) -> dict[str, Any]:
         parameters = sum(weight.numel() for weight in self.model.parameters())
-        return {"source": self.settings.teacher, "sha256": self.sha256, "parameters": parameters}
+        return {"source": self.source, "sha256": self.sha256, "parameters": parameters}
 
     def as_page_model(self) -> PageModel:
         """What a student remembers of it."""
         found = self.config
         return PageModel(
-            source=address_of(self.settings.teacher),
+            source=address_of(self.source),
             base=self.settings.base,
             preset=self.settings.preset,
             sha256=self.sha256,
@@ -164,6 +164,7 @@ def page_model_of(config: RetrieverConfig, base: str | None, load: Callable[...,
         UserError: it is not there, or is another than the student learned from.
     """
     stated = config.pages
+    assert stated
     where = base or stated.source
     try:
         require_there(where)

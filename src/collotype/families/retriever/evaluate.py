@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from collotype.evaluation.ranking import chance_metrics, mean_metrics, query_metrics, rank
-from collotype.evaluation.results import GalleryWriter, Image, Measured
+from collotype.evaluation.results import GalleryWriter, Measured, Picture
 from collotype.families.retriever.batches import BATCH_TOKENS
 from collotype.families.retriever.benchmarks import RetrievalBenchmark, averaged_names
 from collotype.families.retriever.benchmarks.benchmark import Event, Pages, differing_sizes, event, sizes_of
@@ -115,7 +115,11 @@ class VectorSearch:
 
     def facts(self) -> dict[str, Any]:
         config, pooling = self.model.config, self.pooling and asdict(self.pooling)
-        facts = {"backbone": config.backbone, "interaction": config.interaction, "preset": asdict(config.preset)}
+        facts: dict[str, Any] = {
+            "backbone": config.backbone,
+            "interaction": config.interaction,
+            "preset": asdict(config.preset),
+        }
         facts |= {"parameters": sum(one.numel() for one in self.model.parameters()), "width": self.model.width}
         held: dict[str, Any] = {"dtype": self.model.held_in} if self.model.held_in else {}
         if config.interaction == "sparse" and self.vectors_per_page:
@@ -277,7 +281,7 @@ def evaluate(
         examples_to: a folder for examples of the first dataset, of a retriever.
         world: the processes that share the work; all of them call this, and all get the result.
     """
-    device, measured = device or torch.device("cpu"), []
+    device, measured = device or torch.device("cpu"), list[Measured]()
     for name, group in groupby(benchmarks, key=lambda benchmark: benchmark.name):
         subsets = list(group)
         reset_peak_memory(device)
@@ -286,8 +290,7 @@ def evaluate(
         seconds = round(time.perf_counter() - started, 2)
         peaks = gathered(round(peak_memory(device) / 2**20, 1), world)
         if not measured and isinstance(searcher, VectorSearch) and searcher.sees != "text":
-            draw = partial(illustrate, searcher.model, found[0], examples_to)
-            on_main(world, lambda draw=draw: examples_to and draw())
+            on_main(world, partial(illustrate, searcher.model, found[0], examples_to))
         facts = {
             "model": {"sha256": searcher.digest, **searcher.facts()},
             "looks_at": searcher.looks_at(subsets[0].pages),
@@ -328,8 +331,11 @@ def averages(measured: Sequence[Measured]) -> list[Measured]:
     ]
 
 
-def illustrate(model: Retriever, retrieval: Retrieval, folder: Path) -> None:
-    """The first queries with their best pages; with late interaction also where each word was found."""
+def illustrate(model: Retriever, retrieval: Retrieval, folder: Path | None) -> None:
+    """The first queries with their best pages, where there is a folder for them; with late interaction also where each
+    word was found."""
+    if folder is None:
+        return
     benchmark, late = retrieval.benchmark, model.config.interaction == "late"
     writer = GalleryWriter(folder, "Queries and their best pages", LATE_LEGEND if late else SINGLE_LEGEND)
     numbers = {page: number for number, page in reversed(list(enumerate(benchmark.pages.ids)))}
@@ -337,7 +343,7 @@ def illustrate(model: Retriever, retrieval: Retrieval, folder: Path) -> None:
         scores, text = retrieval.of_query(query), benchmark.queries[query]
         ranking = rank(scores)
         best = ranking[: SHOWN_PAGES if late else 2 * SHOWN_PAGES]
-        rows: list[list[Image]] = [] if late else [[]]
+        rows: list[list[Picture]] = [] if late else [[]]
         for place, page in enumerate(best, start=1):
             image, right = benchmark.pages.image(numbers[page]), page in benchmark.qrels[query]
             label = f"{place}. {page} · {scores[page]:.2f}"

@@ -121,7 +121,7 @@ class RetrieverFacts(FamilyFacts[RetrieverRecipe]):
     def tokenizer(self) -> Tokenizer:
         """A checkpoint's own; else of the training queries' words. Where these are not all there are, others can be
         spelled."""
-        if not self.sees:
+        if self.teacher and not self.sees:
             return self.teacher.contents.tokenizer
         if self.contents:
             return self.contents.tokenizer
@@ -138,7 +138,7 @@ class RetrieverFacts(FamilyFacts[RetrieverRecipe]):
         if self.contents:
             backbone_config = self.contents.config.backbone_config
         else:
-            backbone_config = self.row.configure(self.row.sizes[model.size], self.tokenizer.get_vocab())
+            backbone_config = self.row.configure(self.row.sizes[model.size or ""], self.tokenizer.get_vocab())
         own = RetrieverConfig(
             model.backbone,
             backbone_config,
@@ -149,16 +149,16 @@ class RetrieverFacts(FamilyFacts[RetrieverRecipe]):
             model.max_query_tokens,
             compact=None if self.compact == Compact() else self.compact,
         )
-        return own if self.sees else self.as_student(own)
+        return self.as_student(own, self.teacher) if self.teacher and not self.sees else own
 
-    def as_student(self, config: RetrieverConfig) -> RetrieverConfig:
+    def as_student(self, config: RetrieverConfig, teacher: "Teacher") -> RetrieverConfig:
         """
         Raises:
             UserError: the recipe says that its vectors are others than the teacher's.
         """
-        self.teacher.require_same_form(self.recipe.model)
-        taught = self.teacher.config
-        return replace(config, preset=taught.preset, compact=taught.compact, pages=self.teacher.as_page_model())
+        teacher.require_same_form(self.recipe.model)
+        taught = teacher.config
+        return replace(config, preset=taught.preset, compact=taught.compact, pages=teacher.as_page_model())
 
     @cached_property
     def processor(self) -> Processor:
@@ -234,7 +234,7 @@ class RetrieverFacts(FamilyFacts[RetrieverRecipe]):
     def use_published_config(self, size: str | None = None) -> None:
         if self.teacher:
             _ = self.teacher.contents
-        name = plain(self.recipe.model.weights)
+        name = plain(self.recipe.model.weights) or ""
         if name not in self.row.published:
             raise UserError(f"{name} was not found, and its size cannot be told from its name")
         shapes = self.row.sizes[self.row.published[name]]
@@ -246,11 +246,12 @@ class RetrieverFacts(FamilyFacts[RetrieverRecipe]):
         self.contents = PublishedModel(shape, tokenizer, name)
 
     def framing(self) -> dict[str, Any]:
+        said = TRAINED_WITH.get(plain(self.recipe.model.weights) or "")
         return {
             "preset": self.preset.name,
             "query_attention": self.preset.query_attention,
             **({"max_visual_tokens": self.preset.max_visual_tokens} if self.preset.max_visual_tokens else {}),
-            **({"preset_of_weights": said} if (said := TRAINED_WITH.get(plain(self.recipe.model.weights))) else {}),
+            **({"preset_of_weights": said} if said else {}),
         }
 
     def describe(self) -> dict[str, Any]:
@@ -271,7 +272,7 @@ class RetrieverFacts(FamilyFacts[RetrieverRecipe]):
     def shape(self) -> Shape:
         """Of the backbone; named sizes are not built for it."""
         model = self.recipe.model
-        known = shapes().get(f"{self.row.name}/{model.size or self.row.published.get(plain(model.weights))}")
+        known = shapes().get(f"{self.row.name}/{model.size or self.row.published.get(plain(model.weights) or '')}")
         return known or measure(self.row, self.config.backbone_config)
 
     def forward_flops(self) -> float:
@@ -283,7 +284,7 @@ class RetrieverFacts(FamilyFacts[RetrieverRecipe]):
         per_place = (self.processor.layout.token_px / self.config.backbone_config["vision_config"]["patch_size"]) ** 2
         seeing = sum(math.prod(size) for name, size in self.shape.linear.items() if SEEING.search(name))
         reading = sum(math.prod(size) for size in self.shape.linear.values()) - seeing
-        return 2 * (seeing * places * per_place + reading * (pages + 24))
+        return float(2 * (seeing * places * per_place + reading * (pages + 24)))
 
     def count_parameters(self) -> tuple[int, int]:
         """All, and those that are trained."""
@@ -319,7 +320,7 @@ class RetrieverFacts(FamilyFacts[RetrieverRecipe]):
 
     def projection_facts(self) -> dict[str, Any]:
         """Where the projection comes from: an adapter, or a continued run, means nothing on another one."""
-        if not self.has_new_projection:
+        if self.contents and not self.has_new_projection:
             return {"from": self.contents.origin}
         return {"from": f"init_seed {self.init_seed}"}
 

@@ -23,7 +23,7 @@ class InvertedIndex:
 
     @property
     def bytes_per_page(self) -> float:
-        return self.weights.nnz * BYTES_PER_WEIGHT / max(1, self.weights.shape[0])
+        return float(self.weights.nnz * BYTES_PER_WEIGHT / max(1, self.weights.shape[0]))
 
     def scores(self, query: Tensor) -> np.ndarray:
         """Of every page [P], float32: the sum of its weights for a query's words [1, V], whose lists alone are read."""

@@ -173,14 +173,14 @@ def mine_into(
     for query, refs in zip(pairs.queries, rows, strict=True):
         own.setdefault(query, set()).update(same[numbers[ref]] for ref in refs)
     found = dict(zip(own, search(model, list(own.items()), same, cache, rules, progress), strict=True))
-    refs = list(numbers)
+    pages = list(numbers)
     lists, origin = any(len(row) > 1 for row in rows), {"hub": in_words(used())} if used() else {}
     lines = []
     for query, row in zip(pairs.queries, rows, strict=True):
         images = [ref.written(out.parent) for ref in row]
         note = {"positive_score": round(found[query].positive_score, 5), "model": model_digest[:16]}
         negatives = [
-            {**refs[page].written(out.parent), "rank": rank, "score": round(score, 5), **note}
+            {**pages[page].written(out.parent), "rank": rank, "score": round(score, 5), **note}
             for page, rank, score in found[query].negatives
         ]
         lines.append({"query": query, "image": images if lists else images[0], "negatives": negatives, **origin})
@@ -188,7 +188,7 @@ def mine_into(
     remove(cache.folder)
     return {
         "rows": len(rows),
-        "pages": len(refs),
+        "pages": len(pages),
         "different_pages": len(set(same)),
         "negatives": sum(len(line["negatives"]) for line in lines),
         "rows_without_negatives": sum(not line["negatives"] for line in lines),

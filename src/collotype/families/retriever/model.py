@@ -42,7 +42,7 @@ class Retriever(nn.Module):
     page_model: "Callable[[], Retriever] | None" = None
     """Reads, when it is first called, what encodes the pages of a student that reads queries only."""
 
-    def __init__(self, config: RetrieverConfig, processor: Processor | None = None):
+    def __init__(self, config: RetrieverConfig, processor: Processor):
         super().__init__()
         self.config, self.processor = config, processor
         self.row = ROWS[config.backbone]
@@ -64,10 +64,12 @@ class Retriever(nn.Module):
             hidden = pool(hidden, mask, self.config.pooling)
             mask = mask.any(1, keepdim=True)
         if sparse:
-            weights = saturated(self.custom_text_proj(hidden), mask)[:, None]
+            weights = saturated(self.projected(hidden), mask)[:, None]
             return weights, mask.any(1, keepdim=True)
-        vectors = self.custom_text_proj(hidden) if self.custom_text_proj is not None else hidden
-        return functional.normalize(vectors, dim=-1) * mask[..., None], mask
+        return functional.normalize(self.projected(hidden), dim=-1) * mask[..., None], mask
+
+    def projected(self, hidden: Tensor) -> Tensor:
+        return hidden if self.custom_text_proj is None else self.custom_text_proj(hidden)
 
     def states(self, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The backbone's last hidden states [B, T, H] and the mask [B, T]."""
@@ -167,7 +169,7 @@ class Retriever(nn.Module):
         def encoded(batch: list[int]) -> list[tuple[Tensor, Tensor, Tensor]]:
             states, mask = self.computed(self.states, self.processor.pages([*map(image, batch)]))
             found = []
-            for weights, at in zip(*saturated_at(self.custom_text_proj(states), mask), strict=True):
+            for weights, at in zip(*saturated_at(self.projected(states), mask), strict=True):
                 tokens = weights.nonzero()[:, 0]
                 found.append((tokens.cpu(), weights[tokens].float().cpu(), at[tokens].cpu()))
             return found
@@ -215,8 +217,8 @@ class Retriever(nn.Module):
             return torch.zeros(len(queries), len(pages))
         if self.config.interaction == "sparse":
             return all_scores(queries, pages)
-        there = (Vectors(*(tensor.to(self.device) for tensor in stack(side))) for side in (queries, pages))
-        return score_all(*there).cpu()
+        asked, there = (Vectors(*(tensor.to(self.device) for tensor in stack(side))) for side in (queries, pages))
+        return score_all(asked, there).cpu()
 
 
 def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:

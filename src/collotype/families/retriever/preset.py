@@ -4,7 +4,7 @@ The strings of colpali-engine changed between its versions without a word, and a
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from collotype.runtime.errors import UserError
 
@@ -53,8 +53,8 @@ class Preset:
         return self.page_prompt.replace(IMAGE, visual_tokens)
 
 
-def paligemma(name: str, **differences: object) -> Preset:
-    common = {
+def paligemma(name: str, **differences: Any) -> Preset:
+    common: dict[str, Any] = {
         "query_bos": "<bos>",
         "augmentation_token": "<pad>",
         "page_prompt": f"{IMAGE}<bos>Describe the image.\n",
@@ -64,8 +64,8 @@ def paligemma(name: str, **differences: object) -> Preset:
     return Preset(name=name, **{**common, **differences})
 
 
-def qwen(name: str, **differences: object) -> Preset:
-    common = {
+def qwen(name: str, **differences: Any) -> Preset:
+    common: dict[str, Any] = {
         "augmentation_token": "<|endoftext|>",
         "page_prompt": f"{QWEN_PAGE}<|endoftext|>",
         "padding_side": "left",
@@ -75,8 +75,8 @@ def qwen(name: str, **differences: object) -> Preset:
     return Preset(name=name, **{**common, **differences})
 
 
-def idefics3(name: str, **differences: object) -> Preset:
-    common = {
+def idefics3(name: str, **differences: Any) -> Preset:
+    common: dict[str, Any] = {
         "augmentation_token": "<end_of_utterance>",
         "page_prompt": f"<|im_start|>User:{IMAGE}Describe the image.<end_of_utterance>\nAssistant:",
         "padding_side": "left",
@@ -85,16 +85,16 @@ def idefics3(name: str, **differences: object) -> Preset:
     return Preset(name=name, **{**common, **differences})
 
 
-def modernvbert(name: str, **differences: object) -> Preset:
+def modernvbert(name: str, **differences: Any) -> Preset:
     page = f"<|begin_of_text|>User:{IMAGE}Describe the image.<end_of_utterance>\nAssistant:"
-    common = {"page_prompt": page, "query_attention": "bidirectional", "tokenizer_frame": True}
+    common: dict[str, Any] = {"page_prompt": page, "query_attention": "bidirectional", "tokenizer_frame": True}
     return idefics3(name, **{**common, **differences})
 
 
-def gemma3(name: str, **differences: object) -> Preset:
+def gemma3(name: str, **differences: Any) -> Preset:
     # the chat template gives one <bos>, the tokenizer, as the engine calls it, another
     turn = "<bos><bos><start_of_turn>user\n"
-    common = {
+    common: dict[str, Any] = {
         "query_bos": turn,
         "query_prefix": "Query: ",
         "augmentation_token": "<eos>",

@@ -6,22 +6,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 
+from collotype.recipe.data import Data, TrainSourceSection, nearest_source
+from collotype.recipe.evaluate import Evaluate
 from collotype.recipe.family import RecipeSpec, Values
 from collotype.recipe.load import explain, parse_yaml
-from collotype.recipe.schema import (
-    Data,
-    Evaluate,
-    Fraction,
-    Model,
-    NotNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    Recipe,
-    Section,
-    TrainSourceSection,
-    nearest_source,
-    several,
-)
+from collotype.recipe.schema import Model, Recipe
+from collotype.recipe.section import Fraction, NotNegativeInt, PositiveFloat, PositiveInt, Section, several
 from collotype.recipe.smoke import STEPS
 from collotype.runtime.errors import UserError
 
@@ -244,7 +234,9 @@ class RetrieverEvaluate(Evaluate):
     def measures(self, dataset: str) -> bool:
         return super().measures(dataset) and (not self.only or dataset.partition("/")[2] in self.only)
 
-    def contradicts(self, other: "RetrieverEvaluate") -> bool:
+    def contradicts(self, other: Evaluate) -> bool:
+        if not isinstance(other, RetrieverEvaluate):
+            return super().contradicts(other)
         parts = bool(self.only and other.only) and not set(self.only) & set(other.only)
         measured = {"path", "data_dir", "split", "counting", "looks_at", "dim", "pool_factor", "untrained"}
         same = self.model_dump(include=measured) == other.model_dump(include=measured)

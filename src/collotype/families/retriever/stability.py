@@ -136,11 +136,12 @@ def attending(model: Retriever, kernel: str) -> Iterator[None]:
         with sdpa_kernel(SDPA[kernel]):
             yield
     elif kernel:
-        model.backbone.set_attn_implementation("flash_attention_2")
+        backbone: Any = model.backbone
+        backbone.set_attn_implementation("flash_attention_2")
         try:
             yield
         finally:
-            model.backbone.set_attn_implementation("sdpa")
+            backbone.set_attn_implementation("sdpa")
     else:
         yield
 

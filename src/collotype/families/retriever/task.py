@@ -24,7 +24,7 @@ from collotype.families.retriever.lora import add_lora, linear_layers, merge_lor
 from collotype.families.retriever.lora_targets import PROJECTION, find_targets
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.quantize import quantize
-from collotype.families.retriever.recipe import RetrieverEvaluate, RetrieverRecipe
+from collotype.families.retriever.recipe import Distill, RetrieverEvaluate, RetrieverRecipe
 from collotype.families.shared.task import FamilyTask
 from collotype.losses.contrastive import ContrastiveLoss, Vectors
 from collotype.losses.distillation import own_scores_loss
@@ -52,17 +52,17 @@ class RetrieverTask(RetrieverFacts, FamilyTask[RetrieverRecipe, Retriever]):
             quantize(model)
         self.seed_init("lora")
         model = self.adapt(model)
-        if self.teacher:
-            self.teacher.prepare(self.recipe.model, model.processor)
-        if not self.sees:
-            model.page_model = lambda: self.teacher.model
+        if teacher := self.teacher:
+            teacher.prepare(self.recipe.model, model.processor)
+            if not self.sees:
+                model.page_model = lambda: teacher.model
         return model
 
     def start(self) -> Retriever:
         """Before it is adapted: random, or the model in `model.weights`, an adapter merged, with the recipe's own
         projection where it has none."""
         found = self.contents
-        if found is None:
+        if not isinstance(found, RetrieverCheckpoint):
             self.seed_init("init")
             return Retriever(self.config, self.processor)
         tensors = found.tensors
@@ -80,7 +80,7 @@ class RetrieverTask(RetrieverFacts, FamilyTask[RetrieverRecipe, Retriever]):
     def new_projection(self) -> nn.Linear:
         """A function of the seed alone, so that a run on other hardware or data starts from the same."""
         self.seed_init("projection")
-        return nn.Linear(self.row.hidden_size(self.config.backbone_config), self.config.dim)
+        return nn.Linear(self.row.hidden_size(self.config.backbone_config), self.config.dim or 0)
 
     def adapt(self, model: Retriever) -> Retriever:
         """Freezes what `model.lora` does not train, in place."""
@@ -98,7 +98,7 @@ class RetrieverTask(RetrieverFacts, FamilyTask[RetrieverRecipe, Retriever]):
             targets=targets,
         )
         add_lora(model, lora, settings.init == "gaussian")
-        if settings.projection == "full" and self.config.dim:
+        if settings.projection == "full" and model.custom_text_proj:
             model.custom_text_proj.requires_grad_(True)
         return model
 
@@ -131,7 +131,8 @@ class RetrieverTask(RetrieverFacts, FamilyTask[RetrieverRecipe, Retriever]):
 
     @property
     def asks_teacher_for_pages(self) -> bool:
-        return self.recipe.distill.asks_for_pages or (not self.sees and self.contrasts)
+        distill = self.recipe.distill
+        return bool(distill and distill.asks_for_pages) or (not self.sees and self.contrasts)
 
     @property
     def tokens(self) -> Callable[[list[Pair]], list[int]]:
@@ -147,7 +148,8 @@ class RetrieverTask(RetrieverFacts, FamilyTask[RetrieverRecipe, Retriever]):
         if "teacher_scores" in batch:
             outputs["teacher_scores"] = batch["teacher_scores"]
         if self.num_negatives:
-            found = spread(*model(batch["negatives"]), batch["has_negative"])
+            vectors, mask = model(batch["negatives"])
+            found = spread(vectors, mask, batch["has_negative"])
             outputs["negative_vectors"], outputs["negative_mask"] = found
         return outputs
 
@@ -174,22 +176,25 @@ class RetrieverTask(RetrieverFacts, FamilyTask[RetrieverRecipe, Retriever]):
         value, metrics = queries.values.new_zeros(()), dict[str, Tensor]()
         has = "negative_vectors" in block
         negatives = Vectors(block["negative_vectors"], block["negative_mask"]) if has else None
-        if self.contrasts:
+        if self.contrasts and pages:
             value, metrics["batch_accuracy"] = self.contrastive(queries, pages, negatives)
             if self.recipe.loss.flops:
                 metrics["words_per_page"] = (pages.values > 0).sum(-1).flatten()
                 value = value + self.recipe.loss.flops * flops(pages.values[:, 0])
         if self.recipe.distill:
-            taught = self.taught(queries, pages, negatives, block)
+            taught = self.taught(self.recipe.distill, queries, pages, negatives, block)
             weight = self.recipe.distill.weight
             value, metrics["distillation"] = (1 - weight) * value + weight * taught, taught[None]
         return value, metrics
 
-    def taught(self, queries: Vectors, pages: Vectors | None, negatives: Vectors | None, block: Outputs) -> Tensor:
+    def taught(
+        self, settings: Distill, queries: Vectors, pages: Vectors | None, negatives: Vectors | None, block: Outputs
+    ) -> Tensor:
         """How far the model is from its teacher, or from the table of its scores."""
         if self.teacher:
             return self.teacher.loss(queries, pages, block, self.objective)
-        settings = self.recipe.distill
+        # a table has scores of each query's page and negatives
+        assert pages and negatives
         temperature = (settings.temperature or self.objective.temperature) if settings.objective == "kl" else None
         own, there = self.objective.own_scores(queries, pages, negatives)
         return own_scores_loss(own, block["teacher_scores"].detach(), there, temperature)
@@ -218,9 +223,9 @@ class RetrieverTask(RetrieverFacts, FamilyTask[RetrieverRecipe, Retriever]):
         """An adapter is saved with the address of what it was trained on, if that lies in files; of quantised weights,
         what they were made of stays."""
         if self.recipe.model.quantize == "nf4":
-            trained = {name: value.data for name, value in model.named_parameters() if value.requires_grad}
+            adapted = {name: value.data for name, value in model.named_parameters() if value.requires_grad}
             model = self.adapt(self.start())
-            model.load_state_dict(trained, strict=False, assign=True)
+            model.load_state_dict(adapted, strict=False, assign=True)
         trained = [name for name in model.state_dict() if name.startswith(PROJECTION)] if self.trains_projection else []
         native.write(model, folder, self.base_of(model), trained)
 
@@ -233,12 +238,17 @@ class RetrieverTask(RetrieverFacts, FamilyTask[RetrieverRecipe, Retriever]):
         """Where what an adapter was trained on can be read again; none where that was held in a smaller type, or was
         made of more than the files."""
         wanted, found = self.recipe.model, self.contents
-        if wanted.lora is None or found is None or found.config.lora or not found.tensors.files:
+        if (
+            wanted.lora is None
+            or not isinstance(found, RetrieverCheckpoint)
+            or found.config.lora
+            or not found.tensors.files
+        ):
             return None
         if next(model.backbone.parameters()).dtype.itemsize < found.tensors.dtype.itemsize:
             return None
         weights = native.of_base(found.tensors, self.config.dim)
-        return native.Base(address_of(wanted.weights), wanted.base, wanted.preset, weights)
+        return native.Base(address_of(str(wanted.weights)), wanted.base, wanted.preset, weights)
 
     def beside(self) -> dict[str, str]:
         if self.teacher:

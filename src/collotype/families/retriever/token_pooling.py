@@ -108,7 +108,8 @@ def ward_labels(condensed: np.ndarray, count: int) -> np.ndarray:
     """The cluster of each vector [T] where Ward's tree of their distances is cut into at most `count`."""
     from scipy.cluster.hierarchy import fcluster, linkage
 
-    return fcluster(linkage(condensed, method="ward"), t=count, criterion="maxclust") - 1
+    cluster_of: np.ndarray = fcluster(linkage(condensed, method="ward"), t=count, criterion="maxclust") - 1
+    return cluster_of
 
 
 def distances(vectors: np.ndarray) -> np.ndarray:
@@ -133,4 +134,5 @@ def similarities(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def unit(vectors: np.ndarray) -> np.ndarray:
     """The vectors [T, D], L2-normalised."""
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    found: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return found

@@ -5,7 +5,7 @@ A layout decides the size of a page, its number of visual tokens, and where on t
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -97,10 +97,10 @@ class Split(VisualLayout):
     tile_px: int
     tile_tokens: int
     tiles: int
+    token_px: int = field(init=False, repr=False, compare=False)
 
-    @property
-    def token_px(self) -> int:
-        return self.tile_px // self.tile_tokens
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "token_px", self.tile_px // self.tile_tokens)
 
     def fitted(self, size: tuple[int, int]) -> tuple[int, int]:
         """The (width, height) in pixels to which a page is first brought, in its own proportions."""
@@ -182,10 +182,10 @@ class Dynamic(VisualLayout):
     min_tokens: int = 4
     mean: Channels = CLIP_MEAN
     std: Channels = CLIP_STD
+    token_px: int = field(init=False, repr=False, compare=False)
 
-    @property
-    def token_px(self) -> int:
-        return self.patch_px * self.merge
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "token_px", self.patch_px * self.merge)
 
     def size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The (width, height) in pixels a page of that (width, height) is brought to.

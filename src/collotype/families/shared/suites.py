@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
-from collotype.recipe.schema import Evaluate
+from collotype.recipe.evaluate import Evaluate
 from collotype.runtime.errors import UserError
 
 B = TypeVar("B")

@@ -34,9 +34,9 @@ def truth(node: "Node", read: Callable[["Node"], ShellWord]) -> bool | None:
     operator = node.child_by_field_name("operator")
     if node.type == "unary_expression" and operator is not None and len(inner) == 2:
         return emptiness(operator, read(inner[1]))
-    sides = [node.child_by_field_name(side) for side in ("left", "right")]
-    if node.type == "binary_expression" and operator is not None and None not in sides:
-        return compared((operator.text or b"").decode(), *[one for one in sides if one is not None], read=read)
+    left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
+    if node.type == "binary_expression" and operator is not None and left is not None and right is not None:
+        return compared((operator.text or b"").decode(), left, right, read)
     return None
 
 

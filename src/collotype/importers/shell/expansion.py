@@ -70,7 +70,9 @@ class Expansion:
     def words(self, node: "Node") -> list[ShellWord]:
         """The words that bash makes of this one."""
         pieces = [*self.pieces(node, quoted=False)]
-        text = "".join(one if kind == "literal" else chr(OPAQUE + place) for place, (kind, one) in enumerate(pieces))
+        text = "".join(
+            joined(one) if kind == "literal" else chr(OPAQUE + place) for place, (kind, one) in enumerate(pieces)
+        )
         made: list[ShellWord] = []
         for form in braced(text) if "{" in text else [None]:
             fields = Fields(self.line_of(node))

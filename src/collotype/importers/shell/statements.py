@@ -55,7 +55,8 @@ class Statements(Assignments):
         if node.children and node.children[0].type == "((":
             return self.forget(node)
         if node.type == "list" and len(node.named_children) == 2:
-            return self.take_either(*node.named_children, node.children[1].type)
+            first, second = node.named_children
+            return self.take_either(first, second, node.children[1].type)
         for part in node.named_children:
             self.run(part)
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 from collotype.preflight.context import CheckContext
 from collotype.preflight.data_locations import measured_and_trained
@@ -24,7 +25,7 @@ def rows_differ(context: CheckContext) -> Iterator[Evidence]:
             if there is None or there == published:
                 continue
             less = (published - there) / published
-            grave = "will differ" if abs(less) > 0.1 else "may differ"
+            grave: Severity = "will differ" if abs(less) > 0.1 else "may differ"
             yield Evidence(
                 severity=grave if name == "train" or not less else "will differ",
                 seen=f"{name}: {there:,} {what}",
@@ -52,7 +53,7 @@ def stale_name(context: CheckContext) -> Iterator[Evidence]:
 @upstream_rule("stale data loader", "note", "colpali issues 66 and 315; colpali-engine's dataset_transformation.py")
 def stale_loader(context: CheckContext) -> Iterator[Evidence]:
     """The file runs with the engine of its time alone."""
-    name = str(context.upstream("dataset") or "")
+    name = str(context.upstream.get("dataset") or "")
     stale = next((part for part in ("_detailed", "_ir_negs", "_with_docmatix") if name.endswith(part)), None)
     if stale:
         yield Evidence(
@@ -74,7 +75,8 @@ def no_augmentation(context: CheckContext) -> Iterator[Evidence]:
     examples, epochs = context.plan.get("examples"), context.plan.get("epochs", 0)
     if context.recipe.family != "clip" or examples is None or not FEW <= examples <= MANY or epochs < 10:
         return
-    augmentation = context.recipe.data.augmentation
+    data: Any = context.recipe.data
+    augmentation = data.augmentation
     if augmentation.scale[0] >= 0.8 and augmentation.color_jitter is None:
         yield Evidence(
             seen=f"crops of {augmentation.scale[0]:g} to {augmentation.scale[1]:g} of an image, "
@@ -122,7 +124,7 @@ def remembered(seen: str, severity: Severity = "will differ") -> Evidence:
     "of 100 and 20 examples in batches of 32, 96 and none are seen, with drop_last or without",
 )
 def unseen_data_set(context: CheckContext) -> Iterator[Evidence]:
-    batch, facts = context.upstream("sampler_batch"), context.plan.get("data", {}).get("train", {})
+    batch, facts = context.upstream.get("sampler_batch"), context.plan.get("data", {}).get("train", {})
     for number, one in enumerate(facts.get("sources", ()) if batch else ()):
         if one["examples"] < batch:
             yield Evidence(
@@ -139,10 +141,10 @@ def unseen_data_set(context: CheckContext) -> Iterator[Evidence]:
     "colpali-engine's SingleDatasetBatchSampler, run on 0.3.18; accelerate's BatchSamplerShard",
 )
 def repeated_order(context: CheckContext) -> Iterator[Evidence]:
-    epochs = context.upstream("epochs") or 1
-    if context.upstream("sampler_batch") and epochs > 1 and context.origin.processes > 1:
+    epochs = context.upstream.get("epochs") or 1
+    if context.upstream.get("sampler_batch") and epochs > 1 and context.imported.processes > 1:
         yield Evidence(
-            seen=f"{epochs:g} epochs of several data sets on {context.origin.processes} processes",
+            seen=f"{epochs:g} epochs of several data sets on {context.imported.processes} processes",
             reference="another order, and other negatives, in each epoch",
             why="The sampler shuffles when set_epoch is called, and on several processes nothing calls it: the same "
             "queries meet the same negatives again.",
@@ -156,7 +158,10 @@ def repeated_order(context: CheckContext) -> Iterator[Evidence]:
     "open_clip issue 930, its data.py",
 )
 def few_shards(context: CheckContext) -> Iterator[Evidence]:
-    shards, workers = context.upstream("shards"), (context.upstream("workers") or 0) * context.origin.processes
+    shards, workers = (
+        context.upstream.get("shards"),
+        (context.upstream.get("workers") or 0) * context.imported.processes,
+    )
     if not shards or workers < 2 or not context.was("open_clip"):
         return
     low, high, mean = shards // workers, math.ceil(shards / workers), shards / workers

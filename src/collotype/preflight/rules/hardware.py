@@ -9,7 +9,7 @@ from collotype.preflight.rules.rule import REPAIRED, Evidence, rule, upstream_ru
 @upstream_rule("flash attention where there is none", "blocks", "Dao-AILab/flash-attention issue 762")
 def no_flash_attention(context: CheckContext) -> Iterator[Evidence]:
     missing = context.on_old_card or context.plan["hardware"]["kind"] == "cpu"
-    if context.upstream("attention") == "flash_attention_2" and missing:
+    if context.upstream.get("attention") == "flash_attention_2" and missing:
         yield Evidence(
             seen=f"attn_implementation flash_attention_2 on {context.plan['device']}",
             reference="a card of compute capability 8.0 or more, or sdpa",
@@ -20,7 +20,7 @@ def no_flash_attention(context: CheckContext) -> Iterator[Evidence]:
 
 @upstream_rule("recomputed blocks without gradient", "will differ", "open_clip issue 573; trl issue 3089")
 def reentrant_checkpointing(context: CheckContext) -> Iterator[Evidence]:
-    if context.upstream("reentrant_checkpointing") and context.upstream("frozen_inputs"):
+    if context.upstream.get("reentrant_checkpointing") and context.upstream.get("frozen_inputs"):
         yield Evidence(
             seen="gradient checkpointing, reentrant, over frozen embeddings",
             reference="use_reentrant=False",
@@ -32,9 +32,10 @@ def reentrant_checkpointing(context: CheckContext) -> Iterator[Evidence]:
 
 @rule("4-bit weights without a GPU", "blocks", "bitsandbytes")
 def quantized_without_gpu(context: CheckContext) -> Iterator[Evidence]:
-    if getattr(context.recipe.model, "quantize", "none") != "none" and context.plan["hardware"]["kind"] != "cuda":
+    quantize = getattr(context.recipe.model, "quantize", "none")
+    if quantize != "none" and context.plan["hardware"]["kind"] != "cuda":
         yield Evidence(
-            seen=f"model.quantize {context.recipe.model.quantize} on {context.plan['device']}",
+            seen=f"model.quantize {quantize} on {context.plan['device']}",
             reference="a GPU",
             why="The 4-bit kernels run on GPUs.",
             fix="--set model.quantize=none",

@@ -1,6 +1,7 @@
 """What is minimised."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from collotype.losses.named import CURRENT, OBJECTIVES
 from collotype.preflight.context import CheckContext
@@ -14,7 +15,7 @@ from collotype.preflight.rules.rule import Evidence, rule, upstream_rule
     "a perfectly separated batch has a loss of about 0.47, and 0.313 is its floor",
 )
 def flat_pairwise_loss(context: CheckContext) -> Iterator[Evidence]:
-    loss = context.recipe.loss
+    loss: Any = context.recipe.loss
     current = loss.name == "ColbertPairwiseCELoss" and (loss.dialect or CURRENT) == CURRENT
     if current and loss.normalize is not False and loss.temperature in (None, 1.0):
         yield Evidence(
@@ -33,8 +34,9 @@ def hard_negatives(context: CheckContext) -> Iterator[Evidence]:
         and context.reference is not None
         and context.of_reference("explicit_negatives") is None
     ):
+        loss: Any = context.recipe.loss
         yield Evidence(
-            seen=f"{context.recipe.loss.name} with {context.explicit_negatives} explicit negatives a query",
+            seen=f"{loss.name} with {context.explicit_negatives} explicit negatives a query",
             reference=context.of_reference("loss.name") or "the batch's own pages only",
             why="The hard-negative configurations are experiments beside the published runs: another loss, other data, "
             "and negatives that were never released with the weights.",
@@ -51,12 +53,12 @@ def hard_negatives(context: CheckContext) -> Iterator[Evidence]:
 )
 def raising_filter(context: CheckContext) -> Iterator[Evidence]:
     """MaxSim is hardly ever negative; cosines are."""
-    loss = context.recipe.loss
+    loss: Any = context.recipe.loss
     if getattr(loss, "filter_threshold", None) is None:
         return
     if (loss.filter_formula or ("lower" if loss.name in OBJECTIVES else "multiply")) == "multiply":
         yield Evidence(
-            severity="may differ" if context.recipe.model.interaction == "single" else "note",
+            severity="may differ" if getattr(context.recipe.model, "interaction", None) == "single" else "note",
             seen=f"{loss.name}: scores of likely positives multiplied by {loss.filter_factor or 0.5:g}",
             reference="a score that falls whatever its sign",
             why="Half of -0.2 is -0.1: a likely positive with a negative score is pushed away harder than without it.",
@@ -66,10 +68,10 @@ def raising_filter(context: CheckContext) -> Iterator[Evidence]:
 
 @upstream_rule("loss that stops on several processes", "blocks", "docs/invariance.md, run on colpali-engine 0.3.18")
 def loss_that_crashes(context: CheckContext) -> Iterator[Evidence]:
-    names = ("ColbertSigmoidLoss", "BiPairedEncoderLoss")
-    if context.was("colpali-engine") and context.origin.processes > 1 and context.recipe.loss.name in names:
+    names, loss = ("ColbertSigmoidLoss", "BiPairedEncoderLoss"), getattr(context.recipe.loss, "name", "")
+    if context.was("colpali-engine") and context.imported.processes > 1 and loss in names:
         yield Evidence(
-            seen=f"{context.recipe.loss.name} on {context.origin.processes} processes",
+            seen=f"{loss} on {context.imported.processes} processes",
             reference="one process",
             why="Its targets have the size of one process's batch, its scores that of all: it stops at the first step.",
             fix="nothing to do: every loss is computed on the whole batch",

@@ -13,11 +13,11 @@ BIPALI = (
 
 @upstream_rule("per-process negatives", "will differ", "colpali issue 124", BIPALI)
 def negatives_of_a_process(context: CheckContext) -> Iterator[Evidence]:
-    if context.upstream("negatives_scope") == "process" and context.recipe.negatives.scope == "global":
-        had, has = context.upstream("negatives_per_query"), context.plan["negatives_per_query"]
+    if context.upstream.get("negatives_scope") == "process" and context.recipe.negatives.scope == "global":
+        had, has = context.upstream.get("negatives_per_query"), context.plan["negatives_per_query"]
         yield Evidence(
-            seen=f"{had if had is not None else 'fewer'} negatives per query under {context.origin.launcher} with "
-            f"{context.origin.processes} processes",
+            seen=f"{had if had is not None else 'fewer'} negatives per query under {context.imported.launcher} with "
+            f"{context.imported.processes} processes",
             reference=f"{has}: the rest of the whole batch",
             why="The loss of each process saw only its own pages. Started by plain python the same script shares the "
             "batch, so the launcher changes the training.",
@@ -50,9 +50,9 @@ def no_negatives(context: CheckContext) -> Iterator[Evidence]:
 
 @upstream_rule("positives of another process", "will differ", "docs/invariance.md, run on colpali-engine 0.3.18")
 def misplaced_positives(context: CheckContext) -> Iterator[Evidence]:
-    if context.upstream("misplaced_positives"):
+    if context.upstream.get("misplaced_positives"):
         yield Evidence(
-            seen=f"{context.recipe.loss.name} on {context.origin.processes} processes",
+            seen=f"{getattr(context.recipe.loss, 'name', 'the loss')} on {context.imported.processes} processes",
             reference="each query's own page as its positive",
             why="The loss takes the diagonal of its scores for the positives and ignores the process's offset: all but "
             "the first process are trained towards the first one's pages.",
@@ -63,9 +63,10 @@ def misplaced_positives(context: CheckContext) -> Iterator[Evidence]:
 
 @upstream_rule("hard negatives not shared", "note", "colpali-engine contrastive_trainer.py")
 def unshared_explicit_negatives(context: CheckContext) -> Iterator[Evidence]:
-    if context.upstream("explicit_negatives") and context.origin.processes > 1 and context.was("colpali-engine"):
+    count = context.upstream.get("explicit_negatives")
+    if count and context.imported.processes > 1 and context.was("colpali-engine"):
         yield Evidence(
-            seen=f"{context.upstream('explicit_negatives')} explicit negatives of each query, seen by that query alone",
+            seen=f"{count} explicit negatives of each query, seen by that query alone",
             reference="the same here, unless loss.share_negatives says otherwise",
             why="colpali-engine neither gathers them nor lets other queries be pushed from them.",
             fix="none needed; --set loss.share_negatives=true shares them",
@@ -76,7 +77,7 @@ def unshared_explicit_negatives(context: CheckContext) -> Iterator[Evidence]:
     "local loss without gathered gradient", "will differ", "open_clip issues 385 and 616; docs/invariance.md"
 )
 def local_loss_without_gradient(context: CheckContext) -> Iterator[Evidence]:
-    if context.upstream("local_loss") and not context.upstream("gather_with_grad"):
+    if context.upstream.get("local_loss") and not context.upstream.get("gather_with_grad"):
         yield Evidence(
             seen="--local-loss without --gather-with-grad",
             reference="both, or neither",
@@ -88,10 +89,10 @@ def local_loss_without_gradient(context: CheckContext) -> Iterator[Evidence]:
 
 @upstream_rule("pages gathered without gradient", "note", "LaCLIP issue 6; facebookresearch/SLIP issues 24 and 31")
 def gathered_without_gradient(context: CheckContext) -> Iterator[Evidence]:
-    if context.was("slip") and context.upstream("gather_with_grad") is False and context.origin.processes > 1:
+    if context.was("slip") and context.upstream.get("gather_with_grad") is False and context.imported.processes > 1:
         yield Evidence(
             severity="will differ",
-            seen=f"the CLIP loss of {context.origin.processes} processes sees the others' features without their "
+            seen=f"the CLIP loss of {context.imported.processes} processes sees the others' features without their "
             "gradient",
             reference="torch.distributed.nn.all_gather, as LaCLIP's published models were trained with",
             why="Each process scores its own examples against all, and no gradient goes back to what was gathered, so "
@@ -103,13 +104,13 @@ def gathered_without_gradient(context: CheckContext) -> Iterator[Evidence]:
 
 @upstream_rule("gradient of the towers divided by the processes", "note", "docs/invariance.md, run on open_clip")
 def scaled_gradient(context: CheckContext) -> Iterator[Evidence]:
-    gathered = context.upstream("gather_with_grad") or context.upstream("local_loss")
-    if context.was("open_clip") and gathered is False and context.origin.processes > 1:
+    gathered = context.upstream.get("gather_with_grad") or context.upstream.get("local_loss")
+    if context.was("open_clip") and gathered is False and context.imported.processes > 1:
         yield Evidence(
-            seen=f"neither --local-loss nor --gather-with-grad on {context.origin.processes} processes",
+            seen=f"neither --local-loss nor --gather-with-grad on {context.imported.processes} processes",
             reference="the whole gradient",
-            why=f"The towers' gradient is 1/{context.origin.processes} of the batch's, in its direction. Adam divides "
-            "it out again, so published runs did well with it; clipping and other optimisers do not.",
+            why=f"The towers' gradient is 1/{context.imported.processes} of the batch's, in its direction. Adam "
+            "divides it out again, so published runs did well with it; clipping and other optimisers do not.",
             effect="none with AdamW beyond its epsilon",
             fix=REPAIRED,
         )
@@ -119,8 +120,8 @@ def scaled_gradient(context: CheckContext) -> Iterator[Evidence]:
     "gradient of the logit scale too large", "may differ", "open_clip issues 761 and 957; docs/invariance.md"
 )
 def scale_gradient(context: CheckContext) -> Iterator[Evidence]:
-    if (context.upstream("scale_gradient_factor") or 1) > 1:
-        factor = context.upstream("scale_gradient_factor")
+    if (context.upstream.get("scale_gradient_factor") or 1) > 1:
+        factor = context.upstream.get("scale_gradient_factor")
         yield Evidence(
             seen=f"--accum-freq {factor}",
             reference="the gradient of the whole batch",

@@ -66,7 +66,7 @@ def fp16_overflow(context: CheckContext) -> Iterator[Evidence]:
     "precision of another version's default", "may differ", "open_clip 6dc9461: amp became amp_bf16 in 2026-02"
 )
 def precision_by_default(context: CheckContext) -> Iterator[Evidence]:
-    if context.was("open_clip") and context.upstream("precision_given") is False:
+    if context.was("open_clip") and context.upstream.get("precision_given") is False:
         yield Evidence(
             seen="no --precision",
             reference="--precision amp, the default when the README's curves were made",
@@ -77,10 +77,10 @@ def precision_by_default(context: CheckContext) -> Iterator[Evidence]:
 
 @upstream_rule("similarities in half precision", "may differ", "open_clip loss.py; docs/invariance.md")
 def half_precision_loss(context: CheckContext) -> Iterator[Evidence]:
-    if context.upstream("loss_precision") in ("bf16", "fp16"):
-        step = {"bf16": "0.125", "fp16": "0.016"}[context.upstream("loss_precision")]
+    precision = context.upstream.get("loss_precision", "")
+    if step := {"bf16": "0.125", "fp16": "0.016"}.get(precision):
         yield Evidence(
-            seen=f"similarities in the loss in {context.upstream('loss_precision')}",
+            seen=f"similarities in the loss in {precision}",
             reference="fp32",
             why="The loss was computed within autocast, so similarities are rounded before they are compared.",
             effect=f"at a similarity of 16 to 32 two numbers are {step} apart",
@@ -90,7 +90,7 @@ def half_precision_loss(context: CheckContext) -> Iterator[Evidence]:
 
 @upstream_rule("weights in half precision", "may differ", "colpali-engine's configurations (torch_dtype)")
 def half_precision_weights(context: CheckContext) -> Iterator[Evidence]:
-    kept, lora = context.upstream("weights_precision"), getattr(context.recipe.model, "lora", None)
+    kept, lora = context.upstream.get("weights_precision"), getattr(context.recipe.model, "lora", None)
     if kept in ("bf16", "fp16") and not lora:
         yield Evidence(
             seen=f"trained weights kept in {kept}",

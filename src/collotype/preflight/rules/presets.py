@@ -33,7 +33,7 @@ def double_bos(context: CheckContext) -> Iterator[Evidence]:
 
 @rule("visual budget of another size", "will differ", "arXiv 2407.01449, appendix; colpali-engine's configurations")
 def visual_budget(context: CheckContext) -> Iterator[Evidence]:
-    asked, has = context.upstream("max_visual_tokens"), context.plan.get("max_visual_tokens")
+    asked, has = context.upstream.get("max_visual_tokens"), context.plan.get("max_visual_tokens")
     if asked and has and asked != has:
         yield Evidence(
             seen=f"{has} visual tokens a page",

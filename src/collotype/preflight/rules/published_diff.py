@@ -9,10 +9,11 @@ from typing import Any
 
 from collotype.preflight.context import CheckContext
 from collotype.preflight.difference_effects import EFFECTS
-from collotype.preflight.findings import Severity
+from collotype.preflight.findings import SEVERITIES, Severity
 from collotype.preflight.reference import is_number, same, value_of
 from collotype.preflight.rules.rule import Evidence, rule
 from collotype.report.compare import effect_of
+from collotype.report.published import Published
 
 LABELS = {
     "train.batch": "batch",
@@ -59,8 +60,11 @@ ELSEWHERE = {
 
 @rule("differs from the published run", "may differ", "preflight/difference_effects.py, by key")
 def differs_from_published_run(context: CheckContext) -> Iterator[Evidence]:
-    for key, there in (context.reference.circumstances if context.reference else {}).items():
-        if key in ELSEWHERE or same(context.recipe, context.plan, key, there) is not False or follows(context, key):
+    if (reference := context.reference) is None:
+        return
+    for key, there in reference.circumstances.items():
+        differs = same(context.recipe, context.plan, key, there) is False
+        if key in ELSEWHERE or not differs or follows(context, reference, key):
             continue
         here = value_of(context.recipe, context.plan, key)[1]
         effect, label = effect_of(key, EFFECTS), LABELS.get(key, key)
@@ -70,31 +74,31 @@ def differs_from_published_run(context: CheckContext) -> Iterator[Evidence]:
             name=f"{label} {side}",
             severity=severity_of(effect.severity, ordered and here > there),
             seen=f"{key} {shown(here)}",
-            reference=f"{shown(there)} ({context.reference.name})",
+            reference=f"{shown(there)} ({reference.name})",
             why=f"{effect.why[:1].upper()}{effect.why[1:] or 'The published run is known to have had another value'}.",
             effect=SIZES.get(key, ""),
             fix=UNSETTABLE.get(key) or f"--set {SET_BY.get(key, key)}={written(there)}",
-            source=effect.source or context.reference.source,
+            source=effect.source or reference.source,
         )
 
 
-def follows(context: CheckContext, key: str) -> bool:
+def follows(context: CheckContext, reference: Published, key: str) -> bool:
     """Is the difference said by that of another key, or by a rule of its own?"""
 
     def differs(other: str) -> bool:
-        circumstances = context.reference.circumstances
+        circumstances = reference.circumstances
         return other in circumstances and same(context.recipe, context.plan, other, circumstances[other]) is False
 
     if key == "train.precision":
         return context.plan.get("precision") == "bf16" and "batch_norm_group" in context.plan
     if key == "negatives_per_query":
         return differs("train.batch") or context.recipe.negatives.scope == "process"
-    return key == "train.steps" and "epochs" in context.plan and "epochs" in context.reference.circumstances
+    return key == "train.steps" and "epochs" in context.plan and "epochs" in reference.circumstances
 
 
 def severity_of(said: str, more: bool) -> Severity:
     """More of something than the published run had may well do better."""
-    known = said if said in ("will differ", "may differ", "note") else "may differ"
+    known: Severity = next((one for one in SEVERITIES[1:] if one == said), "may differ")
     return "may differ" if more and known == "will differ" else known
 
 

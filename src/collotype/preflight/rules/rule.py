@@ -45,7 +45,7 @@ class Rule:
     def __call__(self, context: CheckContext) -> Iterator[Finding]:
         if not self.here and context.origin is None:
             return
-        if self.here and self.training and context.upstream("evaluates_only"):
+        if self.here and self.training and context.upstream.get("evaluates_only"):
             return
         for seen in self.look(context):
             yield Finding(

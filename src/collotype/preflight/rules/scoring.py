@@ -14,7 +14,7 @@ GRADED = ("vidore-v3", "vidore-v3.1")
 
 
 def evaluates(context: CheckContext) -> bool:
-    return bool(context.upstream("evaluates_only"))
+    return bool(context.upstream.get("evaluates_only"))
 
 
 @upstream_rule(
@@ -23,9 +23,9 @@ def evaluates(context: CheckContext) -> bool:
     "torch_dtype in mteb 2.26 and vidore-benchmark 5; amp in clip_benchmark",
 )
 def half_precision_model(context: CheckContext) -> Iterator[Evidence]:
-    if context.upstream("evaluation_precision") in ("bf16", "fp16"):
+    if context.upstream.get("evaluation_precision") in ("bf16", "fp16"):
         yield Evidence(
-            seen=f"the model computes in {context.upstream('evaluation_precision')}",
+            seen=f"the model computes in {context.upstream.get('evaluation_precision')}",
             reference="fp32, or the same half precision on both sides of a comparison",
             why="Vectors are rounded to 8 bits of mantissa (bf16) or 11 (fp16), and published tables have both.",
             fix="collotype evaluate computes in fp32; --precision bf16 or fp16 is named in the result file",
@@ -39,10 +39,10 @@ def half_precision_model(context: CheckContext) -> Iterator[Evidence]:
     "bf16 sdpa against FlashAttention 2: about 0.2 on a domain of ViDoRe v3",
 )
 def other_kernel(context: CheckContext) -> Iterator[Evidence]:
-    attention = str(context.upstream("attention") or "")
+    attention = str(context.upstream.get("attention") or "")
     if evaluates(context) and attention.startswith("flash_attention_2"):
         yield Evidence(
-            seen=f"attention {attention}, in {context.upstream('evaluation_precision') or 'half precision'}",
+            seen=f"attention {attention}, in {context.upstream.get('evaluation_precision') or 'half precision'}",
             reference="one kernel on both sides of a comparison",
             why="What is installed decides the kernel, and sums in half precision round differently in each.",
             fix="name the kernel beside the number; here it is sdpa, in fp32 unless --precision says another",
@@ -56,9 +56,9 @@ def other_kernel(context: CheckContext) -> Iterator[Evidence]:
     "500 pages have 7 or 8 distinct scores a query, and the best page is that of fp32 for 62 % of the queries",
 )
 def half_precision_scores(context: CheckContext) -> Iterator[Evidence]:
-    if context.upstream("score_precision") in ("bf16", "fp16"):
+    if context.upstream.get("score_precision") in ("bf16", "fp16"):
         yield Evidence(
-            seen=f"MaxSim in {context.upstream('score_precision')}",
+            seen=f"MaxSim in {context.upstream.get('score_precision')}",
             reference="fp32, as mteb ranks",
             why="Scores that are rounded tie, and ties are broken by the page's name.",
             fix=f"{REPAIRED}: scores are fp32",
@@ -68,9 +68,9 @@ def half_precision_scores(context: CheckContext) -> Iterator[Evidence]:
 @upstream_rule("scores that depend on the batch", "may differ", "vidore-benchmark issue 111; colpali issue 274")
 def batch_dependent(context: CheckContext) -> Iterator[Evidence]:
     late = getattr(context.recipe.model, "interaction", None) == "late"
-    if evaluates(context) and late and (context.upstream("evaluation_batch") or 1) > 1:
+    if evaluates(context) and late and (context.upstream.get("evaluation_batch") or 1) > 1:
         yield Evidence(
-            seen=f"{context.upstream('evaluation_batch')} pages are padded and scored together",
+            seen=f"{context.upstream.get('evaluation_batch')} pages are padded and scored together",
             reference="scores that do not know what else is in the batch",
             why="Padding is a vector of zeros, with which a negative similarity becomes 0: a short page's score "
             "depends on the longest one beside it.",
@@ -80,7 +80,7 @@ def batch_dependent(context: CheckContext) -> Iterator[Evidence]:
 
 @upstream_rule("queries of the same text", "may differ", "colpali issue 147; docs/evaluation.md")
 def repeated_queries(context: CheckContext) -> Iterator[Evidence]:
-    how = context.upstream("repeated_queries")
+    how = context.upstream.get("repeated_queries")
     if how and any(choice.suite in ("vidore-v1", "qa") for choice in context.recipe.evaluate):
         merged = how == "merged"
         yield Evidence(
@@ -101,9 +101,9 @@ def repeated_queries(context: CheckContext) -> Iterator[Evidence]:
     "EVIE-8B on ViDoRe v3: 66.75 with 2^r - 1 (its card), 66.45 with linear gain (mteb)",
 )
 def other_gain(context: CheckContext) -> Iterator[Evidence]:
-    if context.upstream("gain") and any(choice.suite in GRADED for choice in context.recipe.evaluate):
+    if context.upstream.get("gain") and any(choice.suite in GRADED for choice in context.recipe.evaluate):
         yield Evidence(
-            seen=f"{context.upstream('gain')} gain of graded judgements",
+            seen=f"{context.upstream.get('gain')} gain of graded judgements",
             reference="2^r - 1 on some model cards, linear in trec_eval, mteb and here",
             why="ViDoRe v3 has grades 1 and 2, and nDCG of the same ranking differs by how much a 2 is worth.",
             fix="compare with numbers of the same gain",
@@ -112,7 +112,7 @@ def other_gain(context: CheckContext) -> Iterator[Evidence]:
 
 @upstream_rule("answers normalised where the official accuracy does not", "may differ", "lmms-eval pull request 794")
 def always_normalised(context: CheckContext) -> Iterator[Evidence]:
-    if context.upstream("answers_normalised") == "always":
+    if context.upstream.get("answers_normalised") == "always":
         yield Evidence(
             seen="every answer is brought to normal form (lmms-eval since 2025-08; before, it was as officially)",
             reference="the official vqaEval.py, which does so only where the people asked do not all agree",
@@ -123,9 +123,9 @@ def always_normalised(context: CheckContext) -> Iterator[Evidence]:
 
 @upstream_rule("a model of no family here", "blocks", "docs/import.md")
 def unknown_model(context: CheckContext) -> Iterator[Evidence]:
-    if context.upstream("unknown_model"):
+    if context.upstream.get("unknown_model"):
         yield Evidence(
-            seen=str(context.upstream("unknown_model")),
+            seen=str(context.upstream.get("unknown_model")),
             reference="a retriever, a CLIP or a BEiT-3",
             why="It cannot be evaluated here; how the tool counts can be said all the same.",
             fix="evaluate it with its own tool, and mind what stands above",
@@ -156,7 +156,7 @@ def built_causal(context: CheckContext) -> Iterator[Evidence]:
 )
 def unbounded_budget(context: CheckContext) -> Iterator[Evidence]:
     """The published retrievers' own files bound it; those of raw Qwen models and of EVIE do not."""
-    asked, weights = context.upstream("max_visual_tokens"), str(context.upstream("weights") or "")
+    asked, weights = context.upstream.get("max_visual_tokens"), str(context.upstream.get("weights") or "")
     raw = weights.rpartition("/")[2].lower().startswith(("qwen", "evie")) and not context.was("mteb")
     if (asked or 0) >= UNBOUNDED or (asked is None and raw):
         yield Evidence(
@@ -176,7 +176,7 @@ def unbounded_budget(context: CheckContext) -> Iterator[Evidence]:
     "a cap of 16 gives 21 to 29 tokens to strips of 1 : 30 to 1 : 56",
 )
 def no_bound(context: CheckContext) -> Iterator[Evidence]:
-    asked = context.upstream("max_visual_tokens")
+    asked = context.upstream.get("max_visual_tokens")
     if asked and asked < 200:
         yield Evidence(
             seen=f"max_num_visual_tokens {asked}",

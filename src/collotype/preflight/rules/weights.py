@@ -29,8 +29,9 @@ def random_projection(context: CheckContext) -> Iterator[Evidence]:
 
 @rule("revision of the base not named", "note", "docs/hub.md", "a base that moved took an adapter from 0.24 to 0.17")
 def unpinned_base(context: CheckContext) -> Iterator[Evidence]:
-    named = parse(context.recipe.model.weights, "model") if context.recipe.model.weights else None
-    if context.reference is None or named is None or named.revision or Path(context.recipe.model.weights).exists():
+    weights = context.recipe.model.weights or ""
+    named = parse(weights, "model") if weights else None
+    if context.reference is None or named is None or named.revision or Path(weights).exists():
         return
     yield Evidence(
         seen=f"{named.repository}, whatever its main branch is on the day of the run",
@@ -43,7 +44,7 @@ def unpinned_base(context: CheckContext) -> Iterator[Evidence]:
 @upstream_rule("projection drawn before the seed", "may differ", "colpali issues 11 and 17; colpali-engine's trainer")
 def unseeded_projection(context: CheckContext) -> Iterator[Evidence]:
     drawn = str(context.plan.get("projection", {}).get("from", "")).startswith("init_seed")
-    if drawn and context.upstream("seeded_initialisation") is False:
+    if drawn and context.upstream.get("seeded_initialisation") is False:
         yield Evidence(
             seen="new weights drawn before any seed was set",
             reference="new weights that are a function of the seed",
@@ -54,7 +55,7 @@ def unseeded_projection(context: CheckContext) -> Iterator[Evidence]:
 
 @upstream_rule("order of examples not seeded", "may differ", "open_clip issues 734 and 776")
 def unseeded_order(context: CheckContext) -> Iterator[Evidence]:
-    if context.upstream("seeded_shuffle") is False:
+    if context.upstream.get("seeded_shuffle") is False:
         yield Evidence(
             seen="examples shuffled by time and process number",
             reference="an order that the seed decides",
@@ -70,9 +71,9 @@ def unseeded_order(context: CheckContext) -> Iterator[Evidence]:
     "every answer is random, and the exit status is 0",
 )
 def random_head(context: CheckContext) -> Iterator[Evidence]:
-    if context.upstream("random_head") and context.was("beit3"):
+    if context.upstream.get("random_head") and context.was("beit3"):
         yield Evidence(
-            seen=f"{context.upstream('weights') or context.recipe.model.weights}, which has no head for the task",
+            seen=f"{context.upstream.get('weights') or context.recipe.model.weights}, which has no head for the task",
             reference="fine-tuned weights, such as beit3_base_patch16_480_vqa.pth",
             why="Missing weights are printed and drawn at random, and the evaluation goes on.",
             fix="give the fine-tuned file: --set model.weights=…; here a missing head is an error before a question is "
@@ -82,7 +83,7 @@ def random_head(context: CheckContext) -> Iterator[Evidence]:
 
 @upstream_rule("weights of another run", "will differ", "unilm beit3/run_beit3_finetuning.py")
 def stale_checkpoint(context: CheckContext) -> Iterator[Evidence]:
-    if context.upstream("stale_checkpoint"):
+    if context.upstream.get("stale_checkpoint"):
         yield Evidence(
             severity="may differ",
             seen="automatic resuming from the output folder",
@@ -97,7 +98,7 @@ def stale_checkpoint(context: CheckContext) -> Iterator[Evidence]:
     "a pattern of ranks that never applies", "will differ", "peft.utils.other.get_pattern_key, run on 0.21.2"
 )
 def hidden_pattern(context: CheckContext) -> Iterator[Evidence]:
-    if dead := context.upstream("dead_patterns"):
+    if dead := context.upstream.get("dead_patterns"):
         yield Evidence(
             seen=f"{', '.join(dead)} after a more general key",
             reference="the specific keys first",

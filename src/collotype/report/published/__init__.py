@@ -11,7 +11,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from collotype.evaluation.results import display_name
 from collotype.recipe.load import explain, parse_yaml
-from collotype.recipe.schema import Fraction
+from collotype.recipe.section import Fraction
 from collotype.runtime.errors import UserError
 
 HERE = Path(__file__).parent

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from collotype.recipe import Recipe
-from collotype.recipe.schema import Expect, PublishedResult
+from collotype.recipe.expect import Expect, PublishedResult
 from collotype.report import published
 from collotype.report.published import Published
 from collotype.runtime.errors import UserError

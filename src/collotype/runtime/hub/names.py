@@ -36,7 +36,8 @@ class HubSource:
     """org/name."""
     revision: str | None = None
     """A branch, a tag or a commit; None: the main branch."""
-    commit: str | None = None
+    commit: str = ""
+    """Empty until it is known."""
 
     @property
     def key(self) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 from collotype.runtime.hub.refusals import in_bytes, require_room
 from collotype.runtime.hub.snapshot import Snapshot
@@ -48,8 +49,15 @@ def require_room_for(needs: Sequence[Need]) -> None:
         require_room(largest.found.source, sum(need.size for need in wanting))
 
 
-def facts_of(needs: Sequence[Need]) -> dict[str, object]:
-    """For a plan: bytes that a run fetches, in all and by repository."""
+class HubFacts(TypedDict):
+    """Bytes that a run fetches, in all and by repository."""
+
+    bytes: int
+    repositories: dict[str, int]
+
+
+def facts_of(needs: Sequence[Need]) -> HubFacts:
+    """For a plan."""
     sizes: dict[str, int] = {}
     for need in needs:
         sizes[need.found.source.key] = sizes.get(need.found.source.key, 0) + need.size
@@ -57,7 +65,7 @@ def facts_of(needs: Sequence[Need]) -> dict[str, object]:
     return {"bytes": sum(wanted.values()), "repositories": wanted}
 
 
-def in_words(facts: dict[str, object]) -> str:
+def in_words(facts: HubFacts) -> str:
     """8.3 GB of 3 repositories."""
     count = len(facts["repositories"])
     if not count:

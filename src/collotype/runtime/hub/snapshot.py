@@ -59,8 +59,12 @@ class Snapshot:
 
         for attempt in ("from the cache", "from the hub"):
             try:
-                named = {"repo_type": self.source.kind, "revision": self.source.commit, "cache_dir": cache.home()}
-                tree = get_cached_repo_tree(self.source.repository, **named)
+                tree = get_cached_repo_tree(
+                    self.source.repository,
+                    repo_type=self.source.kind,
+                    revision=self.source.commit,
+                    cache_dir=cache.home(),
+                )
                 return {file.path: file.size or 0 for file in tree}
             except CachedRepoTreeNotFoundError:
                 if attempt == "from the hub" or cache.is_silent():
@@ -116,8 +120,14 @@ class Snapshot:
         from huggingface_hub import snapshot_download
 
         cache.sweep(self.source)
-        settings = {"repo_type": self.source.kind, "revision": self.source.commit, "cache_dir": cache.home()}
-        settings |= {"endpoint": endpoint(), "tqdm_class": bars(), "allow_patterns": [glob.escape(n) for n in names]}
+        settings: dict[str, Any] = {
+            "repo_type": self.source.kind,
+            "revision": self.source.commit,
+            "cache_dir": cache.home(),
+            "endpoint": endpoint(),
+            "tqdm_class": bars(),
+            "allow_patterns": [glob.escape(n) for n in names],
+        }
         with quiet():
             # of what fails, the client tries again all but the files' own requests
             asked(lambda: snapshot_download(self.source.repository, **settings), self.source, self.instead, WAITS_S[:2])
@@ -143,7 +153,7 @@ def absent(source: HubSource, instead: str) -> UserError:
 
 def commit_of(source: HubSource, instead: str) -> str:
     cached = cache.cached_commit(source)
-    if COMMIT.fullmatch(source.revision or ""):
+    if source.revision and COMMIT.fullmatch(source.revision):
         return source.revision
     if cache.is_silent():
         if cached:
@@ -153,7 +163,7 @@ def commit_of(source: HubSource, instead: str) -> str:
     from huggingface_hub.errors import RevisionNotFoundError
 
     api = HfApi(endpoint=endpoint())
-    named = {"repo_type": source.kind, "revision": source.revision, "timeout": ANSWER_WITHIN_S}
+    named: dict[str, Any] = {"repo_type": source.kind, "revision": source.revision, "timeout": ANSWER_WITHIN_S}
     try:
         info = patiently(lambda: api.repo_info(source.repository, **named), is_cached=cached is not None)
     except Exception as error:  # the hub's client raises its own, httpx' and the system's errors
@@ -163,8 +173,9 @@ def commit_of(source: HubSource, instead: str) -> str:
             note(f"{why}. Going on with what the cache has of {source}, commit {cached[:12]}.")
             return cached
         raise said from error
-    cache.remember(source.at(info.sha))
-    return info.sha
+    commit = str(info.sha)
+    cache.remember(source.at(commit))
+    return commit
 
 
 def asked(request: Callable[[], T], source: HubSource, instead: str, waits: Sequence[float] | None = None) -> T:

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.hub import HubSource, snapshot
+from collotype.runtime.hub.names import Kind
 
 ASSETS = Path(__file__).parents[2] / "assets"
 PACKAGED = "collotype:"
@@ -68,8 +69,8 @@ def matching(pattern: str) -> list[str]:
 def at_commit(address: str) -> str:
     """`hf://datasets/org/name[@revision]/path` with the commit that the revision is now, or was when it was kept."""
     path = address.removeprefix(HUB)
-    kind, rest = ("dataset", path.removeprefix("datasets/")) if path.startswith("datasets/") else ("model", path)
-    found = re.fullmatch(r"([^/@]+/[^/@]+)(?:@(refs/pr/\d+|[^/]+))?/(.*)", rest)
+    kind: Kind = "dataset" if path.startswith("datasets/") else "model"
+    found = re.fullmatch(r"([^/@]+/[^/@]+)(?:@(refs/pr/\d+|[^/]+))?/(.*)", path.removeprefix("datasets/"))
     if found is None:
         raise UserError(f"{address} names no file of a repository; give hf://datasets/organisation/name/path.tar.")
     source = HubSource(kind, found[1], unquote(found[2]) if found[2] else None)
@@ -79,11 +80,11 @@ def at_commit(address: str) -> str:
 
 def expand(pattern: str) -> list[str]:
     """`{0..3}`, `{000..123}` and `{a,b}`, as a shell expands them, each name once; other braces are part of a name."""
-    from braceexpand import UnbalancedBracesError, braceexpand
+    from braceexpand import braceexpand
 
     try:
         return list(dict.fromkeys(braceexpand(pattern, escape=False)))
-    except UnbalancedBracesError:
+    except ValueError:
         return [pattern]
 
 

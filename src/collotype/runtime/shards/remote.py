@@ -42,7 +42,8 @@ def file_system(address: str) -> tuple["AbstractFileSystem", str]:
     from fsspec.core import url_to_fs
 
     try:
-        return url_to_fs(address)
+        system, path = url_to_fs(address)
+        return system, path
     except (ImportError, ValueError) as error:
         raise UserError(f"{address} cannot be read: {error}.") from error
 

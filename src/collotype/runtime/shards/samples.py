@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -30,7 +30,8 @@ COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
 """How gzip, zstd, bzip2 and xz begin."""
 
 
-class Fault(NamedTuple):
+@dataclass(frozen=True, order=True)
+class Fault:
     """What kept `count` samples of a shard from being used (or was doubtful about them)."""
 
     cause: str
@@ -47,7 +48,7 @@ class Fault(NamedTuple):
 
 def counts(faults: Iterable[Fault]) -> dict[str, int]:
     """How many of each cause, over all places."""
-    total: Counter = Counter()
+    total: Counter[str] = Counter()
     for fault in faults:
         total[fault.cause] += fault.count
     return dict(total)
@@ -94,7 +95,7 @@ class SampleLayout:
         Raises:
             ValueError: it is neither text nor a list of texts.
         """
-        found = content.decode()
+        found: Any = content.decode()
         if ":" in self.text:
             cells = json.loads(found)
             found = cells.get(self.text.partition(":")[2]) if isinstance(cells, dict) else cells
@@ -129,7 +130,8 @@ def index_shard(path: Path, layout: SampleLayout, name: str) -> IndexedShard:
         UserError: it cannot be read, has no sample, or all samples lack image or text; `name` is what the user calls
             it.
     """
-    faults, kinds, entries, digest, groups = Counter(), {}, [], blake2b(digest_size=16), 0
+    entries, digest, groups = [], blake2b(digest_size=16), 0
+    faults, kinds = Counter[str](), dict[str, Member]()
     torn: dict[str, list[set[str]]] = {}
     again = "download it again"
     try:
@@ -150,14 +152,14 @@ def index_shard(path: Path, layout: SampleLayout, name: str) -> IndexedShard:
         why = "is compressed, and cannot be read at random; uncompress it" if is_compressed(path) else ""
         raise UserError(f"The shard {name} {why or f'contains no sample that is whole; {again}'}.")
     samples = groups - join(torn, layout, faults)
-    if why := unusable(path, name, layout, faults, kinds, samples):
-        raise UserError(why)
+    if problem := unusable(path, name, layout, faults, kinds, samples):
+        raise UserError(problem)
     return IndexedShard(
         np.array(entries, ENTRY), {cause: n for cause, n in faults.items() if n}, digest.hexdigest(), samples
     )
 
 
-def join(torn: Mapping[str, list[set[str]]], layout: SampleLayout, faults: Counter) -> int:
+def join(torn: Mapping[str, list[set[str]]], layout: SampleLayout, faults: Counter[str]) -> int:
     """Counts samples whose image and caption stand apart as such; how many groups too many were counted for them."""
     surplus = 0
     for parts in torn.values():
@@ -165,12 +167,12 @@ def join(torn: Mapping[str, list[set[str]]], layout: SampleLayout, faults: Count
             faults[APART] += 1
             surplus += len(parts) - 1
             for one in parts:
-                faults[layout.lacks(one)] -= 1
+                faults[layout.lacks(one) or ""] -= 1
     return surplus
 
 
 def unusable(
-    path: Path, name: str, layout: SampleLayout, faults: Counter, kinds: Mapping[str, Member], samples: int
+    path: Path, name: str, layout: SampleLayout, faults: Counter[str], kinds: Mapping[str, Member], samples: int
 ) -> str | None:
     """What is wrong with a shard in which every sample lacks the same; nothing if that is not so."""
     if faults[APART] == samples:
@@ -216,9 +218,9 @@ def is_compressed(path: Path) -> bool:
         return file.read(6).startswith(COMPRESSED)
 
 
-def grouped(file: BinaryIO, faults: Counter) -> Iterator[tuple[str, dict[str, Member]]]:
+def grouped(file: BinaryIO, faults: Counter[str]) -> Iterator[tuple[str, dict[str, Member]]]:
     """Neighbours of one key, as {suffix: member}. A suffix that comes again begins another sample, as in OpenCLIP."""
-    key, parts = None, {}
+    key, parts = "", dict[str, Member]()
     try:
         for member in members(file):
             folder, _, base = member.name.rpartition("/")
@@ -239,7 +241,7 @@ def grouped(file: BinaryIO, faults: Counter) -> Iterator[tuple[str, dict[str, Me
 
 
 def sample_entry(
-    file: BinaryIO, layout: SampleLayout, parts: dict[str, Member], faults: Counter
+    file: BinaryIO, layout: SampleLayout, parts: dict[str, Member], faults: Counter[str]
 ) -> tuple[tuple[int, ...], bytes] | None:
     """An ENTRY's values and the text; nothing, and a fault, if the sample cannot be used."""
     if lacking := layout.lacks(parts):

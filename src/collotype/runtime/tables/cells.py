@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, overload
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.tables.table import Table
@@ -47,7 +47,13 @@ def ids(table: Table, column: str) -> list[str]:
     return cells(table, column, text_of, "an id: a text or a whole number")
 
 
-def texts(table: Table, column: str, blank: bool = False) -> list[str | None]:
+@overload
+def texts(table: Table, column: str) -> list[str]: ...
+@overload
+def texts(table: Table, column: str, blank: bool) -> list[str | None]: ...
+
+
+def texts(table: Table, column: str, blank: bool = False) -> list[Any]:
     """Texts; numbers as they are written. With `blank` a cell may have none."""
 
     def read(value: Any) -> str | None:

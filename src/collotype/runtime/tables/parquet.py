@@ -48,7 +48,7 @@ class OpenFile:
 
     @property
     def columns(self) -> list[str]:
-        return self.handle.schema_arrow.names
+        return list(self.handle.schema_arrow.names)
 
 
 @contextmanager
@@ -87,7 +87,7 @@ def _open(path: Path, size: int, changed_ns: int, process: int) -> OpenFile:
 def read_column(path: Path, column: str) -> list[Any]:
     """A whole column of a file, for those that are small: texts, ids, paths."""
     with whole(path):
-        return open_parquet(path).handle.read([column], use_threads=False).column(0).to_pylist()
+        return list(open_parquet(path).handle.read([column], use_threads=False).column(0).to_pylist())
 
 
 def stream(path: Path, column: str) -> Iterator[Any]:

@@ -254,22 +254,22 @@ class CsvTable:
         import pyarrow as pa
         from pyarrow import csv
 
-        self.files = [path]
+        self.files, sign = [path], separator or ""
         try:
             with path.open("rb") as file:
                 names = file.readline().decode("utf-8-sig")
-            separator = separator_of(path, names, separator)
-            self.columns = next(reader([names], delimiter=separator), [])
+            sign = separator_of(path, names, separator)
+            self.columns = next(reader([names], delimiter=sign), [])
             self._table = csv.read_csv(
                 path,
                 csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
-                csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+                csv.ParseOptions(delimiter=sign, newlines_in_values=True),
                 csv.ConvertOptions(column_types=dict.fromkeys(self.columns, pa.string())),
             )
             if len(set(self.columns)) < len(self.columns):
                 raise ValueError("two columns have one name")
         except (OSError, ValueError, pa.ArrowException) as error:
-            problem, told = str(error).split("\n")[0], f" with a {named(separator)} between columns" * bool(separator)
+            problem, told = str(error).split("\n")[0], f" with a {named(sign)} between columns" * bool(sign)
             mend = (
                 "quote cells that hold the separator, or name another one"
                 if "columns, got" in problem
@@ -278,7 +278,7 @@ class CsvTable:
             raise UserError(f"{path} cannot be read{told} ({problem}); {mend}.") from error
 
     def __len__(self) -> int:
-        return self._table.num_rows
+        return int(self._table.num_rows)
 
     def place(self, row: int) -> tuple[Path, int]:
         return self.files[0], row
@@ -287,7 +287,7 @@ class CsvTable:
         return f"{self.files[0]}, row {row}"
 
     def values(self, column: str) -> list[str]:
-        return self._table[column].to_pylist()
+        return list(self._table[column].to_pylist())
 
     def stream(self, column: str) -> Iterator[str]:
         return (text.as_py() for text in self._table[column])

@@ -10,8 +10,9 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -30,11 +31,13 @@ EPSILON = 1e-12
 STEPS = 63
 """Weights of 8 bits are up to this: with more, sums of two products overflow the 16 bits that AVX2 has for them."""
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 Layer = dict[str, np.ndarray]
 
 
-class Cut(NamedTuple):
+@dataclass(frozen=True)
+class Cut:
     """A text in pieces."""
 
     units: list[list[int]]
@@ -94,13 +97,15 @@ class Bert(ABC):
 
     def embedded(self, ids: np.ndarray) -> np.ndarray:
         """float32 [pieces, width]."""
-        return self.embeddings["words"][ids]
+        found: np.ndarray = self.embeddings["words"][ids]
+        return found
 
     def states(self, pieces: Sequence[int]) -> np.ndarray:
         """float32 [pieces, width] of a window, with those before and after it."""
         ids = np.array([*self.start, *pieces, self.end])
         found = self.embedded(ids) + self.embeddings["positions"][: len(ids)] + self.embeddings["types"][0]
-        return self.session.run(None, {INPUT: found[None]})[0][0]
+        states: np.ndarray = self.session.run(None, {INPUT: found[None]})[0][0]
+        return states
 
 
 INPUT = "input"
@@ -166,7 +171,7 @@ def digest(parts: Iterable[Layer]) -> str:
     for part in parts:
         for name, weights in part.items():
             content.update(name.encode())
-            content.update(np.ascontiguousarray(weights))
+            content.update(np.ascontiguousarray(weights).data)
     return content.hexdigest()
 
 

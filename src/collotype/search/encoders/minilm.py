@@ -32,7 +32,7 @@ class MiniLm(Bert):
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
-        first, last, self.unknown = (self.tokenizer.token_to_id(name) for name in ("[CLS]", "[SEP]", "[UNK]"))
+        first, last, self.unknown = (self.tokenizer.token_to_id(name) or 0 for name in ("[CLS]", "[SEP]", "[UNK]"))
         heads = json.loads((folder / "config.json").read_text())["num_attention_heads"]
         self.of_word = lru_cache(maxsize=2**15)(self._of_word)
         super().__init__(*load(folder, layers), heads, [first], last, eight_bits)

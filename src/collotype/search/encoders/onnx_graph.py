@@ -25,7 +25,8 @@ class Graph:
 
     def constant(self, array: np.ndarray) -> str:
         name = next(self._names)
-        about = [(1, size) for size in array.shape] + [(2, KINDS[array.dtype]), (8, name)]
+        about: list[tuple[int, Value]] = [(1, size) for size in array.shape]
+        about += [(2, KINDS[array.dtype]), (8, name)]
         self._tensors.append(message(*about, (9, np.ascontiguousarray(array).tobytes())))
         return name
 
@@ -38,13 +39,22 @@ class Graph:
     ) -> list[str]:
         """As `node`, of several outputs."""
         names = [next(self._names) for _ in range(outputs)]
-        fields: list[tuple[int, Value]] = [(1, name) for name in inputs] + [(2, name) for name in names]
-        fields += [(4, kind), (7, domain), *((5, attribute(*one)) for one in attributes.items())]
+        fields: list[tuple[int, Value]] = [(1, name) for name in inputs]
+        fields += [
+            *((2, name) for name in names),
+            (4, kind),
+            (7, domain),
+            *((5, attribute(*one)) for one in attributes.items()),
+        ]
         self._nodes.append(message(*fields))
         return names
 
     def model(self, start: str, end: str, width: int) -> bytes:
-        graph = [*((1, one) for one in self._nodes), (2, "graph"), *((5, one) for one in self._tensors)]
+        graph: list[tuple[int, Value]] = [
+            *((1, one) for one in self._nodes),
+            (2, "graph"),
+            *((5, one) for one in self._tensors),
+        ]
         graph += [(11, value_info(start, width)), (12, value_info(end, width))]
         sets = [message((1, domain), (2, version)) for domain, version in (("", OPSET), (CONTRIBUTED, 1))]
         return message((1, IR_VERSION), (7, message(*graph)), *((8, one) for one in sets))

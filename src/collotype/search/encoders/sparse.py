@@ -11,7 +11,7 @@ import numpy as np
 from collotype.families.retriever.query_reader import QueryReader
 from collotype.search.image_query import WORD
 from collotype.search.manifest import Manifest
-from collotype.search.pages import EncodedPage, EncodedQuery, Page
+from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, Page
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -45,7 +45,7 @@ class SparseEncoder:
         return cls(name, model.page_digest, model.width, model.processor, lambda: model)
 
     @classmethod
-    def of_index(cls, folder: Path, about: Manifest, load: "Callable[[], SparseEncoder]") -> "SparseEncoder":
+    def of_index(cls, folder: Path, about: Manifest, load: "Callable[[], Encoder]") -> "SparseEncoder":
         """That of an index, by what the index keeps.
 
         Args:
@@ -55,6 +55,7 @@ class SparseEncoder:
         def checked() -> "Retriever":
             found = load()
             about.belongs_to(found, folder)
+            assert isinstance(found, SparseEncoder)
             return found.model
 
         return cls(about.encoder_name, about.identity, about.dim, QueryReader.read(folder / FILE), checked)

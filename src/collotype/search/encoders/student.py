@@ -85,10 +85,12 @@ class StudentEncoder:
         self.whole.require_trained(pool_factor)
 
     def encode_pages(self, pages: Sequence[Page]) -> list[EncodedPage]:
-        return self.whole.encode_pages(pages)
+        encoded: list[EncodedPage] = self.whole.encode_pages(pages)
+        return encoded
 
     def encode_images(self, images: "Sequence[Image.Image]") -> list[EncodedQuery]:
-        return self.whole.encode_images(images)
+        encoded: list[EncodedQuery] = self.whole.encode_images(images)
+        return encoded
 
     def encode_queries(self, queries: Sequence[str]) -> list[EncodedQuery]:
         rows = [self.reader.query_ids(query)[0] for query in queries]
@@ -159,4 +161,5 @@ def by_word(reader: QueryReader, interaction: str, query: str, vectors: np.ndarr
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    found: np.ndarray = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return found

@@ -161,7 +161,7 @@ def split(words: Sequence[tuple[str, Box] | tuple[str, Box, Sequence[Box]]]) -> 
     Args:
         words: with their boxes and, where these are known, those of their characters.
     """
-    found = []
+    found: list[Term] = []
     for number, (text, box, *characters) in enumerate(words):
         folded, places = folded_and_cut(text)
         if not characters and places == ((0, len(folded)),):
@@ -210,7 +210,8 @@ def encoded(terms: Sequence[Term], vectors: np.ndarray, each_up_to: int, length:
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    found: np.ndarray = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    return found
 
 
 def spelling(terms: Sequence[str]) -> np.ndarray:

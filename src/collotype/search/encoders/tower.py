@@ -28,7 +28,8 @@ class Tower:
 
     def embedded(self, ids: np.ndarray) -> np.ndarray:
         """float32 [pieces, width]."""
-        return self.embeddings["words"][ids]
+        found: np.ndarray = self.embeddings["words"][ids]
+        return found
 
     def states(self, rows: Sequence[list[int]]) -> list[np.ndarray]:
         """float32 [pieces, width] of each."""
@@ -69,7 +70,8 @@ def attention(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarr
     weights *= query.shape[2] ** -0.5
     weights -= weights.max(axis=2, keepdims=True)
     np.exp(weights, out=weights)
-    return weights @ value / weights.sum(axis=2, keepdims=True)
+    found: np.ndarray = weights @ value / weights.sum(axis=2, keepdims=True)
+    return found
 
 
 def normalised(states: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
@@ -93,7 +95,7 @@ def gelu(numbers: np.ndarray) -> np.ndarray:
 def normal_cdf(numbers: np.ndarray) -> np.ndarray:
     """(1 + tanh(x P(x²))) / 2: NumPy has no error function."""
     squares = np.minimum(numbers * numbers, np.float32(36))
-    total = squares * np.float32(LOGIT[0])
+    total: np.ndarray = squares * np.float32(LOGIT[0])
     for factor in LOGIT[1:-1]:
         total += np.float32(factor)
         total *= squares

@@ -98,7 +98,8 @@ class VllmEncoder:
             )
         if found.shape[1] != getattr(self, "dim", found.shape[1]):
             raise UserError(f"{self.name} answers with vectors of {found.shape[1]} numbers, and had {self.dim} before.")
-        return found / lengths
+        vectors: np.ndarray = found / lengths
+        return vectors
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """

@@ -77,6 +77,6 @@ def held_out(examples: Sequence[Example]) -> list[list[PageKey]]:
     found: list[list[PageKey]] = [[] for _ in examples]
     for fold in range(fold_of.max() + 1):
         weights = fit([example for example, of in zip(examples, fold_of, strict=True) if of != fold])
-        for place in np.flatnonzero(fold_of == fold):
+        for place in np.flatnonzero(fold_of == fold).tolist():
             found[place] = [page for page, _ in fused(examples[place].rankings, weights)]
     return found

@@ -92,13 +92,13 @@ class HybridLibrary(EmbeddedLibrary):
         self.encoder = ", ".join([*(one.model.name for one in self.members), self.words.name])
 
     @classmethod
-    def open(cls, folder: Path, draw: Draw, dtype: str | None = None) -> "HybridLibrary":
+    def open(cls, folder: Path, draw: Draw, dtype: str | None = None, queries: str | None = None) -> "HybridLibrary":
         """
         Raises:
             UserError: as of `EmbeddedLibrary.open`, for any of its parts.
         """
         others = [EmbeddedLibrary.open(part.folder, draw, dtype) for part in parts.read(folder)]
-        own = EmbeddedLibrary.open(folder, draw, dtype)
+        own = EmbeddedLibrary.open(folder, draw, dtype, queries)
         return cls(own.index, own.model, draw, others, fusion.read(folder))
 
     # --- asking

@@ -112,7 +112,7 @@ def same_documents(
 
     entries = SourceLedger(folder).read()
     files = {name: entries[name].file for name in only or entries if Path(entries[name].file).is_file()}
-    options = {"told": told, "passwords": passwords, "workers": workers, "ray": ray}
+    options: dict[str, Any] = {"told": told, "passwords": passwords, "workers": workers, "ray": ray}
     report = ingest([*files.values()], index, encoder, names=[*files], prune=False, **options) if files else Report()
     if only is None:
         report.removed += forget_others(index, entries)

@@ -26,7 +26,7 @@ class Pixels:
     def __call__(self) -> "Image.Image":
         from PIL import Image
 
-        return Image.frombytes("RGB", self.size, self.rgb)
+        return Image.frombytes("RGB", self.size, self.rgb or b"")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,7 +102,7 @@ def ingest(
     def read(documents: dict[str, SourceFile], attached_to: dict[str, str]) -> None:
         complete = work.begin(documents, attached_to)
         if ray:
-            events = ray.events(index, encoder, documents, complete, settings)
+            events: Generator[Event | Encoded] = ray.events(index, encoder, documents, complete, settings)
         else:
             events = read_all(documents, complete, index.pages_of, settings, workers)
         try:
@@ -235,7 +235,7 @@ class Ingestion:
             self.index.update(document, [], sorted(reading.numbers))
             self.report.removed += len(stale)
         self.report.documents += bool(reading.numbers)
-        digest = "" if reading.lost else reading.digest
+        digest = "" if reading.lost else reading.digest or ""
         self.ledger.update(
             {
                 document: Entry(

@@ -11,7 +11,7 @@ import math
 import os
 import socket
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,8 +31,6 @@ from collotype.search.pages import EncodedPage, Encoder, Page, Word
 
 if TYPE_CHECKING:
     from types import ModuleType
-
-    import ray.data
 
     from collotype.search.index import Index
 
@@ -149,7 +147,7 @@ class OnRay:
         files: Mapping[str, SourceFile],
         known: Mapping[str, Entry],
         settings: ReadingSettings,
-    ) -> Iterator[Event | Encoded]:
+    ) -> Generator[Event | Encoded]:
         """The events of every document; what is new or changed is encoded.
 
         Raises:
@@ -162,7 +160,8 @@ class OnRay:
         with self.ray.data.DataContext.current(context):
             rows = self.encoded(tasks, encoder, settings)
         try:
-            for table in rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            tables: Iterable[Any] = rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+            for table in tables:
                 for row in table.to_pylist():
                     yield unpacked(row, encoder.dim)
         except self.ray.exceptions.RayError as error:
@@ -174,7 +173,7 @@ class OnRay:
         """What actors open: of the hub, the commits that this process has, whatever its names mean by now."""
         return {**self.model, **({"commits": used()} if used() else {})}
 
-    def encoded(self, tasks: list[RayTask], encoder: Encoder, settings: ReadingSettings) -> "ray.data.Dataset":
+    def encoded(self, tasks: list[RayTask], encoder: Encoder, settings: ReadingSettings) -> Any:
         """Rows of events; nothing runs before they are asked for.
 
         Raises:
@@ -250,8 +249,8 @@ class Encode:
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """Each page encoded or lost, all else as it is; in their order."""
-        events = [unpacked(row, self.encoding.encoder.dim) for row in rows.to_pylist()]
-        events = [as_page(event) if isinstance(event, PageRead) else event for event in events]
+        found = [unpacked(row, self.encoding.encoder.dim) for row in rows.to_pylist()]
+        events = [as_page(event) if isinstance(event, PageRead) else event for event in found]
         encoded = iter(self.encoding.encode([event for event in events if isinstance(event, Page)]))
         return packed([next(encoded) if isinstance(event, Page) else event for event in events])
 

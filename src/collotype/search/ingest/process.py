@@ -52,7 +52,8 @@ class WorkerProcess:
         self.connection.send_bytes(json.dumps(task).encode())
 
     def answer(self) -> dict[str, Any]:
-        return json.loads(self.connection.recv_bytes())
+        answer: dict[str, Any] = json.loads(self.connection.recv_bytes())
+        return answer
 
     def image(self) -> bytes:
         """What follows an answer that has `pixels`."""

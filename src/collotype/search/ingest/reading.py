@@ -5,7 +5,7 @@ A worker that dies, or runs out of time, costs the page it was at; another one g
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,7 +79,7 @@ def read_all(
     digests: Callable[[str], Mapping[int, str]],
     settings: ReadingSettings,
     workers: int,
-) -> Iterator[Event]:
+) -> Generator[Event]:
     """The events of every document; those of a file with the digest that is known are not read.
 
     What is left to read when the iterator is closed is not read.
@@ -117,7 +117,7 @@ class Room:
 
     def __init__(
         self,
-        tasks: "queue.SimpleQueue",
+        tasks: "queue.SimpleQueue[tuple[str, SourceFile]]",
         known: Mapping[str, Entry],
         digests: Callable[[str], Mapping[int, str]],
         settings: ReadingSettings,
@@ -192,6 +192,7 @@ class DocumentReader:
 
     def end(self) -> int:
         worker, self.worker = self.worker, None
+        assert worker
         status = worker.end()
         self.room.workers.discard(worker)
         return status

@@ -145,7 +145,9 @@ class Worker:
                 TOO_LONG, f"{path}, page {page} is more than {self.limits.aspect} times as long as wide."
             )
         words = [(text, *rounded(where)) for text, *where in words]
-        blank = picture and all(low == high for low, high in picture.getextrema())
+        # RGB has several bands
+        extrema: Any = picture.getextrema() if picture else ()
+        blank = picture and all(low == high for low, high in extrema)
         to_read = self.settings.looks_at == "words" and not blank and (to_read or not words)
         about = {"size": size, "words": words, "words_from": TEXT_LAYER if words else "", "label": label}
         return about, picture, to_read

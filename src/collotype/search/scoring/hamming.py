@@ -3,6 +3,8 @@
 The distances are faiss's loop (`hammings`), ten times as fast as a matrix product of the same vectors.
 """
 
+from typing import Any
+
 import numpy as np
 
 from collotype.search.scoring import blocks
@@ -18,8 +20,10 @@ def distances(query: np.ndarray, signs: np.ndarray, starts: np.ndarray, pages: n
         query: packed signs, uint8 [m, W]; signs: of all pages, end to end [starts[P], W], memory-mapped or not.
         starts: int64 [P + 1]; pages: the places of those asked for, ascending, each with a vector at least.
     """
-    import faiss
+    # its stubs know the classes alone
+    import faiss as loops
 
+    faiss: Any = loops
     found, query, width = np.empty(len(pages), np.int64), np.ascontiguousarray(query), query.shape[1]
     counts = starts[pages + 1] - starts[pages]
     cuts = list(blocks(counts, BLOCK))

@@ -117,7 +117,7 @@ def train(version: Version, vectors: int) -> np.ndarray:
         max_points_per_centroid=SAMPLE, seed=0,
     )  # fmt: skip
     means.train(rows)
-    return means.centroids
+    return np.asarray(means.centroids)
 
 
 def assign(version: Version, places: np.ndarray, centres: np.ndarray) -> dict[int, np.ndarray]:

@@ -19,7 +19,8 @@ def build(folder: Path, version: Version) -> None:
 
 
 def fill(scratch: Path, version: Version, pages: int, total: int) -> None:
-    keys, starts, matrix, place, row = np.empty(pages, np.int64), np.zeros(pages + 1, np.int64), None, 0, 0
+    keys, starts, place, row = np.empty(pages, np.int64), np.zeros(pages + 1, np.int64), 0, 0
+    matrix: np.memmap | None = None
     for batch in version.scan(["key", "count", "signs"]):
         bits, cuts = from_lists(batch["signs"])
         if matrix is None:
@@ -31,6 +32,7 @@ def fill(scratch: Path, version: Version, pages: int, total: int) -> None:
         keys[place : place + here] = batch["key"].to_numpy()[full]
         starts[place + 1 : place + 1 + here] = row - len(bits) + cuts[1:][full]
         place += here
-    matrix.flush()
+    if matrix is not None:
+        matrix.flush()
     np.save(scratch / "keys.npy", keys)
     np.save(scratch / "starts.npy", starts)

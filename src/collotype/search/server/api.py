@@ -62,7 +62,8 @@ EVERYWHERE = problems(401, 403, 413, 421, 422, 429, 503)
 
 
 def service_of(request: Request) -> Service:
-    return request.app.state.service
+    service: Service = request.app.state.service
+    return service
 
 
 Server = Annotated[Service, Depends(service_of)]

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 import collotype
 from collotype.runtime.errors import UserError
-from collotype.search.library import Library, QueryError
+from collotype.search.library import IndexLibrary, QueryError
 from collotype.search.server.api import EVERYWHERE, api, service_of
 from collotype.search.server.doors import doors
 from collotype.search.server.metrics import MeasuredRequests
@@ -27,7 +27,7 @@ from collotype.search.server.settings import ServerSettings
 LOG = logging.getLogger(__name__)
 
 
-def create_app(library: Library, folder: Path | None, settings: ServerSettings | None = None) -> FastAPI:
+def create_app(library: IndexLibrary, folder: Path | None, settings: ServerSettings | None = None) -> FastAPI:
     """The application over a library.
 
     Args:
@@ -56,11 +56,11 @@ def create_app(library: Library, folder: Path | None, settings: ServerSettings |
         responses=EVERYWHERE,
     )
     app.state.service = service
-    app.add_exception_handler(RefusedError, refused)
-    app.add_exception_handler(QueryError, nothing_asked)
-    app.add_exception_handler(UserError, told)
-    app.add_exception_handler(RequestValidationError, misspelled)
-    app.add_exception_handler(HTTPException, unknown)
+    app.exception_handler(RefusedError)(refused)
+    app.exception_handler(QueryError)(nothing_asked)
+    app.exception_handler(UserError)(told)
+    app.exception_handler(RequestValidationError)(misspelled)
+    app.exception_handler(HTTPException)(unknown)
     app.include_router(api)
     app.include_router(doors)
     app.mount("/", StaticFiles(directory=PAGE, html=True))

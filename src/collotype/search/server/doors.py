@@ -21,7 +21,7 @@ from starlette.responses import Response
 from collotype.runtime.errors import UserError
 from collotype.search import image_query
 from collotype.search.image_query import ImageQuery
-from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, Page, Word
+from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, Page, Word, no_image
 from collotype.search.server.middleware import RefusedError
 
 if TYPE_CHECKING:
@@ -142,7 +142,8 @@ def problem(status: int, sentence: str, param: str | None = None) -> JSONRespons
 
 
 def service_of(request: Request) -> "Service":
-    return request.app.state.service
+    service: Service = request.app.state.service
+    return service
 
 
 Server = Annotated[Any, Depends(service_of)]
@@ -171,7 +172,7 @@ class Models:
         return self.encoder.encode_pages([self.page(self.read(one)) for one in given])
 
     def page(self, given: str | ImageQuery) -> Page:
-        facts = {"document": "sent", "number": 1, "digest": ""}
+        facts: dict[str, Any] = {"document": "sent", "number": 1, "digest": ""}
         if isinstance(given, ImageQuery):
             if self.encoder.looks_at == "words":
                 raise UserError(f"{self.encoder.name} reads words; send documents as text.")
@@ -181,7 +182,7 @@ class Models:
                 f"{self.encoder.name} looks at images of pages; send documents as "
                 '{"content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,…"}}]}.'
             )
-        return Page(**facts, size=(1, 1), image=lambda: None, words=[Word(word, EVEN) for word in given.split()])
+        return Page(**facts, size=(1, 1), image=no_image, words=[Word(word, EVEN) for word in given.split()])
 
     def read(self, given: Any) -> str | ImageQuery:
         """A text, or an image that came with the request."""
@@ -191,7 +192,7 @@ class Models:
             return given.text
         part = given.content[0]
         if part.text is not None:
-            return part.text
+            return str(part.text)
         url = part.image_url.url if part.image_url else ""
         kind, comma, content = url.partition(";base64,")
         if not comma or not kind.startswith("data:"):
@@ -277,7 +278,7 @@ async def rerank(server: Server, asked: RerankRequest) -> Any:
     """Documents by how well they answer a query, the best first."""
     found = Models(server)
     found.named(asked.model)
-    given = asked.documents if asked.documents is not None else asked.texts
+    given: Sequence[Any] = asked.documents if asked.documents is not None else asked.texts or []
     scores = await server.compute(found.scores, asked.query, given)
     order = sorted(range(len(scores)), key=lambda place: (-scores[place], place))[: asked.top_n]
     if asked.texts is not None:

@@ -133,8 +133,8 @@ class Guard:
             refuse_announced(scope, allowance)
             async with asyncio.timeout(self.settings.upload_s if upload else self.settings.request_s) as limit:
                 await self.app(scope, bounded(receive, allowance), send_guarded)
-        except RefusedError as refusal:
-            await self.refuse(refusal, scope, receive, send_guarded, started)
+        except RefusedError as error:
+            await self.refuse(error, scope, receive, send_guarded, started)
         except TimeoutError:
             if not limit.expired():
                 raise

@@ -15,7 +15,7 @@ class RegionResponse(BaseModel):
         description="Left, top, right, bottom, as parts of the page's width and height."
     )
     score: float = Field(description="Its dot product.")
-    by: str = Field("", description="What found it there, where several encoders search together.")
+    by: str = Field(default="", description="What found it there, where several encoders search together.")
 
 
 class FinderResponse(BaseModel):
@@ -27,8 +27,12 @@ class FinderResponse(BaseModel):
 class HitResponse(BaseModel):
     document: str
     page: int = Field(description="Counted from 1.")
-    label: str = Field("", description="What the document itself calls the page, as iv, if that is not its number.")
-    words_from: Literal["text layer", "ocr", "both", ""] = Field("", description="Where the page's words come from.")
+    label: str = Field(
+        default="", description="What the document itself calls the page, as iv, if that is not its number."
+    )
+    words_from: Literal["text layer", "ocr", "both", ""] = Field(
+        default="", description="Where the page's words come from."
+    )
     score: float = Field(
         description="Exact MaxSim; where several encoders search together, 1 is first with all of them."
     )
@@ -42,7 +46,7 @@ class HitResponse(BaseModel):
 
 class Answer(BaseModel):
     query: str
-    image: str = Field("", description="Where an image was looked for: what stands for it, for a while.")
+    image: str = Field(default="", description="Where an image was looked for: what stands for it, for a while.")
     encoder: str = Field(description="What found the hits.")
     seconds: float
     hits: list[HitResponse]
@@ -52,9 +56,9 @@ class DocumentResponse(BaseModel):
     name: str
     state: Literal["indexed", "waiting", "indexing", "failed"]
     pages: int = Field(description="Pages that can be found.")
-    done: int = Field(0, description="While it is indexed: pages done…")
-    total: int = Field(0, description="…of how many.")
-    problem: str = Field("", description="Why it could not be indexed.")
+    done: int = Field(default=0, description="While it is indexed: pages done…")
+    total: int = Field(default=0, description="…of how many.")
+    problem: str = Field(default="", description="Why it could not be indexed.")
     uploaded: bool = Field(description="It came through this server, which keeps its file.")
 
 

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 from urllib.parse import quote, urlencode
 
 from collotype.runtime.errors import UserError
@@ -17,7 +17,7 @@ from collotype.search import image_query, pages
 from collotype.search.image_query import ImageQuery, Query
 from collotype.search.ingest.kinds import readable_endings
 from collotype.search.languages import wanted
-from collotype.search.library import IndexedDocument, Library, QueryError
+from collotype.search.library import IndexedDocument, IndexLibrary, QueryError
 from collotype.search.pages import Box
 from collotype.search.server import schemas
 from collotype.search.server.metrics import Metrics
@@ -28,7 +28,7 @@ from collotype.search.server.uploads import Intake
 if TYPE_CHECKING:
     from PIL import Image
 
-P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
 T = TypeVar("T")
 
 IMAGES_KEPT = 64
@@ -72,7 +72,7 @@ class KeptImages:
 class Service:
     """A library with what a server has around it. Everything that computes runs in a few threads of its own."""
 
-    def __init__(self, library: Library, folder: Path | None, settings: ServerSettings):
+    def __init__(self, library: IndexLibrary, folder: Path | None, settings: ServerSettings):
         self.library, self.settings, self.metrics = library, settings, Metrics()
         self.images = KeptImages()
         self.intake = Intake(library, folder, settings.waiting, self.metrics)
@@ -80,11 +80,11 @@ class Service:
         # of their own: a search must not wait for the images of the one before
         self.drawing = ThreadPoolExecutor(DRAWN_AT_ONCE, thread_name_prefix="draw")
 
-    async def compute(self, work: Callable[P, T], *arguments: P.args) -> T:
+    async def compute(self, work: Callable[[*Ts], T], *arguments: *Ts) -> T:
         """Waits for a thread; a request that is given up meanwhile costs nothing more."""
         return await asyncio.get_running_loop().run_in_executor(self.answering, work, *arguments)
 
-    async def draw(self, work: Callable[P, T], *arguments: P.args) -> T:
+    async def draw(self, work: Callable[[*Ts], T], *arguments: *Ts) -> T:
         """As `compute`, for images."""
         return await asyncio.get_running_loop().run_in_executor(self.drawing, work, *arguments)
 

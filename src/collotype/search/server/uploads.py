@@ -21,7 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import PARTIAL, room_to_write, sweep_partial, sync
 from collotype.search.ingest.kinds import FIRST_BYTES, KINDS, named_kinds, readable
-from collotype.search.library import Library, Told
+from collotype.search.library import IndexLibrary, Told
 from collotype.search.server.metrics import Metrics
 from collotype.search.server.middleware import RefusedError
 
@@ -50,7 +50,7 @@ class Intake:
         folder: of the index; None where nothing is ever taken in.
     """
 
-    def __init__(self, library: Library, folder: Path | None, capacity: int, metrics: Metrics):
+    def __init__(self, library: IndexLibrary, folder: Path | None, capacity: int, metrics: Metrics):
         self.library, self.capacity, self.metrics = library, capacity, metrics
         folder = Path(os.path.abspath(folder or os.devnull))
         self.incoming, self.kept = folder / "incoming", folder / "documents"

@@ -50,10 +50,10 @@ def read(path: Path, tokenizer: Path | None, answers: Sequence[str] | None, new_
             f"{file} is pretrained and has no head for questions, so its answers would be random; give a fine-tuned "
             "checkpoint, or, to train this one, have a new head drawn."
         )
-    config = recognise(tensors, len(answers) if new_head else len(tensors[LAST_LAYER]), str(file))
+    config = recognise(tensors, len(answers or ()) if new_head else len(tensors[LAST_LAYER]), str(file))
     words = Beit3Tokenizer.read(tokenizer or file.with_name(SENTENCE_PIECES), config.max_text_tokens)
     if new_head:
-        return Beit3Checkpoint(config, words, None, tensors, str(file), left_out).with_new_head(answers)
+        return Beit3Checkpoint(config, words, None, tensors, str(file), left_out).with_new_head(answers or ())
     beside = file.with_name(ANSWERS)
     if answers is None and beside.is_file():
         answers = read_answers(beside)

@@ -75,8 +75,8 @@ class AnswersWriter:
 
     def packed(self) -> "Answers":
         spellings = Texts((answer,) for answer in self._numbers)
-        parts = (np.array(part) for part in (self._starts, self._which, self._counts))
-        return Answers(spellings, *parts, *self._answer_types.packed(), *self._question_types.packed())
+        starts, which, counts = (np.array(part) for part in (self._starts, self._which, self._counts))
+        return Answers(spellings, starts, which, counts, *self._answer_types.packed(), *self._question_types.packed())
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +167,8 @@ class Targets:
     def there(self) -> np.ndarray:
         """Which rows have a label: bool [rows]."""
         known = np.concatenate([[0], np.cumsum(self._label[self.answers.which] >= 0)])
-        return np.diff(known[self.answers.starts]) > 0
+        there: np.ndarray = np.diff(known[self.answers.starts]) > 0
+        return there
 
 
 def common_answers(most_frequent: Mapping[str, int], at_least: int = FEWEST_QUESTIONS) -> tuple[str, ...]:

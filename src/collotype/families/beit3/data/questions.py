@@ -92,9 +92,10 @@ class Questions:
                 yield (row.text,)
 
         packed = Texts(texts())
-        numbers = (np.array(part) for part in (ids, picture, answer_row))
         text_row = np.arange(len(packed), dtype=np.int32)
-        found = cls(*numbers, text_row, packed, answers(), images(), origin)
+        found = cls(
+            np.array(ids), np.array(picture), np.array(answer_row), text_row, packed, answers(), images(), origin
+        )
         found.require_distinct()
         return found
 

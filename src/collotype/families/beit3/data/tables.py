@@ -61,7 +61,7 @@ def read_table(
         for row, ((number, text, shown), said, kind) in enumerate(zip(cells, answers, kinds, strict=True)):
             if not isinstance(text, str) or not text.strip():
                 raise wrong_cell(table, row, question, text, "a question")
-            people = people_of(said, table, row, answer)
+            people = people_of(said, table, row, answer or "")
             if people:
                 most_frequent[max(people, key=people.__getitem__)] += 1
             known = writer.append(Answered(people, *(str(name or "") for name in kind))) if people else -1
@@ -129,7 +129,7 @@ def integer(value: Any) -> int:
     return int(value)
 
 
-def people_of(cell: Any, table: Table, row: int, column: str | None) -> dict[str, int]:
+def people_of(cell: Any, table: Table, row: int, column: str) -> dict[str, int]:
     """How many gave each answer, in order of first occurrence; ONLY where one person was asked.
 
     Raises:

@@ -143,10 +143,10 @@ def question_of(value: Any) -> str:
     """
     if not need_text(value).strip():
         raise ValueError("there is no question")
-    return value
+    return str(value)
 
 
-def unlike(file: Path, row: Any, error: Exception) -> UserError:
+def unlike(file: Path | None, row: Any, error: Exception) -> UserError:
     told = f"{type(error).__name__}: {error}"
     return UserError(f"{file} has {str(row)[:60]!r}, which is not as VQAv2 has it ({told}); download the file again.")
 
@@ -203,9 +203,9 @@ def is_held_out(names: dict[tuple[str, int], int], file: Path, seed: int, count:
                 f"{HELD_OUT_OF} has {len(there)} images, of which {count} are to be held out; have fewer drawn "
                 "(num_held_out of the source), or name a file that lists them (held_out)."
             )
-        chosen = sorted(random.Random(derive_seed(seed, "VQAv2, held out")).sample(there, count))
+        chosen = set(random.Random(derive_seed(seed, "VQAv2, held out")).sample(there, count))
         try:
-            write_json(file, {"what": f"images of {HELD_OUT_OF} held out", "seed": seed, "image_ids": chosen})
+            write_json(file, {"what": f"images of {HELD_OUT_OF} held out", "seed": seed, "image_ids": sorted(chosen)})
         except UserError as error:
             raise UserError(
                 f"{file}, which is to say what is held out, cannot be written; name a file elsewhere with held_out."

@@ -62,7 +62,7 @@ def at_size(contents: ClipCheckpoint, side: int) -> ClipCheckpoint:
             "are not interpolated; leave it out."
         )
     positions = contents.tensors[key]
-    old, new = vision.image_size // vision.patch_size, side // vision.patch_size
+    old, new = vision.image_size // vision.patch, side // vision.patch
     grid = positions[1:].float().reshape(1, old, old, -1).permute(0, 3, 1, 2)
     grid = functional.interpolate(grid, size=(new, new), mode="bicubic", antialias=True, align_corners=False)
     grid = grid.permute(0, 2, 3, 1).reshape(new * new, -1).to(positions.dtype)

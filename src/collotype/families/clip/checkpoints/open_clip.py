@@ -109,7 +109,7 @@ def only_ours(name: str, values: Mapping[str, Any], kind: type, origin: str) -> 
 def to_open_clip(config: ClipConfig) -> dict[str, Any]:
     """The inverse of `from_open_clip`; defaults that published files leave out are left out."""
     vision, text = config.vision_cfg, config.text_cfg
-    layers = list(vision.layers) if vision.is_resnet else vision.layers
+    layers = list(vision.stages) if vision.is_resnet else vision.layers
     model: dict[str, Any] = {
         "embed_dim": config.embed_dim,
         "vision_cfg": {

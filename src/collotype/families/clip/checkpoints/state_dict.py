@@ -88,8 +88,8 @@ def shapes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     }
     stem = tensors["visual.conv1.weight"]
     if "visual.attnpool.positional_embedding" in tensors:
-        layers = tuple(count(tensors, rf"visual\.layer{stage}\.(\d+)\.") for stage in (1, 2, 3, 4))
-        vision = {"layers": layers, "width": 2 * stem.shape[0]}
+        stages = tuple(count(tensors, rf"visual\.layer{stage}\.(\d+)\.") for stage in (1, 2, 3, 4))
+        vision = {"layers": stages, "width": 2 * stem.shape[0]}
         places = tensors["visual.attnpool.positional_embedding"].shape[0]
     else:
         layers = count(tensors, r"visual\.transformer\.resblocks\.(\d+)\.")
@@ -106,6 +106,5 @@ def image_size(config: ClipConfig, places: int) -> int:
     """The size of images of which the tower sees so many places (one of them stands for the whole): the named one,
     unless the positions are of another."""
     vision = config.vision_cfg
-    step = 32 if vision.is_resnet else vision.patch_size
     side = round((places - 1) ** 0.5)
-    return vision.image_size if vision.image_size // step == side else side * step
+    return vision.image_size if vision.image_size // vision.patch == side else side * vision.patch

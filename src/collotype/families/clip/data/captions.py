@@ -24,8 +24,10 @@ class CaptionSource(Protocol):
 
     digest: str
     """Of what the rows hold, as far as it can be had without reading images."""
-    faults: Sequence[Fault]
-    """What is left out, and was known without reading images."""
+
+    @property
+    def faults(self) -> Sequence[Fault]:
+        """What is left out, and was known without reading images."""
 
     def __len__(self) -> int: ...
 

@@ -53,7 +53,7 @@ class Classes:
                 f"{where} has {len(strange)} labels that mean none of the {len(self)} classes ({known}, …): {shown}; "
                 "give the right class names."
             )
-        return [meant[label] for label in labels]
+        return [number for label in labels if (number := meant[label]) is not None]
 
 
 @lru_cache(maxsize=1)

@@ -39,8 +39,10 @@ class LabelledImages(Protocol):
     classes: Classes
     digest: str
     """Of what the rows are, as far as it can be had without reading images."""
-    faults: Sequence[Fault]
-    """What is left out, or doubtful."""
+
+    @property
+    def faults(self) -> Sequence[Fault]:
+        """What is left out, or doubtful."""
 
     def __len__(self) -> int: ...
 
@@ -231,4 +233,5 @@ def class_label_names(table: Table, column: str) -> list[str] | None:
         return None
     written = parquet.open_parquet(table.files[0]).handle.schema_arrow.metadata or {}
     features = json.loads(written.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-    return features.get(column, {}).get("names")
+    names: list[str] | None = features.get(column, {}).get("names")
+    return names

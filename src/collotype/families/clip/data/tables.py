@@ -57,7 +57,7 @@ class TableCaptions:
 
     def _choose(self, table: Table, limit: int | None) -> None:
         """Sets what is known of the usable rows, and the faults of the others."""
-        rows, faults, firsts = array("Q"), Counter(), dict[tuple[str, str], str]()
+        rows, faults, firsts = array("Q"), Counter[tuple[str, str]](), dict[tuple[str, str], str]()
 
         def usable(captions: Iterable[Any]) -> Iterable[tuple[str, ...]]:
             for row, cell in enumerate(captions):
@@ -74,8 +74,8 @@ class TableCaptions:
 
         named = None if self._embedding else Texts(map(path_of, islice(table.stream(self.image), limit)))
         self._captions = Texts(usable(islice(table.stream(self.caption), limit)))
-        self._rows, self._paths = np.array(rows), named
-        self.faults = [Fault(*kind, count, firsts[kind]) for kind, count in faults.items()]
+        self._rows, self._paths = np.array(rows), named or Texts(())
+        self.faults = [Fault(*kind, count, first=firsts[kind]) for kind, count in faults.items()]
         if not len(self):
             seen = next((f" ({one})" for one in firsts.values()), "")
             raise UserError(
@@ -117,7 +117,7 @@ class TableCaptions:
         """
         (file, number), table_row = self._place(row), int(self._rows[row])
         origin = f"{file}, row {number}"
-        cell = self._paths[table_row][0] if self._paths else self._embedding.cell(table_row, self.image)
+        cell = self._embedding.cell(table_row, self.image) if self._embedding else self._paths[table_row][0]
         return image_in(cell, file, origin), self.texts(row)
 
 

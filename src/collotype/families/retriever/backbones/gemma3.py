@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from PIL.Image import Resampling
 
 from collotype.families.retriever.backbones import paligemma
-from collotype.families.retriever.backbones.spec import TINY_TEXT, TINY_VISION, BackboneSpec, positions
+from collotype.families.retriever.backbones.spec import TINY_TEXT, TINY_VISION, BackboneSpec, last_hidden, positions
 from collotype.families.retriever.transforms import Square
 
 if TYPE_CHECKING:
@@ -52,13 +52,13 @@ def build(config: Mapping[str, Any]) -> "nn.Module":
     return backbone
 
 
-def forward(backbone: "nn.Module", inputs: "Mapping[str, Tensor]", causal: bool) -> "Tensor":
+def forward(backbone: Any, inputs: "Mapping[str, Tensor]", causal: bool) -> "Tensor":
     """Causal, but for an image's own tokens, which see each other."""
     ids, mask = inputs["input_ids"], inputs["attention_mask"].long()
     text = {"input_ids": ids, "attention_mask": mask, "position_ids": positions(mask)}
-    kinds = (ids == backbone.config.image_token_id).long()
+    kinds = ids.eq(backbone.config.image_token_id).long()
     pixels = inputs.get("pixel_values")
-    return backbone(**text, token_type_ids=kinds, pixel_values=pixels, use_cache=False).last_hidden_state
+    return last_hidden(backbone, **text, token_type_ids=kinds, pixel_values=pixels, use_cache=False)
 
 
 def layout(config: Mapping[str, Any], budget: int | None) -> Square:

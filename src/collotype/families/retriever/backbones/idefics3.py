@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from collotype.families.retriever.backbones.spec import TINY_TEXT, TINY_VISION, BackboneSpec, positions
+from collotype.families.retriever.backbones.spec import TINY_TEXT, TINY_VISION, BackboneSpec, last_hidden, positions
 from collotype.families.retriever.transforms import Split
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def forward(backbone: "nn.Module", inputs: "Mapping[str, Tensor]", causal: bool)
     mask = inputs["attention_mask"].long()
     images = {"pixel_values": inputs["pixel_values"][None]} if "pixel_values" in inputs else {}
     text = {"input_ids": inputs["input_ids"], "attention_mask": mask, "position_ids": positions(mask)}
-    return backbone(**text, **images, use_cache=False).last_hidden_state
+    return last_hidden(backbone, **text, **images, use_cache=False)
 
 
 def layout(config: Mapping[str, Any], budget: int | None) -> Split:

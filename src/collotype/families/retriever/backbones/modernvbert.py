@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from collotype.families.retriever.backbones import idefics3
-from collotype.families.retriever.backbones.spec import TINY_VISION, draw_patches
+from collotype.families.retriever.backbones.spec import TINY_VISION, draw_patches, last_hidden
 from collotype.families.retriever.transforms import Split
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def build(config: Mapping[str, Any]) -> "nn.Module":
     from transformers import ModernVBertConfig, ModernVBertModel
 
     backbone = ModernVBertModel(ModernVBertConfig(**settle(config)))
-    draw_patches(backbone.get_submodule("vision_model").get_input_embeddings().weight)
+    tower: Any = backbone.get_submodule("vision_model")
+    draw_patches(tower.get_input_embeddings().weight)
     return backbone
 
 
@@ -86,7 +87,7 @@ def forward(backbone: "nn.Module", inputs: "Mapping[str, Tensor]", causal: bool)
     if "pixel_values" in inputs:
         images = {"pixel_values": inputs["pixel_values"].flatten(0, -4)[None]}
     mask = inputs["attention_mask"].long()
-    return backbone(input_ids=inputs["input_ids"], attention_mask=mask, **images).last_hidden_state
+    return last_hidden(backbone, input_ids=inputs["input_ids"], attention_mask=mask, **images)
 
 
 def layout(config: Mapping[str, Any], budget: int | None) -> Split:

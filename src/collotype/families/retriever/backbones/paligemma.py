@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from collotype.families.retriever.backbones.spec import BackboneSpec, draw_patches
+from collotype.families.retriever.backbones.spec import BackboneSpec, draw_patches, last_hidden
 from collotype.families.retriever.transforms import Square
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-TINY = {
+TINY: dict[str, Any] = {
     "vision_config": {
         "model_type": "siglip_vision_model",
         "hidden_size": 128,
@@ -33,7 +33,7 @@ TINY = {
     "projection_dim": 128,
 }
 
-LINES = {**TINY, "vision_config": {**TINY["vision_config"], "image_size": 320, "patch_size": 40}}
+LINES: dict[str, Any] = {**TINY, "vision_config": {**TINY["vision_config"], "image_size": 320, "patch_size": 40}}
 """Tiny, for pages of text: as many pixels as a line needs to be told from another, in few patches."""
 
 PALIGEMMA_3B = {
@@ -73,7 +73,8 @@ def build(config: Mapping[str, Any]) -> "nn.Module":
     from transformers import PaliGemmaConfig, PaliGemmaModel
 
     backbone = PaliGemmaModel(PaliGemmaConfig(**config))
-    draw_patches(backbone.get_submodule("vision_tower").get_input_embeddings().weight)
+    tower: Any = backbone.get_submodule("vision_tower")
+    draw_patches(tower.get_input_embeddings().weight)
     return backbone
 
 
@@ -86,13 +87,14 @@ def forward(backbone: "nn.Module", inputs: "Mapping[str, Tensor]", causal: bool)
     import torch
 
     ids, causal = inputs["input_ids"], causal and "pixel_values" not in inputs
-    return backbone(
+    return last_hidden(
+        backbone,
         input_ids=ids,
         attention_mask=inputs["attention_mask"].long(),
         token_type_ids=torch.full_like(ids, int(causal)),
         pixel_values=inputs.get("pixel_values"),
         use_cache=False,
-    ).last_hidden_state
+    )
 
 
 ROW = BackboneSpec(

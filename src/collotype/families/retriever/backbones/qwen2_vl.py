@@ -3,7 +3,14 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from collotype.families.retriever.backbones.spec import TINY_TEXT, BackboneSpec, attend, draw_patches, draw_words
+from collotype.families.retriever.backbones.spec import (
+    TINY_TEXT,
+    BackboneSpec,
+    attend,
+    draw_patches,
+    draw_words,
+    last_hidden,
+)
 from collotype.families.retriever.transforms import Dynamic
 
 if TYPE_CHECKING:
@@ -17,7 +24,7 @@ TOKEN_IDS = {
     "vision_end_token_id": "<|vision_end|>",
 }
 DEFAULT_BUDGET = 1280
-TINY = {
+TINY: dict[str, Any] = {
     "vision_config": {
         "depth": 2,
         "embed_dim": 96,
@@ -78,7 +85,7 @@ def build(config: Mapping[str, Any]) -> "nn.Module":
     return backbone
 
 
-def forward(backbone: "nn.Module", inputs: "Mapping[str, Tensor]", causal: bool) -> "Tensor":
+def forward(backbone: Any, inputs: "Mapping[str, Tensor]", causal: bool) -> "Tensor":
     """Pages attend as queries do. What kind a token is decides its rotary position, so it is always given with
     images."""
     backbone.rope_deltas = None
@@ -87,9 +94,9 @@ def forward(backbone: "nn.Module", inputs: "Mapping[str, Tensor]", causal: bool)
     images = {}
     if "pixel_values" in inputs:
         images = {name: inputs[name] for name in ("pixel_values", "image_grid_thw")}
-        images["mm_token_type_ids"] = (ids == backbone.config.image_token_id).int()
+        images["mm_token_type_ids"] = ids.eq(backbone.config.image_token_id).int()
     mask = inputs["attention_mask"].long()
-    return backbone(input_ids=ids, attention_mask=mask, use_cache=False, **images).last_hidden_state
+    return last_hidden(backbone, input_ids=ids, attention_mask=mask, use_cache=False, **images)
 
 
 def layout(config: Mapping[str, Any], budget: int | None) -> Dynamic:

@@ -30,7 +30,9 @@ TINY = {
 }
 
 
-def published_size(hidden: int, mlp: int, layers: int, heads: tuple[int, int, int], vision: tuple[int, int, int, int]):
+def published_size(
+    hidden: int, mlp: int, layers: int, heads: tuple[int, int, int], vision: tuple[int, int, int, int]
+) -> dict[str, Any]:
     """Of a model of the family: its text's attention, key-value and linear value heads, and its vision tower's layers,
     width, MLP and heads."""
     depth, width, vision_mlp, vision_heads = vision

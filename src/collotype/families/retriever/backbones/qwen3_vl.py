@@ -37,7 +37,9 @@ TINY = {
 }
 
 
-def published_size(hidden: int, mlp: int, layers: int, heads: int, vision: tuple[int, int, int], deepstack: list[int]):
+def published_size(
+    hidden: int, mlp: int, layers: int, heads: int, vision: tuple[int, int, int], deepstack: list[int]
+) -> dict[str, Any]:
     """Of a model of the family: its vision tower's layers, width and MLP, and the layers whose features go deeper."""
     depth, width, vision_mlp = vision
     return {

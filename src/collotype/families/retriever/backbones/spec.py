@@ -94,7 +94,13 @@ def draw_words(weight: "Tensor") -> None:
     nn.init.normal_(weight)
 
 
-def attend(language_model: "nn.Module", causal: bool) -> None:
+def last_hidden(backbone: "nn.Module", **inputs: Any) -> "Tensor":
+    """What a transformers model makes of its inputs: [B, T, H]."""
+    states: Tensor = backbone(**inputs).last_hidden_state
+    return states
+
+
+def attend(language_model: Any, causal: bool) -> None:
     """Makes the full-attention layers of a transformers language model causal or bidirectional, in place; recurrent
     ones stay as they are. Its config decides on a mask where there is padding, each layer where there is none."""
     language_model.config.is_causal = causal

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from collotype.families.retriever.backbones.spec import BackboneSpec, draw_words, positions
+from collotype.families.retriever.backbones.spec import BackboneSpec, draw_words, last_hidden, positions
 from collotype.families.retriever.transforms import VisualLayout
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def build(config: Mapping[str, Any]) -> "nn.Module":
 def forward(backbone: "nn.Module", inputs: "Mapping[str, Tensor]", causal: bool) -> "Tensor":
     """Tokens attend in both directions, however the teacher's do."""
     mask = inputs["attention_mask"]
-    found = backbone(inputs["input_ids"], attention_mask=mask.long(), position_ids=positions(mask.long()))
-    return found.last_hidden_state
+    ids, places = inputs["input_ids"], positions(mask.long())
+    return last_hidden(backbone, input_ids=ids, attention_mask=mask.long(), position_ids=places)
 
 
 def no_layout(config: Mapping[str, Any], budget: int | None) -> VisualLayout:

@@ -80,6 +80,7 @@ class BeirCorpus:
     """
 
     def __init__(self, table: Table):
+        self.pages: Pages
         names = ids(table, need_column(table, *PAGE_ID))
         require_once(names, table, "page")
         if find_column(table, "image") is None and find_column(table, "text"):

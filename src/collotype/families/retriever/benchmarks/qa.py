@@ -40,7 +40,7 @@ def read_qa(
     texts = cells.texts(table, need_column(table, "query"), blank=True)
     images = ImageColumn(table, need_column(table, "image"))
     by_name = counting == "vidore-benchmark"
-    filenames = cells.texts(table, need_column(table, "image_filename")) if by_name else [None] * len(table)
+    filenames = cells.texts(table, need_column(table, "image_filename")) if by_name else [""] * len(table)
     rows_of = first_rows([*zip(filenames, images.digests, strict=True)])
     first = list(dict.fromkeys(rows_of))
     number = {row: place for place, row in enumerate(first)}

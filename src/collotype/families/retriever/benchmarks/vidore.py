@@ -22,7 +22,8 @@ TABLE = Path(__file__).parents[3] / "assets" / "vidore.yaml"
 @cache
 def published() -> dict[str, dict[str, Any]]:
     """What is known of each suite: headline, languages, datasets."""
-    return yaml.safe_load(TABLE.read_text())
+    suites: dict[str, dict[str, Any]] = yaml.safe_load(TABLE.read_text())
+    return suites
 
 
 def vidore_names(suite: str) -> list[str]:

@@ -40,7 +40,7 @@ KNOWN: dict[str, tuple[Any, ...]] = {
     "megatron_core": ("megatron.core",),
 }
 """Settings with a few such values. Any other setting has to be off."""
-OFF = (None, False, {}, [], "")
+OFF: tuple[Any, ...] = (None, False, {}, [], "")
 CHANGES_BASE = re.compile("pissa|olora|corda|lora_ga|loftq")
 """Initialisations that take something out of the base: A and B alone mean nothing on the untouched one."""
 
@@ -105,6 +105,7 @@ def require_known(values: Mapping[str, Any], file: Path) -> None:
 def write(model: Retriever, folder: Path, base: str) -> None:
     """Writes the model's adapter in peft's layout, whose base lies in `base`, from `folder`."""
     lora, row = model.config.lora, model.row
+    assert lora
     state = {name_in_file(row, key): tensor for key, tensor in model.state_dict().items() if ".lora_" in key}
     tensors = {f"base_model.model.{name_in_engine(row, name)}": tensor for name, tensor in state.items()}
     write_json(

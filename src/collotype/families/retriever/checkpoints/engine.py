@@ -4,7 +4,7 @@ projection beside the backbone's weights. Also plain vision–language models, w
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from collotype.families.retriever.backbones.spec import BackboneSpec
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint, read_backbone, with_attention
@@ -58,7 +58,12 @@ def read(folder: Path, preset: Preset | None = None, name: str = "", to_train: b
     row, backbone_config = read_backbone(values, folder / "config.json")
     made_for = (values.get("architectures") or ["model of no class"])[0]
     stem = CLASSES[row.name]
-    kinds = {f"Col{stem}": "late", f"Col{stem}ForRetrieval": "late", f"Bi{stem}": "single", f"Bi{stem}Proj": "single"}
+    kinds: dict[str, Literal["late", "single"]] = {
+        f"Col{stem}": "late",
+        f"Col{stem}ForRetrieval": "late",
+        f"Bi{stem}": "single",
+        f"Bi{stem}Proj": "single",
+    }
     if values.get("model_type") in OWN_CODE:
         kinds[made_for] = "late"
     if made_for not in kinds and not to_train:

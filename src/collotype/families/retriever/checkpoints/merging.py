@@ -115,8 +115,8 @@ def merged_parameter(tuner: "BaseTunerLayer", name: str, origin: str) -> Tensor:
 
 def adapted_by_peft(
     model: Retriever, config: "LoraConfig", parts: list[AdapterPart], modules: Mapping[str, str], origin: str
-) -> dict[str, "BaseTunerLayer"]:
-    """The adapted layers with their adapter, by their names in the model."""
+) -> dict[str, Any]:
+    """The adapted layers (peft's `BaseTunerLayer`, modules) with their adapter, by their names in the model."""
     from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 
     given = {f"{PREFIX}{modules[part.layer]}.{part.name}": part.tensor.float() for part in parts}
@@ -142,7 +142,7 @@ def adapted_by_peft(
     return tuners
 
 
-def tuner_of(module: nn.Module, origin: str) -> "BaseTunerLayer":
+def tuner_of(module: nn.Module, origin: str) -> Any:
     """
     Raises:
         UserError: a layer has an adapter on an adapter.

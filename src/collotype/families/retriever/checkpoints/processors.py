@@ -73,7 +73,7 @@ def budget_of(values: Mapping[str, Any]) -> int | None:
     """The visual tokens that a page may have."""
     most = values.get("max_pixels") or (values.get("size") or {}).get("longest_edge")
     if most and "merge_size" in values and "patch_size" in values:
-        return most // (values["patch_size"] * values["merge_size"]) ** 2
+        return int(most // (values["patch_size"] * values["merge_size"]) ** 2)
     return None
 
 

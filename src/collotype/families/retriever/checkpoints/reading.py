@@ -9,8 +9,9 @@ from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpo
 from collotype.families.retriever.checkpoints.places import MODULES, base_stated, fetched
 from collotype.families.retriever.checkpoints.processors import quiet
 from collotype.families.retriever.checkpoints.verify import verify
+from collotype.families.retriever.config import RetrieverConfig
 from collotype.families.retriever.lora import merge_lora, unload_lora, with_shared_weights
-from collotype.families.retriever.model import Retriever, RetrieverConfig
+from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import PRESETS, TRAINED_WITH, Preset, find_preset
 from collotype.families.shared.checkpoints import is_native
 from collotype.runtime.errors import UserError
@@ -47,7 +48,7 @@ def read_places(found_in: Sequence[ModelLocation], named: Preset | None, to_trai
     place, *bases = found_in
     folder = place.folder
     if bases and is_native(folder):
-        preset = find_preset(base_stated(folder)["preset"])
+        preset = find_preset((base_stated(folder) or {})["preset"])
         return native.read(folder, read_places(bases, preset, to_train=True))
     if bases:
         trained_with = named or PRESETS.get(TRAINED_WITH.get(place.name, ""))

@@ -6,7 +6,7 @@ else over the backbone and a Dense module. A single vector is a `SentenceTransfo
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from tokenizers import Tokenizer
@@ -44,7 +44,7 @@ TYPES = {
 NATIVE = ("paligemma",)
 """Backbones whose late-interaction class in transformers gives the backbone's own embeddings: ColQwen2ForRetrieval of
 5.23 drops the rotary positions that images are to have."""
-POOLING = {"mean": "mean", "last": "lasttoken"}
+POOLING: dict[Literal["mean", "last"], str] = {"mean": "mean", "last": "lasttoken"}
 TOKENS = "token_embeddings"
 
 
@@ -70,10 +70,10 @@ def read(folder: Path, named: Preset | None, name: str = "") -> RetrieverCheckpo
     tensors = canonical(row, read_tensors(folder), str(folder))
     if "Dense" in modules:
         tensors |= read_dense(modules["Dense"])
-    pooling = "mean"
+    pooling: Literal["mean", "last"] | None = "mean"
     if not late:
         stated = read_json(modules["Pooling"] / "config.json").get("pooling_mode")
-        pooling = {there: ours for ours, there in POOLING.items()}.get(stated)
+        pooling = next((ours for ours, there in POOLING.items() if there == stated), None)
         if pooling is None:
             raise UserError(
                 f"{modules['Pooling']} pools by {stated!r}; a retriever's are {', '.join(POOLING.values())}."
@@ -98,7 +98,7 @@ def read(folder: Path, named: Preset | None, name: str = "") -> RetrieverCheckpo
     if late:
         require_whole_pages(modules["MultiVectorMask"], preset, tokenizer)
     dim = len(tensors[PROJECTION]) if "Dense" in modules else None
-    config = RetrieverConfig(row.name, backbone_config, "late" if late else "single", dim, preset, pooling)
+    config = RetrieverConfig(row.name, backbone_config, "late" if late else "single", dim, preset, pooling or "mean")
     return RetrieverCheckpoint(config, tokenizer, tensors, str(folder), told)
 
 
@@ -182,8 +182,8 @@ def write(model: Retriever, folder: Path) -> None:
         write_json(folder / PRESET, asdict(config.preset))
     for name, path in chain[1:]:
         write_json(folder / path / "config.json", module_config(name, model))
-        if name == "Dense":
-            weight, bias = model.custom_text_proj.weight, model.custom_text_proj.bias
+        if name == "Dense" and (projection := model.custom_text_proj):
+            weight, bias = projection.weight, projection.bias
             write_tensors({"linear.weight": weight, "linear.bias": bias}, folder / path / "model.safetensors")
     modules = [
         {"idx": number, "name": str(number), "path": path, "type": TYPES[name]}
@@ -210,7 +210,7 @@ def module_config(name: str, model: Retriever) -> dict[str, Any]:
     config = model.config
     hidden = model.row.hidden_size(config.backbone_config)
     where = TOKENS if config.interaction == "late" else "sentence_embedding"
-    return {
+    configs: dict[str, dict[str, Any]] = {
         "Dense": {
             "in_features": hidden,
             "out_features": config.dim,
@@ -222,13 +222,15 @@ def module_config(name: str, model: Retriever) -> dict[str, Any]:
         "Pooling": {"embedding_dimension": hidden, "pooling_mode": POOLING[config.pooling], "include_prompt": True},
         "MultiVectorMask": {"skiplist_words": [], "skiplist_tasks": ["document"], "keep_only_token_ids": None},
         "Normalize": {"module_input_name": where, "module_output_name": where},
-    }[name]
+    }
+    return configs[name]
 
 
 def write_backbone(model: Retriever, folder: Path) -> None:
     """The backbone as transformers saves it, and its processor with a chat template that frames as the preset does."""
     with stage(f"writing {in_gb(Weights.of(model.state_dict()).nbytes)} of weights"):
-        model.backbone.save_pretrained(folder, max_shard_size=SHARD)
+        backbone: Any = model.backbone
+        backbone.save_pretrained(folder, max_shard_size=SHARD)
     config = read_json(folder / "config.json")
     write_json(folder / "config.json", with_attention(model.row, config, model.config.preset))
     image_processor(model).save_pretrained(folder)

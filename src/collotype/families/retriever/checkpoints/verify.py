@@ -10,7 +10,8 @@ from collotype.families.retriever.backbones import BACKBONES
 from collotype.families.retriever.checkpoints import adapter, engine, sentence_transformers, transformers_native
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint, read_backbone
 from collotype.families.retriever.checkpoints.weights import canonical
-from collotype.families.retriever.model import Retriever, RetrieverConfig
+from collotype.families.retriever.config import RetrieverConfig
+from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.processor import Processor, make_processor
 from collotype.runtime.errors import UserError
 

@@ -20,7 +20,8 @@ from collotype.runtime.tables.parquet import read_cell
 class PageRef(Protocol):
     """A page of some corpus; hashable, equal where it is the same place."""
 
-    path: Path
+    @property
+    def path(self) -> Path: ...
 
     def read(self) -> Image.Image:
         """The decoded image.

@@ -52,6 +52,9 @@ class RefPairs(ABC):
     def where(self, row: int) -> str:
         """The row as a user finds it."""
 
+    @abstractmethod
+    def fingerprint(self) -> str: ...
+
     def __len__(self) -> int:
         return len(self.queries)
 

@@ -69,7 +69,7 @@ class SheetImages:
         if (concept, hand) not in self._tiles:
             key, shard = self.keys[concept], self.shards[hand]
             try:
-                image = Image.open(io.BytesIO(shard.read(key, "png")))
+                image: Image.Image = Image.open(io.BytesIO(shard.read(key, "png")))
                 image = image.convert("RGB").resize((CELL_PX, CELL_PX), Image.Resampling.BICUBIC)
             except (UserError, UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
                 raise UserError(
@@ -144,9 +144,9 @@ def second_hand_sheets(images: SheetImages) -> list[Sheet]:
     sheets = []
     for row in range(HELD_OUT):
         rng = random.Random(derive_seed(HELD_OUT_SEED, "second hand", row))
-        named = tuple(rng.sample(list(images.first_hand_only), 2))
-        concepts = rng.sample([*named, *rng.sample(list(images.both_hands), SIDE * SIDE - 2)], SIDE * SIDE)
-        sheets.append(Sheet(tuple((name, 1) for name in concepts), named))
+        first, second = rng.sample(list(images.first_hand_only), 2)
+        concepts = rng.sample([first, second, *rng.sample(list(images.both_hands), SIDE * SIDE - 2)], SIDE * SIDE)
+        sheets.append(Sheet(tuple((name, 1) for name in concepts), (first, second)))
     return sheets
 
 

@@ -77,7 +77,7 @@ class SlidePairs(RefPairs):
                 for line in deck.lines(slide):
                     slides[line].add(slide)
         kept = [
-            (line, *on)
+            (line, min(on))
             for line, on in slides.items()
             if len(on) == 1 and len(line) >= MIN_CHARS and line.casefold() not in never
         ]

@@ -112,7 +112,7 @@ class TablePairs(RefPairs):
 
     def _named_files(self) -> list[str]:
         """Name (from the table's folder) and size of each file that cells name."""
-        first_rows = {}
+        first_rows: dict[Path, int] = {}
         for column in self.image_columns:
             if not self.table.embeds(column):
                 for row in range(len(self)):
