@@ -85,7 +85,7 @@ def in_every_form(loss: ContrastiveLoss) -> Callable[..., Tensor]:
     def mean(*sides: Vectors) -> Tensor:
         units = [Vectors(functional.normalize(one.values, dim=-1) * one.mask[..., None], one.mask) for one in sides]
         forms = all_forms(Compact(dims=(3, 2), pool_factors=(1, 2)), *units)
-        return torch.stack([loss(*form) for form in forms]).mean()
+        return torch.stack([loss(*sides) + 0.5 * distance for *sides, distance in forms]).mean()
 
     return mean
 

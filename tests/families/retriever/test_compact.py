@@ -42,7 +42,7 @@ def pages() -> Vectors:
 
 
 def test_training_pools_a_page_as_an_index_does() -> None:
-    found = pooled(pages(), 3)
+    found, _ = pooled(pages(), 3)
     assert found.mask.sum(1).tolist() == [10, 5, 1, 0]
     for row, keep, own, real in zip(*found, *pages(), strict=True):
         alone = pool_tokens(own[real], 3, "fast")
@@ -52,7 +52,9 @@ def test_training_pools_a_page_as_an_index_does() -> None:
 
 def test_the_gradient_goes_through_the_centres() -> None:
     values, mask = (tensor[:2, :8] for tensor in pages())
-    assert torch.autograd.gradcheck(lambda rows: pooled(Vectors(rows, mask), 3).values, values.clone().requires_grad_())
+    assert torch.autograd.gradcheck(
+        lambda rows: pooled(Vectors(rows, mask), 3)[0].values, values.clone().requires_grad_()
+    )
 
 
 def test_the_loss_is_the_mean_over_all_forms() -> None:
@@ -69,6 +71,28 @@ def test_the_loss_is_the_mean_over_all_forms() -> None:
     alone = [float(one.loss(outputs).value) for one in whole.values()]
     assert len(set(alone)) == 4
     assert float(task.loss(outputs).value) == pytest.approx(sum(alone) / 4, rel=1e-6)
+
+
+def test_what_a_page_is_pooled_to_pulls_its_vectors() -> None:
+    """loss.pool_spread weighs 1 − cosine of every vector with its cluster's centre; pages that pool well have none."""
+    task = {
+        weight: task_for(load_recipe("desk-colpali", {"loss.pool_factors": [1, 3], "loss.pool_spread": weight}))
+        for weight in (0.0, 1.0)
+    }
+    generator = torch.Generator().manual_seed(2)
+    apart = functional.normalize(torch.randn(4, 9, 128, generator=generator), dim=-1)
+    alike = functional.normalize(torch.randn(4, 3, 128, generator=generator), dim=-1).repeat_interleave(3, 1)
+    for pages, added in ((apart, None), (alike, 0.0)):
+        outputs = {"query_vectors": apart[:, :4], "query_mask": torch.ones(4, 4) > 0}
+        outputs |= {"page_vectors": pages, "page_mask": torch.ones(4, 9) > 0}
+        found = float(task[1.0].loss(outputs).value - task[0.0].loss(outputs).value)
+        if added is None:
+            centres = [pool_tokens(page, 3, "fast") for page in pages]
+            # a vector's own centre is the nearest here
+            spread = [1 - (page @ own.T).amax(1) for page, own in zip(pages, centres, strict=True)]
+            added = float(torch.cat(spread).mean()) / 2
+            assert added > 0.1
+        assert found == pytest.approx(added, abs=1e-5)
 
 
 def test_the_folder_remembers_and_the_identity_does_not_change(folder: Path) -> None:
@@ -121,6 +145,7 @@ def test_an_index_keeps_its_dim_and_belongs_to_that_form_of_the_model(folder: Pa
     ("changes", "named"),
     [
         ({"loss.dims": [256]}, "loss.dims has 256, and vectors have model.dim = 128"),
+        ({"loss.pool_spread": 0.5}, "loss.pool_spread is 0.5, and nothing is pooled"),
         ({"loss.pool_factors": [3], "model.interaction": "single"}, "a single vector a page cannot be pooled"),
     ],
 )

@@ -21,11 +21,13 @@ STORED: tuple[Stored, ...] = ("fp16", "int8", "bits")
 
 def forms(
     trained: Compact, queries: Vectors, pages: Vectors, negatives: Vectors | None
-) -> Iterator[tuple[Vectors, Vectors, Vectors | None]]:
-    """A batch's vectors in every form that the loss is the mean over, as `index` makes them: cut, then pooled."""
+) -> Iterator[tuple[Vectors, Vectors, Vectors | None, Tensor]]:
+    """A batch's vectors in every form that the loss is the mean over, as `index` makes them: cut, then pooled; and how
+    far a page's vectors lie from what they are pooled to."""
     for dim, factor in product(trained.dims or (None,), trained.pool_factors or (1,)):
-        misses = None if negatives is None else pooled(cut_all(negatives, dim), factor)
-        yield cut_all(queries, dim), pooled(cut_all(pages, dim), factor), misses
+        found, spread = pooled(cut_all(pages, dim), factor)
+        misses = None if negatives is None else pooled(cut_all(negatives, dim), factor)[0]
+        yield cut_all(queries, dim), found, misses, spread
 
 
 def cut(vectors: Tensor, dim: int | None) -> Tensor:
@@ -48,11 +50,12 @@ def cut_all(vectors: Vectors, dim: int | None) -> Vectors:
     return Vectors(cut(vectors.values, dim), vectors.mask)
 
 
-def pooled(pages: Vectors, factor: int) -> Vectors:
-    """Pages [..., T, D] pooled each by itself to [..., K, D], as by `pool_tokens(…, method="fast")`. The gradient goes
-    through the centres of the clusters; which vectors are a cluster, and which are its farthest, has none."""
+def pooled(pages: Vectors, factor: int) -> tuple[Vectors, Tensor]:
+    """Pages [..., T, D] pooled each by itself to [..., K, D], as by `pool_tokens(…, method="fast")`, and the mean of
+    1 − cosine over all vectors with their centre. The gradient goes through the centres of the clusters; which vectors
+    are a cluster, and which are its farthest, has none."""
     if factor == 1:
-        return pages
+        return pages, pages.values.new_zeros(())
     shape, mask = pages.values.shape[:-2], pages.mask.flatten(0, -2)
     rows, lengths = pages.values[pages.mask], mask.sum(1).tolist()
     labels, counts = list[Tensor](), list[int]()
@@ -60,11 +63,14 @@ def pooled(pages: Vectors, factor: int) -> Vectors:
         own = own_labels(vectors, factor)
         labels.append(own + sum(counts))
         counts.append(int(own.max()) + 1 if len(own) else 0)
-    found = functional.pad(centres(rows, torch.cat(labels).to(rows.device), sum(counts)), (0, 0, 0, 1))
+    joined = torch.cat(labels).to(rows.device)
+    middle = centres(rows, joined, sum(counts))
+    spread = 1 - (rows * middle[joined]).sum(1).mean()
+    found = functional.pad(middle, (0, 0, 0, 1))
     there = torch.arange(max(counts), device=rows.device) < torch.tensor(counts, device=rows.device)[:, None]
     place = torch.full(there.shape, sum(counts), device=rows.device)
     place[there] = torch.arange(sum(counts), device=rows.device)
-    return Vectors(found[place].unflatten(0, shape), there.unflatten(0, shape))
+    return Vectors(found[place].unflatten(0, shape), there.unflatten(0, shape)), spread
 
 
 def own_labels(vectors: Tensor, factor: int) -> Tensor:

@@ -339,7 +339,8 @@ def find_loss(settings: RetrieverLoss, explicit_negatives: bool) -> ContrastiveS
             f"The recipe's loss {settings.name} does not fit its data, which has {has} explicit negatives; "
             f"set {mend}, or name an objective ({', '.join(OBJECTIVES)}), which takes both."
         )
-    changes = settings.model_dump(exclude={"name", "dialect", "dims", "pool_factors", "flops"}, exclude_none=True)
+    of_the_task = {"name", "dialect", "dims", "pool_factors", "pool_spread", "flops"}
+    changes = settings.model_dump(exclude=of_the_task, exclude_none=True)
     try:
         return find_settings(settings.name, settings.dialect, **changes)
     except ValueError as error:

@@ -11,7 +11,15 @@ from collotype.recipe.evaluate import Evaluate
 from collotype.recipe.family import RecipeSpec, Values
 from collotype.recipe.load import explain, parse_yaml
 from collotype.recipe.schema import Model, Recipe
-from collotype.recipe.section import Fraction, NotNegativeInt, PositiveFloat, PositiveInt, Section, several
+from collotype.recipe.section import (
+    Fraction,
+    NotNegativeFloat,
+    NotNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Section,
+    several,
+)
 from collotype.recipe.smoke import STEPS
 from collotype.runtime.errors import UserError
 
@@ -176,6 +184,8 @@ class RetrieverLoss(Section):
     """Matryoshka: the loss is the mean over vectors cut to each of these numbers of dimensions."""
     pool_factors: list[PositiveInt] = Field(default_factory=list)
     """Of each, over pages pooled by each of these factors; 1 is not pooled."""
+    pool_spread: NotNegativeFloat = 0.0
+    """The weight of 1 − cosine between a page's vectors and what they are pooled to: what pools well lies together."""
 
 
 class Distill(Section):
@@ -267,6 +277,10 @@ class RetrieverRecipe(Recipe):
             raise ValueError(
                 f"loss.pool_factors is {self.loss.pool_factors}, and a single vector a page cannot be pooled; leave it "
                 "out, or set model.interaction to late"
+            )
+        if self.loss.pool_spread and max(self.loss.pool_factors, default=1) == 1:
+            raise ValueError(
+                f"loss.pool_spread is {self.loss.pool_spread}, and nothing is pooled; give loss.pool_factors, or leave it out"
             )
         if kind == "sparse" and (dim or self.loss.dims):
             raise ValueError("a sparse vector has a number for each word; leave model.dim and loss.dims out")
