@@ -9,13 +9,14 @@ from collotype.families.retriever.data.sheets import (
     Sheet,
     SheetImages,
     held_out_sheets,
+    packaged_images,
     second_hand_sheets,
 )
 
 
 def sheet_benchmarks() -> list[RetrievalBenchmark]:
     """`sheets/held-out` and the harder `sheets/held-out-second-hand`, of the images that come with the package."""
-    images = SheetImages()
+    images = packaged_images()
     return [
         sheet_benchmark("sheets/held-out", images, held_out_sheets(images)),
         sheet_benchmark("sheets/held-out-second-hand", images, second_hand_sheets(images)),

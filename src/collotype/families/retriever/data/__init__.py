@@ -4,7 +4,7 @@ from typing import Protocol
 
 from collotype.families.retriever.data.outline import OutlinePairs
 from collotype.families.retriever.data.pairs import Pair
-from collotype.families.retriever.data.sheets import SheetImages, SheetPairs
+from collotype.families.retriever.data.sheets import SheetImages, SheetPairs, packaged_images
 from collotype.families.retriever.data.slides import SlidePairs
 from collotype.families.retriever.data.table_pairs import TablePairs, pair_needs
 from collotype.families.retriever.recipe import PairSource, PdfOutlineSource, SheetSource, SlideSource
@@ -37,7 +37,8 @@ def open_source(source: SheetSource | SlideSource | PairSource | PdfOutlineSourc
     """
     match source:
         case SheetSource():
-            return SheetPairs(SheetImages(source.pictures), source.queries, source.seed, source.negatives)
+            images = SheetImages(source.pictures) if source.pictures else packaged_images()
+            return SheetPairs(images, source.queries, source.seed, source.negatives)
         case SlideSource():
             return SlidePairs(source)
         case PairSource():

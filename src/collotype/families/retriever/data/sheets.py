@@ -9,7 +9,7 @@ import io
 import random
 from collections.abc import Hashable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import yaml
@@ -98,6 +98,12 @@ class SheetImages:
         for shard in self.shards:
             content.update(shard.path.read_bytes())
         return content.hexdigest()
+
+
+@cache
+def packaged_images() -> SheetImages:
+    """Those that come with the package, whose shards are opened once a process."""
+    return SheetImages()
 
 
 def is_held_out(first: str, second: str) -> bool:
