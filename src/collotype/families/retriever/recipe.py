@@ -280,7 +280,8 @@ class RetrieverRecipe(Recipe):
             )
         if self.loss.pool_spread and max(self.loss.pool_factors, default=1) == 1:
             raise ValueError(
-                f"loss.pool_spread is {self.loss.pool_spread}, and nothing is pooled; give loss.pool_factors, or leave it out"
+                f"loss.pool_spread is {self.loss.pool_spread}, and nothing is pooled; give loss.pool_factors, or "
+                "leave it out"
             )
         if kind == "sparse" and (dim or self.loss.dims):
             raise ValueError("a sparse vector has a number for each word; leave model.dim and loss.dims out")
