@@ -33,9 +33,9 @@ CPU = torch.device("cpu")
 def every_loss() -> dict[str, tuple[Callable[..., Tensor], int, int]]:
     """(loss, explicit negatives of a query at most, blocks of negatives) by a name for the case."""
     cases = {
-        f"{name}, {dialect}": (loss, 2 if "Negative" in name else 0, 1)
+        f"{name}, {dialect}": (make_loss(name, dialect), 2 if "Negative" in name else 0, 1)
         for dialect, losses in NAMED.items()
-        for name, loss in losses.items()
+        for name in losses
     }
     for name in OBJECTIVES:
         cases[name] = (make_loss(name), 0, 1)

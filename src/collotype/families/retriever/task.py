@@ -204,7 +204,8 @@ class RetrieverTask(RetrieverFacts, FamilyTask[RetrieverRecipe, Retriever]):
         losses, hits = [], []
         for *form, distance in all_forms(self.compact, queries, pages, negatives):
             scores = self.objective.scores(*form[:2])
-            losses.append(self.objective.from_scores(scores, form[0], form[2]) + self.recipe.loss.pool_spread * distance)
+            value = self.objective.from_scores(scores, form[0], form[2])
+            losses.append(value + self.recipe.loss.pool_spread * distance)
             hits.append(scores.argmax(1) == torch.arange(len(scores), device=scores.device))
         return torch.stack(losses).mean(), torch.cat(hits)
 
