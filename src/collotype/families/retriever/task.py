@@ -202,9 +202,9 @@ class RetrieverTask(RetrieverFacts, FamilyTask[RetrieverRecipe, Retriever]):
     def contrastive(self, queries: Vectors, pages: Vectors, negatives: Vectors | None) -> tuple[Tensor, Tensor]:
         """The mean over the forms that the model is trained for, and whether each query's own page scores best."""
         losses, hits = [], []
-        for *form, distance in all_forms(self.compact, queries, pages, negatives):
-            scores = self.objective.scores(*form[:2])
-            value = self.objective.from_scores(scores, form[0], form[2])
+        for asked, shown, misses, distance in all_forms(self.compact, queries, pages, negatives):
+            scores = self.objective.scores(asked, shown)
+            value = self.objective.from_scores(scores, asked, misses)
             losses.append(value + self.recipe.loss.pool_spread * distance)
             hits.append(scores.argmax(1) == torch.arange(len(scores), device=scores.device))
         return torch.stack(losses).mean(), torch.cat(hits)
