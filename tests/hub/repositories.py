@@ -9,7 +9,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from collotype.families.clip import checkpoints as clip_layouts
+from collotype.families.clip.checkpoints import reading as clip_layouts
 from collotype.families.retriever.checkpoints.reading import export
 from collotype.families.retriever.data.sheets import SheetImages, training_sheet
 from tests.families.clip.test_checkpoints import make as make_clip

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 import collotype
 from collotype.families.retriever import commands
 from collotype.families.retriever.checkpoints.reading import export, read
-from collotype.runtime import model_folder
+from collotype.runtime import tensor_files
 from collotype.runtime.digest import state_digest
 from collotype.runtime.errors import UserError
 from collotype.runtime.weights import Weights
@@ -114,7 +114,7 @@ def test_a_digest_needs_no_place_to_be_kept(half: Path, tmp_path: Path, monkeypa
 @pytest.mark.parametrize("layout", ["engine", "sentence-transformers"])
 def test_a_conversion_keeps_the_type_in_shards(half: Path, layout: str, tmp_path: Path, monkeypatch) -> None:
     written = sum(file.stat().st_size for file in half.glob("*.safetensors"))
-    monkeypatch.setattr(model_folder, "SHARD", written // 3)
+    monkeypatch.setattr(tensor_files, "SHARD", written // 3)
     for module in (commands.read.__globals__[name] for name in ("sentence_transformers", "transformers_native")):
         monkeypatch.setattr(module, "SHARD", written // 3)
     out = tmp_path / "out"
