@@ -18,7 +18,7 @@ from collotype.families.clip.config import sized
 from collotype.families.clip.model import Clip, unit
 from collotype.families.clip.resnet import AttentionPool2d
 from collotype.families.clip.tokenizer import bpe_tokenizer
-from collotype.losses.named import make_loss
+from collotype.losses.registry import make_loss
 
 BATCH, PAIRS, TOLERANCE = 32, 3, 1e-5
 WORDS = "dog cat tree house river woman man child street red small old sits stands on near under with the a".split()

@@ -32,7 +32,7 @@ from collotype.families.retriever.preset import find_preset
 from collotype.families.retriever.processor import make_processor
 from collotype.families.retriever.tokenizer import word_tokenizer
 from collotype.losses.maxsim import maxsim
-from collotype.losses.named import make_loss
+from collotype.losses.registry import make_loss
 from collotype.runtime.files import write_json
 
 MODELS = {

@@ -23,14 +23,14 @@ from collotype.families.retriever.benchmarks import RetrievalBenchmark
 from collotype.families.retriever.benchmarks.sheets import sheet_benchmarks
 from collotype.families.retriever.benchmarks.slides import slide_benchmarks
 from collotype.families.retriever.data.slides import FOLDER
-from collotype.search import judged, manifest, quality
+from collotype.search import judgments, manifest, quality
 from collotype.search.encoders import open_encoder
 from collotype.search.hybrid import fitting, fusion, parts
 from collotype.search.hybrid.library import HybridLibrary
 from collotype.search.index import Index
 from collotype.search.ingest import ingest
 from collotype.search.ingest.worker import image_of
-from collotype.search.judged import JudgedQuery
+from collotype.search.judgments import JudgedQuery
 from collotype.search.library import EmbeddedLibrary
 from collotype.search.pages import Encoder
 from reader import DECK, manual
@@ -81,7 +81,7 @@ def answers(sets: dict[str, list[fitting.Example]], usual: fusion.Weights) -> di
         ways["calibrated"] = [quality.ordered(one, usual) for one in of]
         ways["fitted, held out"] = fitting.held_out(of)
         found[name] = {
-            way: float(np.mean([judged.ndcg(one.query, pages, {}) for one, pages in zip(of, ranked, strict=True)]))
+            way: float(np.mean([judgments.ndcg(one.query, pages, {}) for one, pages in zip(of, ranked, strict=True)]))
             for way, ranked in ways.items()
         }
     return found

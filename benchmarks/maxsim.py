@@ -25,7 +25,7 @@ def child(how: str, batch: int) -> None:
     import torch
 
     from collotype.losses.maxsim import maxsim
-    from collotype.losses.named import make_loss
+    from collotype.losses.registry import make_loss
 
     torch.manual_seed(0)
     queries = torch.randn(batch, QUERY_VECTORS, DIM).requires_grad_()

@@ -14,7 +14,7 @@ import collotype
 from collotype.search.encoders import open_encoder
 from collotype.search.heatmap import View, lit
 from collotype.search.ingest import ingest
-from collotype.search.ingest.drawing import Drawer
+from collotype.search.ingest.rendering import Drawer
 
 SLIDES = Path(collotype.__file__).parent / "assets" / "slides" / "packaging-tutorial.en.pdf"
 

@@ -13,7 +13,7 @@ from collotype.families.retriever.preset import PRESETS
 from collotype.importers import Imported, beit3, colpali_names, import_foreign, is_foreign, open_clip_flags
 from collotype.importers.open_clip import SIZES
 from collotype.importers.upstream import Upstream
-from collotype.losses import named
+from collotype.losses import registry
 from collotype.recipe.load import builtin_names, find_recipe, parse_recipe
 from collotype.runtime.errors import UserError
 from tests.importers.fuzz import HERE, SEEDS
@@ -375,7 +375,7 @@ def test_names_are_those_of_the_families_and_losses() -> None:
     presets = {name for rows in colpali_names.GENERATIONS.values() for _, name in rows}
     assert presets <= set(PRESETS)
     assert {row.backbone for row in colpali_names.CLASSES.values()} <= set(BACKBONES)
-    assert {name for _, name in colpali_names.DIALECTS} == set(named.NAMED)
-    assert set(colpali_names.IN_BATCH) == set(named.NAMED[named.PAPER])
-    assert {*colpali_names.IN_BATCH, *colpali_names.LATER} == set(named.NAMED[named.CURRENT])
+    assert {name for _, name in colpali_names.DIALECTS} == set(registry.NAMED)
+    assert set(colpali_names.IN_BATCH) == set(registry.NAMED[registry.PAPER])
+    assert {*colpali_names.IN_BATCH, *colpali_names.LATER} == set(registry.NAMED[registry.CURRENT])
     assert set(SIZES) <= set(CLIP_SIZES)

@@ -14,7 +14,7 @@ from collotype.losses.contrastive import (
     multiply_likely_positives,
     score_all,
 )
-from collotype.losses.named import CURRENT, NAMED, OBJECTIVES, PAPER, loss_names, make_loss
+from collotype.losses.registry import CURRENT, NAMED, OBJECTIVES, PAPER, loss_names, make_loss
 
 
 def vectors(*shape: int, seed: int = 0) -> Vectors:

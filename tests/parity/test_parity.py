@@ -27,7 +27,7 @@ from collotype.families.retriever.preset import PRESETS
 from collotype.families.retriever.token_pooling import pool_tokens
 from collotype.losses.contrastive import Vectors
 from collotype.losses.maxsim import maxsim
-from collotype.losses.named import make_loss
+from collotype.losses.registry import make_loss
 from collotype.runtime import tensor_files
 
 FOLDERS = os.environ.get("COLLOTYPE_PARITY", str(Path(__file__).parent / "cases")).split(":")

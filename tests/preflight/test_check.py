@@ -16,7 +16,7 @@ from collotype.importers import Imported, import_foreign
 from collotype.preflight.hardware import named
 from collotype.recipe import Recipe, builtin_names, load_recipe, parse_recipe
 from collotype.recipe.smoke import STEPS
-from collotype.report.planned import in_words
+from collotype.report.plan import in_words
 from collotype.runtime.errors import UserError
 from collotype.runtime.weights import Stored
 from tests.conftest import SMALL

@@ -10,7 +10,7 @@ from collotype.importers.upstream import Upstream
 from collotype.preflight import rules
 from collotype.preflight.plan import UnknownKeyError
 from collotype.report import published
-from collotype.report.planned import Plan
+from collotype.report.plan import Plan
 from tests.preflight.cases import case
 
 FILES = sorted(Path(rules.__file__).parent.glob("*.py"))

@@ -12,7 +12,7 @@ from collotype.preflight.rules.published_diff import differs_from_published_run
 from collotype.recipe import load_recipe
 from collotype.recipe.load import parse_yaml, set_key
 from collotype.report import published
-from collotype.report.sides import flatten
+from collotype.report.comparables import flatten
 from tests.preflight.cases import A100, BEIT3, CPU, ENGINE, OPEN_CLIP, V100, case
 
 DOCS = Path(__file__).parents[2] / "docs" / "check.md"

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from collotype.preflight.difference_effects import EFFECTS, compare_runs
+from collotype.report.comparables import ComparisonSide, dotted, read_side
 from collotype.report.compare import SEVERITIES, Comparison, Effect, by_effect, compare, same
 from collotype.report.html import write_comparison
-from collotype.report.sides import ComparisonSide, dotted, read_side
 from collotype.runtime.errors import UserError
 
 

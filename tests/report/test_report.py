@@ -8,7 +8,7 @@ import pytest
 
 from collotype.recipe import load_recipe
 from collotype.report import plots
-from collotype.report.spread import spread
+from collotype.report.seed_statistics import spread
 from collotype.report.verdict import in_words, judge
 from collotype.runtime.errors import UserError
 

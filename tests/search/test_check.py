@@ -7,7 +7,7 @@ import pytest
 
 from collotype.cli.index_check import check
 from collotype.runtime.errors import UserError
-from collotype.search import judged
+from collotype.search import judgments
 from collotype.search.check import measure
 from collotype.search.index import Index
 from collotype.search.scoring import ivf
@@ -56,10 +56,10 @@ def test_judged_queries_name_pages_as_hits_do(tmp_path: Path) -> None:
     file = tmp_path / "queries.tsv"
     lines = ["one\ta%20b.pdf#page=2\ta b.pdf#page=1", "", "two\te\u0301.pdf", "alone", "one\tx#page=1#page=3"]
     file.write_text("\ufeff" + "\r\n".join(lines))
-    one, two, alone = judged.read(file, documents)
+    one, two, alone = judgments.read(file, documents)
     assert one.right == {("a b.pdf", 2), ("a b.pdf", 1), ("x#page=1", 3)} and two.right == {("é.pdf", None)}
     assert two.answered_by(("é.pdf", 1)) and alone.text == "alone" and not alone.right
-    assert judged.ndcg(two, [("é.pdf", 1)], documents) == 1 and judged.ndcg(two, [("a b.pdf", 1)], documents) == 0
+    assert judgments.ndcg(two, [("é.pdf", 1)], documents) == 1 and judgments.ndcg(two, [("a b.pdf", 1)], documents) == 0
     for content, problem in {
         "\n \n": r"has no query",
         "q\tnone.pdf#page=1": "Line 1 of .* names 'none.pdf#page=1', which the index has not; write a page as hits",
@@ -68,10 +68,10 @@ def test_judged_queries_name_pages_as_hits_do(tmp_path: Path) -> None:
     }.items():
         file.write_text(content)
         with pytest.raises(UserError, match=problem):
-            judged.read(file, documents)
+            judgments.read(file, documents)
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match="cannot be read"):
-        judged.read(file, documents)
+        judgments.read(file, documents)
 
 
 def test_an_empty_index_has_nothing_to_check(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from collotype.runtime.errors import UserError
 from collotype.search.index import Index
 from collotype.search.ingest import Limits, SourceLedger, ingest
-from collotype.search.ingest.drawing import Drawer
+from collotype.search.ingest.rendering import Drawer
 from collotype.search.pages import EncodedPage, Page
 from tests.search import fuzz
 from tests.search.word_encoder import WordEncoder
@@ -161,7 +161,7 @@ def test_bad_files_are_named_by_cause_and_the_others_indexed(index: Index, tmp_p
 
 SPOILED = """
 import os, time
-from collotype.runtime import pdf
+from collotype.documents import pdf
 read = pdf.words
 def words(path, page, limit):
     found = read(path, page, limit)

@@ -15,7 +15,7 @@ from collotype.families.retriever.compact import forms as all_forms
 from collotype.families.retriever.config import Compact
 from collotype.losses.contrastive import ContrastiveLoss, Vectors
 from collotype.losses.distillation import kl_loss, margin_mse_loss, own_scores_loss, vector_loss
-from collotype.losses.named import NAMED, OBJECTIVES, make_loss
+from collotype.losses.registry import NAMED, OBJECTIVES, make_loss
 from collotype.losses.sparse import flops, saturated
 from collotype.recipe import Recipe
 from collotype.runtime.process import process_group

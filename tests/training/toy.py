@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from collotype.losses.contrastive import Vectors, score_all
-from collotype.losses.named import make_loss
+from collotype.losses.registry import make_loss
 from collotype.recipe import Recipe, load_recipe
 from collotype.runtime.errors import UserError
 from collotype.runtime.seeds import derive_seed, seed_torch

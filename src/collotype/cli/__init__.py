@@ -32,9 +32,9 @@ from collotype.cli import (
     train,
 )
 from collotype.runtime.errors import PeerError, UserError
-from collotype.runtime.exit import leave
 from collotype.runtime.hub import commits
-from collotype.runtime.stages import tell_stages
+from collotype.runtime.process_exit import leave
+from collotype.runtime.stage_messages import tell_stages
 
 # NumPy's products, each on one core: their threads wait for each other by spinning, and search has threads of its own
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -13,7 +13,7 @@ from collotype.importers import Imported
 from collotype.preflight.rules.availability import not_here
 from collotype.recipe import Recipe
 from collotype.report import published
-from collotype.report.planned import Plan, in_words
+from collotype.report.plan import Plan, in_words
 
 BARS = "▁▂▃▄▅▆▇█"
 

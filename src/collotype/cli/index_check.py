@@ -12,7 +12,7 @@ from collotype.cli.options import Json, Rerank, RerankFirst
 from collotype.runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from collotype.search.judged import JudgedQuery
+    from collotype.search.judgments import JudgedQuery
     from collotype.search.library import IndexLibrary
     from collotype.search.pages import EncodedQuery
     from collotype.search.quality import Judged
@@ -49,15 +49,15 @@ def check(
 
     answered = None
     if queries:
-        from collotype.search import judged, quality
+        from collotype.search import judgments, quality
         from collotype.search.hybrid import fusion
-        from collotype.search.ingest.drawing import Drawer
+        from collotype.search.ingest.rendering import Drawer
         from collotype.search.open_library import open_library
 
         drawer = Drawer()
         library = open_library(str(folder), drawer.draw, rerank=rerank, first=rerank_first)
         pages_of = {one.name: library.index.pages_of(one.name) for one in library.documents()}
-        given = judged.read(queries, pages_of)
+        given = judgments.read(queries, pages_of)
         found = measure(library.index, encoded(library, given) or None, top_k, count)
         if any(one.right for one in given):
             answered = quality.measure(library, given)

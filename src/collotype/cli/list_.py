@@ -33,7 +33,7 @@ def list_(kind: Annotated[Kind, typer.Argument(help="What to list.")] = Kind.REC
         for result in map(published.load, published.names()):
             print(f"{result.name:<28}{result.in_short:<46}{result.model}")
     elif kind is Kind.LOSSES:
-        from collotype.losses.named import loss_names
+        from collotype.losses.registry import loss_names
 
         print("\n".join(loss_names()))
     else:

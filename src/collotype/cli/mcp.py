@@ -33,7 +33,7 @@ def mcp(
     The tools search the index and show its pages.
     """
     from collotype.search.ingest import ReadingSettings
-    from collotype.search.ingest.drawing import Drawer
+    from collotype.search.ingest.rendering import Drawer
     from collotype.search.mcp import create_server, http_app
     from collotype.search.open_library import open_library
 

@@ -10,7 +10,7 @@ from collotype.cli.findings import plan_table, print_findings
 from collotype.cli.terminal import print_verdict, results_table
 from collotype.evaluation.results import Results, display_name, headline
 from collotype.recipe import Recipe
-from collotype.report.planned import Plan
+from collotype.report.plan import Plan
 from collotype.runner.callbacks import Callback
 from collotype.runner.result import Run
 

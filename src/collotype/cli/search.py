@@ -72,7 +72,7 @@ def search(
     """
     from collotype.search.image_query import box_of
     from collotype.search.ingest import ReadingSettings
-    from collotype.search.ingest.drawing import Drawer
+    from collotype.search.ingest.rendering import Drawer
     from collotype.search.open_library import open_library
 
     if (query is not None) + (image is not None) + (like is not None) != 1:
@@ -108,12 +108,12 @@ def image_asked(library: "IndexLibrary", image: Path | None, like: str | None, c
         UserError: there is no such file or page, or it cannot be drawn.
     """
     from collotype.runtime.texts import nfc
-    from collotype.search import image_query, judged
+    from collotype.search import image_query, judgments
 
     if image:
         return image_query.of_file(library.draw, image, crop)
     documents = {document.name: library.index.pages_of(document.name) for document in library.documents()}
-    name, number = judged.page(like or "", documents, {nfc(name): name for name in documents}, "--like")
+    name, number = judgments.page(like or "", documents, {nfc(name): name for name in documents}, "--like")
     return image_query.of_page(library, name, number or 1, crop)
 
 

@@ -38,7 +38,7 @@ def serve(
     """
     needs_server()
     from collotype.search.ingest import ReadingSettings
-    from collotype.search.ingest.drawing import Drawer
+    from collotype.search.ingest.rendering import Drawer
     from collotype.search.open_library import open_library
     from collotype.search.server.app import create_app
     from collotype.search.server.run import listen

@@ -23,7 +23,7 @@ from collotype.report.compare import Comparison, in_short
 from collotype.report.frontier import reader_name
 from collotype.report.study import headlines, table
 from collotype.report.verdict import Verdict, in_words, left_open
-from collotype.runtime.stages import say
+from collotype.runtime.stage_messages import say
 
 if TYPE_CHECKING:
     from collotype.search.check import Checked

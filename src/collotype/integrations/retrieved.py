@@ -15,7 +15,7 @@ def opened(index: str, **options: Any) -> IndexLibrary:
     Args:
         options: as of `open_library`: passwords, rerank, first.
     """
-    from collotype.search.ingest.drawing import Drawer
+    from collotype.search.ingest.rendering import Drawer
 
     return open_library(index, Drawer().draw, **options)
 

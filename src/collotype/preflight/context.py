@@ -7,7 +7,7 @@ from collotype.importers import Origin
 from collotype.importers.upstream import Upstream
 from collotype.preflight.plan import PlanFacts
 from collotype.recipe import Recipe
-from collotype.report.planned import Plan
+from collotype.report.plan import Plan
 from collotype.report.published import Published
 
 

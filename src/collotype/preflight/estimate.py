@@ -1,7 +1,7 @@
 """What a run will need of memory, disk and time, from the number of its parameters and what a pass costs."""
 
 from collotype.recipe import Recipe
-from collotype.report.planned import Plan
+from collotype.report.plan import Plan
 
 BYTES = {"fp64": 8, "fp32": 4, "bf16": 2, "fp16": 2}
 NF4_BYTES = 0.56

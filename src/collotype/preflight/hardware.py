@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from collotype.report.planned import Hardware
+from collotype.report.plan import Hardware
 from collotype.runtime.errors import UserError
 from collotype.runtime.machine import cpu_threads, cpu_units, describe_cpu, may_have_gpu, memory_for_process
 from collotype.runtime.world import World

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 from collotype.preflight.estimate import disk_mib, memory_mib, step_seconds
 from collotype.recipe import Recipe
 from collotype.recipe.expect import Expect
-from collotype.report.planned import Hardware, Plan
+from collotype.report.plan import Hardware, Plan
 from collotype.runtime.errors import UserError
 from collotype.training.settings import learning_rate, require_whole_groups
 
@@ -25,7 +25,7 @@ class PlanFacts(Mapping[str, Any]):
 
     def __getitem__(self, key: str) -> Any:
         if key not in Plan.__annotations__ and key not in self._plan:
-            raise UnknownKeyError(f"no plan has a key {key!r}; report/planned.py lists them")
+            raise UnknownKeyError(f"no plan has a key {key!r}; report/plan.py lists them")
         return self._plan[key]
 
     def __contains__(self, key: object) -> bool:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from collotype.losses.named import CURRENT, OBJECTIVES
+from collotype.losses.registry import CURRENT, OBJECTIVES
 from collotype.recipe import Recipe
 from collotype.recipe.section import Section
 from collotype.report import published

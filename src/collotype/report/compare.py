@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from collotype.evaluation import per_query
-from collotype.report.sides import ComparisonSide, flatten, read_side
+from collotype.report.comparables import ComparisonSide, flatten, read_side
 from collotype.runtime.hub import plain
 
 SEVERITIES = ("blocks", "will differ", "may differ", "unknown", "note")

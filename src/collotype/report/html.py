@@ -10,9 +10,9 @@ from markupsafe import Markup, escape
 
 from collotype.evaluation.results import columns, display_name, headline, read_gallery
 from collotype.recipe.load import as_yaml
-from collotype.report import figures, planned, plots
+from collotype.report import figures, plan, plots
 from collotype.report.compare import Comparison, in_short
-from collotype.report.planned import Plan
+from collotype.report.plan import Plan
 from collotype.report.record import read_record
 from collotype.report.study import headlines, read_study, table
 from collotype.report.verdict import in_words, left_open
@@ -68,7 +68,7 @@ def write_report(folder: Path) -> Path:
         shown=columns(record["results"]),
         figures=[(Markup(svg), caption) for svg, caption in drawn],
         galleries=galleries,
-        planned=planned.in_words(record["recipe"], record["plan"]),
+        planned=plan.in_words(record["recipe"], record["plan"]),
         schedule=Markup(schedule_of(record["plan"])),
         recipe=as_yaml(record["recipe"]),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypedDict, cast
 
 from collotype.evaluation.results import Results
-from collotype.report.planned import Plan
+from collotype.report.plan import Plan
 from collotype.report.verdict import Verdict
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_json

@@ -8,7 +8,7 @@ from typing import Any
 
 from collotype.evaluation.results import Results, display_name, headline
 from collotype.recipe import Recipe
-from collotype.report.spread import spread_of_results
+from collotype.report.seed_statistics import spread_of_results
 from collotype.report.verdict import judge
 from collotype.runtime.errors import UserError
 

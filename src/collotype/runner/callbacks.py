@@ -8,8 +8,8 @@ from typing import Any
 from collotype.evaluation.results import Measured, Results, headline, results_of
 from collotype.recipe import Recipe
 from collotype.recipe.evaluate import Evaluate
-from collotype.report.planned import Plan
-from collotype.report.track import Tracking
+from collotype.report.plan import Plan
+from collotype.report.trackers import Tracking
 from collotype.runner.result import Run
 from collotype.runtime.files import (
     JsonLines,

@@ -15,9 +15,9 @@ from collotype.preflight.plan import cut
 from collotype.preflight.reference import reference_of
 from collotype.recipe import Recipe
 from collotype.report.html import write_report
-from collotype.report.planned import Plan
+from collotype.report.plan import Plan
 from collotype.report.record import Record, environment, write_record
-from collotype.report.track import Tracking
+from collotype.report.trackers import Tracking
 from collotype.report.verdict import judge
 from collotype.runner.callbacks import Callback, hooks_for, measure
 from collotype.runner.planning import plan_of, resolve, with_findings

@@ -15,7 +15,7 @@ from collotype.preflight.published_data import beside_published, published_examp
 from collotype.preflight.reference import nearest, reference_of
 from collotype.preflight.rules import find
 from collotype.recipe import Recipe, load_recipe
-from collotype.report.planned import Hardware, Plan
+from collotype.report.plan import Hardware, Plan
 from collotype.report.published import Published
 from collotype.report.published.expectations import with_numbers
 from collotype.runtime.dry_run import dry

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import cache_folder, write_json
-from collotype.runtime.stages import in_gb, stage
+from collotype.runtime.stage_messages import in_gb, stage
 
 if TYPE_CHECKING:
     import torch

@@ -18,7 +18,7 @@ from collotype.runtime.dry_run import is_dry
 from collotype.runtime.errors import UserError, first_line
 from collotype.runtime.files import atomic_file, write_json
 from collotype.runtime.model_folder import name_some
-from collotype.runtime.stages import in_gb, stage
+from collotype.runtime.stage_messages import in_gb, stage
 from collotype.runtime.weights import Weights
 
 WRAPPERS = re.compile(r"^(module\.|_orig_mod\.)+|(?<=\.)_orig_mod\.")

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from collotype.search import judged
+from collotype.search import judgments
 from collotype.search.hybrid import fitting, fusion
 from collotype.search.hybrid.fusion import Weights
 from collotype.search.hybrid.library import HybridLibrary
-from collotype.search.judged import JudgedQuery
+from collotype.search.judgments import JudgedQuery
 from collotype.search.library import IndexLibrary
 from collotype.search.pages import Hit, PageKey
 
@@ -43,7 +43,7 @@ def measure(library: IndexLibrary, queries: Sequence[JudgedQuery]) -> Judged:
     pages_of = {one.name: library.index.pages_of(one.name) for one in library.documents()}
 
     def quality(name: str, found: Sequence[Sequence[PageKey]], times: Sequence[float] = ()) -> Quality:
-        scores = [judged.ndcg(query, pages, pages_of) for query, pages in zip(asked, found, strict=True)]
+        scores = [judgments.ndcg(query, pages, pages_of) for query, pages in zip(asked, found, strict=True)]
         took = float(np.median(times)) * 1000 if times else None
         return Quality(name=name, ndcg_at_5=float(np.mean(scores)), cpu_ms_p50=took)
 

@@ -234,9 +234,9 @@ def test_a_conversion_says_that_it_is_equal_and_when_transformers_would_read_oth
 
 
 def test_what_reads_otherwise_than_it_was_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from collotype.families.retriever.checkpoints import engine
+    from collotype.families.retriever.checkpoints import colpali_engine
 
-    written = engine.write
+    written = colpali_engine.write
 
     def damaged(model: Retriever, folder: Path) -> None:
         written(model, folder)
@@ -244,7 +244,7 @@ def test_what_reads_otherwise_than_it_was_is_not_kept(tmp_path: Path, monkeypatc
         tensors["custom_text_proj.weight"] *= torch.linspace(1, 2, len(tensors["custom_text_proj.weight"]))[:, None]
         save_file(tensors, folder / "model.safetensors")
 
-    monkeypatch.setattr(engine, "write", damaged)
+    monkeypatch.setattr(colpali_engine, "write", damaged)
     with pytest.raises(UserError, match="so it is not kept"):
         export(make("colqwen3.5"), "engine", tmp_path / "out", "card")
     assert not list(tmp_path.iterdir())

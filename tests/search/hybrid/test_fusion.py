@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from collotype.runtime.errors import UserError
 from collotype.search.hybrid import fitting, fusion
 from collotype.search.hybrid.fusion import Ranking, Weights, fused
-from collotype.search.judged import JudgedQuery
+from collotype.search.judgments import JudgedQuery
 
 BY_RANKS, BY_SCORES = Weights(method=fusion.BY_RANKS), Weights(method=fusion.CALIBRATED)
 PAGES = [("a.pdf", number) for number in range(1, 31)]

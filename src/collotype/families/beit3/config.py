@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from collotype.runtime.errors import UserError
-from collotype.runtime.fields import make, positive
+from collotype.runtime.validation import make, positive
 
 MEAN = STD = (0.5, 0.5, 0.5)
 """Of the pixels, red, green and blue, scaled to 0..1."""

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from collotype.runtime.errors import UserError
-from collotype.runtime.fields import make, positive
+from collotype.runtime.validation import make, positive
 
 Activation = Literal["gelu", "quick_gelu"]
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)

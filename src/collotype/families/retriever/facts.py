@@ -29,7 +29,7 @@ from collotype.families.retriever.recipe import TEXT, RetrieverEvaluate, Retriev
 from collotype.families.retriever.tokenizer import spelling_tokenizer, word_tokenizer
 from collotype.families.shared.facts import FamilyFacts
 from collotype.families.shared.suites import OpenedSuites
-from collotype.losses.named import OBJECTIVES, find_settings
+from collotype.losses.registry import OBJECTIVES, find_settings
 from collotype.losses.settings import ContrastiveSettings
 from collotype.runtime.errors import UserError
 from collotype.runtime.hub import Need, plain

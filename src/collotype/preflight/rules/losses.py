@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from collotype.losses.named import CURRENT, OBJECTIVES
+from collotype.losses.registry import CURRENT, OBJECTIVES
 from collotype.preflight.context import CheckContext
 from collotype.preflight.rules.rule import Evidence, rule, upstream_rule
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from collotype.search.hybrid.fusion import CALIBRATED, Ranking, Weights, by_scores, fused
-from collotype.search.judged import JudgedQuery
+from collotype.search.judgments import JudgedQuery
 from collotype.search.pages import PageKey
 
 FEWEST = 10

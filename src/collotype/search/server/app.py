@@ -18,7 +18,7 @@ import collotype
 from collotype.runtime.errors import UserError
 from collotype.search.library import IndexLibrary, QueryError
 from collotype.search.server.api import EVERYWHERE, api, service_of
-from collotype.search.server.doors import doors
+from collotype.search.server.compatible_api import router as compatible_router
 from collotype.search.server.metrics import MeasuredRequests
 from collotype.search.server.middleware import PAGE, Guard, RefusedError
 from collotype.search.server.service import Service
@@ -62,7 +62,7 @@ def create_app(library: IndexLibrary, folder: Path | None, settings: ServerSetti
     app.exception_handler(RequestValidationError)(misspelled)
     app.exception_handler(HTTPException)(unknown)
     app.include_router(api)
-    app.include_router(doors)
+    app.include_router(compatible_router)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     app.add_middleware(Guard, settings=settings, refused=lambda reason: service.metrics.refused.labels(reason).inc())
     app.add_middleware(MeasuredRequests, metrics=service.metrics)

@@ -26,7 +26,7 @@ COOKIE = "collotype"
 SMALL_BODY = 4096
 """Bytes that a request may send where no file is expected."""
 JSON_BODY, IMAGE_BODY = 2**20, 20 * 2**20
-"""Of the doors that take texts in JSON; of an image that is looked for."""
+"""Of the routes that take texts in JSON; of an image that is looked for."""
 PAGE = Path(__file__).parent / "page"
 OPEN_PATHS = frozenset({"/", "/api/health", "/api/session", *(f"/{file.name}" for file in PAGE.iterdir())})
 """What needs no key: the page's own files, whether it runs, and handing in the key."""

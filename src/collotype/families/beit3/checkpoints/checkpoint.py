@@ -14,8 +14,8 @@ from collotype.families.beit3.sizes import UNUSED_ROWS
 from collotype.families.beit3.tokenizer import Beit3Tokenizer
 from collotype.families.shared.checkpoints import fill
 from collotype.runtime.errors import UserError
-from collotype.runtime.soundness import unsound
 from collotype.runtime.tensor_files import parameters_on_meta
+from collotype.runtime.weight_checks import unsound
 
 PLACES = "beit3.encoder.embed_positions.A.weight"
 HEAD = ("pooler.", "head.")

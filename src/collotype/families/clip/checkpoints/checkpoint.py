@@ -13,8 +13,8 @@ from collotype.families.clip.model import Clip
 from collotype.families.clip.tokenizer import ClipTokenizer
 from collotype.families.shared.checkpoints import fill
 from collotype.runtime.errors import UserError
-from collotype.runtime.soundness import unsound
 from collotype.runtime.tensor_files import WRAPPERS, only_once, parameters_on_meta
+from collotype.runtime.weight_checks import unsound
 
 TEXT_PREFIX = re.compile(r"^text\.(?=(transformer|token_embedding|ln_final)\.|(positional_embedding|text_projection)$)")
 """open_clip's CustomTextCLIP keeps the captions' tower under this prefix, the plain layout beside the other."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint
-from collotype.families.retriever.checkpoints.engine import PROJECTION, name_in_engine
+from collotype.families.retriever.checkpoints.colpali_engine import PROJECTION, name_in_engine
 from collotype.families.retriever.checkpoints.merging import merged, parts_of
 from collotype.families.retriever.checkpoints.places import ADAPTER_CONFIG, ADAPTER_STEM
 from collotype.families.retriever.checkpoints.processors import differences, visual_budget

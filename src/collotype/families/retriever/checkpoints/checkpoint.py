@@ -21,8 +21,8 @@ from collotype.families.retriever.processor import make_processor
 from collotype.runtime.digest import FileDigest
 from collotype.runtime.errors import UserError
 from collotype.runtime.model_folder import name_some
-from collotype.runtime.soundness import unsound
 from collotype.runtime.tensor_files import load_strictly, parameters_on_meta
+from collotype.runtime.weight_checks import unsound
 from collotype.runtime.weights import Weights
 
 

@@ -4,7 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from collotype.families.retriever.backbones import ROWS, require_preset
-from collotype.families.retriever.checkpoints import adapter, engine, native, sentence_transformers, transformers_native
+from collotype.families.retriever.checkpoints import (
+    adapter,
+    colpali_engine,
+    native,
+    sentence_transformers,
+    transformers_native,
+)
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint
 from collotype.families.retriever.checkpoints.places import MODULES, base_stated, fetched
 from collotype.families.retriever.checkpoints.processors import quiet
@@ -17,7 +23,7 @@ from collotype.families.shared.checkpoints import is_native
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_folder, write_text
 from collotype.runtime.hub.models import ModelLocation
-from collotype.runtime.stages import stage
+from collotype.runtime.stage_messages import stage
 
 
 def read(
@@ -59,7 +65,7 @@ def read_places(found_in: Sequence[ModelLocation], named: Preset | None, to_trai
         return sentence_transformers.read(folder, named, place.name)
     if transformers_native.can_load(folder):
         return transformers_native.read(folder)
-    return engine.read(folder, named, place.name, to_train)
+    return colpali_engine.read(folder, named, place.name, to_train)
 
 
 def require_attention(found: RetrieverCheckpoint, source: str) -> None:
@@ -81,7 +87,7 @@ def require_attention(found: RetrieverCheckpoint, source: str) -> None:
 LAYOUTS = {
     "transformers": transformers_native,
     "sentence-transformers": sentence_transformers,
-    "engine": engine,
+    "engine": colpali_engine,
 }
 """What a model can be exported to."""
 
@@ -104,7 +110,7 @@ def require_layout(config: RetrieverConfig, layout: str) -> None:
         raise UserError(f"No layout {layout!r}; a model can be converted to {', '.join([*LAYOUTS, ADAPTER])}.")
     if layout == ADAPTER and not config.lora:
         raise UserError("The model has no adapter: it was not trained with model.lora; convert it to engine.")
-    LAYOUTS.get(layout, engine).require_expressible(config)
+    LAYOUTS.get(layout, colpali_engine).require_expressible(config)
 
 
 def export(model: Retriever, layout: str, folder: Path, card: str) -> list[str]:
@@ -133,5 +139,5 @@ def export(model: Retriever, layout: str, folder: Path, card: str) -> list[str]:
 
 
 def write_with_base(model: Retriever, folder: Path) -> None:
-    engine.write(unload_lora(with_shared_weights(model)), folder / "base")
+    colpali_engine.write(unload_lora(with_shared_weights(model)), folder / "base")
     adapter.write(model, folder / "adapter", "../base")

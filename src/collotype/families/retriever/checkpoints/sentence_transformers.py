@@ -29,7 +29,7 @@ from collotype.families.retriever.preset import IMAGE, PRESETS, TRAINED_WITH, Pr
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import write_json, write_text
 from collotype.runtime.model_folder import read_json, read_tokenizer
-from collotype.runtime.stages import in_gb, stage
+from collotype.runtime.stage_messages import in_gb, stage
 from collotype.runtime.tensor_files import SHARD, read_tensors, write_tensors
 from collotype.runtime.weights import Weights
 

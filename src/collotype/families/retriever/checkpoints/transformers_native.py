@@ -22,7 +22,7 @@ from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.preset import IMAGE, Preset, find_preset
 from collotype.runtime.errors import UserError
 from collotype.runtime.model_folder import name_some, read_json, read_tokenizer
-from collotype.runtime.stages import in_gb, stage
+from collotype.runtime.stage_messages import in_gb, stage
 from collotype.runtime.tensor_files import SHARD, read_tensors
 
 CLASSES = {"paligemma": "ColPali", "qwen2-vl": "ColQwen2", "modernvbert": "ColModernVBert"}

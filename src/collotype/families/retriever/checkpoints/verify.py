@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from collotype.families.retriever.backbones import BACKBONES
-from collotype.families.retriever.checkpoints import adapter, engine, sentence_transformers, transformers_native
+from collotype.families.retriever.checkpoints import adapter, colpali_engine, sentence_transformers, transformers_native
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint, read_backbone
 from collotype.families.retriever.checkpoints.weights import canonical
 from collotype.families.retriever.config import RetrieverConfig
@@ -84,12 +84,12 @@ def alike(one: list[dict[str, torch.Tensor]], other: list[dict[str, torch.Tensor
 def read_again(model: Retriever, layout: str, folder: Path) -> RetrieverCheckpoint:
     preset = model.config.preset
     if layout == "adapter":
-        return adapter.read(folder / "adapter", engine.read(folder / "base", preset, to_train=True))
+        return adapter.read(folder / "adapter", colpali_engine.read(folder / "base", preset, to_train=True))
     if layout == "transformers":
         return transformers_native.read(folder)
     if layout == "sentence-transformers":
         return sentence_transformers.read(folder, None)
-    return engine.read(folder, preset)
+    return colpali_engine.read(folder, preset)
 
 
 def probe(model: Retriever, other: Retriever) -> list[torch.Tensor]:

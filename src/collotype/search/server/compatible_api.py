@@ -130,7 +130,7 @@ class DoorProblem(BaseModel):
 
 
 WRONG = {400: "Not what is asked for here, or not what the model can do", 404: "No such model"}
-doors = APIRouter(
+router = APIRouter(
     route_class=DoorRoute,
     responses={status: {"model": DoorProblem, "description": told} for status, told in WRONG.items()},
 )
@@ -214,13 +214,13 @@ class Models:
         return {"prompt_tokens": tokens, "total_tokens": tokens}
 
 
-@doors.get("/v1/models")
+@router.get("/v1/models")
 async def models(server: Server) -> Any:
     """The encoder that made the index."""
     return {"object": "list", "data": [{"id": server.library.model.name, "object": "model", "owned_by": "collotype"}]}
 
 
-@doors.post("/v1/embeddings")
+@router.post("/v1/embeddings")
 async def embeddings(server: Server, asked: EmbeddingsRequest) -> Any:
     """A vector for each text, as a query; for encoders that have a single one."""
     found = Models(server)
@@ -258,7 +258,7 @@ def in_base64(vector: np.ndarray) -> str:
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector.tolist())).decode()
 
 
-@doors.post("/pooling")
+@router.post("/pooling")
 async def pooling(server: Server, asked: PoolingRequest) -> Any:
     """All vectors of each text, as a query."""
     found = Models(server)
@@ -271,9 +271,9 @@ async def pooling(server: Server, asked: PoolingRequest) -> Any:
     return {**about, "data": data, "usage": found.usage(count(texts))}
 
 
-@doors.post("/rerank")
-@doors.post("/v1/rerank")
-@doors.post("/v2/rerank")
+@router.post("/rerank")
+@router.post("/v1/rerank")
+@router.post("/v2/rerank")
 async def rerank(server: Server, asked: RerankRequest) -> Any:
     """Documents by how well they answer a query, the best first."""
     found = Models(server)
@@ -302,8 +302,8 @@ def shown(given: Any) -> dict[str, Any]:
     return {"text": given} if isinstance(given, str) else given.model_dump(exclude_none=True)
 
 
-@doors.post("/score")
-@doors.post("/v1/score")
+@router.post("/score")
+@router.post("/v1/score")
 async def score(server: Server, asked: ScoreRequest) -> Any:
     """How well texts or images (text_2) answer a query (text_1), or as many pairs of them."""
     found = Models(server)
