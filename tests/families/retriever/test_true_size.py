@@ -154,7 +154,7 @@ def test_weights_kept_in_half_precision_are_looked_at_when_they_are_used(half: P
 
 def test_a_long_stage_is_told_and_a_short_one_is_not() -> None:
     code = (
-        "import time; from collotype.runtime import stages; stages.PATIENCE_S = 0.05; stages.tell_stages()\n"
+        "import time; from collotype.runtime import stage_messages as s; s.PATIENCE_S = 0.05; s.tell_stages()\n"
         "with stages.stage('reading 4.4 GB of weights'): time.sleep({})"
     )
     for seconds, said in ((0.5, "collotype: reading 4.4 GB of weights …"), (0, "")):
