@@ -35,7 +35,7 @@ def test_a_plan_counts_the_weights_of_the_model_that_is_built(name: str) -> None
 def test_a_clip_of_any_size_is_counted_as_it_is_built(size: str) -> None:
     config = clip.sized(size, siglip=True)
     with shapes_only():
-        model = Clip(config)
+        model = Clip(config, None)
     assert of_clip.parameters(config) == counted(model)[0]
     assert of_clip.of_captions(config) == counted(model.transformer)[0]
     if config.vision_cfg.is_resnet:
@@ -47,6 +47,6 @@ def test_a_clip_of_any_size_is_counted_as_it_is_built(size: str) -> None:
 def test_a_beit3_of_any_size_is_counted_as_it_is_built(size: str) -> None:
     config = beit3.sized(size)
     with shapes_only():
-        model = Beit3(config)
+        model = Beit3(config, None)
     assert of_beit3.parameters(config) == counted(model)
     assert of_beit3.of_block(config) * config.layers == counted(nn.ModuleList(model.blocks()))[0]

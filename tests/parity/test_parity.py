@@ -122,7 +122,7 @@ def check_embeddings(case: dict, tensors: dict, weights: dict, attention: str, q
     preset = replace(PRESETS["colpali-paper"], query_attention=attention)
     pooling = case.get("pooling") or ("mean" if backbone == "paligemma" else "last")
     config = RetrieverConfig(backbone, case["backbone_config"], "late" if late else "single", dim, preset, pooling)
-    model = Retriever(config).eval()
+    model = Retriever(config, None).eval()
     tensor_files.load_strictly(model, given, family, {key: name_in_file(row, key) for key in model.state_dict()})
     for kind, name in (("query", queries), ("page", pages)):
         if name in tensors:

@@ -155,7 +155,7 @@ def test_weights_kept_in_half_precision_are_looked_at_when_they_are_used(half: P
 def test_a_long_stage_is_told_and_a_short_one_is_not() -> None:
     code = (
         "import time; from collotype.runtime import stage_messages as s; s.PATIENCE_S = 0.05; s.tell_stages()\n"
-        "with stages.stage('reading 4.4 GB of weights'): time.sleep({})"
+        "with s.stage('reading 4.4 GB of weights'): time.sleep({})"
     )
     for seconds, said in ((0.5, "collotype: reading 4.4 GB of weights …"), (0, "")):
         done = subprocess.run([sys.executable, "-c", code.format(seconds)], capture_output=True, text=True, check=True)

@@ -56,7 +56,8 @@ def test_json_lines_with_several_captions_and_rows_that_lack_something(tmp_path:
     assert {data.example(0, epoch).caption for epoch in range(2)} == {"one", "two"}
     assert data.example(1, 0).pixels.equal(EvaluationTransform(8)(drawn(22, 10)))
     causes = ("empty caption", "no image", "no caption", "caption is no text")
-    assert sorted(fault[:3] for fault in data.faults) == sorted((cause, str(path), 1) for cause in causes)
+    faults = sorted((fault.cause, fault.place, fault.count) for fault in data.faults)
+    assert faults == sorted((cause, str(path), 1) for cause in causes)
     with pytest.raises(BadExampleError, match=r"row 6.*gone\.png") as caught:
         data.example(2, 0)
     assert (caught.value.cause, caught.value.place) == ("image file cannot be read", str(path))
