@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from collotype.documents import pdf
+from collotype.runtime import pdf
 from collotype.search.encoders.e5 import MultilingualE5
 from collotype.search.encoders.text import MULTILINGUAL, VERSIONS
 

@@ -22,7 +22,7 @@ def ask(images: list[Path], threads: list[int]) -> dict[str, list]:
     """CPU seconds and terms of each image, by the build that is imported."""
     from PIL import Image
 
-    from collotype.documents.ocr import Ocr
+    from collotype.runtime.ocr import Ocr
     from collotype.runtime.terms import terms
 
     ocr, spent, found = Ocr(*threads), [], []
@@ -38,7 +38,7 @@ def ask(images: list[Path], threads: list[int]) -> dict[str, list]:
 
 def measure(file: Path, pages: list[int]) -> list[dict[str, str | float]]:
     from before import BEFORE, both_builds, spent
-    from collotype.documents import pdf
+    from collotype.runtime import pdf
     from collotype.runtime.terms import terms
 
     with both_builds() as (builds, scratch):
@@ -70,7 +70,7 @@ def measure(file: Path, pages: list[int]) -> list[dict[str, str | float]]:
 
 def longest(file: Path, page: int) -> int:
     """Of the page's image, in pixels."""
-    from collotype.documents import pdf_page
+    from collotype.runtime import pdf_page
 
     return round(DPI * max(pdf_page.inches(file, page)))
 

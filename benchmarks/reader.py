@@ -15,7 +15,6 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from collotype.documents import pdf
 from collotype.evaluation.ranking import mean_metrics, query_metrics
 from collotype.families.retriever.benchmarks import RetrievalBenchmark
 from collotype.families.retriever.benchmarks.benchmark import Pages
@@ -23,6 +22,7 @@ from collotype.families.retriever.benchmarks.slides import slide_benchmarks
 from collotype.families.retriever.bm25 import Bm25
 from collotype.families.retriever.data.slides import FOLDER
 from collotype.families.retriever.evaluate import retrieve
+from collotype.runtime import pdf
 from collotype.search.encoders import open_encoder
 from collotype.search.index import Index
 from collotype.search.ingest import ingest

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from collotype.documents import pdf
 from collotype.evaluation.ranking import mean_metrics, query_metrics
+from collotype.runtime import pdf
 from collotype.search.encoders.text import VERSIONS, TextEncoder
 from collotype.search.pages import Page, Word
 

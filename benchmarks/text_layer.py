@@ -16,7 +16,7 @@ TURNS = 3
 
 def ask(files: list[Path]) -> list[float]:
     """Pages a CPU second of each file, by the build that is imported."""
-    from collotype.documents import pdf
+    from collotype.runtime import pdf
 
     found = []
     for file in files:

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from collotype.documents import pdf
+from collotype.runtime import pdf
 from collotype.runtime.errors import UserError
 from collotype.runtime.terms import terms
 

@@ -12,7 +12,7 @@ from collotype.registry import FAMILIES
 SOURCE = Path(__file__).parents[1] / "src" / "collotype"
 FLOORS = [
     {"registry"},
-    {"recipe", "losses", "evaluation", "documents", "runtime"},
+    {"recipe", "losses", "evaluation", "runtime"},
     {"training", "report", "importers"},
     {"families", "preflight"},
     {"search"},
@@ -22,7 +22,7 @@ FLOORS = [
     {"cli"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-ALLOWED_SIDEWAYS = {("recipe", "runtime"), ("evaluation", "runtime"), ("documents", "runtime")}
+ALLOWED_SIDEWAYS = {("recipe", "runtime"), ("evaluation", "runtime")}
 """Everything may use files, errors and seeds; the other way round never."""
 
 

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 import collotype
-from collotype.documents import pdf
 from collotype.families.retriever.data.slides import FOLDER
+from collotype.runtime import pdf
 from collotype.runtime.errors import UserError
 from collotype.search.encoders import open_encoder
 from collotype.search.encoders.bert import MOST_PIECES, WINDOW, windowed

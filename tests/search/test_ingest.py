@@ -161,7 +161,7 @@ def test_bad_files_are_named_by_cause_and_the_others_indexed(index: Index, tmp_p
 
 SPOILED = """
 import os, time
-from collotype.documents import pdf
+from collotype.runtime import pdf
 read = pdf.words
 def words(path, page, limit):
     found = read(path, page, limit)

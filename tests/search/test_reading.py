@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from collotype.documents.ocr_lines import TILE, joined, reading_order, tiles
 from collotype.runtime.errors import UserError
+from collotype.runtime.ocr_lines import TILE, joined, reading_order, tiles
 from collotype.search.index import Index
 from collotype.search.ingest import ReadingSettings, SourceLedger, ingest
 from collotype.search.ingest.rendering import Drawer

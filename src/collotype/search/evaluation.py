@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from collotype.documents.ocr import Ocr
 from collotype.evaluation.results import Measured
 from collotype.families.retriever.benchmarks import find_suite
 from collotype.families.retriever.benchmarks.benchmark import Event, Pages
@@ -19,6 +18,7 @@ from collotype.families.retriever.recipe import RetrieverEvaluate
 from collotype.losses.contrastive import score_all
 from collotype.recipe.evaluate import Evaluate
 from collotype.runtime.errors import UserError
+from collotype.runtime.ocr import Ocr
 from collotype.runtime.process import over_blocks
 from collotype.runtime.world import World
 from collotype.search.pages import Encoder, Page, Word

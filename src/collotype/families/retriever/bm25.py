@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from collotype.documents.ocr import Ocr
 from collotype.families.retriever.benchmarks.benchmark import Event, Pages
 from collotype.families.retriever.cache import Cache, key_of
 from collotype.runtime.errors import UserError
+from collotype.runtime.ocr import Ocr
 from collotype.runtime.process import over_blocks
 from collotype.runtime.terms import K1, RUN, UNSEEN, B, terms
 from collotype.runtime.world import World

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collotype.documents import pdf, pdf_page
+from collotype.runtime import pdf, pdf_page
 from collotype.runtime.images import decode, opaque, page_frames
 from collotype.search.ingest.kinds import HEICS, PDF, ending
 

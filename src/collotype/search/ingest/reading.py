@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from collotype.documents.pdf import Word
+from collotype.runtime.pdf import Word
 from collotype.search.ingest.limits import ReadingSettings
 from collotype.search.ingest.process import GONE, WorkerProcess
 from collotype.search.ingest.sources import READING, Entry, SourceFile, digest_of

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from collotype.documents import pdf_page
-from collotype.documents.pdf import Box, Word
+from collotype.runtime import pdf_page
+from collotype.runtime.pdf import Box, Word
 
 NO_TEXT = 0.2
 """From this part on of a page's characters that are none, its words with such are dropped and its image is read."""

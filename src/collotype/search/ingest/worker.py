@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from collotype.documents import pdf, pdf_page
+from collotype.runtime import pdf, pdf_page
 from collotype.runtime.errors import UserError
 from collotype.runtime.terms import are_cut_anew
 from collotype.runtime.texts import sound
@@ -29,7 +29,7 @@ from collotype.search.ingest.text_quality import believed, has_unread_images
 if TYPE_CHECKING:
     from PIL import Image
 
-    from collotype.documents.ocr import Ocr
+    from collotype.runtime.ocr import Ocr
 
 
 TERMS = b"marks are a part of words"
@@ -171,7 +171,7 @@ class Worker:
             UserError: it is not installed.
         """
         if self.ocr is None:
-            from collotype.documents.ocr import Ocr
+            from collotype.runtime.ocr import Ocr
 
             self.ocr = Ocr(self.settings.threads)
         return self.ocr

@@ -7,9 +7,9 @@ the same slides in the same order), so that its words mostly are not on the page
 import hashlib
 from collections import defaultdict
 
-from collotype.documents import pdf
 from collotype.families.retriever.benchmarks.benchmark import Pages, RetrievalBenchmark
 from collotype.families.retriever.data.slides import Deck, packaged_decks
+from collotype.runtime import pdf
 
 LONGEST_PX = 1024
 

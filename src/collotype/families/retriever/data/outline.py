@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from collotype.documents import pdf
 from collotype.families.retriever.data.pages import PageRef, PdfPage
 from collotype.families.retriever.data.pairs import RefPairs
 from collotype.families.retriever.recipe import PdfOutlineSource
+from collotype.runtime import pdf
 from collotype.runtime.errors import UserError
 
 CAPTION = re.compile(

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from collotype.documents import pdf
+from collotype.runtime import pdf
 from collotype.runtime.errors import UserError
 from collotype.runtime.images import content_of, decode
 from collotype.runtime.tables import Table

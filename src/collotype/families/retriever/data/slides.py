@@ -10,10 +10,10 @@ from collections import defaultdict
 from functools import cache, cached_property
 from pathlib import Path
 
-from collotype.documents import pdf
 from collotype.families.retriever.data.pages import PageRef, PdfPage
 from collotype.families.retriever.data.pairs import RefPairs
 from collotype.families.retriever.recipe import SlideSource
+from collotype.runtime import pdf
 
 FOLDER = Path(__file__).parents[3] / "assets" / "slides"
 LANGUAGES = ("en", "de", "fr", "ja")

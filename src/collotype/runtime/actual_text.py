@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from collotype.documents.text_layer import RIGHT_TO_LEFT, Characters, raw_pdfium
+from collotype.runtime.text_layer import RIGHT_TO_LEFT, Characters, raw_pdfium
 
 
 def whole_spans(characters: Characters) -> Characters:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from collotype.documents import pdf
-from collotype.documents.text_layer import address, fast
+from collotype.runtime import pdf
+from collotype.runtime.text_layer import address, fast
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfPage

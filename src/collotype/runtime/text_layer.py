@@ -1,6 +1,6 @@
 """What a page's text layer says, read once for everything: its characters, and the words that they make.
 
-Boxes here are (left, bottom, right, top) in points of the page; `documents/pdf.py` puts words on the page's image.
+Boxes here are (left, bottom, right, top) in points of the page; `runtime/pdf.py` puts words on the page's image.
 """
 
 import ctypes

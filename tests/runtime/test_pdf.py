@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from collotype.documents import pdf
+from collotype.runtime import pdf
 from collotype.runtime.errors import UserError
 from tests.small_pdf import small_pdf
 

@@ -7,7 +7,7 @@ import pikepdf
 import pytest
 from pikepdf import Array, Dictionary, Name
 
-from collotype.documents import pdf
+from collotype.runtime import pdf
 from tests.small_pdf import small_pdf
 
 FILES = Path(__file__).parent / "pdfs"

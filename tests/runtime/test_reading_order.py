@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collotype.documents import pdf
-from collotype.documents.reading_order import TextLine, are_apart, logical, parallel
-from collotype.documents.text_layer import Characters, letters_of_ligatures
+from collotype.runtime import pdf
+from collotype.runtime.reading_order import TextLine, are_apart, logical, parallel
+from collotype.runtime.text_layer import Characters, letters_of_ligatures
 from tests.small_pdf import small_pdf
 
 FILES = Path(__file__).parent / "pdfs"

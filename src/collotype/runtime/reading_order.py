@@ -12,7 +12,7 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
-from collotype.documents.text_layer import CLUSTERS, RIGHT_TO_LEFT, Characters, Places
+from collotype.runtime.text_layer import CLUSTERS, RIGHT_TO_LEFT, Characters, Places
 
 STACKED_MARKS = re.compile(r"[\u0900-\u0dff]")
 """The scripts of India, whose marks stand over, under and before their letters."""

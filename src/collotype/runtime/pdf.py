@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from collotype.documents.actual_text import whole_spans
-from collotype.documents.annotations import flatten
-from collotype.documents.optional_content import without_hidden_layers
-from collotype.documents.reading_order import reading_order
-from collotype.documents.text_layer import CLUSTERS, Characters, Places, direction, read_characters
+from collotype.runtime.actual_text import whole_spans
+from collotype.runtime.annotations import flatten
 from collotype.runtime.errors import UserError
+from collotype.runtime.optional_content import without_hidden_layers
+from collotype.runtime.reading_order import reading_order
 from collotype.runtime.terms import normalised, spans
+from collotype.runtime.text_layer import CLUSTERS, Characters, Places, direction, read_characters
 
 if TYPE_CHECKING:
     from PIL import Image

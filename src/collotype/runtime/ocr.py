@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from collotype.documents.ocr_lines import directed, joined, reading_order, tiles
 from collotype.runtime.boxes import core, covered, in_place_of
 from collotype.runtime.errors import UserError
+from collotype.runtime.ocr_lines import directed, joined, reading_order, tiles
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from collotype.documents.pdf import Box
+    from collotype.runtime.pdf import Box
 
 DPI, LONGEST_PX, SHORTEST_PX = 100, 1024, 2000
 """Lines are looked for at this resolution, and no smaller than this; where the resolution is not known, in the image
