@@ -18,13 +18,13 @@ import numpy as np
 
 from collotype.evaluation.ranking import query_metrics
 from collotype.families.retriever.benchmarks.slides import benchmark
+from collotype.families.retriever.config import BYTES_PER_WEIGHT
 from collotype.families.retriever.data.slides import packaged_decks
 from collotype.search.encoders import open_encoder
 from collotype.search.encoders.sparse import SparseEncoder
 from collotype.search.hybrid import bm25
 from collotype.search.index import Index
 from collotype.search.ingest import ingest
-from collotype.search.scoring.inverted import BYTES_PER_WEIGHT
 
 Scored = Mapping[str, float]
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from collotype.families.retriever.config import BYTES_PER_WEIGHT
 from collotype.runtime.errors import UserError
 from collotype.search.index import Index
 from collotype.search.pages import EncodedQuery
@@ -137,7 +138,7 @@ def bytes_per_page(view: IndexSnapshot, full: np.ndarray, plan: str) -> float:
     vectors = view.version.catalogue.counts[full].mean()
     if plan == inverted.KIND:
         # the table has the tokens and weights once more, for the places of a hit's words
-        return float(2 * inverted.BYTES_PER_WEIGHT * vectors)
+        return float(2 * BYTES_PER_WEIGHT * vectors)
     size = vectors * rows.list_size * rows.value_type.bit_width / 8
     if plan != "exact":
         size += vectors * sign_bytes(rows.list_size)

@@ -58,9 +58,9 @@ def before(old: Sidecar | None, catalogue: Catalogue) -> np.ndarray:
     """What a side file says of each page of a catalogue: object [P], None of those that it does not have."""
     found = np.full(len(catalogue), None, object)
     if old:
-        places = catalogue.find(np.asarray(old.arrays["keys"]))
-        there = places >= 0
-        found[places[there]] = np.asarray(old.arrays["codes"])[there].astype(object)
+        rows = sidecar.rows_in(old, catalogue)
+        there = rows >= 0
+        found[there] = np.asarray(old.arrays["codes"])[rows[there]].astype(object)
     return found
 
 

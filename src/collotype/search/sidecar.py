@@ -9,10 +9,14 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from collotype.runtime.files import PARTIAL, atomic_folder, write_json
+
+if TYPE_CHECKING:
+    from collotype.search.store import Catalogue
 
 FORMAT = 1
 
@@ -24,6 +28,16 @@ class Sidecar:
     version: int
     """Of the table it was made from."""
     arrays: Mapping[str, np.ndarray]
+
+
+def rows_in(side: Sidecar | None, catalogue: "Catalogue") -> np.ndarray:
+    """Where in a side file each page of a catalogue is, -1 where it is not, int64 [P]."""
+    found = np.full(len(catalogue), -1)
+    if side:
+        places = catalogue.find(np.asarray(side.arrays["keys"]))
+        there = np.flatnonzero(places >= 0)
+        found[places[there]] = there
+    return found
 
 
 def newest(folder: Path, kind: str) -> Sidecar | None:

@@ -46,20 +46,12 @@ class IndexSnapshot:
     @cached_property
     def sign_of(self) -> np.ndarray:
         """Where in the side file of signs each page is, -1 where it is not, int64 [P]."""
-        return self.positions(self.signs)
+        return sidecar.rows_in(self.signs, self.version.catalogue)
 
     @cached_property
     def listed(self) -> np.ndarray:
         """Where in the token lists each page is, -1 where it is not, int64 [P]."""
-        return self.positions(self.lists)
-
-    def positions(self, of: sidecar.Sidecar | None) -> np.ndarray:
-        found = np.full(len(self.version.catalogue), -1)
-        if of:
-            places = self.version.catalogue.find(of.arrays["keys"])
-            there = np.flatnonzero(places >= 0)
-            found[places[there]] = there
-        return found
+        return sidecar.rows_in(self.lists, self.version.catalogue)
 
     @cached_property
     def languages(self) -> np.ndarray:

@@ -8,7 +8,8 @@ from PIL import Image
 
 from collotype.families import load, task_for
 from collotype.families.retriever.checkpoints import native
-from collotype.families.retriever.inverted import BYTES_PER_WEIGHT, InvertedIndex, all_scores
+from collotype.families.retriever.config import BYTES_PER_WEIGHT
+from collotype.families.retriever.inverted import InvertedIndex, all_scores
 from collotype.families.retriever.model import Retriever
 from collotype.losses.sparse import bags, flops, saturated
 from collotype.recipe import load_recipe

@@ -17,8 +17,9 @@ from collotype.families.retriever.cache import Cache
 from collotype.families.retriever.card import write_card
 from collotype.families.retriever.checkpoints.reading import ADAPTER, LAYOUTS, read, require_layout
 from collotype.families.retriever.checkpoints.reading import export as write_layout
-from collotype.families.retriever.compact import STORED, Stored, require_dim
+from collotype.families.retriever.compact import STORED, Stored
 from collotype.families.retriever.compress import compress as compress_pages
+from collotype.families.retriever.config import require_dim
 from collotype.families.retriever.data import open_source
 from collotype.families.retriever.data.pairs import RefPairs
 from collotype.families.retriever.distill import page_model_of

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from collotype.families.retriever.config import Compact
+from collotype.families.retriever.config import Compact, require_dim
 from collotype.families.retriever.token_pooling import CENTRE_STEPS, SAME, distances, ward_labels
 from collotype.losses.contrastive import Vectors
 from collotype.losses.maxsim import weighted_sums
@@ -116,12 +116,3 @@ def require_trained(trained: Compact | None, width: int, dim: int | None, pool_f
                 f"{source} was not trained for the {name} {asked} (it was for: {has}); measure what that costs with "
                 "`collotype compress`, and take it all the same with --untrained."
             )
-
-
-def require_dim(dim: int | None, width: int, source: str) -> None:
-    """
-    Raises:
-        UserError: vectors of that width have no such number of first dimensions.
-    """
-    if dim is not None and not 1 <= dim <= width:
-        raise UserError(f"The dim is {dim}, and the vectors of {source} have {width} numbers; give 1 to {width}.")

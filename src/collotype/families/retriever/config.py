@@ -4,6 +4,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from collotype.families.retriever.preset import Preset
+from collotype.runtime.errors import UserError
+
+BYTES_PER_WEIGHT = 6
+"""Of a sparse page's weight in inverted lists: the page's number in four bytes, the weight in fp16."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,3 +91,12 @@ class RetrieverConfig:
         for name, kind in kinds.items():
             fields[name] = kind.from_dict(values[name]) if values.get(name) else None
         return cls(**{**fields, "preset": Preset(**values["preset"])})
+
+
+def require_dim(dim: int | None, width: int, source: str) -> None:
+    """
+    Raises:
+        UserError: vectors of that width have no such number of first dimensions.
+    """
+    if dim is not None and not 1 <= dim <= width:
+        raise UserError(f"The dim is {dim}, and the vectors of {source} have {width} numbers; give 1 to {width}.")

@@ -18,7 +18,8 @@ from collotype.families.retriever.batches import BATCH_TOKENS
 from collotype.families.retriever.benchmarks import RetrievalBenchmark, averaged_names
 from collotype.families.retriever.benchmarks.benchmark import Event, Pages, differing_sizes, event, sizes_of
 from collotype.families.retriever.cache import Cache, key_of
-from collotype.families.retriever.compact import Stored, cut, require_dim, require_trained, rounded
+from collotype.families.retriever.compact import Stored, cut, require_trained, rounded
+from collotype.families.retriever.config import require_dim
 from collotype.families.retriever.heatmap import similarity_map
 from collotype.families.retriever.model import Retriever
 from collotype.families.retriever.query_reader import MAX_TEXT_TOKENS

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-BYTES_PER_WEIGHT = 6
-"""A page's number in four bytes, the weight in fp16."""
+from collotype.families.retriever.config import BYTES_PER_WEIGHT
 
 
 class InvertedIndex:

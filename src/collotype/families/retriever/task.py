@@ -15,8 +15,7 @@ from collotype.families.retriever.checkpoints.places import address_of
 from collotype.families.retriever.checkpoints.weights import canonical
 from collotype.families.retriever.collate import PairCollate
 from collotype.families.retriever.compact import forms as all_forms
-from collotype.families.retriever.compact import require_dim
-from collotype.families.retriever.config import Lora
+from collotype.families.retriever.config import Lora, require_dim
 from collotype.families.retriever.data import Pair, PairDataset
 from collotype.families.retriever.evaluate import VectorSearch, evaluate
 from collotype.families.retriever.facts import RetrieverFacts

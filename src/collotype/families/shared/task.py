@@ -52,12 +52,3 @@ def fault_events(sources: Sequence[Sequence[Fault]], kind: Callable[[Fault], str
 def cut_events(what: str, tokens: int, count: int) -> list[dict[str, Any]]:
     """The event of texts that were longer than the model reads, if there were some."""
     return [{"kind": f"{what} cut to {tokens} tokens", "count": count}] if count else []
-
-
-def parameter_counts(model: nn.Module) -> dict[str, int]:
-    """For `describe`."""
-    weights = list(model.parameters())
-    return {
-        "parameters": sum(weight.numel() for weight in weights),
-        "trainable_parameters": sum(weight.numel() for weight in weights if weight.requires_grad),
-    }

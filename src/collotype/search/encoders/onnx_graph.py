@@ -4,7 +4,8 @@ A model is a message of Protocol Buffers (github.com/onnx/onnx/blob/main/onnx/on
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import count
 
 import numpy as np
 
@@ -21,7 +22,7 @@ class Graph:
     def __init__(self) -> None:
         self._nodes: list[bytes] = []
         self._tensors: list[bytes] = []
-        self._names = (f"v{number}" for number in _counted())
+        self._names = (f"v{number}" for number in count())
 
     def constant(self, array: np.ndarray) -> str:
         name = next(self._names)
@@ -58,13 +59,6 @@ class Graph:
         graph += [(11, value_info(start, width)), (12, value_info(end, width))]
         sets = [message((1, domain), (2, version)) for domain, version in (("", OPSET), (CONTRIBUTED, 1))]
         return message((1, IR_VERSION), (7, message(*graph)), *((8, one) for one in sets))
-
-
-def _counted() -> Iterator[int]:
-    number = 0
-    while True:
-        yield number
-        number += 1
 
 
 def attribute(name: str, value: int | float) -> bytes:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from collotype.families.retriever.compact import cut, require_dim, require_trained
+from collotype.families.retriever.compact import cut, require_trained
+from collotype.families.retriever.config import require_dim
 from collotype.families.retriever.token_pooling import pool_tokens
 from collotype.runtime.errors import UserError
 from collotype.search.encoders.sparse import SparseEncoder, token_boxes

@@ -12,6 +12,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from collotype.families.retriever.backbones import ROWS
+from collotype.families.retriever.config import require_dim
 from collotype.families.retriever.preset import Preset
 from collotype.families.retriever.query_reader import QueryReader
 from collotype.runtime.errors import UserError
@@ -54,8 +55,7 @@ class StudentEncoder:
         self.name, self.load, self.pooling = str(folder), load, about["pooling"]
         self.interaction: Literal["late", "single"] = about["interaction"]
         width, taught = about["dim"] or shape["hidden_size"], about["pages"]
-        if not 1 <= (dim or width) <= width:
-            raise UserError(f"The dim is {dim}, and the vectors of {folder} have {width} numbers; give 1 to {width}.")
+        require_dim(dim, width, self.name)
         self.dim = dim or width
         self.identity = identity(taught["sha256"], dim, width)
         try:

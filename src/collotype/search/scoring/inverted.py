@@ -12,8 +12,6 @@ from collotype.search.sidecar import Sidecar
 from collotype.search.store import Version, from_lists
 
 KIND = "inverted"
-BYTES_PER_WEIGHT = 6
-"""In the lists: a page's number in four bytes, the weight in fp16."""
 
 
 @dataclass(frozen=True)
