@@ -9,7 +9,7 @@ import pytest
 
 from collotype.registry import FAMILIES
 
-SOURCE = Path(__file__).parents[1] / "src" / "collotype"
+SOURCE = Path(__file__).parents[2] / "src" / "collotype"
 FLOORS = [
     {"registry"},
     {"recipe", "losses", "evaluation", "runtime"},
