@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import uvicorn
@@ -17,8 +18,12 @@ from collotype.search.library import EmbeddedLibrary
 from collotype.search.server.app import create_app
 from collotype.search.server.run import address_of, listen
 from collotype.search.server.settings import ServerSettings
+from tests.search.server import chromium
 from tests.search.word_encoder import WordEncoder
 from tests.small_pdf import small_pdf
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 FRUIT = [["Apples ripen in autumn", "pick them dry"], ["Pears keep until spring"]]
 BOATS = [["A ketch has two masts"], ["A sloop has one mast"], ["Varnish the mast in spring"]]
@@ -95,3 +100,32 @@ def address(library: EmbeddedLibrary, folder: Path) -> Iterator[Callable[..., st
     for server, thread in running:
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    if chromium.found() is None:
+        pytest.skip("no Chromium here: `apt-get install chromium`, or name one in COLLOTYPE_CHROMIUM")
+    with chromium.browser() as running:
+        yield running
+
+
+@pytest.fixture
+def visit(browser: "Browser", address: Callable[..., str]) -> "Iterator[Callable[..., Page]]":
+    """`visit("?q=…", width=…)` is the page; it must not have complained at the end."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def go(path: str = "", width: int = 1280, settings: dict | None = None, **options) -> Page:
+        contexts.append(browser.new_context(viewport={"width": width, "height": 800}, **options))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(20_000)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.goto(address(**settings or {}) + path)
+        return page
+
+    yield go
+    for context in contexts:
+        context.close()
+    assert not [one for one in complaints if "401" not in one]

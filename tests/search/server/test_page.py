@@ -1,18 +1,12 @@
 """The web page as a person uses it."""
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.search.server import chromium
 from tests.small_pdf import small_pdf
-
-if chromium.found() is None:
-    pytest.skip(
-        "no Chromium here: `apt-get install chromium`, or name one in COLLOTYPE_CHROMIUM", allow_module_level=True
-    )
 
 expect.set_options(timeout=20_000)
 BOATS = "sub/boats & more#1.pdf"
@@ -23,33 +17,6 @@ DROP = """async ([name, content]) => {
   for (const kind of ["dragenter", "dragover", "drop"])
     document.body.dispatchEvent(new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true }));
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium.browser() as running:
-        yield running
-
-
-@pytest.fixture
-def visit(browser: Browser, address: Callable[..., str]) -> Iterator[Callable[..., Page]]:
-    """`visit("?q=…", width=…)` is the page; it must not have complained at the end."""
-    contexts: list[BrowserContext] = []
-    complaints: list[str] = []
-
-    def go(path: str = "", width: int = 1280, settings: dict | None = None, **options) -> Page:
-        contexts.append(browser.new_context(viewport={"width": width, "height": 800}, **options))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(20_000)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        page.goto(address(**settings or {}) + path)
-        return page
-
-    yield go
-    for context in contexts:
-        context.close()
-    assert not [one for one in complaints if "401" not in one]
 
 
 def test_typing_finds_pages_with_the_words_lit(visit: Callable[..., Page]) -> None:

@@ -13,9 +13,8 @@ from playwright.sync_api import Page, expect
 from collotype.search.hybrid.library import HybridLibrary
 from tests.search.colour_encoder import COLOURS
 from tests.search.hybrid.conftest import documents, opened
-from tests.search.server.test_page import browser, visit
 
-__all__ = ["browser", "documents", "opened", "visit"]
+__all__ = ["documents", "opened"]
 GIVE = """([kind, target, content]) => {
   const bytes = Uint8Array.from(atob(content), (sign) => sign.charCodeAt(0));
   const data = new DataTransfer();

@@ -16,7 +16,7 @@ from collotype.families.retriever.backbones import find_backbone, require_budget
 from collotype.families.retriever.backbones.shapes import Shape, measure, shapes
 from collotype.families.retriever.benchmarks import DRAWN, averaged_names, find_suite, suite_needs
 from collotype.families.retriever.benchmarks.benchmark import sizes_of
-from collotype.families.retriever.checkpoints.places import fetched, needs_of
+from collotype.families.retriever.checkpoints.places import fetched, needs_of, text_encoder_needs
 from collotype.families.retriever.config import Compact, RetrieverConfig
 from collotype.families.retriever.data import PairDataset, open_source, source_needs
 from collotype.families.retriever.data.pairs import RefPairs
@@ -39,6 +39,7 @@ from collotype.training.overlap import Samples
 
 if TYPE_CHECKING:
     from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint
+    from collotype.families.retriever.checkpoints.text_encoder import TextEncoder
     from collotype.families.retriever.distill import Teacher
 
 INTERACTIONS = {"late": "late interaction", "single": "single vector", "sparse": "sparse vector"}
@@ -102,7 +103,7 @@ class RetrieverFacts(FamilyFacts[RetrieverRecipe]):
             UserError: it cannot be read, or is of another backbone or width than the recipe says.
         """
         wanted = self.recipe.model
-        if wanted.weights is None:
+        if wanted.weights is None or not self.sees:
             return None
         require_there(wanted.weights)
         fetched(wanted.weights, wanted.base)
@@ -116,6 +117,20 @@ class RetrieverFacts(FamilyFacts[RetrieverRecipe]):
             if None not in (said, there) and said != there:
                 raise UserError(f"model.{name} is {said}, but {wanted.weights} has {there}; correct one of them.")
         return found
+
+    @cached_property
+    def text_encoder(self) -> "TextEncoder | None":
+        """What a student's text tower starts from, if not from random weights.
+
+        Raises:
+            UserError: it cannot be read, or is no such encoder.
+        """
+        wanted = self.recipe.model
+        if wanted.weights is None or self.sees:
+            return None
+        from collotype.families.retriever.checkpoints import text_encoder
+
+        return text_encoder.read(wanted.weights, self.tokenizer)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -137,6 +152,8 @@ class RetrieverFacts(FamilyFacts[RetrieverRecipe]):
         model = self.recipe.model
         if self.contents:
             backbone_config = self.contents.config.backbone_config
+        elif self.text_encoder:
+            backbone_config = self.text_encoder.config
         else:
             backbone_config = self.row.configure(self.row.sizes[model.size or ""], self.tokenizer.get_vocab())
         own = RetrieverConfig(
@@ -217,7 +234,8 @@ class RetrieverFacts(FamilyFacts[RetrieverRecipe]):
         return {one.name: one.samples() for one in self.benchmarks(choice) if choice.suite not in DRAWN}
 
     def needs(self) -> dict[str, Callable[[], list[Need]]]:
-        found = self.needs_by_use(partial(needs_of, base=self.recipe.model.base), suite_needs, source_needs)
+        of_weights = partial(needs_of, base=self.recipe.model.base) if self.sees else text_encoder_needs
+        found = self.needs_by_use(of_weights, suite_needs, source_needs)
         if (taught := self.recipe.distill) is None or taught.teacher is None:
             return found
         return {"teacher": partial(needs_of, taught.teacher, taught.base), **found}
@@ -230,6 +248,7 @@ class RetrieverFacts(FamilyFacts[RetrieverRecipe]):
         _ = self.contents
         if self.teacher:
             _ = self.teacher.contents
+        _ = self.text_encoder
 
     def use_published_config(self, size: str | None = None) -> None:
         if self.teacher:

@@ -313,14 +313,14 @@ class RetrieverRecipe(Recipe):
         if self.distill is None or self.distill.teacher is None:
             raise ValueError(f"model.backbone is {TEXT}, which reads no pages; name in distill.teacher what does")
         for key, given in (
-            ("model.weights", self.model.weights),
+            ("model.base", self.model.base),
             ("model.lora", self.model.lora),
             ("data.train.negatives", any(source.negatives for source in self.data.train)),
             ("loss.dims", self.loss.dims),
             ("loss.pool_factors", self.loss.pool_factors),
         ):
             if given:
-                raise ValueError(f"{key} does nothing to a model of the backbone {TEXT}; leave it out")
+                raise ValueError(f"{key} is not supported by a model of the backbone {TEXT}; leave it out")
         return self
 
     @model_validator(mode="after")

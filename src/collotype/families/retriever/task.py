@@ -63,7 +63,11 @@ class RetrieverTask(RetrieverFacts, FamilyTask[RetrieverRecipe, Retriever]):
         found = self.contents
         if not isinstance(found, RetrieverCheckpoint):
             self.seed_init("init")
-            return Retriever(self.config, self.processor)
+            model = Retriever(self.config, self.processor)
+            if pretrained := self.text_encoder:
+                model.backbone.load_state_dict(pretrained.weights)
+                self.loaded = list(pretrained.events)
+            return model
         tensors = found.tensors
         if found.config.lora:
             tensors = canonical(self.row, merge_lora(found.model(None)).state_dict(), found.origin)

@@ -16,6 +16,7 @@ from collotype.families.retriever.config import require_dim
 from collotype.families.retriever.preset import Preset
 from collotype.families.retriever.query_reader import QueryReader
 from collotype.runtime.errors import UserError
+from collotype.search.encoders.bert import EPSILON
 from collotype.search.encoders.minilm import read_embeddings, read_layer
 from collotype.search.encoders.tower import Tower, linear
 from collotype.search.pages import EncodedPage, EncodedQuery, Page
@@ -29,6 +30,8 @@ KNOWN = {
     "num_attention_heads",
     "intermediate_size",
     "max_position_embeddings",
+    "layer_norm_eps",
+    "type_vocab_size",
     "vocab_size",
     "pad_token_id",
     "hidden_dropout_prob",
@@ -67,7 +70,7 @@ class StudentEncoder:
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # the tokenizers library raises bare Exception
             raise UserError(f"The student in {folder} is damaged ({error!r}); copy the folder again.") from error
-        self.tower = Tower(embeddings, layers, shape["num_attention_heads"])
+        self.tower = Tower(embeddings, layers, shape["num_attention_heads"], shape.get("layer_norm_eps", EPSILON))
         self.reader = QueryReader(
             tokenizer, Preset(**about["preset"]), ROWS[taught["backbone"]].image_token, about["max_query_tokens"]
         )

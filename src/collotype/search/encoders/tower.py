@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from collotype.search.encoders.bert import Layer
+from collotype.search.encoders.bert import EPSILON, Layer
 
 PART = 2**15
 """Numbers of an activation computed together."""
@@ -20,10 +20,12 @@ class Tower:
     Args:
         embeddings: "words" [pieces, width], "positions", "types", "norm.weight", "norm.bias".
         layers: as `layer` names their weights.
+        epsilon: of layer norms.
     """
 
-    def __init__(self, embeddings: Layer, layers: list[Layer], heads: int) -> None:
+    def __init__(self, embeddings: Layer, layers: list[Layer], heads: int, epsilon: float = EPSILON) -> None:
         self.embeddings, self.layers, self.heads = embeddings, layers, heads
+        self.epsilon = np.float32(epsilon)
         self.dim = len(embeddings["norm.bias"])
 
     def embedded(self, ids: np.ndarray) -> np.ndarray:
@@ -39,7 +41,7 @@ class Tower:
         places = np.arange(len(ids)) - np.repeat(starts, ends - starts)
         table = self.embeddings
         found = self.embedded(ids) + table["positions"][places] + table["types"][0]
-        found = normalised(found, table["norm.weight"], table["norm.bias"])
+        found = self.normalised(found, table, "norm")
         texts = [slice(*ends) for ends in zip(starts, ends, strict=True)]
         for layer in self.layers:
             found = self.layer(layer, found, texts)
@@ -53,9 +55,18 @@ class Tower:
         parts = parts.transpose(1, 2, 0, 3)
         for text in texts:
             seen[text] = attention(*parts[:, :, text]).transpose(1, 0, 2).reshape(-1, self.dim)
-        states = normalised(states + linear(own, "out", seen), own["norm1.weight"], own["norm1.bias"])
+        states = self.normalised(states + linear(own, "out", seen), own, "norm1")
         inner = gelu(linear(own, "linear1", states))
-        return normalised(states + linear(own, "linear2", inner), own["norm2.weight"], own["norm2.bias"])
+        return self.normalised(states + linear(own, "linear2", inner), own, "norm2")
+
+    def normalised(self, states: np.ndarray, own: Layer, name: str) -> np.ndarray:
+        """Each row with mean 0 and variance 1, then scaled and moved, in place."""
+        states -= states.mean(axis=1, keepdims=True)
+        variance = np.einsum("td,td->t", states, states)[:, None] / states.shape[1]
+        states *= 1 / np.sqrt(variance + self.epsilon)
+        states *= own[f"{name}.weight"]
+        states += own[f"{name}.bias"]
+        return states
 
 
 def linear(layer: Layer, name: str, states: np.ndarray) -> np.ndarray:
@@ -72,15 +83,6 @@ def attention(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarr
     np.exp(weights, out=weights)
     found: np.ndarray = weights @ value / weights.sum(axis=2, keepdims=True)
     return found
-
-
-def normalised(states: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """Each row with mean 0 and variance 1, then scaled and moved: the model's epsilon, 1e-12, is not a float32."""
-    states -= states.mean(axis=1, keepdims=True)
-    states *= 1 / np.sqrt(np.einsum("td,td->t", states, states)[:, None] / states.shape[1])
-    states *= weight
-    states += bias
-    return states
 
 
 def gelu(numbers: np.ndarray) -> np.ndarray:
