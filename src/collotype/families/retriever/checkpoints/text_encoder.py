@@ -30,14 +30,15 @@ KEY_RULES = (
     (r"\.beta$", ".bias"),
     # DistilBERT's names
     (r"^transformer\.layer\.", "encoder.layer."),
-    (r"attention\.([qkv])_lin\.", lambda found: f"attention.self.{QKV[found[1]]}."),
+    (r"attention\.q_lin\.", "attention.self.query."),
+    (r"attention\.k_lin\.", "attention.self.key."),
+    (r"attention\.v_lin\.", "attention.self.value."),
     (r"attention\.out_lin\.", "attention.output.dense."),
     (r"\.sa_layer_norm\.", ".attention.output.LayerNorm."),
     (r"\.ffn\.lin1\.", ".intermediate.dense."),
     (r"\.ffn\.lin2\.", ".output.dense."),
     (r"\.output_layer_norm\.", ".output.LayerNorm."),
 )
-QKV = {"q": "query", "k": "key", "v": "value"}
 NOT_OF_THE_TOWER = re.compile(r"^(cls|lm_head|vocab_\w+|classifier|pre_classifier|pooler|qa_outputs)\.|position_ids$")
 """Heads, and a buffer of old versions."""
 WORDS, POSITIONS, TYPES = (f"embeddings.{name}_embeddings.weight" for name in ("word", "position", "token_type"))
