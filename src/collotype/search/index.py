@@ -406,7 +406,7 @@ class Index:
         return view, *view.search(query, mask, k, named(plan, k) if plan else None, group)
 
     def _in_languages(self, view: IndexSnapshot, asked: Sequence[str]) -> np.ndarray:
-        return np.isin(view.languages, spoken.wanted(asked, list(spoken.counted(view.languages)), self.folder))
+        return np.isin(view.languages, spoken.wanted(asked, list(spoken.counted(view.languages))))
 
     def _check_query(self, query: EncodedQuery, k: int) -> None:
         if k < 1:

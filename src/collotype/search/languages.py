@@ -84,18 +84,24 @@ def counted(languages: np.ndarray) -> dict[str, int]:
     return dict(sorted(zip(codes.tolist(), counts.tolist(), strict=True), key=lambda one: (-one[1], one[0])))
 
 
-def wanted(asked: Sequence[str], known: Sequence[str], place: object) -> list[str]:
+class UnknownLanguageError(UserError):
+    """No page of an index is in a language that was asked for, or nobody knows in which its pages are."""
+
+
+def wanted(asked: Sequence[str], known: Sequence[str]) -> list[str]:
     """Codes to filter by, as an index has them: de-AT asks for de.
 
     Raises:
-        UserError: no page has one of them, or the language of no page is known.
+        UnknownLanguageError: no page has one of them, or the language of no page is known.
     """
     codes = [one.strip().lower().replace("_", "-").partition("-")[0] for one in asked]
     if codes and not known:
-        raise UserError(
-            f"The languages of the pages in {place} are not known yet; run the `collotype index` (or `index push`) "
+        raise UnknownLanguageError(
+            "The languages of the pages in the index are not known yet; run the `collotype index` (or `index push`) "
             "that made it once more, which encodes nothing again."
         )
     if strange := [shown for shown, one in zip(asked, codes, strict=True) if one not in known]:
-        raise UserError(f"No page in {place} is in the language {strange[0][:40]!r}; there are {', '.join(known)}.")
+        raise UnknownLanguageError(
+            f"No page in the index is in the language {strange[0][:40]!r}; there are {', '.join(known)}."
+        )
     return codes

@@ -75,7 +75,8 @@ class IndexLibrary(ABC):
         """The best k pages, of these documents and in these languages if any are named.
 
         Raises:
-            QueryError: it has nothing to look for, or knows no page in one of the languages.
+            QueryError: it has nothing to look for.
+            UnknownLanguageError: no page is in one of the languages.
         """
         return self.explained(query, k, documents, languages)[0]
 

@@ -11,7 +11,6 @@ import collotype
 from collotype.runtime.errors import UserError
 from collotype.runtime.images import jpeg
 from collotype.runtime.texts import nfc
-from collotype.search.languages import wanted
 from collotype.search.library import IndexLibrary
 from collotype.search.pages import Box, Hit
 
@@ -81,8 +80,6 @@ class Tools:
     def search(self, query: str, k: int, documents: list[str], languages: list[str]) -> Found:
         if not query.strip():
             raise UserError("The query is empty; give it at least one word.")
-        if languages:
-            wanted(languages, list(self.library.languages()), "the index")
         hits = self.library.search(query.strip(), k, [self.named(name) for name in documents], languages)
         return Found(query=query.strip(), found_by=self.library.encoder, pages=[self.page(hit) for hit in hits])
 

@@ -352,7 +352,7 @@ class QdrantIndex:
             forms = [unicodedata.normalize(form, name) for name in documents for form in ("NFC", "NFD")]
             must.append(models.FieldCondition(key=DOCUMENT, match=models.MatchAny(any=[*documents, *forms])))
         if languages:
-            codes = wanted(languages, list(self.languages()), self.place)
+            codes = wanted(languages, list(self.languages()))
             must.append(models.FieldCondition(key="language", match=models.MatchAny(any=codes)))
         return models.Filter(must=must) if must else None
 

@@ -16,7 +16,7 @@ from collotype.runtime.texts import nfc
 from collotype.search import image_query, pages
 from collotype.search.image_query import ImageQuery, Query
 from collotype.search.ingest.kinds import readable_endings
-from collotype.search.languages import wanted
+from collotype.search.languages import UnknownLanguageError
 from collotype.search.library import IndexedDocument, IndexLibrary, QueryError
 from collotype.search.pages import Box
 from collotype.search.server import schemas
@@ -121,12 +121,10 @@ class Service:
         known = self.indexed() if documents else {}
         if unknown := [name for name in documents if nfc(name) not in known]:
             raise missing(f"The index has no document {unknown[0][:200]!r}; GET /api/documents lists them.")
-        if languages:
-            try:
-                wanted(languages, list(self.library.languages()), "the index")
-            except UserError as error:
-                raise missing(str(error)) from error
-        hits = self.library.search(query, k, [known[nfc(name)].name for name in documents], languages)
+        try:
+            hits = self.library.search(query, k, [known[nfc(name)].name for name in documents], languages)
+        except UnknownLanguageError as error:
+            raise missing(str(error)) from error
         versions = {name: self.version(name) for name in {hit.document for hit in hits}}
         return [as_answer(hit, query, versions[hit.document]) for hit in hits]
 
