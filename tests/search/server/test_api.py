@@ -54,6 +54,16 @@ def test_a_search_in_some_documents_only(client: TestClient) -> None:
     assert client.get("/api/search", params={"q": "spring", "document": "none.pdf"}).status_code == 404
 
 
+def test_a_search_in_one_folder_only(client: TestClient) -> None:
+    def found(**among: str) -> set[str]:
+        return {hit["document"] for hit in client.get("/api/search", params={"q": "spring", **among}).json()["hits"]}
+
+    assert found() == {"fruit.pdf", BOATS}
+    assert found(folder="sub") == found(folder="sub/") == found(folder="sub", document=BOATS) == {BOATS}
+    for among in ({"folder": "su"}, {"folder": "fruit.pdf"}, {"folder": "sub", "document": "fruit.pdf"}):
+        assert client.get("/api/search", params={"q": "spring", **among}).status_code == 404
+
+
 def test_a_search_in_one_language_only(client: TestClient) -> None:
     client.put("/api/documents/boot.pdf", content=small_pdf([["Eine Jolle hat nur einen Mast", "und kein Deck"]]))
     until_idle(client)

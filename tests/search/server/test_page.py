@@ -188,8 +188,11 @@ def test_only_the_pages_of_a_language(visit: Callable[..., Page]) -> None:
 def test_only_the_documents_of_a_folder(visit: Callable[..., Page]) -> None:
     page = visit("?q=spring")
     page.get_by_label("Only documents of a folder").select_option("sub")
-    expect(page.get_by_role("status")).to_contain_text("in 1 document")
+    expect(page.get_by_role("status")).to_contain_text("in sub")
     expect(page.locator(".card .name", has_text="fruit.pdf")).to_have_count(0)
+    expect(page.get_by_role("checkbox")).to_have_count(1)
+    page.reload()
+    expect(page.get_by_role("status")).to_contain_text("in sub")
     page.get_by_label("Only documents of a folder").select_option("")
     expect(page.locator(".card .name", has_text="fruit.pdf").first).to_be_visible()
     assert not page.get_by_role("button", name="More like").is_visible(), "its model looks at words"

@@ -86,6 +86,16 @@ def test_more_like_a_part_and_two_pages_side_by_side(visit: Callable[..., Page])
     expect(page.get_by_role("status")).to_contain_text("like part of blue.png")
 
 
+def test_two_pages_stand_below_each_other_on_a_phone(visit: Callable[..., Page]) -> None:
+    page = visit("?q=blue+sloop", width=390, has_touch=True, is_mobile=True)
+    page.locator(".card").first.click()
+    page.get_by_label("Keep this page beside the next").check()
+    page.get_by_role("button", name="Next").click()
+    expect(page.locator("#beside-sheet img")).to_have_js_property("complete", True)
+    first, other = (page.locator(whole).bounding_box() for whole in ("#view-sheet", "#beside-sheet"))
+    assert first["width"] == other["width"] > 360 and other["y"] >= first["y"] + first["height"]
+
+
 def test_results_are_taken_along(visit: Callable[..., Page]) -> None:
     page = visit("?q=sloop+white")
     expect(page.locator(".card").first).to_be_visible()
@@ -99,6 +109,8 @@ def test_results_are_taken_along(visit: Callable[..., Page]) -> None:
     found = json.loads(Path(taken.value.path()).read_text())
     assert found["query"] == "sloop white" and found["hits"][0]["found_by"][0]["rank"] == 1
     assert found["hits"][0]["link"].endswith("/api/documents/boats.pdf/file#page=2")
+    expect(page.get_by_text("sloop white", exact=True)).to_be_hidden()
     page.emulate_media(media="print")
     expect(page.locator("header")).to_be_hidden()
+    expect(page.get_by_text("sloop white", exact=True)).to_be_visible()
     expect(page.locator(".card").first).to_be_visible()

@@ -78,8 +78,20 @@ Only = Annotated[list[str], Query(max_length=100, description="Only in these doc
 Language = Annotated[
     list[str], Query(max_length=100, description="Only pages in these languages, by ISO 639 codes as de; repeatable.")
 ]
+Folder = Annotated[
+    str, Query(max_length=2000, description="Only documents in this folder, as their names have it, or below it.")
+]
 Crop = Annotated[str, Query(max_length=100, description="Only this part: left,top,right,bottom, from 0 to 1.")]
 
+
+class Filter:
+    """Which pages may be found."""
+
+    def __init__(self, document: Only = [], folder: Folder = "", language: Language = []):  # noqa: B006
+        self.document, self.folder, self.language = document, folder, language
+
+
+Among = Annotated[Filter, Depends()]
 api = APIRouter(prefix="/api")
 
 
@@ -90,16 +102,10 @@ def writable(server: Service) -> Service:
 
 
 @api.get("/search", responses=problems(404))
-async def search(
-    server: Server,
-    q: Words,
-    k: Count = 12,
-    document: Only = [],  # noqa: B006
-    language: Language = [],  # noqa: B006
-) -> schemas.Answer:
+async def search(server: Server, q: Words, among: Among, k: Count = 12) -> schemas.Answer:
     """The pages that answer a query best, and where on them its words were found."""
     started = time.perf_counter()
-    hits = await server.compute(server.search, q.strip(), k, document, language)
+    hits = await server.compute(server.search, q.strip(), k, among.document, among.folder, among.language)
     seconds = round(time.perf_counter() - started, 4)
     return schemas.Answer(query=q.strip(), encoder=server.library.encoder, seconds=seconds, hits=hits)
 
@@ -113,15 +119,14 @@ async def search(
 async def search_image(
     server: Server,
     request: Request,
+    among: Among,
     k: Count = 12,
-    document: Only = [],  # noqa: B006
-    language: Language = [],  # noqa: B006
     crop: Crop = "",
 ) -> schemas.Answer:
     """The pages that are most like an image, the request's body."""
     content = await request.body()
     part = box(crop)
-    return await found_by_image(server, lambda: server.image_sent(content, part), k, document, language)
+    return await found_by_image(server, lambda: server.image_sent(content, part), k, among)
 
 
 @api.get("/search/like", responses=problems(404))
@@ -129,22 +134,19 @@ async def search_like(
     server: Server,
     name: Annotated[str, Query(max_length=2000, description="The document of the page that is looked for.")],
     page: Annotated[int, Query(ge=1, le=1_000_000, description="Its number.")],
+    among: Among,
     k: Count = 12,
-    document: Only = [],  # noqa: B006
-    language: Language = [],  # noqa: B006
     crop: Crop = "",
 ) -> schemas.Answer:
     """The pages that are most like a page of the index, or a part of it."""
     part = box(crop)
-    return await found_by_image(server, lambda: server.image_of_page(name, page, part), k, document, language)
+    return await found_by_image(server, lambda: server.image_of_page(name, page, part), k, among)
 
 
-async def found_by_image(
-    server: Service, make: Callable[[], ImageQuery], k: int, documents: list[str], languages: list[str]
-) -> schemas.Answer:
+async def found_by_image(server: Service, make: Callable[[], ImageQuery], k: int, among: Filter) -> schemas.Answer:
     started = time.perf_counter()
     query = await server.draw(make)
-    hits = await server.compute(server.search, query, k, documents, languages)
+    hits = await server.compute(server.search, query, k, among.document, among.folder, among.language)
     seconds = round(time.perf_counter() - started, 4)
     about = {"query": str(query), "image": query.digest, "encoder": server.library.encoder}
     return schemas.Answer(**about, seconds=seconds, hits=hits)

@@ -117,16 +117,30 @@ class Service:
             raise missing("The document's file is no longer where it was indexed from; index it again.")
         return file
 
-    def search(self, query: Query, k: int, documents: list[str], languages: list[str]) -> list[schemas.HitResponse]:
-        known = self.indexed() if documents else {}
-        if unknown := [name for name in documents if nfc(name) not in known]:
-            raise missing(f"The index has no document {unknown[0][:200]!r}; GET /api/documents lists them.")
+    def search(
+        self, query: Query, k: int, documents: list[str], folder: str, languages: list[str]
+    ) -> list[schemas.HitResponse]:
         try:
-            hits = self.library.search(query, k, [known[nfc(name)].name for name in documents], languages)
+            hits = self.library.search(query, k, self.named(documents, folder), languages)
         except UnknownLanguageError as error:
             raise missing(str(error)) from error
         versions = {name: self.version(name) for name in {hit.document for hit in hits}}
         return [as_answer(hit, query, versions[hit.document]) for hit in hits]
+
+    def named(self, documents: list[str], folder: str) -> list[str]:
+        """The documents that are searched, as the index names them; none for all of them.
+
+        Raises:
+            RefusedError: the index has no such document, or none in the folder.
+        """
+        known = self.indexed() if documents or folder else {}
+        if unknown := [name for name in documents if nfc(name) not in known]:
+            raise missing(f"The index has no document {unknown[0][:200]!r}; GET /api/documents lists them.")
+        inside = f"{nfc(folder).rstrip('/')}/" if folder else ""
+        found = [known[name].name for name in map(nfc, documents or known) if name.startswith(inside)]
+        if folder and not found:
+            raise missing(f"The folder {folder[:200]!r} has none of the documents; GET /api/documents lists them.")
+        return found
 
     def image_sent(self, content: bytes, crop: Box | None) -> ImageQuery:
         """

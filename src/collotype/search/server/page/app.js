@@ -1,9 +1,9 @@
-// The page's state is the address (?q=…&document=…&language=…) and what the server last said. Data become text nodes only.
+// The page's state is the address (?q=…&folder=…&document=…&language=…) and what the server last said. Data become text nodes only.
 
-import { csv, finders, json, save } from "./export.js";
+import { csv, finders, json, save, short } from "./export.js";
 
 const find = (id) => document.getElementById(id);
-const state = { hits: [], words: [], word: "", shown: -1, documents: [], chosen: new Set(), language: "", about: null, polling: 0, like: null, crop: "", beside: null };
+const state = { hits: [], words: [], word: "", shown: -1, documents: [], chosen: new Set(), folder: "", language: "", about: null, polling: 0, like: null, crop: "", beside: null };
 const IMAGE = "▣";
 const SEARCH_AFTER_MS = 250, POLL_MS = 700, HITS = 24;
 
@@ -103,7 +103,7 @@ function showDocuments() {
   find("drop-like").hidden = !about.images;
   showFolders();
   showLanguages();
-  const rows = state.documents.filter((one) => one.name.toLowerCase().includes(wanted));
+  const rows = state.documents.filter((one) => inFolder(one) && one.name.toLowerCase().includes(wanted));
   const focused = document.activeElement?.dataset?.row;
   find("documents").replaceChildren(...rows.map(documentRow));
   if (focused) [...find("documents").querySelectorAll("[data-row]")].find((one) => one.dataset.row === focused)?.focus();
@@ -117,16 +117,18 @@ function foldersOf(name) {
 
 function showFolders() {
   const folders = [...new Set(state.documents.flatMap((one) => foldersOf(one.name)))].sort();
-  const select = find("folder"), before = select.value;
+  const select = find("folder");
+  if (!folders.includes(state.folder)) state.folder = "";
   select.hidden = !folders.length;
   select.replaceChildren(make("option", { value: "" }, "All folders"), ...folders.map((one) => make("option", { value: one }, one)));
-  select.value = folders.includes(before) && state.chosen.size ? before : "";
+  select.value = state.folder;
 }
 
+const inFolder = (one) => !state.folder || one.name.startsWith(`${state.folder}/`);
+
 find("folder").addEventListener("change", () => {
-  const folder = find("folder").value;
-  const inside = state.documents.filter((one) => one.pages && folder && one.name.startsWith(`${folder}/`));
-  state.chosen = new Set(inside.map((one) => one.name));
+  state.folder = find("folder").value;
+  state.chosen.clear();
   showDocuments();
   search();
 });
@@ -150,7 +152,7 @@ find("language").addEventListener("change", () => {
 });
 
 function showAll() {
-  find("all").hidden = !state.chosen.size && !state.language;
+  find("all").hidden = !state.chosen.size && !state.folder && !state.language;
 }
 
 function documentRow(one) {
@@ -279,6 +281,7 @@ async function search() {
     return;
   }
   const address = new URLSearchParams({ ...(query ? { q: query } : {}), k: HITS });
+  if (state.folder) address.set("folder", state.folder);
   for (const name of state.chosen) address.append("document", name);
   if (state.language) address.set("language", state.language);
   const call = running = new AbortController();
@@ -304,6 +307,7 @@ function remember(query) {
   address.search = "";
   if (query) address.searchParams.set("q", query);
   if (state.like?.name) for (const key of ["name", "page", "crop"]) if (state.like[key]) address.searchParams.set(key, state.like[key]);
+  if (state.folder) address.searchParams.set("folder", state.folder);
   for (const name of state.chosen) address.searchParams.append("document", name);
   if (state.language) address.searchParams.set("language", state.language);
   history.replaceState(null, "", address);
@@ -324,11 +328,12 @@ function show(hits, query, answer) {
   state.query = query;
   state.words = [...new Set(hits.flatMap((hit) => hit.places.map((place) => place.word)))].filter((word) => word !== IMAGE);
   find("take").hidden = !hits.length;
+  find("asked").textContent = query;
   light("");
   find("hits").replaceChildren(...hits.map(card));
   find("words").replaceChildren(...(hits.length ? state.words : []).map(wordButton));
   if (answer) {
-    const among = state.chosen.size ? ` in ${plural(state.chosen.size, "document")}` : "";
+    const among = state.chosen.size ? ` in ${plural(state.chosen.size, "document")}` : state.folder && ` in ${state.folder}`;
     const spoken = state.language ? ` in ${languageNames.of(state.language)}` : "";
     const like = state.like ? ` like ${query}` : "";
     say(hits.length ? `${plural(hits.length, "page")}${like}${spoken}${among} · ${answer.seconds.toFixed(2)} s` : "");
@@ -344,7 +349,7 @@ function showEmpty(query = find("query").value.trim()) {
   let title, text;
   if (!state.about) [title, text] = ["", ""];
   else if (!pages) [title, text] = ["Nothing is indexed yet", state.about.read_only ? "This server is read-only: documents are added with collotype index." : "Drop a PDF anywhere on this page, and search in it a moment later."];
-  else if (query) [title, text] = ["No page found", state.chosen.size || state.language ? "Not among the pages chosen. Show all of them, or ask in other words." : "Ask in other words."];
+  else if (query) [title, text] = ["No page found", state.chosen.size || state.folder || state.language ? "Not among the pages chosen. Show all of them, or ask in other words." : "Ask in other words."];
   else [title, text] = ["Say what is on the page", `${plural(pages, "page")} of ${plural(state.documents.filter((one) => one.pages).length, "document")}. Every page found shows where your words are.`];
   find("empty-title").textContent = title;
   find("empty-text").textContent = text;
@@ -359,7 +364,7 @@ function card(hit, place) {
     make("span", { class: "caption" },
       make("span", { class: "top" }, make("span", { class: "name", title: hit.document }, hit.document), make("span", { class: "pages" }, `page ${numbered(hit)}`)),
       make("span", { class: "text" }, ...marked(text, hit.places)),
-      ...(severalFind() ? [make("span", { class: "found" }, finders(hit))] : []))));
+      ...(severalFind() ? [make("span", { class: "found" }, finders(hit, short))] : []))));
 }
 
 // Several encoders, or a second stage: then each hit says which.
@@ -434,10 +439,11 @@ function view(place) {
   find("view-page").textContent = `Page ${numbered(hit)} · score ${hit.score.toFixed(2)} · hit ${place + 1} of ${state.hits.length}`;
   find("view-text").replaceChildren(...marked(hit.text || "", hit.places));
   find("view-words-title").hidden = !hit.places.length;
+  const several = new Set(hit.places.map((found) => found.by)).size > 1;
   find("view-words").replaceChildren(...hit.places.map((found) => make("li", {}, make("button", {
     type: "button", onmouseenter: () => light(found.word, false), onmouseleave: () => light(state.word, false),
     onfocus: () => light(found.word, false), onblur: () => light(state.word, false), onclick: () => light(state.word === found.word ? "" : found.word),
-  }, make("span", { class: "name" }, found.word === IMAGE ? "the image" : found.word, ...(found.by ? [make("span", { class: "by" }, found.by)] : [])), make("meter", { min: "0", max: "1", value: String(Math.max(0, found.score)), "aria-label": `Match of ${found.word}` }),
+  }, make("span", { class: "name" }, found.word === IMAGE ? "the image" : found.word, ...(several ? [make("span", { class: "by", title: found.by }, short(found.by))] : [])), make("meter", { min: "0", max: "1", value: String(Math.max(0, found.score)), "aria-label": `Match of ${found.word}` }),
   make("span", { class: "number" }, found.score.toFixed(2))))));
   find("open").href = hit.link.replace(/^\//, "");
   find("open").textContent = /\.pdf$/i.test(hit.document) ? `Open the PDF at page ${numbered(hit)}` : "Open the picture";
@@ -576,7 +582,7 @@ addEventListener("keydown", (event) => {
 find("ask").addEventListener("submit", (event) => { event.preventDefault(); search(); });
 find("query").addEventListener("input", searchSoon);
 find("narrow").addEventListener("input", showDocuments);
-find("all").addEventListener("click", () => { state.chosen.clear(); state.language = find("folder").value = ""; showDocuments(); search(); });
+find("all").addEventListener("click", () => { state.chosen.clear(); state.folder = state.language = ""; showDocuments(); search(); });
 find("shelf-toggle").addEventListener("click", () => {
   const open = find("shelf").classList.toggle("open");
   find("shelf-toggle").setAttribute("aria-expanded", String(open));
@@ -585,6 +591,7 @@ find("shelf-toggle").addEventListener("click", () => {
 const asked = new URL(location).searchParams;
 find("query").value = asked.get("q") ?? "";
 state.chosen = new Set(asked.getAll("document"));
+state.folder = asked.get("folder") ?? "";
 state.language = asked.get("language") ?? "";
 if (asked.get("name")) state.like = { name: asked.get("name"), page: asked.get("page") ?? "1", crop: asked.get("crop") ?? "" };
 await loadDocuments();

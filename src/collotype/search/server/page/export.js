@@ -10,7 +10,10 @@ const cell = (value) => {
 
 const whole = (link) => new URL(link.replace(/^\//, ""), document.baseURI).href;
 
-export const finders = (hit) => hit.found_by.map((one) => `${one.name} at ${one.rank}`).join(", ");
+// A name without what it says of itself: "reader 5: multilingual E5 …".
+export const short = (name) => name.split(": ")[0];
+
+export const finders = (hit, named = (name) => name) => hit.found_by.map((one) => `${named(one.name)} at ${one.rank}`).join(", ");
 
 export function csv(hits) {
   const rows = hits.map((hit, place) => [place + 1, hit.document, hit.page, hit.label, hit.score, finders(hit), hit.text, whole(hit.link)]);
