@@ -42,7 +42,7 @@ def together(likely: Sequence[np.ndarray]) -> list[np.ndarray]:
     found = []
     for number, (own, boxes) in enumerate(zip(middles, likely, strict=True)):
         others = middles[:number] + middles[number + 1 :] if len(own) > 1 else []
-        apart = sum(np.linalg.norm(own[:, None] - other[None], axis=2).min(axis=1) for other in others)
+        apart = sum(np.hypot(*(own[:, None] - other[None]).transpose(2, 0, 1)).min(axis=1) for other in others)
         found.append(boxes[np.argmin(apart) if len(others) else 0])
     return found
 
@@ -56,10 +56,11 @@ def text_around(found: Sequence[MatchRegion], words: Sequence[Word], boxes: np.n
     if not len(words):
         return ""
     nearest = 0
-    if found and not np.isnan(boxes).all():
+    if found:
         left, top, right, bottom = max(found, key=lambda place: place.score).box
         middles = (boxes[:, :2] + boxes[:, 2:]) / 2
-        nearest = int(np.nanargmin(np.square(middles - ((left + right) / 2, (top + bottom) / 2)).sum(axis=1)))
+        apart = np.hypot(*(middles - ((left + right) / 2, (top + bottom) / 2)).T)
+        nearest = int(np.where(np.isnan(apart), np.inf, apart).argmin())
     first, last = max(0, nearest - WORDS_AROUND), nearest + WORDS_AROUND + 1
     around = [word.text for word in words[first:last]]
     return " ".join(["…"] * (first > 0) + around + ["…"] * (last < len(words)))

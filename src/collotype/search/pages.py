@@ -94,7 +94,7 @@ class EncodedQuery:
     def similarities(self, page: EncodedPage) -> "np.ndarray":
         """The dot product of each of its vectors with the vector of each of a page's boxes, float32 [m, b]; of sparse
         ones only weights of the same token have any."""
-        found: np.ndarray = self.vectors @ page.vectors.T
+        found: np.ndarray = (page.vectors @ self.vectors.T).T
         if self.token_ids is not None:
             found *= self.token_ids[:, None] == page.token_ids
         return found if page.vector_of is None else found[:, page.vector_of]

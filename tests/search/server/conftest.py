@@ -116,7 +116,7 @@ def visit(browser: "Browser", address: Callable[..., str]) -> "Iterator[Callable
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
-    def go(path: str = "", width: int = 1280, settings: dict | None = None, **options) -> Page:
+    def go(path: str = "", width: int = 1280, settings: dict | None = None, **options) -> "Page":
         contexts.append(browser.new_context(viewport={"width": width, "height": 800}, **options))
         page = contexts[-1].new_page()
         page.set_default_timeout(20_000)

@@ -124,30 +124,51 @@ class Entry:
     """The document that it is attached to, which it goes with."""
 
 
+@dataclass(frozen=True)
+class _Read:
+    """`sources.json`, parsed."""
+
+    seen: tuple[int, int, int] | None
+    """Of the file: inode, nanoseconds of its last change, bytes."""
+    documents: dict[str, Entry]
+    model: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, seen: tuple[int, int, int], content: Any) -> "_Read":
+        content = content if isinstance(content, dict) else {}
+        try:
+            documents = {name: Entry(**fields) for name, fields in content["documents"].items()}
+        except (KeyError, TypeError, AttributeError):
+            documents = {}
+        return cls(seen, documents, content.get("model"))
+
+
 class SourceLedger:
     """The files behind an index's documents, and the model that reads them: `sources.json` in its folder."""
 
     def __init__(self, folder: Path):
         self.path = folder / LEDGER
+        self._read = _Read(None, {}, None)
 
-    def _content(self) -> dict[str, Any]:
+    def _newest(self) -> "_Read":
+        """What the file says, parsed again only when it has changed: a search asks for every hit's file."""
         try:
-            content = json.loads(self.path.read_text())
+            state = self.path.stat()
+            seen = state.st_ino, state.st_mtime_ns, state.st_size
+            if seen != self._read.seen:
+                self._read = _Read.of(seen, json.loads(self.path.read_text()))
         except (OSError, ValueError):
-            return {}
-        return content if isinstance(content, dict) else {}
+            return _Read(None, {}, None)
+        return self._read
 
     def model(self) -> dict[str, Any] | None:
         """What `open_encoder` was called with when the index was made; None where that is not known."""
-        model = self._content().get("model")
+        model = self._newest().model
         return model and as_made(model)
 
     def read(self) -> dict[str, Entry]:
         """Entries by document; a damaged file has none, and then every file is read again, and no page encoded."""
-        try:
-            return {name: Entry(**fields) for name, fields in self._content()["documents"].items()}
-        except (KeyError, TypeError, AttributeError):
-            return {}
+        return dict(self._newest().documents)
 
     def update(self, changed: Mapping[str, Entry | None], model: Mapping[str, Any] | None = None) -> None:
         """Sets entries, removes those that are None; other processes may do so at the same time."""
@@ -162,7 +183,7 @@ class SourceLedger:
         Raises:
             UserError: it is not known, or not there any more.
         """
-        entry = self.read().get(document)
+        entry = self._newest().documents.get(document)
         if entry is None:
             raise UserError(f"The index does not know a file of the document {document!r}; index it again.")
         if not Path(entry.file).is_file():

@@ -66,7 +66,12 @@ def service_of(request: Request) -> Service:
     return service
 
 
-Server = Annotated[Service, Depends(service_of)]
+async def server_of(request: Request) -> Service:
+    """`service_of` for routes: what is not async FastAPI runs in a thread."""
+    return service_of(request)
+
+
+Server = Annotated[Service, Depends(server_of)]
 Name = Annotated[str, Path(description="The document's name, as the index knows it; it may have slashes.")]
 PageNumber = Annotated[int, Path(ge=1, le=1_000_000, description="Counted from 1.")]
 Words = Annotated[str, Query(max_length=500, pattern=r"\S", description="What is looked for, in words.")]

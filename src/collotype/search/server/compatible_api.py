@@ -8,10 +8,10 @@ import binascii
 import struct
 import uuid
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field, model_validator
@@ -22,10 +22,9 @@ from collotype.runtime.errors import UserError
 from collotype.search import image_query
 from collotype.search.image_query import ImageQuery
 from collotype.search.pages import EncodedPage, EncodedQuery, Encoder, Page, Word, no_image
+from collotype.search.server.api import Server
 from collotype.search.server.middleware import RefusedError
-
-if TYPE_CHECKING:
-    from collotype.search.server.service import Service
+from collotype.search.server.service import Service
 
 TEXTS, CHARACTERS = 256, 100_000
 """Of one request."""
@@ -141,18 +140,10 @@ def problem(status: int, sentence: str, param: str | None = None) -> JSONRespons
     return JSONResponse({"error": {"message": sentence, "type": kind, "param": param, "code": status}}, status)
 
 
-def service_of(request: Request) -> "Service":
-    service: Service = request.app.state.service
-    return service
-
-
-Server = Annotated[Any, Depends(service_of)]
-
-
 class Models:
     """The index's encoder, as these doors have it."""
 
-    def __init__(self, service: "Service"):
+    def __init__(self, service: Service):
         self.service = service
         self.encoder: Encoder = service.library.model
 
