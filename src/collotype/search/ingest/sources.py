@@ -17,7 +17,7 @@ from collotype.search.encoders import as_made
 from collotype.search.ingest.kinds import ending, named_kinds, readable, to_install
 
 LEDGER = "sources.json"
-READING = 4
+READING = 5
 """How files are read: raised when it changes, so that all are read again, and encoded what comes out otherwise."""
 NO_ENDING, HIDDEN, NO_ENTRY, LINKED = "without an ending", "hidden", "folder that cannot be opened", "link to a folder"
 
