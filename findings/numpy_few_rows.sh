@@ -1,5 +1,6 @@
 #!/bin/bash
-# NumPy 2.4.6 (OpenBLAS 0.3.31, its kernels for AVX-512), one thread: the product of a query's few vectors with a page's many, `query @ page.T`,
+# NumPy 2.4.6 (OpenBLAS 0.3.31, its kernels for AVX-512), one thread: the product of a query's few vectors with a
+# page's many, `query @ page.T`,
 # takes more than twice the time of `(page @ query.T).T`, which gives the same bits; the gap closes at some forty vectors.
 # MaxSim written the first way in NumPy pays it at every page (torch's own kernels do not).
 set -euo pipefail
