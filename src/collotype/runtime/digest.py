@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from collotype.runtime.dry_run import is_dry
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import cache_folder, write_json
 from collotype.runtime.stage_messages import in_gb, stage
@@ -20,12 +21,17 @@ if TYPE_CHECKING:
     from collotype.runtime.weights import Source, Weights
 
 Marks = tuple[tuple[str, Any, int], ...]
+UNREAD = ""
+"""In the place of a digest that nobody has computed."""
 
 
 def state_digest(model: "nn.Module", dtype: "torch.dtype | None" = None) -> str:
-    """A digest of every weight and buffer by name, as numbers of `dtype` (none: as they are)."""
+    """A digest of every weight and buffer by name, as numbers of `dtype` (None: as they are); UNREAD on a dry run,
+    where they have no values."""
     from collotype.runtime.weights import Held
 
+    if is_dry():
+        return UNREAD
     return digest({name: Held(tensor.detach().cpu()) for name, tensor in model.state_dict().items()}, dtype)
 
 
@@ -83,6 +89,8 @@ def kept_digest(sources: "Mapping[str, Source]", files: frozenset[Path], facts: 
     kept = cache_folder() / "digests" / f"{key_of(sources, files, facts)}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):
         return str(json.loads(kept.read_text())["sha256"])
+    if is_dry():
+        return UNREAD
     size = sum(file.stat().st_size for file in files)
     with stage(f"reading {in_gb(size)} of weights once, to know them by their digest"):
         found = digest(sources, torch.float32)

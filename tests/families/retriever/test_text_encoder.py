@@ -23,11 +23,12 @@ from collotype.families import task_for
 from collotype.families.retriever.backbones.text import MAX_TOKENS, ROW
 from collotype.families.retriever.checkpoints import native, text_encoder
 from collotype.recipe import load_recipe
+from collotype.runner.planning import check
 from collotype.runtime.errors import UserError
 from collotype.search.encoders import open_encoder
 from collotype.search.encoders.student import StudentEncoder
 
-PIECES = ["<pad>", "red", "app", "##le", "bicycle", "[UNK]"]
+PIECES = ["<pad>", "[UNK]", "red", "app", "##le", "bicycle"]
 SMALL = {"vocab_size": len(PIECES), "pad_token_id": 0}
 BERT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 DISTILBERT = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64}
@@ -68,7 +69,7 @@ def test_every_kind_computes_as_in_transformers(kind: str, tmp_path: Path) -> No
     given = {"input_ids": torch.tensor([[1, 2, 2]]), "attention_mask": torch.ones(1, 3, dtype=torch.bool)}
     with torch.no_grad():
         ours = ROW.forward(tower, given, False)
-        own = KINDS[kind].base_model(input_ids=torch.tensor([[4, 1, 1]]), attention_mask=torch.ones(1, 3))
+        own = KINDS[kind].base_model(input_ids=torch.tensor([[5, 2, 2]]), attention_mask=torch.ones(1, 3))
     torch.testing.assert_close(ours, own.last_hidden_state, atol=1e-6, rtol=1e-5)
     assert len(found.weights[text_encoder.POSITIONS]) == MAX_TOKENS
 
@@ -76,7 +77,7 @@ def test_every_kind_computes_as_in_transformers(kind: str, tmp_path: Path) -> No
 def test_a_word_starts_from_the_mean_of_its_pieces(tmp_path: Path) -> None:
     found = text_encoder.read(str(written("bert", tmp_path)), words("<unk>", "apple", "red"))
     own, table = KINDS["bert"].bert.embeddings.word_embeddings.weight, found.weights[text_encoder.WORDS]
-    torch.testing.assert_close(table, torch.stack([own.mean(0), own[2:4].mean(0), own[1]]))
+    torch.testing.assert_close(table, torch.stack([own.mean(0), own[3:5].mean(0), own[2]]))
     assert found.events == (
         {
             "kind": "words start from the pieces of another vocabulary",
@@ -96,9 +97,12 @@ def test_a_student_of_pretrained_weights_is_trained_and_searched_without_torch(t
         "distill.teacher": str(tmp_path / "teacher"),
         **{"train.steps": 2, "train.batch": 8, "evaluate": [], "expect": []},
     }
+    plan = check("desk-distill", overrides=asked)[1]
     task = task_for(load_recipe("desk-distill", asked))
     started, layer = task.build(), "encoder.layer.1.output.dense.weight"
     assert torch.equal(started.backbone.state_dict()[layer], KINDS["roberta"].roberta.state_dict()[layer])
+    assert "sha256" not in plan["teacher"], "weights that nobody has read"
+    assert plan["parameters"] == sum(weight.numel() for weight in started.parameters())
     run = collotype.run("desk-distill", out=tmp_path / "run", overrides=asked)
     events = json.loads((run.folder / "record.json").read_text())["events"]
     assert any(event["kind"] == "words start from the pieces of another vocabulary" for event in events)

@@ -69,7 +69,8 @@ class Teacher:
 
     def facts(self) -> dict[str, Any]:
         parameters = sum(weight.numel() for weight in self.model.parameters())
-        return {"source": self.source, "sha256": self.sha256, "parameters": parameters}
+        known = {"sha256": self.sha256} if self.sha256 else {}
+        return {"source": self.source, **known, "parameters": parameters}
 
     def as_page_model(self) -> PageModel:
         """What a student remembers of it."""

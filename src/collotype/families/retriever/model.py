@@ -22,7 +22,7 @@ from collotype.families.retriever.processor import Processor
 from collotype.losses.contrastive import Vectors, score_all
 from collotype.losses.sparse import bags, saturated, saturated_at
 from collotype.runtime.device import DTYPES, room_on
-from collotype.runtime.digest import FileDigest, state_digest
+from collotype.runtime.digest import UNREAD, FileDigest, state_digest
 
 LATER = ("keeps_budget", "tokenizer_frame")
 """What presets came to say after digests were first kept: where it is off, a model is the one that it was."""
@@ -86,7 +86,7 @@ class Retriever(nn.Module):
 
     def digest(self) -> str:
         """Of architecture, preset, tokenizer and weights: what decides an embedding, but for the type it is computed
-        in."""
+        in. UNREAD on a dry run, unless it is known already."""
         config = self.config.to_dict()
         # what it was trained for decides no vector, nor does where its teacher lies
         del config["compact"]
@@ -95,7 +95,7 @@ class Retriever(nn.Module):
         config["preset"] = {name: value for name, value in config["preset"].items() if value or name not in LATER}
         facts = json.dumps([config, self.processor.tokenizer.to_str()], sort_keys=True)
         weights = (self.from_files and self.from_files.of(self, facts)) or state_digest(self, torch.float32)
-        return hashlib.sha256((facts + weights).encode()).hexdigest()
+        return hashlib.sha256((facts + weights).encode()).hexdigest() if weights else UNREAD
 
     @property
     def page_digest(self) -> str:

@@ -143,15 +143,19 @@ def bert_weights(folder: Path, values: Mapping[str, Any]) -> dict[str, Tensor]:
             f"The weights in {folder} do not fit its config.json (missing: {name_some(missing)}; left over: "
             f"{name_some(left)}); copy the folder again."
         )
-    if broken := [name for name, tensor in found.items() if not tensor.isfinite().all()]:
+    if broken := [name for name, tensor in found.items() if not tensor.is_meta and not tensor.isfinite().all()]:
         raise UserError(f"{folder} has weights that are not finite ({name_some(broken)}); copy the folder again.")
     return found
 
 
 def transferred(words: Tensor, own: Tokenizer, other: Tokenizer) -> tuple[Tensor, dict[str, Any]]:
     """A table of words [V', H] for another tokenizer's tokens, from an encoder's own, [V, H]; and how many of them are
-    one piece, several, or nothing that it has (a special token, a blank), which get the mean of the table."""
+    one piece, several, or nothing that it has (a special token, a blank), which get the mean of the table. On
+    the device `meta` it has its shape only."""
     count = max(other.get_vocab().values()) + 1
+    kind = "words start from the pieces of another vocabulary"
+    if words.is_meta:
+        return words.new_empty(count, words.shape[1]), {"kind": kind}
     special = {number for number, token in other.get_added_tokens_decoder().items() if token.special}
     numbers = [number for number in sorted(other.get_vocab().values()) if number not in special]
     texts = other.decode_batch([[number] for number in numbers], skip_special_tokens=False)
@@ -165,7 +169,6 @@ def transferred(words: Tensor, own: Tokenizer, other: Tokenizer) -> tuple[Tensor
         there = lengths > 0
         table[torch.tensor(numbers)[there]] = means[there]
     found = {"of one piece": int((lengths == 1).sum()), "of several": int((lengths > 1).sum())}
-    kind = "words start from the pieces of another vocabulary"
     return table, {"kind": kind, **found, "of none": count - sum(found.values())}
 
 
