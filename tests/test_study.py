@@ -106,5 +106,5 @@ def test_what_cannot_be_run_is_said_before_the_first_variant_is(study: dict, wor
 def test_a_study_is_no_single_run_and_has_no_smoke_form(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is a study of many runs"):
         runner.run("study-late", out=tmp_path / "run")
-    with pytest.raises(UserError, match="shorten it instead"):
+    with pytest.raises(UserError, match="has no smoke form; shorten it"):
         run_study("study-late", out=tmp_path / "run", smoke=True)

@@ -63,10 +63,7 @@ def run_study(
     """
     base, world = resolve(recipe, overrides, smoke), World.from_environment()
     if base.study and smoke:
-        raise UserError(
-            f"{base.name} is a study, whose variants would all become the same smoke form; shorten it instead, for "
-            "example with --set train.steps=8 --seeds 1."
-        )
+        raise UserError(f"{base.name} is a study and has no smoke form; shorten it: --set train.steps=8 --seeds 1.")
     folder = Path(out or Path("runs") / (base.name if base.study else f"{base.name}-seeds"))
     variants, count = variants_of(base), seeds or (base.study.seeds if base.study else 1)
     changes = base.study.changes if base.study else {}
@@ -75,23 +72,22 @@ def run_study(
         for one in variants.values() if base.study else ():
             prepare(one, world, device)
         for name, one in variants.items():
-            numbers = range(one.train.seed, one.train.seed + count)
-            folders = [f"{name}/seed-{number}".lstrip("/") for number in numbers]
-            runs = [
-                run_or_read(with_seed(one, number), folder / place, resume, listener, settings)
-                for number, place in zip(numbers, folders, strict=True)
-            ]
-            results = [each.results for each in runs]
+            seeded = with_seeds(one, name, count)
+            runs = [run_or_read(each, folder / place, resume, listener, settings) for place, each in seeded.items()]
+            numbers, results = [each.train.seed for each in seeded.values()], [each.results for each in runs]
             done.append(
-                Variant(name=name, changes=changes.get(name, {}), seeds=numbers, folders=folders, results=results)
+                Variant(name=name, changes=changes.get(name, {}), seeds=numbers, folders=[*seeded], results=results)
             )
             summary = summarise(base, done)
             on_main(world, partial(conclude, folder, summary))
     return folder, summary
 
 
-def with_seed(recipe: Recipe, seed: int) -> Recipe:
-    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"seed": seed})})
+def with_seeds(recipe: Recipe, variant: str, count: int) -> dict[str, Recipe]:
+    """The recipe with consecutive seeds, by the run directory of each below the study's."""
+    train, seeds = recipe.train, range(recipe.train.seed, recipe.train.seed + count)
+    trains = {f"{variant}/seed-{seed}".lstrip("/"): train.model_copy(update={"seed": seed}) for seed in seeds}
+    return {folder: recipe.model_copy(update={"train": seeded}) for folder, seeded in trains.items()}
 
 
 def run_or_read(

@@ -47,7 +47,7 @@ def test_the_command_shows_a_table_or_json(tmp_path: Path, capsys) -> None:
     check(index.folder, top_k=3, count=2, as_json=False)
     shown = capsys.readouterr().out
     assert "29 pages, 2 queries made of the index's own pages" in shown and "recall@3" in shown
-    with pytest.raises(UserError, match="What --rerank gains is told by judged queries"):
+    with pytest.raises(UserError, match="--rerank needs judged queries"):
         check(index.folder, rerank="reader")
 
 

@@ -26,15 +26,20 @@ class Form:
     precision: Literal["fp16", "int8"]
 
 
-def form_within(budget: str, model: str | None, file: Path | None) -> Form:
+def form_within(budget: str, model: str | None, file: Path | None, **given: object) -> Form:
     """
     Args:
         budget: of a page, "20KB".
         model: a folder, with the measurements in it unless `file` has them.
+        given: options that a form decides, which have to be unset.
 
     Raises:
-        UserError: nothing was measured, or nothing measured is that small.
+        UserError: nothing was measured, or nothing measured is that small; an option of a form is given.
     """
+    for name, value in given.items():
+        if value is not None:
+            option = f"--{name.replace('_', '-')} {value}"
+            raise UserError(f"--budget chooses dim, pooling and precision, so it cannot be combined with {option}.")
     file = file or Path(model or "") / FRONTIER
     try:
         rows = json.loads(file.read_text())

@@ -22,37 +22,42 @@ def without_collecting() -> Iterator[None]:
         gc.enable()
 
 
+RecipeOrForeign = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE or FOREIGN",
+        help="A built-in recipe, a recipe file, a run directory, or another tool's config, script or command.",
+    ),
+]
+Against = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Compare it with this published result (`collotype list published`).")
+]
+Processes = Annotated[int | None, typer.Option(min=1, help="For another tool's command: how many GPUs share a batch.")]
+Examples = Annotated[
+    int | None, typer.Option(min=1, help="For another tool's command: the number of training examples.")
+]
+Device = Annotated[
+    str | None, typer.Option(metavar="CARD", help="Plan for this GPU (e.g. V100) instead of this machine.")
+]
+Measure = Annotated[bool, typer.Option("--measure", help="Run one micro-batch to measure time and memory.")]
+Online = Annotated[
+    bool, typer.Option("--online", help="Ask the hub how much a run will download, and whether you have access.")
+]
+ShowRecipe = Annotated[bool, typer.Option("--recipe", help="Also print the resolved recipe.")]
+
+
 @without_collecting()
 def check(
-    recipe: Annotated[
-        str,
-        typer.Argument(
-            metavar="RECIPE or FOREIGN",
-            help="A built-in recipe, a recipe file, a run directory, or another tool's config, script or command.",
-        ),
-    ],
+    recipe: RecipeOrForeign,
     set_: Set = [],  # noqa: B006 - typer makes a fresh list
     smoke: Smoke = False,
-    against: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Compare it with this published result (`collotype list published`)."),
-    ] = None,
-    processes: Annotated[
-        int | None,
-        typer.Option(min=1, help="For another tool's command: how many GPUs share a batch."),
-    ] = None,
-    examples: Annotated[
-        int | None, typer.Option(min=1, help="For another tool's command: the number of training examples.")
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(metavar="CARD", help="Plan for this GPU (e.g. V100) instead of this machine."),
-    ] = None,
-    measure: Annotated[bool, typer.Option("--measure", help="Run one micro-batch to measure time and memory.")] = False,
-    online: Annotated[
-        bool, typer.Option("--online", help="Ask the hub how much a run will download, and whether you have access.")
-    ] = False,
-    show_recipe: Annotated[bool, typer.Option("--recipe", help="Also print the resolved recipe.")] = False,
+    against: Against = None,
+    processes: Processes = None,
+    examples: Examples = None,
+    device: Device = None,
+    measure: Measure = False,
+    online: Online = False,
+    show_recipe: ShowRecipe = False,
     as_json: Json = False,
 ) -> None:
     """Show the plan of a run and what will change its result.

@@ -8,32 +8,33 @@ import typer
 
 from collotype.cli.options import Base, CacheFolder, DataDir, DataPath, Dtype, Json, ModelSource, Preset, Suite
 
+Dims = Annotated[str | None, typer.Option(help="Dimensions, separated by commas [default: those it was trained for].")]
+Factors = Annotated[str, typer.Option(help="Pooling factors (how many vectors become one), separated by commas.")]
+Methods = Annotated[str, typer.Option(help="Pooling methods (fast, hierarchical), separated by commas.")]
+Forms = Annotated[str, typer.Option(help="How a page's numbers are kept (fp16, int8, bits), separated by commas.")]
+Students = Annotated[
+    list[str], typer.Option(metavar="MODEL", help="A student that reads queries in its place; repeatable.")
+]
+ResultsFile = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="Also write the results as JSON, for `index --budget`.")
+]
+Plot = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE", help="Also draw quality over bytes a page, as SVG.")
+]
+
 
 def compress(
     model: ModelSource,
     suite: Suite = None,
     path: DataPath = None,
     data_dir: DataDir = None,
-    dims: Annotated[
-        str | None, typer.Option(help="Dimensions, separated by commas [default: those it was trained for].")
-    ] = None,
-    factors: Annotated[
-        str, typer.Option(help="Pooling factors (how many vectors become one), separated by commas.")
-    ] = "2,3,4,6",
-    methods: Annotated[str, typer.Option(help="Pooling methods (fast, hierarchical), separated by commas.")] = "fast",
-    stored: Annotated[
-        str, typer.Option(help="How a page's numbers are kept (fp16, int8, bits), separated by commas.")
-    ] = "fp16,int8,bits",
-    student: Annotated[
-        list[str], typer.Option(metavar="MODEL", help="A student that reads queries in its place; repeatable.")
-    ] = [],  # noqa: B006 - typer makes a fresh list
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="Also write the results as JSON, for `index --budget`."),
-    ] = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="Also draw quality over bytes a page, as SVG.")
-    ] = None,
+    dims: Dims = None,
+    factors: Factors = "2,3,4,6",
+    methods: Methods = "fast",
+    stored: Forms = "fp16,int8,bits",
+    student: Students = [],  # noqa: B006 - typer makes a fresh list
+    out: ResultsFile = None,
+    plot: Plot = None,
     cache: CacheFolder = None,
     preset: Preset = None,
     base: Base = None,

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -24,123 +24,151 @@ from collotype.cli.options import (
     Untrained,
 )
 
+if TYPE_CHECKING:
+    from collotype.evaluation.results import Measured
+    from collotype.recipe.evaluate import Evaluate
+
+    MeasuredBy = dict[str, list[Measured]]
+
+
+Models = Annotated[
+    list[str], typer.Argument(metavar="MODEL...", help="Model folders, hub names (NAME@REVISION), bm25 or reader.")
+]
+DatasetName = Annotated[
+    str | None, typer.Option(help="Name of your own dataset in the results [default: the last part of --path].")
+]
+Only = Annotated[list[str], typer.Option(metavar="DATASET", help="ViDoRe: evaluate only this dataset; repeatable.")]
+Split = Annotated[str | None, typer.Option(help="The split to evaluate [default: test; vqav2: val].")]
+Counting = Annotated[
+    Literal["mteb", "vidore-benchmark"] | None,
+    typer.Option(help="The protocol for merging duplicates and ranking pages [default: mteb]."),
+]
+LooksAt = Annotated[
+    Literal["image", "text", "both"] | None,
+    typer.Option(help="Retrievers: embed a page's image, its text as a query, or both [default: image]."),
+]
+ClassNames = Annotated[str | None, typer.Option(help="labelled: a file of class names, one per line.")]
+Templates = Annotated[
+    Literal["openai", "simple", "none"] | None,
+    typer.Option(help="labelled: the prompt templates for class names [default: the dataset's, or openai]."),
+]
+Limit = Annotated[
+    int | None, typer.Option(min=1, help="Your own data: use only the first N rows; --stability: N pages [32].")
+]
+HeldOut = Annotated[
+    Path | None, typer.Option(help="vqav2, val: the file that lists its images [default: held-out.json in --path].")
+]
+BlankPictures = Annotated[
+    bool,
+    typer.Option(
+        "--blank-pictures", help="BEiT-3: replace the images with grey ones, to measure what the text alone gives."
+    ),
+]
+ResultsFolder = Annotated[
+    Path | None,
+    typer.Option("--out", help="Folder for result files and submissions; a stopped evaluation resumes there."),
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Do not read or write cached embeddings.")]
+Precision = Annotated[
+    Literal["fp32", "bf16", "fp16", "auto"],
+    typer.Option(help="Precision of matrix products; use bf16 or fp16 on GPUs."),
+]
+MaxVisualTokens = Annotated[
+    int | None, typer.Option(min=1, help="Retrievers: the visual budget of a page [default: the model's own].")
+]
+Stability = Annotated[
+    bool,
+    typer.Option(
+        "--stability",
+        help="Retrievers: measure instead what batch, padding, precision and attention kernel change in scores.",
+    ),
+]
+
 
 def evaluate(
-    models: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="Model folders, hub names (NAME@REVISION), bm25 or reader.")
-    ],
+    models: Models,
     suite: Suite = None,
     path: DataPath = None,
-    name: Annotated[
-        str | None, typer.Option(help="Name of your own dataset in the results [default: the last part of --path].")
-    ] = None,
+    name: DatasetName = None,
     data_dir: DataDir = None,
-    only: Annotated[
-        list[str], typer.Option(metavar="DATASET", help="ViDoRe: evaluate only this dataset; repeatable.")
-    ] = [],  # noqa: B006
-    split: Annotated[str | None, typer.Option(help="The split to evaluate [default: test; vqav2: val].")] = None,
-    counting: Annotated[
-        Literal["mteb", "vidore-benchmark"] | None,
-        typer.Option(help="The protocol for merging duplicates and ranking pages [default: mteb]."),
-    ] = None,
-    looks_at: Annotated[
-        Literal["image", "text", "both"] | None,
-        typer.Option(help="Retrievers: embed a page's image, its text as a query, or both [default: image]."),
-    ] = None,
-    names: Annotated[str | None, typer.Option(help="labelled: a file of class names, one per line.")] = None,
-    templates: Annotated[
-        Literal["openai", "simple", "none"] | None,
-        typer.Option(help="labelled: the prompt templates for class names [default: the dataset's, or openai]."),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Your own data: use only the first N rows; --stability: N pages [32].")
-    ] = None,
-    held_out: Annotated[
-        Path | None, typer.Option(help="vqav2, val: the file that lists its images [default: held-out.json in --path].")
-    ] = None,
-    blank_pictures: Annotated[
-        bool,
-        typer.Option(
-            "--blank-pictures", help="BEiT-3: replace the images with grey ones, to measure what the text alone gives."
-        ),
-    ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", help="Folder for result files and submissions; a stopped evaluation resumes there."),
-    ] = None,
+    only: Only = [],  # noqa: B006 - typer makes a fresh list
+    split: Split = None,
+    counting: Counting = None,
+    looks_at: LooksAt = None,
+    names: ClassNames = None,
+    templates: Templates = None,
+    limit: Limit = None,
+    held_out: HeldOut = None,
+    blank_pictures: BlankPictures = False,
+    out: ResultsFolder = None,
     cache: CacheFolder = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not read or write cached embeddings.")] = False,
+    no_cache: NoCache = False,
     batch_tokens: BatchTokens = None,
-    precision: Annotated[
-        Literal["fp32", "bf16", "fp16", "auto"],
-        typer.Option(help="Precision of matrix products; use bf16 or fp16 on GPUs."),
-    ] = "fp32",
+    precision: Precision = "fp32",
     dtype: Dtype = None,
     dim: Dim = None,
     pool_factor: PoolFactor = None,
     untrained: Untrained = False,
     preset: Preset = None,
-    max_visual_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Retrievers: the visual budget of a page [default: the model's own].")
-    ] = None,
+    max_visual_tokens: MaxVisualTokens = None,
     base: Base = None,
     activation: Activation = None,
     tokenizer: Tokenizer = None,
     answers: Answers = None,
-    stability: Annotated[
-        bool,
-        typer.Option(
-            "--stability",
-            help="Retrievers: measure instead what batch, padding, precision and attention kernel change in scores.",
-        ),
-    ] = False,
+    stability: Stability = False,
     as_json: Json = False,
 ) -> None:
     """Evaluate models, or the bm25 and reader baselines, on a suite."""
-    import collotype
     from collotype import families
-    from collotype.evaluation.exchange import write_all
-    from collotype.evaluation.results import results_of
     from collotype.recipe.load import load_evaluation
     from collotype.runtime.files import cache_folder
+
+    family = families.family_of(models[0])
+    keys: dict[str, Any] = {"path": path, "name": name, "data_dir": data_dir, "only": only, "split": split}
+    keys |= {"counting": counting, "looks_at": looks_at, "names": names, "templates": templates}
+    keys |= {"held_out": held_out, "limit": None if stability else limit, "blank_pictures": blank_pictures or None}
+    keys |= {"dim": dim, "pool_factor": pool_factor, "untrained": untrained or None}
+    choice = load_evaluation(family, suite=suite or families.family(family).default_suite, **keys)
+    options: dict[str, Any] = {"preset": preset, "base": base, "activation": activation, "tokenizer": tokenizer}
+    options |= {"answers": answers, "dtype": dtype, "max_visual_tokens": max_visual_tokens}
+    if stability:
+        require_alone(models, dtype=dtype, batch_tokens=batch_tokens, precision=precision.replace("fp32", "") or None)
+        show_stability(families.stability(models, choice, limit, **options), out, as_json)
+        return
+    cache = None if no_cache else cache or cache_folder()
+    show_evaluation(measure(models, choice, cache, batch_tokens, out, precision, **options), out, as_json)
+
+
+def measure(models: list[str], choice: "Evaluate", cache: Path | None, *settings: Any, **options: Any) -> "MeasuredBy":
+    """The models first, then the baselines, whose encoders read words.
+
+    Args:
+        settings, options: as of `families.evaluate`, after `cache`.
+    """
+    from collotype import families
     from collotype.runtime.world import World
     from collotype.search.encoders import READERS
     from collotype.search.evaluation import evaluate as evaluate_words
 
-    family = families.family_of(models[0])
-    keys: dict[str, Any] = {
-        "path": path,
-        "name": name,
-        "data_dir": data_dir,
-        "only": only,
-        "split": split,
-        "counting": counting,
-    }
-    keys |= {"names": names, "templates": templates, "limit": None if stability else limit, "held_out": held_out}
-    keys |= {"blank_pictures": blank_pictures or None, "dim": dim, "pool_factor": pool_factor}
-    keys |= {"untrained": untrained or None, "looks_at": looks_at}
-    choice = load_evaluation(family, suite=suite or families.family(family).default_suite, **keys)
-    kept = None if no_cache else cache or cache_folder()
-    options: dict[str, Any] = {
-        "preset": preset,
-        "base": base,
-        "activation": activation,
-        "tokenizer": tokenizer,
-        "answers": answers,
-    }
-    options |= {"dtype": dtype, "max_visual_tokens": max_visual_tokens}
-    if stability:
-        require_alone(models, dtype=dtype, batch_tokens=batch_tokens, precision=precision.replace("fp32", "") or None)
-        return show_stability(families.stability(models, choice, limit, **options), out, as_json)
     trained = [model for model in models if model not in READERS]
-    measured = families.evaluate(trained, choice, kept, batch_tokens, out, precision, **options)
+    measured = families.evaluate(trained, choice, cache, *settings, **options)
     for model in [model for model in models if model in READERS]:
-        measured[model] = evaluate_words(model, choice, World.from_environment(), kept)
+        measured[model] = evaluate_words(model, choice, World.from_environment(), cache)
+    return measured
+
+
+def show_evaluation(measured: "MeasuredBy", out: Path | None, as_json: bool) -> None:
+    """Results as a table or JSON, and as files in `out`; on the main process."""
+    from collotype import __version__, families
+    from collotype.evaluation.exchange import write_all
+    from collotype.evaluation.results import results_of
+    from collotype.runtime.world import World
+
     if not World.from_environment().is_main:
         return
     for model, found in measured.items():
-        if folder := families.out_of(out, model, models):
-            write_all(folder, model, collotype.__version__, found)
+        if folder := families.out_of(out, model, list(measured)):
+            write_all(folder, model, __version__, found)
     results = {model: results_of(found) for model, found in measured.items()}
     if as_json:
         print(json.dumps(results if len(results) > 1 else next(iter(results.values()))))
@@ -181,7 +209,7 @@ def show_stability(found: dict[str, dict[str, Any]], out: Path | None, as_json: 
         Console().print(stability_table(model, one))
 
 
-def show(measured: dict[str, list[Any]]) -> None:
+def show(measured: "MeasuredBy") -> None:
     """A table with a row for each dataset and model, and what was merged, left out or not as published."""
     from rich.console import Console
 

@@ -2,7 +2,7 @@
 name."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +19,7 @@ from collotype.cli.options import (
     Base,
     Dim,
     Dtype,
+    IndexFolder,
     Json,
     PasswordFile,
     PoolFactor,
@@ -38,7 +39,47 @@ if TYPE_CHECKING:
 ADD = "add"
 SHOWN = 5
 """Of what was skipped for one cause."""
-IndexFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The index.")]
+
+
+Sources = Annotated[list[str], typer.Argument(metavar="SOURCE...", help="PDFs, images, or folders of them.")]
+To = Annotated[Path, typer.Option("--to", help="The index's folder; created if it does not exist.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="A retriever's folder or hub name, or reader (text only, no GPU) [default: the index's, or reader]."
+    ),
+]
+Also = Annotated[
+    list[str],
+    typer.Option(
+        metavar="MODEL",
+        help="Another encoder for the same pages; its hits are fused with those of --model and BM25. "
+        "One of reader, a retriever, or bm25 for no encoder; repeatable.",
+    ),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(help="Storage of a new index's vectors; int8 halves the size [default: int8 for text, else fp16]."),
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="For a new index: the best form measured with so many bytes a page (20KB)."),
+]
+Frontier = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="What compress --out wrote, for --budget [default: MODEL/frontier.json]."),
+]
+KeepGone = Annotated[bool, typer.Option("--keep-gone", help="Keep documents whose file no longer exists.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Number of processes that read files (with ray: that encode pages).")
+]
+Engine = Annotated[
+    Literal["local", "ray"],
+    typer.Option(help="Where to read and encode: on this machine or on the Ray cluster at RAY_ADDRESS."),
+]
+Attachments = Annotated[
+    bool, typer.Option("--attachments", help="Also index files attached to PDFs, as separate documents.")
+]
 
 
 class SourcesOrCommand(TyperGroup):
@@ -56,53 +97,23 @@ class SourcesOrCommand(TyperGroup):
 
 
 def add(
-    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="PDFs, images, or folders of them.")],
-    to: Annotated[Path, typer.Option("--to", help="The index's folder; created if it does not exist.")],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="A retriever's folder or hub name, or reader (text only, no GPU) [default: the index's, or reader]."
-        ),
-    ] = None,
-    also: Annotated[
-        list[str],
-        typer.Option(
-            metavar="MODEL",
-            help="Another encoder for the same pages; its hits are fused with those of --model and BM25. "
-            "One of reader, a retriever, or bm25 for no encoder; repeatable.",
-        ),
-    ] = [],  # noqa: B006 - typer makes a fresh list
+    sources: Sources,
+    to: To,
+    model: Model = None,
+    also: Also = [],  # noqa: B006 - typer makes a fresh list
     preset: Preset = None,
     base: Base = None,
     dtype: Dtype = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            help="Storage of a new index's vectors; int8 halves the size [default: int8 for text, else fp16]."
-        ),
-    ] = None,
+    precision: Precision = None,
     dim: Dim = None,
     pool_factor: PoolFactor = None,
     untrained: Untrained = False,
-    budget: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="For a new index: the best form measured with so many bytes a page (20KB)."),
-    ] = None,
-    frontier: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="What compress --out wrote, for --budget [default: MODEL/frontier.json]."),
-    ] = None,
-    keep_gone: Annotated[bool, typer.Option("--keep-gone", help="Keep documents whose file no longer exists.")] = False,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Number of processes that read files (with ray: that encode pages).")
-    ] = None,
-    engine: Annotated[
-        Literal["local", "ray"],
-        typer.Option(help="Where to read and encode: on this machine or on the Ray cluster at RAY_ADDRESS."),
-    ] = "local",
-    attachments: Annotated[
-        bool, typer.Option("--attachments", help="Also index files attached to PDFs, as separate documents.")
-    ] = False,
+    budget: Budget = None,
+    frontier: Frontier = None,
+    keep_gone: KeepGone = False,
+    workers: Workers = None,
+    engine: Engine = "local",
+    attachments: Attachments = False,
     password_file: PasswordFile = None,
     as_json: Json = False,
 ) -> None:
@@ -117,17 +128,14 @@ def add(
 
     # before a model is loaded or a folder made
     find_files(sources)
-    passwords = read_passwords(password_file)
+    options: dict[str, Any] = {"workers": workers, "passwords": read_passwords(password_file)}
     form = None
     if budget:
-        if given := [one for one in (dim, pool_factor, precision) if one]:
-            raise UserError(f"--budget chooses dim, pooling and precision, and {given[0]} is given too; leave one out.")
-        form = form_within(budget, model, frontier)
+        form = form_within(budget, model, frontier, dim=dim, pool_factor=pool_factor, precision=precision)
         dim, pool_factor, precision, untrained = form.dim, form.pool_factor, form.precision, True
     asked = asked_for(to, model, preset, base, dtype, dim)
-    with on_engine(engine, asked, workers) as ray, Stages(quiet=as_json) as told:
+    with on_engine(engine, asked, workers) as ray, Stages(quiet=as_json) as options["told"]:
         own, *beside = hybrid_index.members(to, asked, also, precision, pool_factor, untrained, form)
-        options: dict[str, Any] = {"workers": workers, "passwords": passwords, "told": told}
         report = ingest(
             sources, own.index, own.encoder, prune=not keep_gone, ray=ray, attachments=attachments, **options
         )
@@ -137,11 +145,7 @@ def add(
                 report = parts.same_documents(to, part.index, part.encoder, ray=its_ray, **options)
             done.append((part, report))
     hybrid_index.finish(to, done)
-    if as_json:
-        print(json.dumps(hybrid_index.as_dict(to, done)))
-    else:
-        for member, report in done:
-            show(report, member.index, member.encoder.name)
+    show_all(to, done, as_json)
 
 
 def asked_for(
@@ -181,6 +185,14 @@ def on_engine(engine: str, asked: dict[str, Any], encoders: int | None) -> "Abst
     from collotype.search.ingest.on_ray import on_ray
 
     return on_ray({name: absolute(value) for name, value in asked.items()}, encoders)
+
+
+def show_all(to: Path, done: "Sequence[tuple[hybrid_index.Member, Report]]", as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(hybrid_index.as_dict(to, done)))
+        return
+    for member, report in done:
+        show(report, member.index, member.encoder.name)
 
 
 def show(report: "Report", index: "Index", found_by: str) -> None:

@@ -8,32 +8,36 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from collotype.cli.options import Json, Rerank, RerankFirst
+from collotype.cli.options import IndexFolder, Json, Rerank, RerankFirst
 from collotype.runtime.errors import UserError
 
 if TYPE_CHECKING:
+    from collotype.search.check import Checked
     from collotype.search.judgments import JudgedQuery
     from collotype.search.library import IndexLibrary
     from collotype.search.pages import EncodedQuery
     from collotype.search.quality import Judged
 
 
+QueryFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="File of queries, one per line, each optionally followed by tabs and the pages that answer it, e.g. "
+        "report.pdf#page=7 [default: generated from the index].",
+    ),
+]
+TopK = Annotated[int, typer.Option("--top-k", min=1, help="The number of top pages that recall is measured on.")]
+Count = Annotated[int, typer.Option(min=1, help="How many queries to generate if --queries is not given.")]
+
+
 def check(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The index.")],
-    queries: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="File of queries, one per line, each optionally followed by tabs and the pages that answer it, e.g. "
-            "report.pdf#page=7 [default: generated from the index].",
-        ),
-    ] = None,
+    folder: IndexFolder,
+    queries: QueryFile = None,
     rerank: Rerank = None,
     rerank_first: RerankFirst = None,
-    top_k: Annotated[
-        int, typer.Option("--top-k", min=1, help="The number of top pages that recall is measured on.")
-    ] = 10,
-    count: Annotated[int, typer.Option(min=1, help="How many queries to generate if --queries is not given.")] = 30,
+    top_k: TopK = 10,
+    count: Count = 30,
     as_json: Json = False,
 ) -> None:
     """Measure the recall, CPU time and size of an index.
@@ -49,28 +53,9 @@ def check(
 
     answered = None
     if queries:
-        from collotype.search import judgments, quality
-        from collotype.search.hybrid import fusion
-        from collotype.search.ingest.rendering import Drawer
-        from collotype.search.open_library import open_library
-
-        drawer = Drawer()
-        library = open_library(str(folder), drawer.draw, rerank=rerank, first=rerank_first)
-        pages_of = {one.name: library.index.pages_of(one.name) for one in library.documents()}
-        given = judgments.read(queries, pages_of)
-        found = measure(library.index, encoded(library, given) or None, top_k, count)
-        if any(one.right for one in given):
-            answered = quality.measure(library, given)
-            if answered.weights:
-                fusion.write(folder, answered.weights)
-        elif rerank:
-            raise UserError(
-                f"{queries} has no judged query, so what --rerank gains cannot be told; write the pages that answer a "
-                "query behind it, each after a tab: report.pdf#page=7."
-            )
-        drawer.close()
+        found, answered = measured_with(queries, folder, rerank, rerank_first, top_k, count)
     elif rerank:
-        raise UserError("What --rerank gains is told by judged queries; give them with --queries.")
+        raise UserError("--rerank needs judged queries to measure what it gains; give them with --queries.")
     else:
         found = measure(Index.open(folder), k=top_k, count=count)
     if as_json:
@@ -79,7 +64,38 @@ def check(
     Console().print(index_table(found))
     if answered:
         Console().print(quality_table(answered))
-        print(told(answered))
+        print(fitted(answered))
+
+
+def measured_with(
+    queries: Path, folder: Path, rerank: str | None, rerank_first: int | None, top_k: int, count: int
+) -> "tuple[Checked, Judged | None]":
+    """The index measured with the queries of a file; with judged ones also their quality, and its weights fitted.
+
+    Raises:
+        UserError: the file cannot be read, or a reranker is given and no query is judged.
+    """
+    from collotype.search import judgments, quality
+    from collotype.search.check import measure
+    from collotype.search.hybrid import fusion
+    from collotype.search.ingest.rendering import Drawer
+    from collotype.search.open_library import open_library
+
+    drawer, answered = Drawer(), None
+    library = open_library(str(folder), drawer.draw, rerank=rerank, first=rerank_first)
+    given = judgments.read(queries, {one.name: library.index.pages_of(one.name) for one in library.documents()})
+    found = measure(library.index, encoded(library, given) or None, top_k, count)
+    if any(one.right for one in given):
+        answered = quality.measure(library, given)
+        if answered.weights:
+            fusion.write(folder, answered.weights)
+    elif rerank:
+        raise UserError(
+            f"{queries} has no judged query, so the gain of --rerank cannot be measured; write the pages that answer "
+            "a query after it, each after a tab: report.pdf#page=7."
+        )
+    drawer.close()
+    return found, answered
 
 
 def encoded(library: "IndexLibrary", queries: "Sequence[JudgedQuery]") -> "list[EncodedQuery]":
@@ -100,7 +116,7 @@ def encoded(library: "IndexLibrary", queries: "Sequence[JudgedQuery]") -> "list[
     return [query for query in found if len(query.vectors)]
 
 
-def told(answered: "Judged") -> str:
+def fitted(answered: "Judged") -> str:
     """What was fitted, and why nothing was."""
     from collotype.search.hybrid.fitting import FEWEST
 

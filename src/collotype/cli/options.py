@@ -74,6 +74,7 @@ DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of loca
 CacheFolder = Annotated[
     Path | None, typer.Option("--cache", help="Folder of cached embeddings [default: ~/.cache/collotype].")
 ]
+IndexFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The index.")]
 IndexPlace = Annotated[
     str, typer.Argument(metavar="INDEX", help="An index's folder, or qdrant://HOST:PORT/COLLECTION.")
 ]

@@ -30,38 +30,47 @@ if TYPE_CHECKING:
 HEATMAP_PX = 1200
 
 
+Words = Annotated[str | None, typer.Argument(metavar="QUERY", help="What to look for, in words.")]
+Image = Annotated[Path | None, typer.Option("--image", metavar="FILE", help="Search by this image instead of words.")]
+Like = Annotated[
+    str | None,
+    typer.Option("--like", metavar="PAGE", help="Search by this page instead of words, e.g. report.pdf#page=7."),
+]
+Crop = Annotated[
+    str | None,
+    typer.Option(
+        metavar="L,T,R,B", help="Use only this region of the image or page: left,top,right,bottom, each 0 to 1."
+    ),
+]
+TopK = Annotated[int, typer.Option("--top-k", min=1, help="How many pages to return.")]
+Documents = Annotated[
+    list[str], typer.Option("--document", metavar="NAME", help="Search only in this document; repeatable.")
+]
+Languages = Annotated[
+    list[str],
+    typer.Option("--language", metavar="CODE", help="Search only pages in this language, e.g. de; repeatable."),
+]
+Heatmap = Annotated[
+    Path | None,
+    typer.Option("--heatmap", metavar="FILE", help="Write an image of the best page with the matches highlighted."),
+]
+Explain = Annotated[bool, typer.Option("--explain", help="Explain how the pages were found.")]
+
+
 def search(
     index: IndexPlace,
-    query: Annotated[str | None, typer.Argument(metavar="QUERY", help="What to look for, in words.")] = None,
-    image: Annotated[
-        Path | None, typer.Option("--image", metavar="FILE", help="Search by this image instead of words.")
-    ] = None,
-    like: Annotated[
-        str | None,
-        typer.Option("--like", metavar="PAGE", help="Search by this page instead of words, e.g. report.pdf#page=7."),
-    ] = None,
-    crop: Annotated[
-        str | None,
-        typer.Option(
-            metavar="L,T,R,B", help="Use only this region of the image or page: left,top,right,bottom, each 0 to 1."
-        ),
-    ] = None,
-    top_k: Annotated[int, typer.Option("--top-k", min=1, help="How many pages to return.")] = 5,
-    documents: Annotated[
-        list[str], typer.Option("--document", metavar="NAME", help="Search only in this document; repeatable.")
-    ] = [],  # noqa: B006 - typer makes a fresh list
-    languages: Annotated[
-        list[str],
-        typer.Option("--language", metavar="CODE", help="Search only pages in this language, e.g. de; repeatable."),
-    ] = [],  # noqa: B006
+    query: Words = None,
+    image: Image = None,
+    like: Like = None,
+    crop: Crop = None,
+    top_k: TopK = 5,
+    documents: Documents = [],  # noqa: B006 - typer makes a fresh list
+    languages: Languages = [],  # noqa: B006
     queries: Queries = None,
     rerank: Rerank = None,
     rerank_first: RerankFirst = None,
-    heatmap: Annotated[
-        Path | None,
-        typer.Option("--heatmap", metavar="FILE", help="Write an image of the best page with the matches highlighted."),
-    ] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Explain how the pages were found.")] = False,
+    heatmap: Heatmap = None,
+    explain: Explain = False,
     password_file: PasswordFile = None,
     dtype: Dtype = None,
     as_json: Json = False,
@@ -75,12 +84,7 @@ def search(
     from collotype.search.ingest.rendering import Drawer
     from collotype.search.open_library import open_library
 
-    if (query is not None) + (image is not None) + (like is not None) != 1:
-        raise UserError("Give one thing to look for: words, or --image FILE, or --like PAGE.")
-    if query is not None and not query.strip():
-        raise UserError("The query is empty; give it at least one word.")
-    if crop and query is not None:
-        raise UserError(f"--crop {crop} is a part of an image or page; name one with --image or --like.")
+    require_one_query(query, image, like, crop)
     if heatmap:
         image_format(heatmap)
     drawer = Drawer(ReadingSettings(passwords=read_passwords(password_file)))
@@ -100,6 +104,19 @@ def search(
         print(f"heatmap of the first: {heatmap}")
     if explain:
         print("\n".join(f"{name}: {value}" for name, value in asdict(how).items() if value is not None))
+
+
+def require_one_query(query: str | None, image: Path | None, like: str | None, crop: str | None) -> None:
+    """
+    Raises:
+        UserError: nothing or more than one thing to look for, an empty query, or a crop of words.
+    """
+    if (query is not None) + (image is not None) + (like is not None) != 1:
+        raise UserError("Give one thing to look for: words, or --image FILE, or --like PAGE.")
+    if query is not None and not query.strip():
+        raise UserError("The query is empty; give it at least one word.")
+    if crop and query is not None:
+        raise UserError(f"--crop {crop} is a part of an image or page; name one with --image or --like.")
 
 
 def image_asked(library: "IndexLibrary", image: Path | None, like: str | None, crop: "Box | None") -> "ImageQuery":

@@ -71,24 +71,8 @@ def make_plan(
             expectation names a dataset or metric that is not measured.
     """
     train = recipe.train
-    share, micro_batch = cut(recipe, processes)
-    if examples is not None and examples < train.batch:
-        raise UserError(
-            f"data.train has too few examples ({examples:,}) for a batch of {train.batch:,}; lower train.batch."
-        )
-    if group := model.get("batch_norm_group"):
-        if train.micro_batch_tokens:
-            raise UserError(
-                f"train.micro_batch_tokens is {train.micro_batch_tokens}, and the model has BatchNorm over {group} "
-                "examples; cut by examples, with train.micro_batch."
-            )
-        if group == train.batch and micro_batch == "auto":
-            micro_batch = share
-        require_whole_groups(group, train.batch, share, group if micro_batch == "auto" else micro_batch)
-    for expected in (one for one in recipe.expect if isinstance(one, Expect) and one.measured_by is None):
-        if datasets is not None:
-            require("dataset", expected.dataset, datasets)
-        require("metric", expected.metric, metrics)
+    micro_batch = micro_batch_of(recipe, processes, examples, model.get("batch_norm_group"))
+    require_measured(recipe, datasets, metrics)
     plan: Plan = {
         "batch": train.batch,
         "micro_batch": f"{train.micro_batch_tokens} tokens" if train.micro_batch_tokens else micro_batch,
@@ -106,6 +90,42 @@ def make_plan(
         **cast(Plan, model),
     }
     return {**plan, "estimate": estimate(recipe, plan)} if "parameters" in model else plan
+
+
+def micro_batch_of(
+    recipe: Recipe, processes: int, examples: int | None, batch_norm_group: int | None
+) -> int | Literal["auto"]:
+    """
+    Raises:
+        UserError: the batch is larger than the data, or cannot be cut for these processes and BatchNorm's groups.
+    """
+    train = recipe.train
+    share, micro_batch = cut(recipe, processes)
+    if examples is not None and examples < train.batch:
+        raise UserError(
+            f"data.train has too few examples ({examples:,}) for a batch of {train.batch:,}; lower train.batch."
+        )
+    if group := batch_norm_group:
+        if train.micro_batch_tokens:
+            raise UserError(
+                f"train.micro_batch_tokens is {train.micro_batch_tokens}, but the model has BatchNorm over groups of "
+                f"{group} examples; set train.micro_batch instead, which counts examples."
+            )
+        if group == train.batch and micro_batch == "auto":
+            micro_batch = share
+        require_whole_groups(group, train.batch, share, group if micro_batch == "auto" else micro_batch)
+    return micro_batch
+
+
+def require_measured(recipe: Recipe, datasets: Collection[str] | None, metrics: Collection[str]) -> None:
+    """
+    Raises:
+        UserError: an expectation names a dataset or metric that is not measured.
+    """
+    for expected in (one for one in recipe.expect if isinstance(one, Expect) and one.measured_by is None):
+        if datasets is not None:
+            require("dataset", expected.dataset, datasets)
+        require("metric", expected.metric, metrics)
 
 
 def estimate(recipe: Recipe, plan: Plan) -> dict[str, Any]:

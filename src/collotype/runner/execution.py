@@ -1,8 +1,9 @@
 """One run: check, train, evaluate, report."""
 
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -76,58 +77,57 @@ def run(
         Two steps instead of 1,100, without evaluation:
 
         >>> import collotype
-        >>> run = collotype.run(
-        ...     "desk-colpali", out="runs/short", overrides={"train.steps": 2, "evaluate": [], "expect": []}
-        ... )
+        >>> short = {"train.steps": 2, "evaluate": [], "expect": []}
+        >>> run = collotype.run("desk-colpali", out="runs/short", overrides=short)
         >>> sorted(path.name for path in run.folder.iterdir())[2:]
         ['metrics.jsonl', 'model', 'recipe.yaml', 'record.json', 'report.html']
     """
     started, world, listener = time.perf_counter(), World.from_environment(), listener or Callback()
-    if resume and overwrite:
-        raise UserError("--resume continues a run and --overwrite deletes it; give only one of them.")
-    folder = choose_folder(recipe, out, resume)
+    folder = choose_folder(recipe, out, resume, overwrite)
     recipe, device = resolve(recipe, overrides, smoke), pick_device(world)
     if recipe.study:
         raise UserError(f"{recipe.name} is a study of many runs; use `collotype run` or collotype.run_study.")
     folder, tracking = folder or Path("runs") / recipe.name, Tracking(track)
     with ExitStack() as hold:
         hold.enter_context(commits(kept_commits(folder) if resume else None))
-        task, plan, data = prepare(recipe, world, device)
+        ready = prepare(recipe, world, device)
         hold.enter_context(process_group(world, device))
         take_folder(hold, folder, recipe, world, resume, overwrite)
         if world.is_main:
-            listener.planned(recipe, folder, plan)
+            listener.planned(recipe, folder, ready.plan)
         hold.callback(tracking.finish)
-        hooks = hooks_for(task, recipe, folder, listener, tracking)
-        try:
-            training = train(task, recipe, folder, world, device, resume, hooks)
-        except InterruptedRunError as stop:
-            raise InterruptedRunError(f"{stop}; continue with `collotype run {folder} --resume`.") from None
+        hooks = hooks_for(ready.task, recipe, folder, listener, tracking)
+        with resume_hint(folder):
+            training = train(ready.task, recipe, folder, world, device, resume, hooks)
         trained = time.perf_counter()
-        results = finish(task, recipe, folder, training, listener, world)
+        results = finish(ready.task, recipe, folder, training, listener, world)
         tracking.evaluated(recipe.train.steps, results)
-        steps = JsonLines(folder / "metrics.jsonl").read()
-        record: Record = {
-            "recipe": recipe.model_dump(),
-            "plan": plan if recipe.train.micro_batch_tokens else {**plan, "micro_batch": training.micro_batch},
-            "environment": environment(plan["device"], torch.get_num_threads(), {"processes": world.size}),
-            "hub": used(),
-            "data": data,
-            "model": {**task.describe(), "initial_sha256": training.initial_sha256},
-            "timing": timing(steps, started, trained, device),
-            "results": results,
-            "verdict": judge(recipe, results),
-            "events": [*task.events(steps), *training.events],
-        }
-        on_main(world, lambda: conclude(folder, record))
-        finished = Run(folder, record)
-        if world.is_main:
-            listener.finished(finished)
+        finished = Run(folder, record_of(recipe, ready, training, folder, timing(started, trained, device), results))
+        on_main(world, lambda: conclude(finished, listener))
         return finished
 
 
-def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task[Any, Any], Plan, dict[str, Any]]:
-    """The recipe's task, its plan on this hardware, and the facts of its data; nothing is written.
+@contextmanager
+def resume_hint(folder: Path) -> Iterator[None]:
+    """An interruption says how to go on."""
+    try:
+        yield
+    except InterruptedRunError as stop:
+        raise InterruptedRunError(f"{stop}; continue with `collotype run {folder} --resume`.") from None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is known of a run before it writes anything."""
+
+    task: Task[Any, Any]
+    plan: Plan
+    data: dict[str, Any]
+    """Facts of the data, by dataset."""
+
+
+def prepare(recipe: Recipe, world: World, device: torch.device) -> Prepared:
+    """Checks all that can be checked before a run; nothing is written.
 
     The cheap comes first: what the recipe alone forbids, then what the hub refuses, then weights, then data.
 
@@ -145,7 +145,7 @@ def prepare(recipe: Recipe, world: World, device: torch.device) -> tuple[Task[An
     plan = plan_of(recipe, task, world, present(device), precision, model, data, data["train"]["examples"], data)
     if shared := overlaps(task, recipe.evaluate):
         plan["overlap"] = shared
-    return task, with_findings(recipe, plan, reference_of(recipe)), data
+    return Prepared(task, with_findings(recipe, plan, reference_of(recipe)), data)
 
 
 def take_folder(hold: ExitStack, folder: Path, recipe: Recipe, world: World, resume: bool, overwrite: bool) -> None:
@@ -162,13 +162,12 @@ def take_folder(hold: ExitStack, folder: Path, recipe: Recipe, world: World, res
     on_main(world, lambda: open_folder(folder, recipe, resume, overwrite))
 
 
-def timing(steps: list[dict[str, Any]], started: float, trained: float, device: torch.device) -> dict[str, Any]:
+def timing(started: float, trained: float, device: torch.device) -> dict[str, Any]:
     """
     Args:
         started, trained: when this process began, and when it had trained.
     """
     return {
-        "steps_s": round(sum(row["seconds"] for row in steps), 2),
         "evaluate_s": round(time.perf_counter() - trained, 2),
         "last_process_s": round(time.perf_counter() - started, 2),
         "peak_memory_mib": gather_objects(round(peak_memory(device) / 2**20, 1)),
@@ -198,9 +197,35 @@ def finish(
     return results_of(measured)
 
 
-def conclude(folder: Path, record: Record) -> None:
-    write_record(folder, record)
-    write_report(folder)
+def record_of(
+    recipe: Recipe,
+    ready: Prepared,
+    training: Training,
+    folder: Path,
+    spent: dict[str, Any],
+    results: Results,
+) -> Record:
+    plan, processes = ready.plan, World.from_environment().size
+    steps = JsonLines(folder / "metrics.jsonl").read()
+    return {
+        "recipe": recipe.model_dump(),
+        "plan": plan if recipe.train.micro_batch_tokens else {**plan, "micro_batch": training.micro_batch},
+        "environment": environment(plan["device"], torch.get_num_threads(), {"processes": processes}),
+        "hub": used(),
+        "data": ready.data,
+        "model": {**ready.task.describe(), "initial_sha256": training.initial_sha256},
+        "timing": {"steps_s": round(sum(row["seconds"] for row in steps), 2), **spent},
+        "results": results,
+        "verdict": judge(recipe, results),
+        "events": [*ready.task.events(steps), *training.events],
+    }
+
+
+def conclude(run: Run, listener: Callback) -> None:
+    """Writes record.json and report.html."""
+    write_record(run.folder, run.record)
+    write_report(run.folder)
+    listener.finished(run)
 
 
 def is_main_process() -> bool:

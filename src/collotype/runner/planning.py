@@ -102,28 +102,13 @@ def check(
     precision = named_precision(recipe.train.precision, where[1]["kind"], bf16)
     evaluates_only, reference = settings.get("evaluates_only", False), reference_of(recipe, against)
     task, known = facts_for(recipe), PartialFacts()
-    with dry(), commits():
-        if "unknown_model" not in settings:
-            known.ask("weights", task.require_weights)
-        if "weights" in known.unknown:
-            known.ask("model", functools.partial(task.use_published_config, settings.get("size")))
-        nameless = "model" in known.unknown or "unknown_model" in settings
-        model = task.framing() if nameless else known.ask("model", task.describe) or {}
-        train = {} if evaluates_only else known.ask("data.train", task.train_facts) or {}
-        facts = {"train": train} if train else {}
-        for number, choice in enumerate(() if evaluates_only else recipe.evaluate):
-            facts |= known.ask(f"evaluate.{number}", functools.partial(task.facts_of, choice)) or {}
-        here = [one for number, one in enumerate(recipe.evaluate) if f"evaluate.{number}" not in known.unknown]
-        shared = overlaps(task, here) if train else {}
-    with commits():
-        needs = {name: of for name, of in facts_for(recipe).needs().items() if name == "weights" or not evaluates_only}
-        fetch = asked_of_hub(needs, known) if online and "unknown_model" not in settings else None
+    model, data, shared = without_weights(task, recipe, settings, known)
+    fetch = from_hub(recipe, evaluates_only, known) if online and "unknown_model" not in settings else None
     whole = not known.unknown and not evaluates_only
     published = published_examples(recipe.data.train)
     published = published or (reference.circumstances.get(OF_TRAINING) if reference else None)
-    told = settings.get("examples")
-    examples: int | None = train.get("examples") or told or published
-    plan = plan_of(recipe, task, world, where, precision, model, facts, examples, facts if whole else None)
+    examples: int | None = data.get("train", {}).get("examples") or settings.get("examples") or published
+    plan = plan_of(recipe, task, world, where, precision, model, data, examples, data if whole else None)
     plan |= {
         "folder": folder_facts(Path("runs") / recipe.name),
         "unknown": known.unknown,
@@ -131,10 +116,8 @@ def check(
         **({"fetch": fetch} if fetch else {}),
         **({"overlap": shared} if shared else {}),
     }
-    if examples and not train:
-        guessed = origin and any(sentence.startswith("examples") for sentence in origin.assumed)
-        of_command = "assumed" if guessed else "as the command says"
-        plan["assumed"] = {"examples": "as published" if examples == published else of_command}
+    if examples and "train" not in data:
+        plan["assumed"] = {"examples": "as published" if examples == published else source_of_examples(origin)}
     if measure and whole and not card:
         measured = measured_step(recipe, world)
         plan |= {"micro_batch": measured.pop("micro_batch"), "estimate": {**plan["estimate"], **measured}}
@@ -144,6 +127,42 @@ def check(
         # of a model that is published its name is enough to say how it was evaluated
         known.unknown.pop("model", None)
     return recipe, with_findings(recipe, plan, reference, origin)
+
+
+def without_weights(
+    task: RecipeFacts[Any], recipe: Recipe, settings: Mapping[str, Any], known: "PartialFacts"
+) -> tuple[dict[str, Any], dict[str, Any], Any]:
+    """Facts of the model, facts of the data by dataset, and the overlap of training and evaluation data.
+
+    Args:
+        settings: what an imported command says of itself.
+        known: learns what is not known, and why.
+    """
+    evaluates_only = settings.get("evaluates_only", False)
+    with dry(), commits():
+        if "unknown_model" not in settings:
+            known.ask("weights", task.require_weights)
+        if "weights" in known.unknown:
+            known.ask("model", functools.partial(task.use_published_config, settings.get("size")))
+        nameless = "model" in known.unknown or "unknown_model" in settings
+        model = task.framing() if nameless else known.ask("model", task.describe) or {}
+        train = {} if evaluates_only else known.ask("data.train", task.train_facts) or {}
+        data = {"train": train} if train else {}
+        for number, choice in enumerate(() if evaluates_only else recipe.evaluate):
+            data |= known.ask(f"evaluate.{number}", functools.partial(task.facts_of, choice)) or {}
+        here = [one for number, one in enumerate(recipe.evaluate) if f"evaluate.{number}" not in known.unknown]
+        return model, data, overlaps(task, here) if train else {}
+
+
+def from_hub(recipe: Recipe, evaluates_only: bool, known: "PartialFacts") -> HubFacts:
+    with commits():
+        needs = facts_for(recipe).needs()
+        return asked_of_hub({name: needs[name] for name in needs if name == "weights" or not evaluates_only}, known)
+
+
+def source_of_examples(origin: Origin | None) -> str:
+    guessed = origin and any(sentence.startswith("examples") for sentence in origin.assumed)
+    return "assumed" if guessed else "as the command says"
 
 
 def measured_step(recipe: Recipe, world: World) -> dict[str, Any]:

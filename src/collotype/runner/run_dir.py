@@ -20,8 +20,14 @@ from collotype.runtime.hub import used
 from collotype.training.settings import EMA
 
 
-def choose_folder(recipe: str | Path | Recipe, out: str | Path | None, resume: bool) -> Path | None:
-    """`out`, or the run directory itself that is to be resumed."""
+def choose_folder(recipe: str | Path | Recipe, out: str | Path | None, resume: bool, overwrite: bool) -> Path | None:
+    """`out`, or the run directory that `recipe` names if it is to be resumed; None: the recipe's own.
+
+    Raises:
+        UserError: a run cannot be resumed and overwritten.
+    """
+    if resume and overwrite:
+        raise UserError("--resume continues a run and --overwrite deletes it; give only one of them.")
     if out:
         return Path(out)
     if not resume or isinstance(recipe, Recipe):

@@ -67,22 +67,10 @@ def compress(
     Raises:
         UserError: the model has a single vector a page and is to be pooled; a student is another model's.
     """
-    if model.config.interaction == "sparse":
-        raise UserError("This model's vectors are sparse: their size is in the results of `collotype evaluate`.")
-    if model.config.interaction == "single" and any(pooling.factor > 1 for pooling in poolings):
-        raise UserError(
-            "This model has a single vector a page, so there is nothing to pool; give a late-interaction one."
-        )
-    readers = [("", model), *students]
-    for name, student in students:
-        if student.page_digest != model.page_digest:
-            raise UserError(
-                f"The student {name} learned from another model ({student.page_digest[:12]}) than this one "
-                f"({model.page_digest[:12]}); give one that was distilled from it."
-            )
+    require_compressible(model, poolings, students)
     search, rows, before = VectorSearch(model, cache), list[Compressed](), dict[str, float]()
     texts = [text for one in benchmarks for text in one.queries.values()]
-    for name, reader in readers:
+    for name, reader in (("", model), *students):
         # one search for all forms of a reader: each would take a digest of every weight
         search.read_queries_by(reader)
         cpu_ms = query_cpu_ms(reader, texts)
@@ -109,6 +97,28 @@ def compress(
                     )
                 )
     return [row for dataset in before for row in marked([one for one in rows if one.dataset == dataset])]
+
+
+def require_compressible(
+    model: Retriever, poolings: Sequence[Pooling], students: Sequence[tuple[str, Retriever]]
+) -> None:
+    """
+    Raises:
+        UserError: the model's vectors are sparse; it has a single vector a page and is to be pooled; a student is
+            another model's.
+    """
+    if model.config.interaction == "sparse":
+        raise UserError("This model's vectors are sparse: their size is in the results of `collotype evaluate`.")
+    if model.config.interaction == "single" and any(pooling.factor > 1 for pooling in poolings):
+        raise UserError(
+            "This model has a single vector a page, so there is nothing to pool; give a late-interaction one."
+        )
+    for name, student in students:
+        if student.page_digest != model.page_digest:
+            raise UserError(
+                f"The student {name} learned from another model ({student.page_digest[:12]}) than this one "
+                f"({model.page_digest[:12]}); give one that was distilled from it."
+            )
 
 
 def forms(width: int, dims: Sequence[int]) -> list[int]:

@@ -91,26 +91,16 @@ def ingest(
         # two documents may have one file: attachments of the same content
         documents = dict(zip(names, (find_files([source]).files[0] for source in sources), strict=True))
     workers = workers or max(1, (os.cpu_count() or 2) - 1)
-    settings = ReadingSettings(
-        limits=limits,
-        looks_at=encoder.looks_at,
-        passwords=tuple(passwords),
-        threads=1 if ray else max(1, (os.cpu_count() or 1) // workers),
-    )
+    threads = 1 if ray else max(1, (os.cpu_count() or 1) // workers)
+    settings = ReadingSettings(limits=limits, looks_at=encoder.looks_at, passwords=tuple(passwords), threads=threads)
     work = Ingestion(index, encoder, ledger, known, told, Report(left_out=found.left_out))
 
     def read(documents: dict[str, SourceFile], attached_to: dict[str, str]) -> None:
         complete = work.begin(documents, attached_to)
         if ray:
-            events: Generator[Event | Encoded] = ray.events(index, encoder, documents, complete, settings)
+            work.take_all(ray.events(index, encoder, documents, complete, settings))
         else:
-            events = read_all(documents, complete, index.pages_of, settings, workers)
-        try:
-            for event in events:
-                work.take(event)
-            work.commit()
-        finally:
-            events.close()
+            work.take_all(read_all(documents, complete, index.pages_of, settings, workers))
 
     read(documents, {})
     if prune:
@@ -175,6 +165,14 @@ class Ingestion:
         self.attached_to |= attached_to
         have = {document.name: document.pages for document in self.index.documents()}
         return {name: entry for name, entry in self.known.items() if have.get(name, 0) == entry.pages}
+
+    def take_all(self, events: Generator[Event | Encoded]) -> None:
+        try:
+            for event in events:
+                self.take(event)
+            self.commit()
+        finally:
+            events.close()
 
     def take(self, event: Event | Encoded) -> None:
         match event:
