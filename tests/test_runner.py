@@ -149,7 +149,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
     [
         (
             {"train.micro_batch": 5},
-            "which train.micro_batch = 5 does not divide; the nearest that do are 4 and 8",
+            "which cannot be divided by train.micro_batch = 5; the nearest values that work are 4 and 8",
         ),
         ({"model.preset": "colpaly"}, "No preset 'colpaly'; the known presets are colpali-paper"),
         ({"data.train.pictures": "/nowhere"}, "Cannot read the shard /nowhere/twitter.tar"),
@@ -169,7 +169,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
         ({"data.train.weight": -1.0}, "greater than 0"),
         (
             {"data.train": [SOURCE, {**SOURCE, "weight": 1.0}]},
-            "have a weight and others do not",
+            "only some sources of data.train have a weight",
         ),
         ({"data.train.negatives": 1, "loss.name": "ColbertLoss"}, "which has some explicit negatives"),
         ({"data.train.queries": 7}, "data.train has too few examples (7) for a batch of 8"),

@@ -78,10 +78,10 @@ def test_another_result_and_a_completed_description_stay(tmp_path: Path) -> None
     (place / "model_meta.json").write_text("{}")
     assert submit(tmp_path / "results", tmp_path / "clone").written == []
     (place / "VidoreDocVQARetrieval.json").write_text("{}")
-    with pytest.raises(UserError, match="holds another result"):
+    with pytest.raises(UserError, match="contains a different result"):
         submit(tmp_path / "results", tmp_path / "clone")
 
 
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no result files"):
+    with pytest.raises(UserError, match="contains no result files"):
         submit(tmp_path, tmp_path / "clone")

@@ -145,7 +145,7 @@ def test_only_what_can_be_said_is_said() -> None:
 def test_questions_and_answers_must_fit() -> None:
     with pytest.raises(ValueError, match="no questions"):
         vqa_scores([], {})
-    with pytest.raises(ValueError, match="1 answers are to questions that are not there, 9"):
+    with pytest.raises(ValueError, match="1 answers belong to no known question, the first to question 9"):
         vqa_scores(QUESTIONS, {1: "yes", 9: "no"})
     with pytest.raises(ValueError, match="Question 1 appears twice"):
         vqa_scores([QUESTIONS[0], QUESTIONS[0]], {})

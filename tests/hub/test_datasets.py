@@ -57,7 +57,7 @@ def test_a_table_is_chosen_from_the_listing_as_from_a_folder(
 
 def test_a_split_that_is_not_there_is_answered_from_the_listing(root: Path, hub: Hub, home: Path) -> None:
     publish(root, "datasets", "org/set", SHAPES)
-    with pytest.raises(UserError, match="org/set has no parquet files of the split 'validation'; it has test, train"):
+    with pytest.raises(UserError, match="org/set has no parquet files for the split 'validation'; it has test, train"):
         find_table("org/set", "validation")
     assert fetched(hub.requests()) == []
 

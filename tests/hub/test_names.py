@@ -59,12 +59,12 @@ def test_what_can_be_no_repository_is_none(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "kind", "words"),
     [
-        ("https://huggingface.co/datasets/vidore/set", "model", "is a dataset of the hub, and a model is wanted"),
-        ("datasets/vidore/set", "model", "is a dataset of the hub, and a model is wanted"),
-        ("https://huggingface.co/vidore/colpali", "dataset", "is a model of the hub, and a dataset is wanted"),
-        ("https://huggingface.co/spaces/vidore/demo", "model", "is no address of a model on the hub"),
-        ("https://huggingface.co/collections/vidore/demo-1", "model", "is no address of a model on the hub"),
-        ("https://huggingface.co/vidore", "model", "is no address of a model on the hub"),
+        ("https://huggingface.co/datasets/vidore/set", "model", "is a dataset on the hub, but a model is needed"),
+        ("datasets/vidore/set", "model", "is a dataset on the hub, but a model is needed"),
+        ("https://huggingface.co/vidore/colpali", "dataset", "is a model on the hub, but a dataset is needed"),
+        ("https://huggingface.co/spaces/vidore/demo", "model", "is not the address of a model on the hub"),
+        ("https://huggingface.co/collections/vidore/demo-1", "model", "is not the address of a model on the hub"),
+        ("https://huggingface.co/vidore", "model", "is not the address of a model on the hub"),
     ],
 )
 def test_an_address_of_something_else_is_refused(text: str, kind: str, words: str) -> None:

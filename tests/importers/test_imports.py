@@ -330,9 +330,9 @@ def test_steps_are_counted_as_open_clip_counts_them() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("ls -l && rm -rf /", "is nothing that can be imported. Known are colpali-engine's configs"),
-        ("python train.py --lr 3", "is nothing that can be imported; it starts train.py"),
-        ("no-such-file.yaml", "is nothing that can be imported"),
+        ("ls -l && rm -rf /", "cannot be imported. Supported are colpali-engine's configs"),
+        ("python train.py --lr 3", "cannot be imported; it starts train.py"),
+        ("no-such-file.yaml", "cannot be imported"),
         ("python train_colbert.py scripts/configs/qwen2/train.py", "without a .yaml config"),
         ("python train_colbert.py missing.yaml", "config missing.yaml is not there; run this where"),
         ("python run_beit3_finetuning.py --task nlvr2", "--task is nlvr2; of BEiT-3's tasks there is vqav2"),
@@ -352,7 +352,7 @@ def test_steps_are_counted_as_open_clip_counts_them() -> None:
         ("python -m training.main --train-data a.tar --name 'x", "Line 1 is not understood as bash ("),
         ("torchrun --nproc_per_node 0 -m training.main --train-data a.tar", "is '0', which is no number"),
         ("python -m training.main --train-data a\npython -m training.main --train-data b", "has 2 training commands"),
-        ('{"a": 1}', "not of transformers' TrainingArguments"),
+        ('{"a": 1}', "not transformers' TrainingArguments"),
         ("A=12345678901234567890;" + "A=$A$A$A$A;" * 20, "has more than 20000 characters"),
         ("ls\n" * 6000, "has more than 20000 steps or words"),
     ],

@@ -68,13 +68,13 @@ def test_hostile_values_are_refused_by_name(value: str, words: str, tmp_path: Pa
     [
         ("torch.bfloat16", "subprocess.Popen", "it calls subprocess.Popen, which is neither run nor known"),
         ("peft.LoraConfig", "builtins.eval", "it calls builtins.eval"),
-        ("peft.LoraConfig", "peft.PromptTuningConfig", "only peft.LoraConfig has a counterpart"),
+        ("peft.LoraConfig", "peft.PromptTuningConfig", "only peft.LoraConfig is supported"),
         ("colpali_engine.loss.bi_encoder_losses.BiEncoderLoss", "torch.hub.load", "known are BiEncoderLoss, BiPa"),
         ("colpali_engine.models.BiPali", "transformers.AutoModel", "known of colpali-engine are ColPali, BiPali"),
-        ("ColModelTrainingConfig", "Trainer", "is no training config of colpali-engine"),
+        ("ColModelTrainingConfig", "Trainer", "is not a training config of colpali-engine"),
         ("config:\n", f"a0: &a0 [x]\n{LAUGHS}config:\n", WITHOUT_END),
         ("config:\n", "config: {\n", "is not readable YAML"),
-        ("config:\n", f"#{'x' * 70_000}\nconfig:\n", "is no file of at most 64 KB"),
+        ("config:\n", f"#{'x' * 70_000}\nconfig:\n", "is not a file of at most 64 KB"),
     ],
 )
 def test_hostile_configs_are_refused_by_name(old: str, new: str, words: str, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_factors_of_shards_are_weights_of_sources() -> None:
         ("s3://b/{0..4}.tar", 15.0),
         ("c.tar", 0.5),
     ]
-    with pytest.raises(UserError, match="has 3 sources and --train-data-upsampling-factors 2 numbers"):
+    with pytest.raises(UserError, match="has 3 sources, but --train-data-upsampling-factors has 2 numbers"):
         import_foreign(f"{command} --train-data-upsampling-factors 1::3")
 
 

@@ -50,7 +50,7 @@ def test_a_source_is_varied_without_its_number() -> None:
         ({}, "found neither of vary"),
         ({"vary": {"train.batch": [8]}, "variants": {"a": {}}}, "found both of vary"),
         ({"vary": {"train.batch": [8], "train.steps": [1]}}, "at most 1 item"),
-        ({"vary": {"loss": [{"name": "infonce"}]}}, "give it a name in variants"),
+        ({"vary": {"loss": [{"name": "infonce"}]}}, "write it as a named change in variants"),
         ({"vary": {"train.batch": [8, 8]}}, "a value twice: 8, 8"),
         ({"variants": {"../up": {}}}, "should match pattern"),
     ],

@@ -35,7 +35,7 @@ def test_the_tolerance_holds_on_both_sides(measured: float, reproduced: bool, wo
 
 
 def test_what_was_not_measured_is_no_verdict() -> None:
-    with pytest.raises(UserError, match="expects ndcg_at_7 of sheets/held-out, but measured only mrr"):
+    with pytest.raises(UserError, match="expects ndcg_at_7 on sheets/held-out, but only mrr"):
         judge(expecting(0.5, 0.1, "ndcg_at_7"), {"sheets/held-out": {"mrr": 0.5}})
     assert judge(load_recipe("desk-colpali", {"expect": []}), {}) is None
 

@@ -32,9 +32,9 @@ def test_a_page_has_ink_on_white_paper_and_the_longest_edge_that_was_asked_for(t
     ("content", "words"),
     [
         (small_pdf([["x"]], encrypted=True), "is encrypted"),
-        (small_pdf([]), "is no whole PDF with pages"),
-        (b"", "is no whole PDF"),
-        (b"%PDF-1.4 and then nothing", "is no whole PDF"),
+        (small_pdf([]), "is not a complete PDF with pages"),
+        (b"", "is not a complete PDF"),
+        (b"%PDF-1.4 and then nothing", "is not a complete PDF"),
         (None, "There is no PDF"),
     ],
     ids=["encrypted", "no pages", "empty", "broken", "missing"],
@@ -95,7 +95,7 @@ def test_words_are_what_stands_between_spaces_and_is_shown(tmp_path: Path) -> No
 def test_a_page_of_too_much_text_is_named(tmp_path: Path) -> None:
     file = tmp_path / "a.pdf"
     file.write_bytes(small_pdf([["x" * 50]]))
-    with pytest.raises(UserError, match=r"page 1 has 50 characters, more than the 49"):
+    with pytest.raises(UserError, match=r"page 1 has 50 characters, more than the limit of 49"):
         pdf.words(file, 1, max_characters=49)
 
 

@@ -86,7 +86,9 @@ def test_nobody_there_is_said_in_a_sentence(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "collotype", "run", "desk-colpali", "--out", tmp_path / "run"]
     done = subprocess.run(command, env={**os.environ, **alone}, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert "Process 1 of 2 did not meet the others at 127.0.0.1:29535" in done.stderr and "MASTER_PORT" in done.stderr
+    assert (
+        "Process 1 of 2 could not reach the others at 127.0.0.1:29535" in done.stderr and "MASTER_PORT" in done.stderr
+    )
     assert not (tmp_path / "run").exists()
 
 

@@ -208,7 +208,11 @@ def test_what_cannot_be_drawn_leaves_its_caller_standing(tmp_path: Path) -> None
     (tmp_path / "b.pdf").write_bytes(b"nothing")
     drawer = Drawer()
     assert drawer.draw(tmp_path / "a.pdf", 1, 150).size == (150, 100)
-    for file, page, words in (("a.pdf", 2, "has no page 2"), ("b.pdf", 1, "no whole PDF"), ("c.pdf", 1, "There is no")):
+    for file, page, words in (
+        ("a.pdf", 2, "has no page 2"),
+        ("b.pdf", 1, "not a complete PDF"),
+        ("c.pdf", 1, "There is no"),
+    ):
         with pytest.raises(UserError, match=words):
             drawer.draw(tmp_path / file, page, 150)
     drawer.worker.kill()

@@ -131,7 +131,7 @@ def test_statistics_go_on_after_a_stop(tmp_path: Path) -> None:
 def test_a_group_is_never_cut() -> None:
     require_whole_groups(4, 16, 8, 4)
     require_whole_groups(16, 16, 8, 8)
-    with pytest.raises(UserError, match="batch_norm_group is 8, which does not divide the 4 examples"):
+    with pytest.raises(UserError, match="batch_norm_group is 8, which does not divide the micro-batch of 4"):
         require_whole_groups(8, 16, 8, 4)
-    with pytest.raises(UserError, match="those of the whole batch"):
+    with pytest.raises(UserError, match="statistics of the whole batch"):
         require_whole_groups(16, 16, 16, 8)

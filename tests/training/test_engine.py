@@ -160,7 +160,7 @@ def test_only_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
 def test_other_data_is_no_continuation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train_toy(tmp_path)
     monkeypatch.setattr("tests.training.toy.ToyDataset.fingerprint", lambda self: "other")
-    with pytest.raises(UserError, match=r"was written with other training data \(toy, now other\)"):
+    with pytest.raises(UserError, match=r"was written with different training data \(toy, now other\)"):
         train_toy(tmp_path, resume=True)
 
 

@@ -43,7 +43,7 @@ def test_warmup_in_steps() -> None:
     changes = {"train.steps": 10, "train.optimizer.lr": 1.0, "train.schedule": {"name": "constant", "warmup_steps": 4}}
     recipe = load_recipe("desk-colpali", changes)
     assert [learning_rate(recipe, step) for step in (1, 2, 4, 5)] == [0.25, 0.5, 1.0, 1.0]
-    with pytest.raises(UserError, match=r"warmup_steps is 4 and warmup_fraction 0\.1; give one of them"):
+    with pytest.raises(UserError, match=r"warmup_steps is 4 and warmup_fraction 0\.1; leave one of them out"):
         load_recipe("desk-colpali", {"train.schedule.warmup_steps": 4})
 
 

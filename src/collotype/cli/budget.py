@@ -46,8 +46,8 @@ def form_within(budget: str, model: str | None, file: Path | None, **given: obje
         return best_form(rows, number_of_bytes(budget))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"--budget picks from what `collotype compress MODEL --out MODEL/{FRONTIER}` measured, and {file} cannot "
-            f"be read ({error!r}); run that before, or name its file with --frontier."
+            f"--budget chooses among the forms that `collotype compress` measured, but {file} cannot be read "
+            f"({error!r}); run `collotype compress MODEL --out MODEL/{FRONTIER}`, or name its file with --frontier."
         ) from error
 
 
@@ -70,7 +70,7 @@ def best_form(rows: Sequence[Mapping[str, Any]], budget: float) -> Form:
     small = [form for form in by_form if size(form) <= budget]
     if not small:
         least = f"; the smallest has {min(map(size, by_form)):,.0f}" if by_form else ""
-        raise UserError(f"No form that was measured has {budget:,.0f} bytes a page or fewer{least}; allow more.")
+        raise UserError(f"No measured form has {budget:,.0f} bytes a page or fewer{least}; raise --budget.")
 
     def order(form: Form) -> tuple[float, float]:
         return mean(row["metrics"][row["headline"]] for row in by_form[form]), -size(form)
@@ -86,5 +86,5 @@ def number_of_bytes(text: str) -> float:
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKmM]?(?:i?[bB])?)\s*", text)
     if not found or found[2].upper() not in UNITS:
-        raise UserError(f"--budget is {text!r}; give bytes a page, such as 20KB.")
+        raise UserError(f"--budget is {text!r}; give a number of bytes per page, such as 20KB.")
     return float(found[1]) * UNITS[found[2].upper()]

@@ -78,7 +78,9 @@ def check(
         imported = import_foreign(recipe, processes, examples)
         made = parse_recipe(overridden(imported.values, overrides, smoke), "The recipe that was made of it")
     elif processes or examples:
-        raise UserError(f"{recipe} is a recipe, which says it all; leave out --processes and --examples.")
+        raise UserError(
+            f"--processes and --examples are for another tool's command, but {recipe} is a recipe; leave them out."
+        )
     else:
         made = runner.resolve(recipe, overrides, smoke)
     origin = imported.origin if imported else None

@@ -85,4 +85,4 @@ def whole_numbers(text: str, option: str) -> list[int]:
     try:
         return [int(word) for word in text.split(",")]
     except ValueError:
-        raise UserError(f"{option} is {text!r}; give whole numbers by commas, such as 2,3,4.") from None
+        raise UserError(f"{option} is {text!r}; give whole numbers separated by commas, such as 2,3,4.") from None

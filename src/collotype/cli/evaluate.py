@@ -184,11 +184,11 @@ def require_alone(models: list[str], **given: object) -> None:
     from collotype.runtime.errors import UserError
 
     for model in {"bm25", "reader"} & set(models):
-        raise UserError(f"--stability is about a retriever's embeddings, and {model} is a baseline; leave it out.")
+        raise UserError(f"--stability measures a retriever's embeddings, but {model} is a baseline; leave it out.")
     for name, value in given.items():
         if value is not None:
             raise UserError(
-                f"--stability itself varies what --{name.replace('_', '-')} {value} would set; leave one of them out."
+                f"--stability varies what --{name.replace('_', '-')} {value} would set; leave one of them out."
             )
 
 

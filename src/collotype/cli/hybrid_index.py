@@ -92,7 +92,9 @@ def open_or_create(
     settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if manifest.is_index(to):
         if settings:
-            raise UserError(f"There is an index in {to} already, which keeps its {next(iter(settings))}; leave it out.")
+            raise UserError(
+                f"The index in {to} exists, and its {next(iter(settings))} cannot be changed; leave the option out."
+            )
         encoder = open_encoder(**asked)
         return Index.open(to, encoder), encoder
     with commits() as used:
@@ -102,7 +104,7 @@ def open_or_create(
     model: Any = form and getattr(encoder, "model", None)
     if form and form.model != (now := model.page_digest):
         raise UserError(
-            f"What was measured is of the model {form.model[:12]}, and {encoder.name} is {now[:12]}; measure this one "
+            f"--budget was measured with model {form.model[:12]}, but {encoder.name} is {now[:12]}; measure this one "
             "with `collotype compress`."
         )
     made_by = {"encoder_name": encoder.name, "identity": encoder.identity}

@@ -164,7 +164,7 @@ def asked_for(
 
     made_with = (SourceLedger(to).model() if manifest.is_index(to) else None) or {}
     if made_with and dim not in (None, made_with.get("dim")):
-        raise UserError(f"There is an index in {to} already, which keeps its dim; leave --dim out.")
+        raise UserError(f"The index in {to} exists, and its dim cannot be changed; leave --dim out.")
     if dtype:
         require_dtype([model or made_with.get("model", READER)])
     if made_with and not model:

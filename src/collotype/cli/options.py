@@ -108,7 +108,7 @@ def read_passwords(file: Path | None) -> tuple[str, ...]:
         lines = file.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"--password-file {file} cannot be read ({error}); give a text file, a password a line."
+            f"--password-file {file} cannot be read ({error}); give a text file with one password per line."
         ) from error
     return tuple(dict.fromkeys(line for line in lines if line))
 

@@ -112,11 +112,11 @@ def require_one_query(query: str | None, image: Path | None, like: str | None, c
         UserError: nothing or more than one thing to look for, an empty query, or a crop of words.
     """
     if (query is not None) + (image is not None) + (like is not None) != 1:
-        raise UserError("Give one thing to look for: words, or --image FILE, or --like PAGE.")
+        raise UserError("Give exactly one of: a query in words, --image FILE, or --like PAGE.")
     if query is not None and not query.strip():
         raise UserError("The query is empty; give it at least one word.")
     if crop and query is not None:
-        raise UserError(f"--crop {crop} is a part of an image or page; name one with --image or --like.")
+        raise UserError(f"--crop {crop} needs an image or page; give one with --image or --like.")
 
 
 def image_asked(library: "IndexLibrary", image: Path | None, like: str | None, crop: "Box | None") -> "ImageQuery":

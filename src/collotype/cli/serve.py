@@ -69,10 +69,11 @@ def check_open(host: str, api_key: str | None, open_to_all: bool) -> None:
     from collotype.search.server.run import is_local
 
     if api_key is not None and len(api_key) < 8:
-        raise UserError(f"The API key has {len(api_key)} characters; take 8 at least, best random ones.")
+        raise UserError(f"The API key has only {len(api_key)} characters; use at least 8 random ones.")
     if not is_local(host) and not api_key and not open_to_all:
         raise UserError(
-            f"With --host {host} other machines can search, upload and delete; set COLLOTYPE_API_KEY, or say --open."
+            f"With --host {host}, other machines could search, upload and delete; set COLLOTYPE_API_KEY, or allow it "
+            "with --open."
         )
 
 
@@ -84,5 +85,5 @@ def needs_server() -> None:
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise UserError(
-            f"Serving needs {error.name}, which is not installed; `pip install 'collotype[serve]'`."
+            f"Serving needs {error.name}, which is not installed; install it with `pip install 'collotype[serve]'`."
         ) from error

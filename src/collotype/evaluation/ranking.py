@@ -102,7 +102,7 @@ def ranking_metrics(qrels: Qrels, run: Scores) -> tuple[dict[str, float], dict[s
     """
     shared = [query for query in qrels if query in run]
     if not shared:
-        raise ValueError(f"None of the {len(qrels)} queries of the judgements is among the {len(run)} of the run.")
+        raise ValueError(f"None of the {len(qrels)} judged queries is among the {len(run)} queries of the run.")
     for query in shared:
         if any(score != score for score in run[query].values()):
             raise ValueError(f"Query {query!r} has a score that is not a number.")

@@ -68,12 +68,12 @@ def submit(results: Path, to: Path) -> Submission:
         raise UserError(f"{to} is a file; give a folder.")
     found = {file: values for file in result_files(results) if "headline" in (values := read(file))}
     if not found:
-        raise UserError(f"{results} holds no result files; give the folder that `evaluate` got as --out.")
+        raise UserError(f"{results} contains no result files; give the folder that `evaluate` wrote with --out.")
     reasons = {file: reason_against(values) for file, values in found.items()}
     left_out = [f"{found[file]['dataset']}: {reason}" for file, reason in reasons.items() if reason]
     chosen = [file for file, reason in reasons.items() if reason is None and not is_average(found[file])]
     if not chosen:
-        raise UserError(f"Nothing of {results} can be submitted: {'; '.join(left_out) or 'it holds averages only'}.")
+        raise UserError(f"Nothing in {results} can be submitted: {'; '.join(left_out) or 'it contains averages only'}.")
     files: dict[Path, str] = {}
     for file in chosen:
         files |= files_of(file.parent.parent / "mteb", found[file]["mteb"])
@@ -126,7 +126,7 @@ def files_of(folder: Path, about: Mapping[str, str]) -> dict[Path, str]:
     place = Path("results") / about["model"].replace("/", "__") / about["revision"]
     names = (f"{about['task']}.json", "model_meta.json")
     if missing := [name for name in names if not (folder / place / name).is_file()]:
-        raise UserError(f"{folder / place / missing[0]} is not there; evaluate again with --out.")
+        raise UserError(f"{folder / place / missing[0]} is missing; evaluate again with --out.")
     return {place / name: (folder / place / name).read_text(encoding="utf-8") for name in names}
 
 
@@ -139,5 +139,5 @@ def is_kept(file: Path, text: str) -> bool:
     if not file.exists():
         return False
     if file.name != "model_meta.json" and file.read_text(encoding="utf-8") != text:
-        raise UserError(f"{file} holds another result; remove it if this one is to take its place.")
+        raise UserError(f"{file} contains a different result; delete it to replace it.")
     return True

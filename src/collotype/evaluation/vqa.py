@@ -105,7 +105,7 @@ def answer_accuracy(answer: str, answers: Sequence[str]) -> float:
     if len(answers) == 1:
         return float(given == normalised(answers[0]))
     if len(answers) < FEWEST_PEOPLE:
-        raise ValueError(f"{len(answers)} answers to a question; there must be one, or {FEWEST_PEOPLE} and more.")
+        raise ValueError(f"A question has {len(answers)} answers; give one, or at least {FEWEST_PEOPLE}.")
     if len(set(answers)) > 1:
         answers = [without_punctuation(one) for one in answers]
     return accuracy_of_count(answers.count(given), len(answers))
@@ -157,7 +157,7 @@ def vqa_scores(
     if not seen:
         raise ValueError("There are no questions.")
     if unknown := [known for known in answers if known not in seen]:
-        raise ValueError(f"{len(unknown)} answers are to questions that are not there, {unknown[0]} the first.")
+        raise ValueError(f"{len(unknown)} answers belong to no known question, the first to question {unknown[0]}.")
     metrics = {name: mean(accuracies[name]) for name in METRICS if accuracies[name]}
     if soft:
         metrics["beit3_score"] = mean(soft)

@@ -70,7 +70,7 @@ def tell_unknown(ledger: MappingLedger, takes: Mapping[str, Takes], program: str
         elif name.startswith("-") and name not in takes:
             meant = next((flag for flag in takes if dashed(flag) == dashed(name)), None)
             if meant:
-                raise UserError(f"{program} has no flag {name}, and would stop; it is {meant}: write that.")
+                raise UserError(f"{program} has no flag {name} and would stop; write {meant}.")
             near = difflib.get_close_matches(name, takes, 1, 0.85)
             hint = f" (did you mean {near[0]}?)" if near else ""
             ledger.assume(
@@ -114,12 +114,12 @@ def stray(word: str, before: str) -> UserError:
     where = f"{place_of(word)}{f' after {shown(before)}' if before else ''}"
     if unknown := getattr(word, "unknown", ()):
         return UserError(
-            f"The flags in {shown(word)}{where} are unknown, as the text does not tell what {shown(unknown[0])} is; "
-            "set it above the command, or write the flags in its place."
+            f"The flags in {shown(word)}{where} are unknown, because the text does not set {shown(unknown[0])}; set it "
+            "above the command, or write the flags out."
         )
     return UserError(
-        f"The word {shown(word)!r}{where} belongs to no flag, and the program takes no others; take it out, or put "
-        "what belongs together in quotes."
+        f"The word {shown(word)!r}{where} belongs to no flag, and the program takes no other arguments; remove it, "
+        "or quote the words that belong together."
     )
 
 
@@ -134,5 +134,5 @@ def full_name(name: str, takes: Mapping[str, Takes]) -> str:
         return name
     meant = [flag for flag in takes if flag.startswith(name)]
     if len(meant) > 1:
-        raise UserError(f"{name} may be {' or '.join(meant[:6])}; write the whole flag.")
+        raise UserError(f"{name} is ambiguous: {' or '.join(meant[:6])}; write the whole flag.")
     return meant[0] if meant else name

@@ -72,7 +72,7 @@ def import_command(
     ledger = MappingLedger("beit3", dict(parse_arguments(launch.arguments, FLAGS, positional=False)) | launch.flags)
     task = ledger.text("--task")
     if task != "vqav2":
-        raise UserError(f"The command's --task is {shown(task or 'not given')}; of BEiT-3's tasks there is vqav2 here.")
+        raise UserError(f"The command's --task is {shown(task or 'not given')}; only BEiT-3's vqav2 is supported.")
     count = launch.shared_by(processes)
     Beit3Import(ledger, launch, count, examples or QUESTIONS).take()
     ledger.recipe("name", slug(name))
@@ -135,7 +135,7 @@ class Beit3Import:
         name = ledger.text("--model", "beit_base_patch16_224") or ""
         found = re.match(r"beit3_(base|large)_patch16_(\d{2,4})$", name)
         if not found:
-            raise UserError(f"The command's --model is {shown(name)}; there are beit3_base_patch16_480 and the like.")
+            raise UserError(f"The command's --model is {shown(name)}; give a name such as beit3_base_patch16_480.")
         self.size = found[1]
         weights = ledger.text("--finetune")
         if weights:
@@ -162,7 +162,7 @@ class Beit3Import:
         ledger = self.ledger
         path = ledger.text("--data_path")
         if path is None:
-            raise UserError("The command has no --data_path: the folder of VQAv2's files; add it.")
+            raise UserError("The command has no --data_path; add the folder of VQAv2's files.")
         ledger.recipe("data.train", {"source": "vqav2", "path": path}, "--data_path")
         if not self.evaluates:
             operations = 2 if ledger.switch("--randaug") else 0

@@ -18,16 +18,18 @@ def take_clip_benchmark(ledger: MappingLedger, text: str) -> None:
     asked = listed(ledger, "--dataset") or ["cifar10"]
     if strange := [one for one in asked if one not in SETS]:
         raise UserError(
-            f"clip_benchmark's --dataset is {shown(' '.join(strange))}; of its sets {' and '.join(SETS)} are "
-            "read here, others as folders or tables: collotype evaluate WEIGHTS --suite labelled (captions) --path …."
+            f"clip_benchmark's --dataset is {shown(' '.join(strange))}; only {' and '.join(SETS)} can be imported. "
+            "Evaluate other data as folders or tables: collotype evaluate WEIGHTS --suite labelled (captions) --path …."
         )
     for flag, own in (("--task", ("auto", "zeroshot_classification")), ("--model_type", ("open_clip",))):
         value = ledger.text(flag, own[0]) or ""
         if value not in own:
-            raise UserError(f"clip_benchmark's {flag} is {shown(value)}; there is {own[-1]} here.")
+            raise UserError(f"clip_benchmark's {flag} is {shown(value)}; only {own[-1]} is supported.")
         ledger.account("evaluate", (flag,))
     if (languages := listed(ledger, "--language") or ["en"]) != ["en"]:
-        raise UserError(f"clip_benchmark's --language is {shown(' '.join(languages))}; class names are English here.")
+        raise UserError(
+            f"clip_benchmark's --language is {shown(' '.join(languages))}; only English class names are supported."
+        )
     ledger.account("evaluate", ("--language",))
     take_weights(ledger)
     root = ledger.text("--dataset_root", "root") or "root"
@@ -53,7 +55,9 @@ def take_weights(ledger: MappingLedger) -> None:
     given = ledger.given.get("--pretrained_model")
     pairs = given if isinstance(given, list) else [given] if given else []
     if len(pairs) > 1 or (pairs and "," not in pairs[0]):
-        raise UserError(f"clip_benchmark's --pretrained_model is {shown(' '.join(pairs))}; give one, as MODEL,WEIGHTS.")
+        raise UserError(
+            f"clip_benchmark's --pretrained_model is {shown(' '.join(pairs))}; give one model as MODEL,WEIGHTS."
+        )
     if pairs:
         ledger.given["--model"], _, ledger.given["--pretrained"] = pairs[0].partition(",")
     ledger.given.setdefault("--model", "ViT-B-32-quickgelu")

@@ -62,8 +62,8 @@ def import_config(
     config = data.get("config") if isinstance(data, dict) else None
     if not isinstance(config, dict) or not str(config.get(CALL)).endswith(".ColModelTrainingConfig"):
         raise UserError(
-            f"{path} is no training config of colpali-engine: under `config` it has no `(): colpali_engine.trainer."
-            "colmodel_training.ColModelTrainingConfig`; give one that has."
+            f"{path} is not a training config of colpali-engine: `config` needs `(): "
+            "colpali_engine.trainer.colmodel_training.ColModelTrainingConfig`."
         )
     given = dict(flattened(config)) | (launch.flags if launch else {})
     ledger = MappingLedger("colpali-engine", given)
@@ -78,7 +78,7 @@ def import_config(
         if not missing:
             raise
         raise UserError(
-            f"{str(error).rstrip('.')}; what it imports is not there ({shown(', '.join(missing))})."
+            f"{str(error).rstrip('.')}; files that it imports are missing ({shown(', '.join(missing))})."
         ) from None
     ledger.recipe("name", slug(path.stem if text is None else ledger.settings["weights"].rpartition("/")[2]))
     account_for_launch(ledger, launch, processes)
@@ -129,14 +129,16 @@ class Config:
         known = next((part for part in parts if part in CLASSES), None)
         if known is None:
             raise UserError(
-                f"The config's model is {shown('.'.join(parts) or 'not given')}; known of colpali-engine are "
-                f"{', '.join(CLASSES)}."
+                f"The config's model is {shown('.'.join(parts) or 'not given')}; the supported models of "
+                f"colpali-engine are {', '.join(CLASSES)}."
             )
         row = CLASSES[known]
         ledger.recipe("model.backbone", row.backbone, "model.class_to_instanciate", f"model.{CALL}")
         path = ledger.text("model.pretrained_model_name_or_path")
         if path is None:
-            raise UserError("The config's model has no pretrained_model_name_or_path: where its weights lie; write it.")
+            raise UserError(
+                "The config's model has no pretrained_model_name_or_path; add the path or name of its weights."
+            )
         ledger.beside(weights=path)
         weights = HUB.get(Path(path).name, path)
         adapter = ledger.text("pretrained_peft_model_name_or_path")
@@ -188,7 +190,7 @@ class Config:
             calls = {key: str(given[key])}
         if not calls:
             raise UserError(
-                "The config has no train_dataset (dataset_loading_func before 0.3.11): what it trains on; write it."
+                "The config has no train_dataset (dataset_loading_func before 0.3.11); add its training data."
             )
         sources = [self.source(place, call) for place, call in calls.items()]
         ledger.recipe("data.train", sources if len(sources) > 1 else sources[0])
@@ -236,7 +238,9 @@ class Config:
         call = ledger.text(f"{prefix}{CALL}") or ledger.text("loss_func") or "ColbertLoss"
         name = call.rpartition(".")[2]
         if name not in (*IN_BATCH, *LATER):
-            raise UserError(f"The config's loss_func is {shown(call)}; known are {', '.join((*IN_BATCH, *LATER))}.")
+            raise UserError(
+                f"The config's loss_func is {shown(call)}; the supported losses are {', '.join((*IN_BATCH, *LATER))}."
+            )
         dialect = latest(DIALECTS, self.version)
         ledger.recipe("loss.name", name, f"{prefix}{CALL}", "loss_func")
         ledger.recipe("loss.dialect", CURRENT if name in LATER else dialect)

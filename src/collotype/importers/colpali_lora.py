@@ -60,8 +60,8 @@ def take_lora(ledger: MappingLedger) -> None:
     kind = ledger.given.get(f"{PREFIX}{CALL}")
     if not str(kind).endswith(".LoraConfig"):
         raise UserError(
-            f"The config's peft_config is {shown(kind)}; only peft.LoraConfig has a counterpart: write one, or leave "
-            "it out to train every weight."
+            f"The config's peft_config is {shown(kind)}, but only peft.LoraConfig is supported; use that, or leave it "
+            "out to train all weights."
         )
     ledger.recipe("model.lora.rank", ledger.count(f"{PREFIX}r", 8), f"{PREFIX}r", f"{PREFIX}{CALL}")
     ledger.recipe("model.lora.alpha", ledger.number(f"{PREFIX}lora_alpha", 8), f"{PREFIX}lora_alpha")

@@ -261,7 +261,7 @@ def read_text(path: Path) -> str:
     try:
         if path.stat().st_size > LONGEST_FILE or not path.is_file():
             raise UserError(
-                f"{path} is no file of at most {LONGEST_FILE // 1024} KB; give the config or command itself."
+                f"{path} is not a file of at most {LONGEST_FILE // 1024} KB; give the config or command itself."
             )
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError, ValueError) as error:

@@ -58,7 +58,7 @@ def import_foreign(text_or_path: str | Path, processes: int | None = None, examp
         raise UserError(f"There is no file {text_or_path}; give another tool's config or a script with its command.")
     text = read_text(path) if path else str(text_or_path)
     if len(text) > LONGEST_FILE:
-        raise UserError(f"The text has {len(text):,} characters; give the training command alone.")
+        raise UserError(f"The text has {len(text):,} characters, which is too long; give the training command alone.")
     imported = read(path, text, processes, examples)
     parse_recipe(imported.values, f"What {path or 'the command'} means as a recipe")
     return imported
@@ -87,7 +87,9 @@ def read(path: Path | None, text: str, processes: int | None, examples: int | No
     if (path and path.suffix == ".json") or text.lstrip().startswith("{"):
         return import_training_arguments(text, name, processes or 1, examples)
     if path and path.suffix == ".py":
-        raise UserError(f"{path} is a Python program, which is not run; give the YAML config, or the training command.")
+        raise UserError(
+            f"{path} is a Python program, which Collotype never runs; give the YAML config or the training command."
+        )
     if (path and path.suffix in (".yaml", ".yml")) or CONFIG.search(text):
         given = None if path else text
         return colpali_engine.import_config(path or Path("the text"), given, None, text, processes, examples)
@@ -102,19 +104,17 @@ def read_command(path: Path | None, text: str, processes: int | None, examples: 
     if len(known) > 1:
         raise UserError(several(known))
     if not known:
-        raise UserError(
-            f"{shown(str(path or text))!r} is nothing that can be imported{others(commands)}. Known are {KNOWN}."
-        )
+        raise UserError(f"{shown(str(path or text))!r} cannot be imported{others(commands)}. Supported are {KNOWN}.")
     launch = known[0]
     if launch.cut is not None:
         raise UserError(
-            f"Line {launch.cut.line} begins with {shown(launch.cut)}, which bash takes for a command of its own: end "
-            "the line before it with a backslash, without a space or a comment behind."
+            f"Line {launch.cut.line} begins with {shown(launch.cut)}, which bash would run as a new command; end the "
+            "line before it with a backslash and nothing after it."
         )
     if launch.filled:
         raise UserError(
-            f"The command gets words from {shown(launch.filled)} (line {launch.line}), which only a run knows; "
-            "write them into it."
+            f"The command contains {shown(launch.filled)} (line {launch.line}), whose value is known only when it "
+            "runs; write the value instead."
         )
     stem = path.stem if path else tool_of(launch) or ""
     if tool_of(launch) == "open_clip" and only_evaluates(launch):
@@ -130,8 +130,8 @@ def read_command(path: Path | None, text: str, processes: int | None, examples: 
     configs = [word for word in launch.arguments if word.endswith((".yaml", ".yml"))]
     if not configs:
         raise UserError(
-            f"The command starts {shown(launch.tail)} without a .yaml config, which is what can be imported; "
-            "name one (a config in Python is not run)."
+            f"The command starts {shown(launch.tail)} without a .yaml config, and nothing else can be imported; name "
+            "one (a config in Python is not run)."
         )
     config = find_config(configs[0], path)
     context = f"{text}\n{read_text(config)}"
@@ -216,4 +216,6 @@ def find_config(name: str, script: Path | None) -> Path:
     for folder in (Path(), script.parent if script else Path()):
         if found := as_file(folder / name):
             return found
-    raise UserError(f"The command's config {shown(name)} is not there; run this where the command would be run.")
+    raise UserError(
+        f"The command's config {shown(name)} was not found; run this in the folder where the command would run."
+    )

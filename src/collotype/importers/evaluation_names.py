@@ -99,8 +99,8 @@ def retriever_named(name: str) -> KnownRetriever:
         if re.search(pattern, name.lower().rpartition("/")[2]):
             return model
     raise UserError(
-        f"The command evaluates {shown(name)}, whose name is of no retriever that is known here (ColPali, ColQwen2 to "
-        "3.5, EVIE, ColSmol, ColGemma3, ColModernVBERT and their kin): its numbers cannot be checked."
+        f"The command evaluates {shown(name)}, which is not a known retriever (ColPali, ColQwen2 to 3.5, EVIE, "
+        "ColSmol, ColGemma3, ColModernVBERT and similar), so its numbers cannot be checked."
     )
 
 
@@ -128,7 +128,7 @@ def entries(names: list[tuple[str, str | None]]) -> list[dict[str, Any]]:
 
 def of_benchmark(name: str) -> list[tuple[str, str | None]]:
     if name not in BENCHMARKS:
-        raise UserError(f"mteb's benchmark is {shown(name)}; of those there are {', '.join(BENCHMARKS)} here.")
+        raise UserError(f"mteb's benchmark is {shown(name)}; the supported benchmarks are {', '.join(BENCHMARKS)}.")
     return [(suite, None) for suite in BENCHMARKS[name]]
 
 
@@ -136,5 +136,7 @@ def of_task(name: str) -> tuple[str, str]:
     """v3.1's tasks are v3's with `.v2`."""
     suite, dataset = datasets().get(name.removesuffix(".v2"), ("", ""))
     if not suite:
-        raise UserError(f"mteb's task is {shown(name)}; of its tasks ViDoRe's are here (VidoreDocVQARetrieval, …).")
+        raise UserError(
+            f"mteb's task is {shown(name)}; only the ViDoRe tasks are supported (VidoreDocVQARetrieval, …)."
+        )
     return (f"{suite}.1" if name.endswith(".v2") else suite), dataset

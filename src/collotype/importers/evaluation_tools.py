@@ -41,11 +41,11 @@ def take_vidore(ledger: MappingLedger, text: str) -> None:
     of_class, name = ledger.text("--model-class"), ledger.text("--model-name")
     if of_class and of_class not in CLASSES:
         raise UserError(
-            f"--model-class is {shown(of_class)}; of vidore-benchmark's there are {', '.join(CLASSES)} here."
+            f"--model-class is {shown(of_class)}; the supported classes of vidore-benchmark are {', '.join(CLASSES)}."
         )
     weights = name or CLASSES.get(of_class or "")
     if not weights:
-        raise UserError("The command has no --model-name: what it evaluates; add it.")
+        raise UserError("The command has no --model-name; add the model to evaluate.")
     model = retriever_named(of_class or weights)
     # vidore-benchmark 4 has no classes, and was made with the engine of then
     version, engine = engine_of(text, {} if of_class else {"dataset_loading_func": ""})
@@ -53,7 +53,9 @@ def take_vidore(ledger: MappingLedger, text: str) -> None:
         version = (0, 3, 4)
     generation = "qwen" if model.backbone.startswith("qwen2") else model.backbone
     if generation not in GENERATIONS or model.preset:
-        raise UserError(f"vidore-benchmark knows no model like {shown(weights)}; it is deprecated in favour of mteb.")
+        raise UserError(
+            f"vidore-benchmark does not know the model {shown(weights)}; it is deprecated, use mteb instead."
+        )
     take_retriever(ledger, weights, model, latest(GENERATIONS[generation], version))
     split = ledger.text("--split", "test") or "test"
     measured = [
@@ -85,21 +87,22 @@ def vidore_sets(ledger: MappingLedger) -> list[dict[str, Any]]:
         # a folder of copies
         return [{"suite": "vidore-v1", "data_dir": collection}]
     raise UserError(
-        f"The command evaluates on {shown(collection or 'nothing')}; known collections are {', '.join(COLLECTIONS)}."
+        f"The command evaluates on {shown(collection or 'nothing')}; the supported collections are "
+        f"{', '.join(COLLECTIONS)}."
     )
 
 
 def take_mteb(ledger: MappingLedger, text: str) -> None:
     weights = ledger.text("--model")
     if not weights:
-        raise UserError("mteb is given no model (-m); name it.")
+        raise UserError("The mteb command names no model; add it with -m.")
     model = retriever_named(weights)
     preset = model.preset or FRAMED.get(model.backbone)
     take_retriever(ledger, weights, model, preset or latest(GENERATIONS[model.backbone], (0, 3, 13)))
     names = [one for benchmark in listed(ledger, "--benchmarks") for one in of_benchmark(benchmark)]
     names += [of_task(task) for task in listed(ledger, "--tasks")]
     if not names:
-        raise UserError('mteb is given neither a benchmark (-b "ViDoRe(v2)") nor tasks (-t VidoreDocVQARetrieval).')
+        raise UserError('mteb needs a benchmark (-b "ViDoRe(v2)") or tasks (-t VidoreDocVQARetrieval); add one.')
     ledger.recipe("evaluate", entries(names), "--benchmarks", "--tasks")
     ledger.beside(evaluation_precision=model.precision)
     ledger.beside(score_precision="fp32")
@@ -117,7 +120,8 @@ def take_lmms(ledger: MappingLedger, text: str) -> None:
     known = {"vqav2": "val", "vqav2_val": "val", "vqav2_test": "test", "vqav2_val_lite": "val"}
     if not tasks or not set(tasks) <= set(known):
         raise UserError(
-            f"lmms-eval's --tasks are {shown(' '.join(tasks) or 'not given')}; there are {', '.join(known)} here."
+            f"lmms-eval's --tasks are {shown(' '.join(tasks) or 'not given')}; the supported tasks are "
+            f"{', '.join(known)}."
         )
     arguments = dict(part.partition("=")[::2] for part in (ledger.text("--model_args") or "").split(","))
     weights = arguments.get("pretrained") or ledger.text("--model") or "the model"

@@ -87,7 +87,9 @@ def import_evaluation(path: Path | None, text: str) -> Imported | None:
         return None
     tool, given, launch = found[0]
     if any(one[:2] != found[0][:2] for one in found):
-        raise UserError(f"The text has {len(found)} evaluations ({', '.join(one[0] for one in found[:4])}); give one.")
+        raise UserError(
+            f"The text contains {len(found)} evaluations ({', '.join(one[0] for one in found[:4])}); give one of them."
+        )
     ledger = MappingLedger(tool, given | (launch.flags if launch else {}))
     TAKE[tool](ledger, text)
     ledger.beside(evaluates_only=True)

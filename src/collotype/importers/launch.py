@@ -237,7 +237,7 @@ def count_of(
             unknown.append(f"{launcher} {name} is {shown(value)}, which the text does not tell")
             return None
         if not COUNT.fullmatch(value.partition(":")[0]):
-            raise UserError(f"{launcher} {name} is {shown(value)!r}, which is no number from 1 to 999999; write one.")
+            raise UserError(f"{launcher} {name} is {shown(value)!r}; it must be a number from 1 to 999999.")
         return int(value.partition(":")[0])
     return None
 

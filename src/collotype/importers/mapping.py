@@ -125,8 +125,8 @@ class MappingLedger:
             return default
         if unknown := getattr(value, "unknown", ()):
             raise UserError(
-                f"{name} is {shown(value)}{place_of(value)}, and the text does not tell what {shown(unknown[0])} is; "
-                "set it above the command."
+                f"{name} is {shown(value)}{place_of(value)}, but the text does not set {shown(unknown[0])}; set it "
+                "above the command."
             )
         try:
             number = kind(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
@@ -150,7 +150,7 @@ class MappingLedger:
             kept = f"the text does not tell what {', '.join(map(shown, unknown))} is; it stands as it is written"
             self.assume(f"{name}{place_of(value)}", kept, value)
         if not isinstance(value, str) or not is_one_line(value):
-            raise UserError(f"{name} is {shown(value)}; it must be a line of text.")
+            raise UserError(f"{name} is {shown(value)}; it must be a single line of text.")
         return str(value)
 
     def switch(self, name: str, default: bool = False) -> bool:

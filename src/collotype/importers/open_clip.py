@@ -115,7 +115,7 @@ class OpenClipImport:
             ledger.assume("model", f"{shown(name)} is none of the models here; there are {', '.join(SIZES)}", name)
         if sides := ledger.given.get("--force-image-size"):
             if len(set(sides)) > 1 or not re.fullmatch(r"[1-9]\d{0,4}", sides[0]):
-                raise UserError(f"--force-image-size is {shown(' '.join(sides))}; images are squares.")
+                raise UserError(f"--force-image-size is {shown(' '.join(sides))}; only square images are supported.")
             ledger.recipe("model.image_size", int(sides[0]), "--force-image-size")
         self.take_batch_norm(name)
 
@@ -170,7 +170,7 @@ class OpenClipImport:
         # the default became bf16 between 3.3 and 4.2, without a word
         name = named or ("amp" if self.launch.tail == "training.main" else "amp_bf16")
         if name not in PRECISIONS:
-            raise UserError(f"--precision is {shown(name)}; known are {', '.join(PRECISIONS)}.")
+            raise UserError(f"--precision is {shown(name)}; the supported values are {', '.join(PRECISIONS)}.")
         ledger.recipe("train.precision", PRECISIONS[name], "--precision")
         ledger.beside(precision_given=named is not None)
         ledger.beside(loss_precision=PRECISIONS[name])

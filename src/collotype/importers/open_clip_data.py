@@ -71,8 +71,8 @@ def sources_of(ledger: MappingLedger, path: str) -> Any:
     numbers = MappingLedger(ledger.tool, dict(enumerate_factors(factors.split("::"))))
     if len(numbers.given) != len(paths):
         raise UserError(
-            f"--train-data has {len(paths)} sources and --train-data-upsampling-factors {len(numbers.given)} "
-            f"numbers ({shown(factors)}); open_clip wants one for each."
+            f"--train-data has {len(paths)} sources, but --train-data-upsampling-factors has {len(numbers.given)} "
+            f"numbers ({shown(factors)}); give one for each source."
         )
     if not ledger.switch("--dataset-resampled"):
         ledger.assume("--train-data-upsampling-factors", "open_clip stops without --dataset-resampled", factors)
@@ -133,7 +133,7 @@ def augmentation_value(key: str, text: str) -> Any:
         value = None
     row: list[Any] = list(value) if isinstance(value, tuple | list) else [value]
     if not row or not all(isinstance(one, int | float) and not isinstance(one, bool) and abs(one) < 1e6 for one in row):
-        raise UserError(f"--aug-cfg {key} is {shown(text)}; it must be a number or several, as in scale=(0.4,1.0).")
+        raise UserError(f"--aug-cfg {key} is {shown(text)}; it must be one or more numbers, such as scale=(0.4,1.0).")
     if key == "re_count":
         return int(row[0])
     return [float(one) for one in row] if isinstance(value, tuple | list) else float(row[0])

@@ -36,7 +36,7 @@ def import_evaluation(launch: Launch, context: str, name: str) -> Imported:
     command.take_evaluation()
     if not ledger.values["evaluate"]:
         raise UserError(
-            "Of what the command evaluates no suite reads anything; tables and ImageNet's folders are read."
+            "No data that the command evaluates on is supported; supported are tables and ImageNet's folders."
         )
     precision = ledger.text("--precision", "amp_bf16") or "amp_bf16"
     ledger.beside("--precision", evaluation_precision=PRECISIONS.get(precision, "fp32"))

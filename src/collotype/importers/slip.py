@@ -41,9 +41,7 @@ def import_command(launch: Launch, context: str, name: str, processes: int | Non
     ledger = MappingLedger("slip", dict(parse_arguments(launch.arguments, FLAGS)) | launch.flags)
     kind, size, patch = MODEL.findall(ledger.text("--model") or "")[0]
     if not kind.endswith("CLIP") or size != "B":
-        raise UserError(
-            f"--model is {shown(ledger.text('--model'))}; of SLIP's models CLIP_VITB16 has a counterpart here."
-        )
+        raise UserError(f"--model is {shown(ledger.text('--model'))}; of SLIP's models, only CLIP_VITB16 is supported.")
     count = launch.shared_by(processes)
     ledger.recipe("family", "clip")
     ledger.recipe("model", {"size": f"ViT-B-{patch}", "activation": "quick_gelu"}, "--model")
@@ -77,7 +75,9 @@ def take_training(ledger: MappingLedger, processes: int, examples: int | None) -
     batch = share * processes * accumulation
     size = examples or EXAMPLES.get(ledger.text("--dataset", "yfcc15m") or "")
     if size is None:
-        raise UserError(f"How many examples {shown(ledger.given['--dataset'])} has is not known; give --examples.")
+        raise UserError(
+            f"The number of examples in {shown(ledger.given['--dataset'])} is unknown; give it with --examples."
+        )
     per_epoch = max(1, size // (share * processes) // accumulation)
     epochs, warmup = ledger.count("--epochs", 25), ledger.number("--warmup-epochs", 1)
     if per_epoch * epochs > LARGEST:

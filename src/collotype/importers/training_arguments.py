@@ -92,8 +92,8 @@ def read_training_arguments(text: str, name: str) -> dict[str, Any]:
         raise UserError(f"{name} is not readable JSON ({shown(str(error))}); correct it and try again.") from None
     if not isinstance(values, dict) or len(RECOGNISED & set(values)) < 2:
         raise UserError(
-            f"{name} is JSON, but not of transformers' TrainingArguments, which has per_device_train_batch_size, "
-            "learning_rate and others; give those."
+            f"{name} is JSON but not transformers' TrainingArguments, which has keys such as "
+            "per_device_train_batch_size and learning_rate; give that file."
         )
     return dict(flattened(values))
 

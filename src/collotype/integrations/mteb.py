@@ -118,8 +118,8 @@ def loader(
     modalities = task_metadata.get_modalities(prompt)
     if modality not in modalities:
         raise UserError(
-            f"The task {task_metadata.name} has a {prompt_type} of {modalities}, and a retriever of page images reads "
-            "text queries and images of pages; leave that task out."
+            f"The task {task_metadata.name} has a {prompt_type} of {modalities}, but a retriever of page images takes "
+            "text queries and page images; leave the task out."
         )
     workers = settings.get("num_proc")
     return create_dataloader(

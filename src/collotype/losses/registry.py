@@ -76,10 +76,10 @@ def find_settings(name: str, dialect: str | None = None, **changes: Any) -> Cont
         return ContrastiveSettings(objective=cast(Objective, name), **changes)
     dialect = dialect or CURRENT
     if dialect not in NAMED:
-        raise ValueError(f"no dialect {dialect!r}; there are {', '.join(NAMED)}")
+        raise ValueError(f"unknown dialect {dialect!r}; the dialects are {', '.join(NAMED)}")
     if name not in NAMED[dialect]:
         known = ", ".join([*OBJECTIVES, *NAMED[dialect]])
-        raise ValueError(f"no loss {name!r} in the dialect {dialect}; it has {known}")
+        raise ValueError(f"unknown loss {name!r} in the dialect {dialect}; it has {known}")
     return replace(NAMED[dialect][name], **changes)
 
 

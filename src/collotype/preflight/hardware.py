@@ -145,7 +145,7 @@ def named(name: str) -> tuple[str, Hardware]:
     size = re.search(r"(\d+) ?GB", asked)
     plain = re.sub(r" ?(SXM\d?|PCIE|\d+ ?GB|TI)\b", "", asked).strip()
     if plain not in CARDS:
-        raise UserError(f"No card {name!r}; known are {', '.join(CARDS)}.")
+        raise UserError(f"Unknown GPU {name!r}; the known ones are {', '.join(CARDS)}.")
     capability, memory, tflops = CARDS[plain]
     memory = int(size[1]) if size else memory
     found: Hardware = {"kind": "cuda", "capability": list(capability), "memory_mib": memory * 1024, "tflops": tflops}

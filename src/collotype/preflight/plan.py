@@ -161,7 +161,7 @@ def require(kind: str, name: str, known: Collection[str]) -> None:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise UserError(
-            f"The recipe expects a value of the {kind} {name!r}, which is not measured{hint}; measured are "
+            f"The recipe expects the {kind} {name!r}, which is not measured{hint}; measured are "
             f"{', '.join(known) or 'none'}."
         )
 
@@ -185,7 +185,7 @@ def divide(name: str, number: int, by_name: str, by: int) -> int:
         divisors = [divisor for divisor in range(1, number + 1) if number % divisor == 0]
         nearest = [max(d for d in divisors if d < by), *[d for d in divisors if d > by][:1]]
         raise UserError(
-            f"{name} is {number}, which {by_name} = {by} does not divide; the nearest that do are "
+            f"{name} is {number}, which cannot be divided by {by_name} = {by}; the nearest values that work are "
             f"{' and '.join(map(str, nearest))}."
         )
     return number // by

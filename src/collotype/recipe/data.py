@@ -24,7 +24,7 @@ class Crops(Section):
         for name, (low, high), most in (("scale", self.scale, 1), ("ratio", self.ratio, float("inf"))):
             if low > high or high > most:
                 raise ValueError(
-                    f"{name} is [{low}, {high}]; give [low, high], for scale with high at most 1 (the whole image)"
+                    f"{name} is [{low}, {high}]; low must not exceed high, and a scale is at most 1 (the whole image)"
                 )
         return self
 
@@ -50,12 +50,10 @@ def nearest_source(*kinds: type[TrainSourceSection]) -> BeforeValidator:
         if isinstance(value, Section):
             return value
         if not isinstance(value, dict) or "source" not in value:
-            raise ValueError(f"expected keys with a `source` among them ({names}), found {value!r}")
+            raise ValueError(f"expected keys, one of them `source` ({names}), found {value!r}")
         if str(value["source"]) not in known:
             near = difflib.get_close_matches(str(value["source"]), known, n=1, cutoff=0.0)[0]
-            raise ValueError(
-                f"unknown source {value['source']!r}; the nearest known source is {near!r} (known: {names})"
-            )
+            raise ValueError(f"unknown source {value['source']!r}; did you mean {near!r}? (known: {names})")
         return value
 
     return BeforeValidator(look)
@@ -76,5 +74,5 @@ class Data(Section):
     @model_validator(mode="after")
     def weigh_all_or_none(self) -> "Data":
         if len({source.weight is None for source in self.train}) > 1:
-            raise ValueError("some sources of data.train have a weight and others do not; give one to each, or to none")
+            raise ValueError("only some sources of data.train have a weight; give one to all of them or to none")
         return self

@@ -31,7 +31,8 @@ class Evaluate(Section):
             return values
         if values.get("path") is not None:
             raise ValueError(
-                f"the suite {suite}:{path} contains a path, and path is {values['path']!r}; give only one of them"
+                f"the suite {suite}:{path} contains a path, but path is also given ({values['path']!r}); leave one of "
+                "them out"
             )
         return {**values, "suite": suite, "path": path}
 

@@ -72,7 +72,7 @@ def find_recipe(name_or_file: str) -> Path:
     near = difflib.get_close_matches(name_or_file, builtin_names(), n=1)
     hint = f"did you mean {near[0]!r}? Otherwise " if near else ""
     known = ", ".join(builtin_names())
-    raise UserError(f"There is no recipe {name_or_file!r}; {hint}give a file, or a built-in recipe ({known}).")
+    raise UserError(f"There is no recipe {name_or_file!r}; {hint}give a file or a built-in recipe ({known}).")
 
 
 def set_key(values: dict[str, Any], dotted: str, value: Any) -> None:
@@ -95,7 +95,7 @@ def set_key(values: dict[str, Any], dotted: str, value: Any) -> None:
         here[int(last) if isinstance(here, list) else last] = value
     except (ValueError, IndexError, AttributeError, TypeError):
         raise UserError(
-            f"--set {dotted}: the recipe has no such key; `collotype check --recipe` shows its keys."
+            f"--set {dotted}: the recipe has no such key; `collotype check --recipe` lists its keys."
         ) from None
 
 
@@ -145,13 +145,13 @@ def read_values(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise UserError(f"Cannot read the recipe {path}: {error}.") from error
     values = parse_yaml(text, str(path))
     if not isinstance(values, dict):
-        raise UserError(f"{path} is not a recipe: it holds {type(values).__name__}, not keys and values.")
+        raise UserError(f"{path} is not a recipe: it contains {type(values).__name__}, not keys and values.")
     if "base" not in values:
         return values
     base = str(values.pop("base"))
     file = path.parent / base if (path.parent / base).is_file() else find_recipe(base)
     if file in (*below, path):
-        raise UserError(f"{path} has the base {base}, which leads back to it; name another recipe.")
+        raise UserError(f"{path} has the base {base}, which is based on {path} itself; name another recipe.")
     return {**read_values(file, (*below, path)), **values}
 
 
@@ -217,7 +217,7 @@ def parse_recipe(values: dict[str, Any], origin: str) -> Recipe:
     """
     family = values.get("family")
     if not isinstance(family, str) or family not in FAMILIES:
-        raise UserError(f"{origin}, at family: found {family!r}; the families are {', '.join(FAMILIES)}.")
+        raise UserError(f"{origin}: unknown family {family!r}; the families are {', '.join(FAMILIES)}.")
     try:
         return recipe_spec(family).recipe.model_validate(values)
     except ValidationError as error:

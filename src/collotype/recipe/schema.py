@@ -34,7 +34,7 @@ class Model(Section):
         if (self.size is None) == (self.weights is None):
             found = "neither" if self.size is None else "both"
             raise ValueError(
-                f"found {found} of size (for random weights) and weights (a path or hub name); give one of them"
+                f"found {found} of size (random weights) and weights (a path or hub name); give exactly one of them"
             )
         return self
 
@@ -72,8 +72,8 @@ class Recipe(Section):
         blocks, scope, batch = self.negatives.processes, self.negatives.scope, self.train.batch
         if batch % blocks or (scope == "global" and blocks > 1):
             raise ValueError(
-                f"negatives.processes is {blocks} with the scope {scope}; it needs the scope `process` and must "
-                f"divide train.batch = {batch}"
+                f"negatives.processes is {blocks} with the scope {scope}; use the scope `process` and a divisor of "
+                f"train.batch = {batch}"
             )
         return self
 
@@ -84,7 +84,7 @@ class Recipe(Section):
                 own, suite = first.suite in first.OF_PATHS, second.suite
                 called = f"{suite}/{first.own_name}" if own else f"the suite {suite}"
                 mend = f"give one a name, {{suite: {suite}, path: {second.path}, name: …}}" if own else "leave one out"
-                raise ValueError(f"two entries of evaluate would write the results of {called}; {mend}")
+                raise ValueError(f"two entries of evaluate would both write the results of {called}; {mend}")
         return self
 
     @property

@@ -26,7 +26,7 @@ class Section(BaseModel):
             if key not in cls.model_fields:
                 near = difflib.get_close_matches(str(key), cls.model_fields, n=1, cutoff=0.0)[0]
                 known = ", ".join(cls.model_fields)
-                raise ValueError(f"unknown key {key!r}; the nearest known key is {near!r} (known: {known})")
+                raise ValueError(f"unknown key {key!r}; did you mean {near!r}? (known: {known})")
         return values
 
 

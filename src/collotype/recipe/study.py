@@ -22,14 +22,16 @@ class Study(Section):
     def vary_in_one_way(self) -> "Study":
         if bool(self.vary) == bool(self.variants):
             found = "both" if self.vary else "neither"
-            raise ValueError(f"found {found} of vary (a key and its values) and variants (named changes); give one")
+            raise ValueError(
+                f"found {found} of vary (a key and its values) and variants (named changes); give exactly one of them"
+            )
         values = next(iter(self.vary.values()), [])
         if structured := [value for value in values if isinstance(value, dict | list)]:
             raise ValueError(
-                f"vary has the value {structured[0]!r}, which is a list or has keys; give it a name in variants"
+                f"vary contains {structured[0]!r}, a list or mapping; write it as a named change in variants"
             )
         if len({str(value) for value in values}) < len(values):
-            raise ValueError(f"vary has a value twice: {', '.join(map(str, values))}")
+            raise ValueError(f"vary contains a value twice: {', '.join(map(str, values))}")
         return self
 
     @property

@@ -43,7 +43,7 @@ class Schedule(Section):
     def state_the_warmup_once(self) -> "Schedule":
         if self.warmup_steps is not None and self.warmup_fraction:
             raise ValueError(
-                f"warmup_steps is {self.warmup_steps} and warmup_fraction {self.warmup_fraction}; give one of them"
+                f"warmup_steps is {self.warmup_steps} and warmup_fraction {self.warmup_fraction}; leave one of them out"
             )
         return self
 
@@ -81,6 +81,6 @@ class Train(Section):
         if self.micro_batch_tokens and (self.micro_batch is not None or self.shard != "none"):
             raise ValueError(
                 f"micro_batch_tokens is {self.micro_batch_tokens} with micro_batch {self.micro_batch} and shard "
-                f"{self.shard}; it replaces micro_batch and does not work with shard; leave one of them out"
+                f"{self.shard}; it replaces micro_batch and cannot be combined with shard"
             )
         return self

@@ -138,7 +138,7 @@ def of_seeds(folder: Path) -> ComparisonSide:
     study = read_study(folder)
     if study["recipe"]["study"]:
         runs = ", ".join(str(folder / variant["runs"][0]["folder"]) for variant in study["variants"])
-        raise UserError(f"{folder} holds a study of several variants; compare two of their runs, such as {runs}.")
+        raise UserError(f"{folder} contains a study of several variants; compare two of its runs, such as {runs}.")
     (variant,) = study["variants"]
     spreads = variant["results"]
     return ComparisonSide(

@@ -70,8 +70,8 @@ def read_study(folder: Path) -> dict[str, Any]:
         return study
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{folder} has no readable study.json ({error}); give the same command again with --resume, which runs "
-            "nothing twice."
+            f"{folder} has no readable study.json ({error}); repeat the command with --resume, which keeps finished "
+            "runs."
         ) from error
 
 

@@ -89,7 +89,7 @@ class Tracking:
         """
         for name in names:
             if name not in TRACKERS:
-                raise UserError(f"No tracker {name!r}; --track takes {', '.join(TRACKERS)}.")
+                raise UserError(f"Unknown tracker {name!r}; --track takes {', '.join(TRACKERS)}.")
             try:
                 importlib.import_module(name)
             except ImportError as error:

@@ -35,7 +35,9 @@ def judge(recipe: Recipe, results: Results) -> Verdict | None:
         metrics = results.get(expected.dataset)
         if metrics is None or expected.metric not in metrics:
             known = ", ".join(results) if metrics is None else ", ".join(metrics)
-            raise UserError(f"The recipe expects {expected.metric} of {expected.dataset}, but measured only {known}.")
+            raise UserError(
+                f"The recipe expects {expected.metric} on {expected.dataset}, but only {known} was measured."
+            )
         measured = metrics[expected.metric]
         difference = measured - expected.value
         comparisons.append(

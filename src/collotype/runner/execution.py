@@ -86,7 +86,7 @@ def run(
     folder = choose_folder(recipe, out, resume, overwrite)
     recipe, device = resolve(recipe, overrides, smoke), pick_device(world)
     if recipe.study:
-        raise UserError(f"{recipe.name} is a study of many runs; use `collotype run` or collotype.run_study.")
+        raise UserError(f"{recipe.name} is a study of many runs; use `collotype run` or collotype.run_study().")
     folder, tracking = folder or Path("runs") / recipe.name, Tracking(track)
     with ExitStack() as hold:
         hold.enter_context(commits(kept_commits(folder) if resume else None))

@@ -228,5 +228,5 @@ def resolve(recipe: str | Path | Recipe, overrides: Mapping[str, Any] | None, sm
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, overrides, smoke)
     elif overrides or smoke:
-        raise UserError("Overrides need a recipe's name or file; to change a Recipe object, use its model_copy.")
+        raise UserError("Overrides work on a recipe's name or file only; change a Recipe object with its model_copy().")
     return with_numbers(recipe)

@@ -38,7 +38,7 @@ def room_on(device: torch.device, advice: str) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise UserError(f"{describe_device(device)} has no memory left ({first_line(error)}); {advice}.") from error
+        raise UserError(f"{describe_device(device)} ran out of memory ({first_line(error)}); {advice}.") from error
 
 
 def describe_device(device: torch.device) -> str:
@@ -75,12 +75,12 @@ def choose_dtype(name: str | None, lies_in: torch.dtype, device: torch.device) -
         UserError: no such type, or one that this GPU does not compute in.
     """
     if name not in (None, AUTO, *DTYPES):
-        raise UserError(f"No dtype {name!r}; the choices are {AUTO}, {', '.join(DTYPES)}.")
+        raise UserError(f"Unknown dtype {name!r}; the choices are {AUTO}, {', '.join(DTYPES)}.")
     if name == AUTO:
         return lies_in if lies_in in UNITS and computes_in(device, lies_in) else torch.float32
     chosen = DTYPES[name or "fp32"]
     if device.type == "cuda" and not computes_in(device, chosen):
-        raise UserError(f"The dtype is {name}, which {describe_device(device)} does not compute in; take fp16 or fp32.")
+        raise UserError(f"The dtype is {name}, which {describe_device(device)} does not support; use fp16 or fp32.")
     return chosen
 
 

@@ -27,8 +27,8 @@ def room_to_write(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in NO_ROOM:
             raise UserError(
-                f"No room left while writing {path} ({error.strerror}); everything written before it is kept: "
-                "free some space and repeat the command with --resume."
+                f"The disk is full: {path} could not be written ({error.strerror}). Everything before it is kept; free "
+                "some space and repeat the command with --resume."
             ) from error
         if error.errno in NO_PLACE:
             raise UserError(f"Cannot write {path} ({error.strerror}); choose another folder with --out.") from error

@@ -116,7 +116,7 @@ def page_frames(path: Path) -> list[int]:
         frames = range(image.n_frames)
         return [frame for frame in frames if not _of_another(image, frame)] or [0]
     except UNREADABLE as error:
-        raise UserError(f"{path}: its pages cannot be found ({error}); replace it or leave it out.") from error
+        raise UserError(f"{path}: its pages cannot be read ({error}); replace it or leave it out.") from error
 
 
 def _of_another(image: "TiffImageFile", frame: int) -> bool:
@@ -173,8 +173,8 @@ def require_size(image: Image.Image, name: str) -> None:
     """
     if image.width * image.height > MAX_PIXELS:
         raise UserError(
-            f"{name} has {image.width} x {image.height} pixels, more than the {MAX_PIXELS:,} an image may have; make "
-            "it smaller or leave it out."
+            f"{name} has {image.width} x {image.height} pixels, more than the limit of {MAX_PIXELS:,}; make it smaller "
+            "or leave it out."
         )
 
 

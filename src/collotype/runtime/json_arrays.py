@@ -74,7 +74,7 @@ class Cursor:
         self._skip_space()
         found = self.text[self.at : self.at + 1]
         if not found or found not in wanted:
-            raise ValueError(f"{found!r} where one of {wanted!r} should be")
+            raise ValueError(f"found {found!r} instead of one of {wanted!r}")
         self.at += 1
         return found
 

@@ -58,5 +58,5 @@ def memory_for_process() -> int:
         return (int(resident) + int(available) // World.from_environment().size) * 1024
     except (OSError, IndexError) as error:
         raise UserError(
-            "train.micro_batch is auto, and this system does not tell how much memory is left; give a number."
+            "train.micro_batch is auto, but this system does not report its free memory; give a number."
         ) from error

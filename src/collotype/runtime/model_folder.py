@@ -29,7 +29,7 @@ def require_there(source: str | Path) -> None:
         home = "; ~ is only known to a shell, write the folder's whole path" if text.startswith("~") else ""
         what = "file" if path.suffix in WEIGHTS else "folder or file"
         above = next(above for above in path.absolute().parents if above.exists())
-        raise UserError(f"There is no {what} {source} (there is {above}){home}; check the path.")
+        raise UserError(f"There is no {what} {source} (but there is {above}){home}; check the path.")
 
 
 def read_json(path: Path) -> dict[str, Any]:

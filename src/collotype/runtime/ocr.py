@@ -55,8 +55,8 @@ class Ocr:
             import onnxruntime
         except ImportError as error:
             raise UserError(
-                f"These pages come without text, and reading it off their images needs {error.name}; install the "
-                "extra with pip install 'collotype[ocr]'."
+                f"These pages have no text layer, and OCR needs {error.name}; install it with pip install "
+                "'collotype[ocr]'."
             ) from error
         from importlib.metadata import version
 

@@ -84,7 +84,7 @@ def _document(path: Path, process: int, written: tuple[int, int] | None) -> "Pdf
             raise PdfError(
                 ENCRYPTED, f"{path} is encrypted; give its password with --password-file, or leave it out."
             ) from error
-    raise PdfError(DAMAGED, f"{path} is no whole PDF with pages; replace it or leave it out.")
+    raise PdfError(DAMAGED, f"{path} is not a complete PDF with pages; replace it or leave it out.")
 
 
 def _unlocked(path: Path) -> "PdfDocument":
@@ -131,7 +131,7 @@ def num_pages(path: Path) -> int:
 def _leaf(path: Path, page: int) -> Iterator["PdfPage"]:
     with _opened(path) as document:
         if not 1 <= page <= len(document):
-            raise UserError(f"{path} has no page {page}; it has {len(document)}, counted from 1.")
+            raise UserError(f"{path} has no page {page}; it has {len(document)} pages, counted from 1.")
         yield _open_page.of(document, page)
 
 
@@ -239,8 +239,8 @@ def _lines(path: Path, page: int, max_characters: int) -> list[list[Word]]:
         if layer.count_chars() > max_characters:
             raise PdfError(
                 TOO_MUCH_TEXT,
-                f"{path}, page {page} has {layer.count_chars():,} characters, more than the {max_characters:,} a "
-                "page may have; leave it out.",
+                f"{path}, page {page} has {layer.count_chars():,} characters, more than the limit of "
+                f"{max_characters:,}; leave it out.",
             )
         characters = read_characters(layer)
         if CLUSTERS.search(characters.text):
@@ -249,7 +249,7 @@ def _lines(path: Path, page: int, max_characters: int) -> list[list[Word]]:
         try:
             to_image = _to_image(leaf)
         except np.linalg.LinAlgError as error:
-            raise PdfError(DAMAGED, f"{path}, page {page} has no area; leave it out.") from error
+            raise PdfError(DAMAGED, f"{path}, page {page} has a width or height of 0; leave it out.") from error
         return _on_image(characters, lines, to_image, leaf.get_size())
 
 

@@ -31,7 +31,9 @@ def meeting_point(world: World) -> tuple[str, int]:
     address = os.environ.get("MASTER_ADDR") or os.environ.get("SLURM_LAUNCH_NODE_IPADDR")
     if address is None:
         if world.local_rank != world.rank:
-            raise UserError("MASTER_ADDR is not set; export the first machine's address, and MASTER_PORT, on all.")
+            raise UserError(
+                "MASTER_ADDR is not set; on every machine, export it as the first machine's address, and MASTER_PORT."
+            )
         address = "127.0.0.1"
     return address, number("MASTER_PORT") if "MASTER_PORT" in os.environ else DEFAULT_PORT
 
@@ -51,9 +53,9 @@ def join(world: World, backend: str) -> None:
         store = dist.TCPStore(address, port, world.size, is_master=world.is_main, timeout=JOIN_WITHIN)
     except (dist.DistError, RuntimeError) as error:
         raise UserError(
-            f"Process {world.rank} of {world.size} did not meet the others at {address}:{port} "
-            f"({str(error).splitlines()[0]}); check that address, that all were started, and that no earlier run holds "
-            "the port (MASTER_PORT chooses another)."
+            f"Process {world.rank} of {world.size} could not reach the others at {address}:{port} "
+            f"({str(error).splitlines()[0]}); check the address, that all processes were started, and that no earlier "
+            "run still uses the port (set MASTER_PORT to another)."
         ) from error
     dist.init_process_group(backend, None, WAIT_FOR_PEERS, world.size, world.rank, store)
 

@@ -82,7 +82,8 @@ def read_state(
     state = values[found[0]] if found else values
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(
-            f"{file} contains no state dict of tensors; give a checkpoint with `{'` or `'.join(under)}`, or that alone."
+            f"{file} contains no state dict of tensors; give a checkpoint with `{'` or `'.join(under)}`, or a bare "
+            "state dict."
         )
     return dict(state)
 
@@ -115,7 +116,9 @@ def only_once(named: Mapping[str, str], origin: str) -> None:
     """
     twice = [name for name, count in Counter(named.values()).items() if count > 1]
     if twice:
-        raise UserError(f"{origin} holds {len(twice)} tensors under two names ({name_some(twice)}); remove one.")
+        raise UserError(
+            f"{origin} contains {len(twice)} tensors under two names ({name_some(twice)}); remove one of each."
+        )
 
 
 def load_strictly(
@@ -144,7 +147,10 @@ def load_strictly(
         )
     for key, name in names.items():
         if given.shapes[name] != state[key].shape:
-            raise UserError(f"{origin}: {name} is {list(given.shapes[name])}, the model's is {list(state[key].shape)}.")
+            raise UserError(
+                f"{origin}: {name} has the shape {list(given.shapes[name])}, but the model's has "
+                f"{list(state[key].shape)}."
+            )
     with stage(f"reading {in_gb(given.nbytes)} of weights"):
         model.load_state_dict({key: given.to(name, dtype) for key, name in names.items()}, assign=True)
 

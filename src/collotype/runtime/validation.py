@@ -29,8 +29,10 @@ def make(kind: type, values: Mapping[str, Any], owner: str) -> Any:
     names = [each.name for each in fields(kind)]
     unknown = sorted(set(values) - set(names))
     if unknown:
-        raise UserError(f"{owner} has the unknown fields {', '.join(unknown)}; known are {', '.join(names)}.")
+        raise UserError(
+            f"{owner} has the unknown fields {', '.join(unknown)}; the known fields are {', '.join(names)}."
+        )
     try:
         return kind(**values)
     except TypeError as error:
-        raise UserError(f"{owner} is not complete ({error}); it has the fields {', '.join(names)}.") from error
+        raise UserError(f"{owner} is incomplete ({error}); its fields are {', '.join(names)}.") from error

@@ -32,7 +32,7 @@ def unsound(tensors: Mapping[str, Tensor], origin: str, zero_norms: str = "") ->
         lowest, highest = (value.item() for value in tensor.aminmax())
         if not abs(lowest) + abs(highest) < float("inf"):
             raise UserError(
-                f"{origin}: {name} has values that are not finite ({lowest} to {highest}); the weights are not sound: "
+                f"{origin}: {name} has values that are not finite ({lowest} to {highest}), so the weights are damaged; "
                 "download or save them again."
             )
         if lowest == highest and not may_be_constant(name, tensor, lowest, zero_norms):

@@ -32,7 +32,9 @@ class World:
                 rank, size = number(launcher.rank), number(launcher.size)
                 local_rank = number(launcher.local_rank) if launcher.local_rank in os.environ else rank
                 if not 0 <= rank < size:
-                    raise UserError(f"{launcher.rank} is {rank} of {launcher.size} = {size}; start the launcher again.")
+                    raise UserError(
+                        f"{launcher.rank} is {rank}, but {launcher.size} is {size}; start the launcher again."
+                    )
                 return World(rank, size, local_rank)
         return World()
 

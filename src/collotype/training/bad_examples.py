@@ -63,7 +63,7 @@ class BadExampleLog:
             worst = self.events()[0]
             raise UserError(
                 f"{len(self.seen)} training examples could not be read, but data.max_bad_examples allows {self.limit}; "
-                f"most are in {worst['place']} ({worst['cause']}): fix those, or allow more."
+                f"most are in {worst['place']} ({worst['cause']}): fix those, or raise the limit."
             )
 
     def events(self) -> list[dict[str, Any]]:

@@ -215,21 +215,21 @@ def resume_point(
     done, facts, damaged = checkpoints.newest()
     if done and facts["data"] != fingerprint:
         raise UserError(
-            f"{checkpoints.path(done)} was written with other training data ({facts['data'][:12]}, now "
-            f"{fingerprint[:12]}); resume with the data it was started with, or restart with --overwrite."
+            f"{checkpoints.path(done)} was written with different training data ({facts['data'][:12]}, now "
+            f"{fingerprint[:12]}); resume with the original data, or restart with --overwrite."
         )
     before = facts.get("beside", {})
     if changed := [name for name, now in beside.items() if done and before.get(name) != now]:
         name = changed[0]
         raise UserError(
-            f"{checkpoints.path(done)} was written with another {name} ({before.get(name, '')[:12]}, now "
-            f"{beside[name][:12]}); resume with the {name} it was started with, or restart with --overwrite."
+            f"{checkpoints.path(done)} was written with a different {name} ({before.get(name, '')[:12]}, now "
+            f"{beside[name][:12]}); resume with the original {name}, or restart with --overwrite."
         )
     if done and facts["initial_sha256"] != initial_sha256:
         raise UserError(
-            f"{checkpoints.path(done)} started from other weights ({facts['initial_sha256'][:12]}, now "
-            f"{initial_sha256[:12]}), and contains only those that are trained; resume with the weights it was started "
-            "with, or restart with --overwrite."
+            f"{checkpoints.path(done)} started from different weights ({facts['initial_sha256'][:12]}, now "
+            f"{initial_sha256[:12]}) and contains only the trained ones; resume with the original weights, or restart "
+            "with --overwrite."
         )
     found = [{"kind": "damaged checkpoint passed over", "step": step} for step in damaged]
     resumed = [{"kind": "resumed", "step": done}] if done else []

@@ -54,15 +54,15 @@ def require_optimizer(name: str, device: torch.device) -> None:
         return
     if device.type != "cuda":
         raise UserError(
-            f"train.optimizer.name is paged_adamw_8bit, which runs on GPUs only, and this run is on the {device.type}; "
-            "take --set train.optimizer.name=adamw."
+            f"train.optimizer.name is paged_adamw_8bit, which needs a GPU, but this run uses the {device.type}; use "
+            "--set train.optimizer.name=adamw."
         )
     try:
         import bitsandbytes.optim  # noqa: F401 - whether it can be
     except ImportError as error:
         raise UserError(
-            f"train.optimizer.name is paged_adamw_8bit, and bitsandbytes cannot be imported ({error}); install it with "
-            "`pip install 'collotype[bitsandbytes]'`, or take --set train.optimizer.name=adamw."
+            f"train.optimizer.name is paged_adamw_8bit, but bitsandbytes cannot be imported ({error}); install it with "
+            "`pip install 'collotype[bitsandbytes]'`, or use --set train.optimizer.name=adamw."
         ) from error
 
 

@@ -81,8 +81,8 @@ def resolve_precision(name: str, device: torch.device) -> Precision:
     name = named_precision(name, device.type, has_bf16(device))
     if name == "bf16" and not has_bf16(device):
         raise UserError(
-            f"The precision is bf16, which {torch.cuda.get_device_name(device)} does not compute in; take fp16 or fp32 "
-            "(--set train.precision=fp16; of an evaluation --precision fp16), or leave the choice to auto."
+            f"The precision is bf16, which {torch.cuda.get_device_name(device)} does not support; use auto, fp16 or "
+            "fp32 (--set train.precision=fp16, or --precision fp16 of `evaluate`)."
         )
     return PRECISIONS[name]
 

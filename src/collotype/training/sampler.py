@@ -156,7 +156,9 @@ class RankMicroBatchSampler:
         self.micro_batch = micro_batch or self.share
         self.per_step, left = divmod(self.share, self.micro_batch)
         if left:
-            raise ValueError(f"micro-batches of {self.micro_batch} do not divide a process's {self.share} examples")
+            raise ValueError(
+                f"{self.share} examples per process cannot be divided into micro-batches of {self.micro_batch}"
+            )
         self.start = rank * self.share
         self.steps = range(first_step, last_step + 1)
 

@@ -46,11 +46,11 @@ def require_whole_groups(group: int, batch: int, share: int, micro_batch: int) -
         return
     if group == batch:
         raise UserError(
-            f"The statistics of BatchNorm are those of the whole batch ({batch}), and train.micro_batch = "
-            f"{micro_batch} cuts a process's {share} examples; leave micro_batch out, or name a smaller group with "
+            f"BatchNorm needs the statistics of the whole batch ({batch}), but train.micro_batch = {micro_batch} "
+            f"divides the {share} examples of a process; leave micro_batch out, or set a smaller group with "
             "model.batch_norm_group."
         )
     raise UserError(
-        f"model.batch_norm_group is {group}, which does not divide the {micro_batch} examples of a micro-batch "
-        f"({share} of a process); take a group or a micro-batch that fits, or fewer processes."
+        f"model.batch_norm_group is {group}, which does not divide the micro-batch of {micro_batch} ({share} examples "
+        "per process); change the group or the micro-batch, or use fewer processes."
     )

@@ -203,7 +203,7 @@ def test_every_key_is_accounted_for(tmp_path: Path) -> None:
         read(file, answers=NEW, new_head=True).model()
     with pytest.raises(UserError, match=r"1 tensors under two names \(head.3.bias\)"):
         read(save_published(tmp_path, {**state, "module.head.3.bias": state["head.3.bias"]}))
-    with pytest.raises(UserError, match=r"head.0.weight is \[9, 32\], the model's is \[64, 32\]"):
+    with pytest.raises(UserError, match=r"head.0.weight has the shape \[9, 32\], but the model's has \[64, 32\]"):
         read(save_published(tmp_path, {**state, "head.0.weight": torch.zeros(9, 32)})).model()
 
 

@@ -235,7 +235,7 @@ def test_every_key_is_accounted_for(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"1 tensors under two names \(logit_scale\)"):
         read(tmp_path / "b.pt", "gelu")
     torch.save({**state, "ln_final.weight": torch.ones(33)}, tmp_path / "c.pt")
-    with pytest.raises(UserError, match=r"ln_final.weight is \[33\], the model's is \[32\]"):
+    with pytest.raises(UserError, match=r"ln_final.weight has the shape \[33\], but the model's has \[32\]"):
         read(tmp_path / "c.pt", "gelu").model()
     torch.save({"text": torch.zeros(2)}, tmp_path / "d.pt")
     with pytest.raises(UserError, match="contains no CLIP"):

@@ -210,14 +210,14 @@ def test_half_precision_leaves_the_scores_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"model.batch_norm_group": 5}, "batch_norm_group is 5, which does not divide the 16"),
-        ({"model.batch_norm_group": None, "train.micro_batch": 4}, "those of the whole batch"),
+        ({"model.batch_norm_group": 5}, "batch_norm_group is 5, which does not divide the micro-batch of 16"),
+        ({"model.batch_norm_group": None, "train.micro_batch": 4}, "statistics of the whole batch"),
         ({"data.train.path": "nothing.tar"}, "nothing.tar"),
         ({"model": {"size": "tiny-rn"}}, "activation is missing"),
         ({"model.size": "RN51"}, "No CLIP size 'RN51'"),
         ({"model.size": "tiny-vit"}, "a ViT has no BatchNorm"),
         ({"train.micro_batch_tokens": 6}, "the model has BatchNorm over 4 examples"),
-        ({"negatives": {"scope": "global", "processes": 4}}, "it needs the scope `process`"),
+        ({"negatives": {"scope": "global", "processes": 4}}, "use the scope `process`"),
         ({"negatives": {"scope": "process", "processes": 3}}, "must divide train.batch = 16"),
         ({"train.shard": "fsdp"}, "a single number and cannot be sharded"),
         ({"train.optimizer.layer_decay": 0.5}, "has two towers and no head above them"),

@@ -66,7 +66,7 @@ def test_every_form_is_measured_and_an_index_takes_the_best_that_fits(tmp_path: 
     index, _ = open_or_create(tmp_path / "index", asked, form.precision, form.pool_factor, True, form)
     assert (index.manifest.dim, index.manifest.pool_factor, index.manifest.precision) == (64, 3, "int8")
     other = Form(model="f" * 64, dim=64, pool_factor=3, precision="int8")
-    with pytest.raises(UserError, match=r"What was measured is of the model ffffffffffff"):
+    with pytest.raises(UserError, match=r"--budget was measured with model ffffffffffff"):
         open_or_create(tmp_path / "other", asked, "int8", 3, True, other)
 
 
@@ -96,7 +96,7 @@ def test_the_best_quality_is_taken_and_of_equals_the_smallest() -> None:
         )
     ]  # fmt: skip
     assert best_form(rows, 1000).dim == 128 and best_form(rows, 50).precision == "int8"
-    with pytest.raises(UserError, match=r"No form that was measured has 10 bytes a page or fewer; the smallest has 20"):
+    with pytest.raises(UserError, match=r"No measured form has 10 bytes a page or fewer; the smallest has 20"):
         best_form(rows, 10)
 
 

@@ -180,7 +180,7 @@ def test_a_teacher_that_changed_is_refused(student: Path, place: Path, tmp_path:
     native.write(task_for(load_recipe("desk-colpali", {"train.seed": 1})).build(), tmp_path / "teacher")
     with pytest.raises(UserError, match=r"learned from the teacher .* is now another"):
         load(tmp_path / "run/model").encode_pages([PICTURE])
-    with pytest.raises(UserError, match=r"was written with another teacher"):
+    with pytest.raises(UserError, match=r"was written with a different teacher"):
         collotype.run(tmp_path / "run", resume=True)
 
 

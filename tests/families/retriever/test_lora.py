@@ -84,7 +84,7 @@ def test_a_run_does_not_go_on_from_other_frozen_weights(tmp_path: Path) -> None:
     start(1)
     collotype.run("desk-colpali", out=tmp_path / "run", overrides=changes)
     start(2)
-    with pytest.raises(UserError, match="started from other weights"):
+    with pytest.raises(UserError, match="started from different weights"):
         collotype.run("desk-colpali", out=tmp_path / "run", overrides=changes, resume=True)
 
 

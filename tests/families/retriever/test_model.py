@@ -100,7 +100,7 @@ def test_weights_are_read_strictly(change: str, trained: Path, tmp_path: Path) -
         "missing": r"1 tensors are missing \(custom_text_proj.bias\)",
         "unknown": r"1 are unknown \(adapter.lora_A\)",
         "twice": r"1 tensors under two names \(custom_text_proj.bias\)",
-        "shape": r"custom_text_proj.bias is \[127\], the model's is \[128\]",
+        "shape": r"custom_text_proj.bias has the shape \[127\], but the model's has \[128\]",
     }
     with pytest.raises(UserError, match=words[change]):
         collotype.load(folder)

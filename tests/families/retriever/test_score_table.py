@@ -112,7 +112,7 @@ def test_a_run_records_its_table_and_goes_on_with_no_other(place: Path) -> None:
     told = json.loads((run.folder / "record.json").read_text())["model"]["teacher"]
     assert told["scores"] == len(lines(place / "scores.jsonl")) and told["source"].endswith("scores.jsonl")
     (place / "scores.jsonl").write_text((place / "scores.jsonl").read_text().replace("5.0", "4.5"))
-    with pytest.raises(UserError, match="was written with another table of scores"):
+    with pytest.raises(UserError, match="was written with a different table of scores"):
         collotype.run(place / "run", resume=True)
 
 

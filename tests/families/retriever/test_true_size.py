@@ -60,7 +60,7 @@ def test_auto_keeps_half_precision_only_where_the_device_has_units_for_it(half: 
     for units, held in (({}, torch.float32), ({"amx_bf16": True}, torch.bfloat16)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda units=units: units)
         assert types_of(collotype.load(half, preset=PRESET, dtype="auto")) == {held}
-    with pytest.raises(UserError, match="No dtype 'half'; the choices are auto, fp32, bf16, fp16"):
+    with pytest.raises(UserError, match="Unknown dtype 'half'; the choices are auto, fp32, bf16, fp16"):
         collotype.load(half, preset=PRESET, dtype="half")
 
 

@@ -143,7 +143,7 @@ def test_shards_without_samples_or_captions_are_refused(tmp_path: Path) -> None:
         tar.add(__file__)
     write_tar(bare, [("a.jpg", b"x"), ("a.cls", b"1"), ("b.jpg", b"x")])
     for path, message in (
-        (empty, "empty.tar contains no sample that is whole; download it again"),
+        (empty, "empty.tar contains no complete sample; download it again"),
         (zipped, "zipped.tar is compressed"),
         (
             bare,

@@ -73,8 +73,8 @@ def test_another_separator_than_the_one_used_is_named_with_the_likely_one(
         return
     with pytest.raises(UserError) as told:
         CsvTable(tmp_path / "t.csv", given)
-    assert f"read with a {SIGNS[given]} between columns" in str(told.value)
-    assert f"looks separated by a {SIGNS[used]}: set the separator to {used!r}" in str(told.value)
+    assert f"is a {SIGNS[given]}, but there is none in" in str(told.value)
+    assert f"seems to use a {SIGNS[used]}: set the separator to {used!r}" in str(told.value)
 
 
 def test_a_separator_is_one_sign(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_cells_are_texts_as_they_stand(tmp_path: Path) -> None:
             r"with a tab between columns \(.*Expected 2 columns, got 1.*; quote cells that hold the sep",
         ),
         (b"a,b\n1,2,and more\n", r"with a comma between columns \(.*Expected 2 columns, got 3.*; quote cells"),
-        (b"a\ta\n1\t2\n", "two columns have one name"),
+        (b"a\ta\n1\t2\n", "two columns have the same name"),
         (b"a\tb\n\xff\xfe\t2\n", r"t.tsv cannot be read .*UTF"),
     ],
 )
@@ -137,7 +137,7 @@ def test_one_json_list_is_a_table(tmp_path: Path) -> None:
     assert table.values("question") == ["what?", "who?"] and table.cell(1, "answers") is None
     assert table.where(1) == f"{file}, item 1"
     for content, problem in (
-        ('{"data": []}', "contains no list of objects"),
+        ('{"data": []}', "is not a list of objects"),
         ("[1]", "item 0 is not an object"),
         ("[", "is not valid JSON"),
     ):

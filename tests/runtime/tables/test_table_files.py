@@ -63,7 +63,7 @@ def test_a_folder_without_the_table_says_what_it_has(there: tuple, words: str, t
 
 def test_a_path_that_is_no_table_is_named(tmp_path: Path) -> None:
     touch(tmp_path, "t.xls")
-    with pytest.raises(UserError, match=r"t.xls is none of .parquet, .jsonl, .csv, .tsv"):
+    with pytest.raises(UserError, match=r"t.xls is not a .parquet, .jsonl, .csv, .tsv"):
         find_table(str(tmp_path / "t.xls"))
     with pytest.raises(UserError, match=r"There is no table no/such.tsv"):
         find_table("no/such.tsv")
@@ -79,7 +79,7 @@ def test_configurations_are_told_apart_in_both_layouts(tmp_path: Path) -> None:
     }
     touch(tmp_path / "plain", "data/test-00000-of-00001.parquet", "data/train-00000-of-00001.parquet")
     assert list(find_tables(tmp_path / "plain", "test")) == ["default"]
-    with pytest.raises(UserError, match="default has the splits test, train and no 'dev'"):
+    with pytest.raises(UserError, match="default has no split 'dev'; name one of test, train"):
         find_tables(tmp_path / "plain", "dev")
     file = tmp_path / "plain" / "data" / "test-00000-of-00001.parquet"
     assert find_tables(file, "dev") == {"default": [file]}

@@ -69,7 +69,7 @@ def test_one_command_indexes_and_one_searches(model: Path, tmp_path: Path) -> No
     like = json.loads(run("search", library, "--like", "red.png#page=1", "--json"))
     assert like["query"] == "red.png, page 1" and like["hits"][0]["document"] == "red.png"
     assert "cannot look for an image" in refused("search", library / "also" / "1", "--image", folder / "red.png")
-    assert "Give one thing to look for" in refused("search", library, "mast", "--image", folder / "red.png")
+    assert "Give exactly one of" in refused("search", library, "mast", "--image", folder / "red.png")
 
     queries = tmp_path / "queries.tsv"
     queries.write_text("".join(f"{word}\tboats.pdf#page=2\n" for word in ["sloop", "one mast", "A sloop has"] * 4))

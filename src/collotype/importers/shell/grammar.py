@@ -30,8 +30,8 @@ def refused(root: "Node") -> UserError:
     shown = (root.text or b"").decode("utf-8", "replace").splitlines()[line : line + 1]
     said = "".join(sign if sign.isprintable() else " " for sign in "".join(shown).strip()[:80])
     return UserError(
-        f"Line {line + 1} is not understood as bash ({said!r}): a quote or bracket may be open; correct it, or give "
-        "the training command alone."
+        f"Line {line + 1} cannot be parsed as bash ({said!r}), perhaps because of an open quote or bracket; correct "
+        "it, or give the training command alone."
     )
 
 

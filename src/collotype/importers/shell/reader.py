@@ -175,7 +175,7 @@ class ScriptReader(Statements):
     def deeper(self) -> None:
         self.depth += 8
         if self.depth > DEEPEST * 8:
-            raise UserError("The text calls itself without end; give the training command alone.")
+            raise UserError("A function or script in the text calls itself endlessly; give the training command alone.")
 
     def text_within(self, words: list[ShellWord], stdin: str | None) -> tuple[int, str, list[ShellWord]] | None:
         """Where in a command another shell starts, what it reads, and with which arguments."""

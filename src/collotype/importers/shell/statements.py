@@ -40,7 +40,7 @@ class Statements(Assignments):
             return
         self.depth += 1
         if self.depth > DEEPEST * 8:
-            raise UserError("The text is nested without end; give the training command alone.")
+            raise UserError("The text is nested too deeply; give the training command alone.")
         method = getattr(self, f"take_{node.type}", None)
         if node.type in BLOCKS:
             self.take_block(node)

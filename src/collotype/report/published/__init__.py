@@ -69,7 +69,8 @@ def load(name: str) -> Published:
     if name not in names():
         near = difflib.get_close_matches(name, names(), n=1, cutoff=0.0)[0]
         raise UserError(
-            f"No published result {name!r}; the nearest is {near!r}, and `collotype list published` shows all of them."
+            f"There is no published result {name!r}; did you mean {near!r}? `collotype list published` lists all of "
+            "them."
         )
     values = parse_yaml((HERE / f"{name}.yaml").read_text(), f"The published result {name}")
     try:

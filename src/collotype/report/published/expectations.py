@@ -39,9 +39,9 @@ def expectations(recipe: Recipe, result: Published) -> Iterator[Expect]:
             tolerance = result.noise_of(dataset, metric)
             if tolerance is None:
                 raise UserError(
-                    f"Nobody measured by how much {metric} of {dataset} varies between runs of "
-                    f"published:{result.name}, so nothing can be expected of it; give the value with a tolerance of "
-                    f"your own: {{dataset: {dataset}, metric: {metric}, value: {value}, tolerance: …, source: …}}."
+                    f"The spread of {metric} on {dataset} between runs of published:{result.name} is unknown, so a "
+                    f"tolerance cannot be derived; give your own: {{dataset: {dataset}, metric: {metric}, value: "
+                    f"{value}, tolerance: …, source: …}}."
                 )
             yield Expect(
                 dataset=dataset,

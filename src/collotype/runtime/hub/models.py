@@ -55,8 +55,8 @@ class ModelLocation:
             pickles = [name for name in self.names() if name.endswith((".bin", ".pt", ".pth"))]
             why = f" ({pickles[0]} is a pickle, which may run code and is never read)" if pickles else ""
             raise UserError(
-                f"The model {self.found.source.repository} contains no {whole}{why}; take a revision or a repository "
-                "with safetensors files (NAME@REVISION)."
+                f"The model {self.found.source.repository} contains no {whole}{why}; use a revision or repository with "
+                "safetensors files (NAME@REVISION)."
             )
         return [whole]
 

@@ -78,12 +78,12 @@ def parse(text: object, kind: Kind) -> HubSource | None:
         return None
     if found is None or found[1].startswith(OF_OTHERS):
         if name != written:
-            raise UserError(f"{written} is no address of a {kind} on the hub; give its name, organisation/name.")
+            raise UserError(f"{written} is not the address of a {kind} on the hub; give its name as organisation/name.")
         return None
     if said is None and name != written and not written.startswith(PREFIXES):
         said = "model"
     if said not in (None, kind):
-        raise UserError(f"{written} is a {said} of the hub, and a {kind} is wanted here; give the name of one.")
+        raise UserError(f"{written} is a {said} on the hub, but a {kind} is needed here; give the name of one.")
     return HubSource(kind, found[1], found[2])
 
 

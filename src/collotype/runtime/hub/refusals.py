@@ -36,9 +36,11 @@ def refusal(error: Exception, source: HubSource, instead: str) -> UserError:
             case errors.RevisionNotFoundError():
                 return UserError(no_revision(source))
             case errors.DisabledRepoError():
-                return UserError(f"The hub has closed {source} ({source.page}); {instead}.")
+                return UserError(f"The hub has disabled {source} ({source.page}); {instead}.")
             case errors.RemoteEntryNotFoundError():
-                return UserError(f"{capital(source)} lacks a file that it lists; look at {source.page}, or {instead}.")
+                return UserError(
+                    f"{capital(source)} lists a file that is missing; look at {source.page}, or {instead}."
+                )
             case errors.RepositoryNotFoundError():
                 return UserError(not_found(source))
             case errors.HFValidationError():
@@ -47,19 +49,20 @@ def refusal(error: Exception, source: HubSource, instead: str) -> UserError:
                 return UserError(wrong_token())
             case errors.HfHubHTTPError() if status == 403:
                 return UserError(
-                    f"The hub refuses {source} with this login ({source.page}): a token that may read only some "
-                    f"repositories must name this one; else {LOG_IN}, with an account that may read it."
+                    f"The hub denies this login access to {source} ({source.page}): a fine-grained token must list "
+                    f"this repository; otherwise {LOG_IN}, with an account that has access."
                 )
             case errors.HfHubHTTPError() if status == 429:
                 return UserError(
-                    f"The hub has had too many requests from here and keeps {source} back for a while; wait some "
-                    f"minutes and try again; who is logged in may ask more often ({LOG_IN})."
+                    f"The hub limits requests from this address and refuses {source} for a while; try again in some "
+                    f"minutes. Logged-in users have a higher limit ({LOG_IN})."
                 )
             case OSError(errno=errno.ENOSPC):
                 return no_room(source, None)
             case PermissionError():
                 return UserError(
-                    f"{home()}, the hub's cache, cannot be written ({cause}); set HF_HOME to a folder of yours."
+                    f"{home()}, the hub's cache, cannot be written ({cause}); set HF_HOME to a folder that you can "
+                    "write to."
                 )
     return UserError(unreachable(source, chain[-1], instead))
 
@@ -152,8 +155,8 @@ def free() -> int:
 def no_room(source: HubSource, wanted: int | None) -> UserError:
     needs = f"needs {in_bytes(wanted)}" if wanted else "does not fit"
     return UserError(
-        f"{capital(source)} {needs} on the disk of the hub's cache {home()}, where {in_bytes(free())} are free; make "
-        "room, or set HF_HOME to a folder on a larger disk."
+        f"{capital(source)} {needs} on the disk of the hub's cache {home()}, where {in_bytes(free())} are free; free "
+        "some space, or set HF_HOME to a folder on a larger disk."
     )
 
 
@@ -167,5 +170,5 @@ def in_bytes(count: int) -> str:
 
 def not_fetched(source: HubSource, instead: str) -> NotFetchedError:
     return NotFetchedError(
-        f"{capital(source)} is not here yet: a run fetches it from the hub; for an offline run, {instead}."
+        f"{capital(source)} is not on this machine yet; a run downloads it from the hub. For an offline run, {instead}."
     )

@@ -153,5 +153,5 @@ def stated_sizes(path: Path) -> dict[str, int]:
         return {name: int(size) for name, size in dict(json.loads(path.read_text())).items()}
     except (OSError, ValueError, TypeError) as error:
         raise UserError(
-            f"{path} is not a JSON object of shards and their sizes ({error}); correct or remove it."
+            f"{path} is not a JSON object that gives the size of each shard ({error}); correct or delete it."
         ) from error

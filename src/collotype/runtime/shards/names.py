@@ -45,7 +45,7 @@ def shard_names(source: str | Sequence[str]) -> list[str]:
         raise UserError(f"{len(missing)} of {len(names)} shards are missing: {some(missing)}; correct the path.")
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
-        raise UserError(f"{some(twice)} is named more than once; weigh the source instead of repeating it.")
+        raise UserError(f"{some(twice)} is named more than once; give the source a weight instead of repeating it.")
     if not names:
         raise UserError("The source names no shard; give a path, a pattern or a folder of .tar files.")
     return names
@@ -56,7 +56,7 @@ def matching(pattern: str) -> list[str]:
     if pattern.startswith(PACKAGED):
         return [str(ASSETS / name) for name in expand(pattern.removeprefix(PACKAGED))]
     if pattern.startswith("pipe:"):
-        raise UserError(f"{pattern!r} is a command, whose output cannot be read at random; give the shards' addresses.")
+        raise UserError(f"{pattern!r} is a command, whose output has no random access; give the shards' addresses.")
     if pattern.startswith(HUB):
         pattern = at_commit(pattern)
     if not is_remote(pattern) and Path(pattern).is_dir():
@@ -72,7 +72,9 @@ def at_commit(address: str) -> str:
     kind: Kind = "dataset" if path.startswith("datasets/") else "model"
     found = re.fullmatch(r"([^/@]+/[^/@]+)(?:@(refs/pr/\d+|[^/]+))?/(.*)", path.removeprefix("datasets/"))
     if found is None:
-        raise UserError(f"{address} names no file of a repository; give hf://datasets/organisation/name/path.tar.")
+        raise UserError(
+            f"{address} is not the path of a file in a repository; give hf://datasets/organisation/name/path.tar."
+        )
     source = HubSource(kind, found[1], unquote(found[2]) if found[2] else None)
     commit = snapshot(source, "copy the shards into a folder and give that").source.commit
     return f"{HUB}{'datasets/' if kind == 'dataset' else ''}{found[1]}@{commit}/{found[3]}"

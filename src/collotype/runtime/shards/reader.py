@@ -58,7 +58,7 @@ class Shards:
         ]
         self.faults += other_counts(self.shards, indexes)
         if not len(self):
-            raise UserError(f"No sample of {some(self.names)} can be used ({in_words(self.faults)}); mend them.")
+            raise UserError(f"No sample of {some(self.names)} can be used ({in_words(self.faults)}); correct them.")
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -82,9 +82,9 @@ class Shards:
         wanted = sum(sizes[:window])
         if wanted > self.fetched.limit:
             raise UserError(
-                f"{len(sizes[:window])} shards such as {self.names[0]} are read in turns, {wanted / 1e9:.1f} GB, and "
-                f"fetched shards may take {self.fetched.limit_gb} GB: mix fewer at a time with data.shuffle_window, or "
-                "raise COLLOTYPE_SHARDS_GB."
+                f"{len(sizes[:window])} shards such as {self.names[0]} are read together and take {wanted / 1e9:.1f} "
+                f"GB, more than the limit of {self.fetched.limit_gb} GB for fetched shards; mix fewer with "
+                "data.shuffle_window, or raise COLLOTYPE_SHARDS_GB."
             )
 
     def shard(self, row: int) -> int:
@@ -120,7 +120,7 @@ class Shards:
         file = opened(shard, self.fetched)
         content = os.pread(file.fileno(), size, start)
         if len(content) < size:
-            raise UserError(f"{shard.name} was cut off while it was in use; copy it again.")
+            raise UserError(f"{shard.name} was truncated while in use; copy it again.")
         return content
 
 
@@ -140,7 +140,7 @@ def opened(shard: Shard, fetched: FetchedShards) -> BinaryIO:
             # another process needed the room between our finding the copy and opening it
             continue
     else:
-        raise UserError(f"{shard.name} is gone from {path}; raise the limit of fetched shards or copy it again.")
+        raise UserError(f"{shard.name} was deleted from {path}; raise the limit of fetched shards or copy it again.")
     if not is_remote(shard.name) and told(shard.name) != shard.told:
         raise UserError(f"{shard.name} has changed since it was indexed; start again.")
     return file

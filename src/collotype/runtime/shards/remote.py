@@ -38,7 +38,7 @@ def file_system(address: str) -> tuple["AbstractFileSystem", str]:
         UserError: its client is not installed, or this is a dry run.
     """
     if is_dry():
-        raise UserError(f"{address} is on another machine, which a check does not ask; a run does.")
+        raise UserError(f"{address} is on another machine, which `check` does not contact; a run does.")
     from fsspec.core import url_to_fs
 
     try:
@@ -99,8 +99,8 @@ class FetchedShards:
         """
         if told.size > self.limit:
             raise UserError(
-                f"{address} has {told.size / 1e9:.1f} GB, and fetched shards may take {self.limit_gb} GB: "
-                "raise COLLOTYPE_SHARDS_GB."
+                f"{address} has {told.size / 1e9:.1f} GB, more than the limit of {self.limit_gb} GB for fetched "
+                "shards; raise COLLOTYPE_SHARDS_GB."
             )
         digest = sha256(f"{address} {told.size} {told.version}".encode()).hexdigest()[:20]
         copy = self.folder / f"{digest}.tar"
@@ -120,7 +120,7 @@ class FetchedShards:
                     system.get_file(path, str(scratch))
                     size = scratch.stat().st_size
                     if told.size and size != told.size:
-                        raise OSError(f"{size:,} of {told.size:,} bytes came")
+                        raise OSError(f"received {size:,} of {told.size:,} bytes")
                 return
             except UserError:
                 raise

@@ -150,7 +150,7 @@ def index_shard(path: Path, layout: SampleLayout, name: str) -> IndexedShard:
         raise UserError(f"The shard {name} cannot be read ({error}); check the path or {again}.") from error
     if not groups:
         why = "is compressed, and cannot be read at random; uncompress it" if is_compressed(path) else ""
-        raise UserError(f"The shard {name} {why or f'contains no sample that is whole; {again}'}.")
+        raise UserError(f"The shard {name} {why or f'contains no complete sample; {again}'}.")
     samples = groups - join(torn, layout, faults)
     if problem := unusable(path, name, layout, faults, kinds, samples):
         raise UserError(problem)

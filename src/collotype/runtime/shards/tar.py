@@ -46,7 +46,9 @@ def members(file: BinaryIO) -> Iterator[Member]:
         kind, start = header[156:157], at + BLOCK
         size = long_size if long_size is not None and kind in REGULAR else checked_size(header, at)
         if start + size > end:
-            raise BrokenTarError(f"it ends at byte {end:,}, within a file of {size:,} bytes from byte {start:,} on")
+            raise BrokenTarError(
+                f"it ends at byte {end:,}, inside a file of {size:,} bytes that starts at byte {start:,}"
+            )
         at = start + (size + BLOCK - 1) // BLOCK * BLOCK
         if kind in REGULAR:
             name = long_name or name_of(header)
@@ -75,7 +77,7 @@ def checked_size(header: bytes, at: int) -> int:
             return number(header[124:136])
     except ValueError:
         pass
-    raise BrokenTarError(f"what stands at byte {at:,} is not a tar header")
+    raise BrokenTarError(f"the data at byte {at:,} is not a tar header")
 
 
 def number(field: bytes) -> int:
@@ -102,7 +104,7 @@ def pax_records(content: bytes) -> dict[str, str]:
         stated = content.partition(b" ")[0]
         length = int(stated) if stated.isdigit() else 0
         if not 0 < length <= len(content):
-            raise BrokenTarError(f"a header's record says it has {stated[:20]!r} bytes")
+            raise BrokenTarError(f"a header gives its size as {stated[:20]!r}")
         key, _, value = content[:length].partition(b" ")[2].rstrip(b"\n").partition(b"=")
         records[key.decode()] = value.decode("utf-8", "surrogateescape")
         content = content[length:]

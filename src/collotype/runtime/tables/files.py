@@ -36,7 +36,9 @@ def find_table(path: str, split: str = "train", subset: str | None = None) -> li
     place = Path(path).expanduser()
     if place.is_file():
         if place.suffix not in (".parquet", *LINES):
-            raise UserError(f"{path} is none of .parquet, {', '.join(LINES)}; write the table in one of these formats.")
+            raise UserError(
+                f"{path} is not a .parquet, {', '.join(LINES)} file; convert the table to one of these formats."
+            )
         return [place]
     if place.is_dir():
         inside = place / subset if subset else place
@@ -102,10 +104,12 @@ def files_in(names: Sequence[str], split: str, where: object) -> list[str]:
     if len(lines) == 1:
         return lines
     if lines:
-        raise UserError(f"{where} holds {len(lines)} {' and '.join(endings(lines))} files; set `path` to one of them.")
+        raise UserError(
+            f"{where} contains {len(lines)} {' and '.join(endings(lines))} files; set `path` to one of them."
+        )
     if by_split:
         found = ", ".join(sorted(name or "of no split" for name in by_split))
-        raise UserError(f"{where} has no parquet files of the split {split!r}; it has {found}.")
+        raise UserError(f"{where} has no parquet files for the split {split!r}; it has {found}.")
     arrow = " (its .arrow files are of `save_to_disk`; `to_parquet` writes what is read here)"
     arrow = arrow if any(name.endswith(".arrow") for name in names) else ""
     raise UserError(f"{where} contains no .parquet and no pairs.jsonl{arrow}; set `path` to a table, or `subset`.")
@@ -143,7 +147,7 @@ def need_of_tables(found: Snapshot, split: str) -> Need:
 def tables_among(names: Sequence[str], split: str, where: object) -> dict[str, list[str]]:
     by_configuration = parquet_files(names, split)
     if not by_configuration:
-        raise UserError(f"{where} contains no parquet files; give a folder with a copy of the dataset's.")
+        raise UserError(f"{where} contains no parquet files; give a folder with a copy of the dataset.")
     return {name: chosen(splits, split, f"{where}/{name}") for name, splits in by_configuration.items()}
 
 
@@ -153,7 +157,7 @@ def chosen(splits: Mapping[str | None, list[str]], split: str, where: str) -> li
     if len(splits) == 1:
         return next(iter(splits.values()))
     found = ", ".join(name or "one without a name" for name in splits)
-    raise UserError(f"{where} has the splits {found} and no {split!r}; name one of them as the split.")
+    raise UserError(f"{where} has no split {split!r}; name one of {found}.")
 
 
 def parquet_files(names: Sequence[str], split: str) -> dict[str, BySplit]:

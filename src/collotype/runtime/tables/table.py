@@ -84,7 +84,7 @@ class ParquetTable:
         for file in opened:
             if file.columns != self.columns:
                 raise UserError(
-                    f"{file.path} has the columns {', '.join(file.columns)}, and {self.files[0]} has "
+                    f"{file.path} has the columns {', '.join(file.columns)}, but {self.files[0]} has "
                     f"{', '.join(self.columns)}; put them into different folders."
                 )
         self.starts = list(accumulate((file.starts[-1] for file in opened), initial=0))
@@ -157,9 +157,7 @@ class JsonLinesTable:
         except ValueError as error:
             raise UserError(f"{self.files[0]}, line {number} is not valid JSON ({error}); correct it.") from error
         if not isinstance(row, dict):
-            raise UserError(
-                f"{self.files[0]}, line {number} contains no object in braces, but {line[:40]!r}; correct it."
-            )
+            raise UserError(f"{self.files[0]}, line {number} is not an object in braces but {line[:40]!r}; correct it.")
         return row
 
     def __len__(self) -> int:
@@ -200,13 +198,11 @@ class JsonTable(JsonLinesTable):
         except ValueError as error:
             raise UserError(f"{self.files[0]} is not valid JSON ({error}); correct it.") from error
         if not isinstance(rows, list):
-            raise UserError(
-                f"{self.files[0]} contains no list of objects, but {content[:40]!r}; give one, or JSON lines."
-            )
+            raise UserError(f"{self.files[0]} is not a list of objects but {content[:40]!r}; give one, or JSON lines.")
         for number, row in enumerate(rows):
             if not isinstance(row, dict):
                 raise UserError(
-                    f"{self.files[0]}, item {number} is not an object in braces, but {row!r:.40}; correct it."
+                    f"{self.files[0]}, item {number} is not an object in braces but {row!r:.40}; correct it."
                 )
             yield number, row
 
@@ -224,13 +220,11 @@ def separator_of(path: Path, names: str, given: str | None) -> str:
     if given is None:
         return likely
     if len(given) != 1:
-        raise UserError(
-            f'The separator of {path} is {given!r}, and columns have one sign between them; a tab is "\\t".'
-        )
+        raise UserError(f'The separator of {path} is {given!r}; it must be one character (a tab is "\\t").')
     if given not in names and likely in names:
         raise UserError(
-            f"{path} is read with a {named(given)} between columns, and there is none in {names.strip()[:50]!r}; "
-            f"it looks separated by a {named(likely)}: set the separator to {likely!r}."
+            f"The separator of {path} is a {named(given)}, but there is none in {names.strip()[:50]!r}; the file seems "
+            f"to use a {named(likely)}: set the separator to {likely!r}."
         )
     return given
 
@@ -267,7 +261,7 @@ class CsvTable:
                 csv.ConvertOptions(column_types=dict.fromkeys(self.columns, pa.string())),
             )
             if len(set(self.columns)) < len(self.columns):
-                raise ValueError("two columns have one name")
+                raise ValueError("two columns have the same name")
         except (OSError, ValueError, pa.ArrowException) as error:
             problem, told = str(error).split("\n")[0], f" with a {named(sign)} between columns" * bool(sign)
             mend = (

@@ -109,7 +109,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         read_qa("qa/set", tmp_path)
     for split in ("train", "validation"):
         write_table(tmp_path / "two" / "data" / f"{split}-00000-of-00001.parquet", {"query": ["a"]})
-    with pytest.raises(UserError, match="has the splits train, validation and no 'test'"):
+    with pytest.raises(UserError, match="has no split 'test'; name one of train, validation"):
         read_qa("qa/set", tmp_path / "two")
 
 

@@ -84,7 +84,7 @@ def test_what_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     [
         ({"suite": "qa"}, "none is given; name it with --path"),
         ({"suite": "beir:nowhere"}, "there is no nowhere"),
-        ({"suite": "qa:a", "path": "b"}, "give only one of them"),
+        ({"suite": "qa:a", "path": "b"}, "leave one of them out"),
         ({"suite": "sheets", "data_dir": "x"}, "data_dir is not supported by the suite sheets"),
         ({"suite": "vidore-v1", "path": "x"}, "path is not supported by the suite vidore-v1"),
         ({"suite": "sheets", "name": "x"}, "name is not supported by the suite sheets"),
