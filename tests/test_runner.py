@@ -151,7 +151,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
             {"train.micro_batch": 5},
             "which cannot be divided by train.micro_batch = 5; the nearest values that work are 4 and 8",
         ),
-        ({"model.preset": "colpaly"}, "No preset 'colpaly'; the known presets are colpali-paper"),
+        ({"model.preset": "colpaly"}, "Unknown preset 'colpaly'; the known presets are colpali-paper"),
         ({"data.train.pictures": "/nowhere"}, "Cannot read the shard /nowhere/twitter.tar"),
         (
             {"expect": [EXPECTED]},
@@ -173,13 +173,13 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
         ),
         ({"data.train.negatives": 1, "loss.name": "ColbertLoss"}, "which has some explicit negatives"),
         ({"data.train.queries": 7}, "data.train has too few examples (7) for a batch of 8"),
-        ({"model.backbone": "paligemme"}, "No backbone 'paligemme'; known are paligemma"),
+        ({"model.backbone": "paligemme"}, "Unknown backbone 'paligemme'; the known ones are paligemma"),
         ({"loss.name": "infonse"}, "no loss 'infonse' in the dialect colpali-engine>=0.3.11; it has infonce"),
         ({"negatives": {"scope": "process", "processes": 3}}, "must divide train.batch = 8"),
         ({"loss.name": "ColbertPairwiseNegativeCELoss"}, "its data, which has no explicit negatives"),
         ({"negatives.processes": 2}, "negatives.processes is 2 with the scope global"),
         ({"model.size": "huge"}, "has no size 'huge'; it has tiny"),
-        ({"evaluate": [{"suite": "vidore"}]}, "No suite 'vidore'"),
+        ({"evaluate": [{"suite": "vidore"}]}, "Unknown suite 'vidore'"),
     ],
 )
 def test_what_cannot_run_is_said_before_anything_is_written(changes: dict, words: str, tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def test_the_size_that_a_command_names_stands_in_for_weights_that_are_not_here(
 def test_an_impossible_recipe_is_still_an_error(offline: None) -> None:
     with pytest.raises(UserError, match="cannot be divided"):
         runner.check("colpali-paper", {"train.micro_batch": 5})
-    with pytest.raises(UserError, match=r"No card 'V1000'; known are .*V100"):
+    with pytest.raises(UserError, match=r"Unknown GPU 'V1000'; the known ones are .*V100"):
         runner.check("colpali-paper", card="V1000")
 
 

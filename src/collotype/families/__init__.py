@@ -196,7 +196,7 @@ def stability(
     for model in map(str, models):
         measure = family(name := family_of(model)).stability
         if measure is None:
-            raise UserError(f"--stability is measured of retrievers, and {model} is a {name} model; leave it out.")
+            raise UserError(f"--stability works with retrievers only, but {model} is a {name} model; leave it out.")
         found[model] = measure(model, choice, limit, **options_for(model, options))
     return found
 

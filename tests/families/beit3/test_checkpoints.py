@@ -87,7 +87,7 @@ def test_what_the_published_layout_cannot_say_is_not_exported(tmp_path: Path) ->
     for model, said in ((make(), "17 words; train with that"), (with_pieces(layers=2), "has 2 layers, 32 wide")):
         with pytest.raises(UserError, match=said):
             export(model, "beit3", tmp_path / "out", "card")
-    with pytest.raises(UserError, match="No layout 'gguf'; this model can be exported to beit3"):
+    with pytest.raises(UserError, match="Unknown layout 'gguf'; this model can be exported to beit3"):
         export(with_pieces(), "gguf", tmp_path / "out", "card")
     assert not (tmp_path / "out").exists()
 
@@ -142,9 +142,11 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
 def test_a_random_head_is_never_evaluated(tmp_path: Path) -> None:
     """As happened to users of the published code, whose evaluation then ran to its end."""
     file = save_published(tmp_path, pretrained(with_pieces()))
-    with pytest.raises(UserError, match="is pretrained and has no head for questions, so its answers would be random"):
+    with pytest.raises(
+        UserError, match="is only pretrained and has no question-answering head, so its answers would be random"
+    ):
         read(file)
-    with pytest.raises(UserError, match="is pretrained"):
+    with pytest.raises(UserError, match="is only pretrained"):
         read(file, answers=NEW)
     with pytest.raises(UserError, match="needs a list of answers"):
         read(file, new_head=True)
@@ -269,7 +271,7 @@ def test_places_in_half_keep_their_type(side: int, rows: int) -> None:
 
 def test_heads_are_never_guessed(tmp_path: Path) -> None:
     file = save_published(tmp_path, with_pieces(layers=2).state_dict())
-    with pytest.raises(UserError, match=r"no size we know .* 2 layers, 32 wide, 16 patches; how many heads"):
+    with pytest.raises(UserError, match=r"an unknown size .2 layers, width 32, 16 patches., so its number of heads"):
         read(file)
 
 

@@ -64,6 +64,6 @@ def test_what_cannot_be_built_is_refused(change: dict, said: str) -> None:
 
 
 def test_what_is_no_size_is_named() -> None:
-    with pytest.raises(UserError, match="No BEiT-3 size 'giant'; known are base, large"):
+    with pytest.raises(UserError, match="Unknown BEiT-3 size 'giant'; the known sizes are base, large"):
         sized("giant")
     assert sized("base", heads=6).label == "custom"

@@ -161,7 +161,7 @@ def test_a_stopped_evaluation_goes_on_and_ends_alike(
     partial = json.loads((tmp_path / "submit_vqav2_test.partial.json").read_text())
     assert len(partial) == 4 * done[0] and partial == json.loads(submitted)[: len(partial)]
     monkeypatch.setattr(Answering, "of_block", whole)
-    with pytest.raises(UserError, match=r"holds answers of an evaluation with another questions"):
+    with pytest.raises(UserError, match=r"contains answers from an evaluation with another questions"):
         choice = load_evaluation("beit3", suite="vqav2", path=root, split="test", name="test", blank_pictures=True)
         shutil.copytree(tmp_path / ".answers-vqav2-test", tmp_path / ".answers-vqav2-test-blank")
         families.evaluate([run.folder / "model"], choice, out=tmp_path)
@@ -177,7 +177,7 @@ def test_images_that_cannot_be_read(tuned: tuple[Path, Run], tmp_path: Path) -> 
     shutil.copytree(root, tmp_path / "data")
     broken = tmp_path / "data" / "test2015" / f"COCO_test2015_{3005:012d}.jpg"
     broken.write_bytes(broken.read_bytes()[:200])
-    with pytest.raises(UserError, match=r"^1 images cannot be read, .*3005.jpg first.*4 missing: 3005000, .*partial"):
+    with pytest.raises(UserError, match=r"^1 images cannot be read, first .*3005.jpg.*4 missing: 3005000, .*partial"):
         evaluate(run.folder / "model", tmp_path / "data", tmp_path / "out")
     shutil.copy(root / "test2015" / broken.name, broken)
     mended = evaluate(run.folder / "model", tmp_path / "data", tmp_path / "out")
@@ -213,8 +213,8 @@ def unasked(root: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (another_split, "says that it is of val2014, not test2015"),
-        (twice, "questions with an id that another has, 3000000 the first"),
+        (another_split, "belongs to val2014, not test2015"),
+        (twice, "questions whose id occurs twice, 3000000 the first"),
         (lambda root: shutil.rmtree(root / "test2015"), "There is no folder .*test2015; unpack COCO's images"),
         (lambda root: next((root / "test2015").iterdir()).unlink(), "1 images that are asked about are not there"),
         (unasked, "'question': None.*TypeError: None is not text.; download the file again"),
@@ -236,7 +236,9 @@ def test_bad_data_is_told_before_anything_is_evaluated(
 def test_bad_models_are_told_before_anything_is_evaluated(tuned: tuple[Path, Run], tmp_path: Path) -> None:
     root, run = tuned
     weights = run.folder.parent / "pretrained" / "beit3_tiny_patch8_32.pth"
-    with pytest.raises(UserError, match="is pretrained and has no head for questions, so its answers would be random"):
+    with pytest.raises(
+        UserError, match="is only pretrained and has no question-answering head, so its answers would be random"
+    ):
         evaluate(weights, root, tmp_path)
     families.export(run.folder / "model", "beit3", tmp_path / "published")
     (published,) = (tmp_path / "published").glob("*.pth")
@@ -246,7 +248,7 @@ def test_bad_models_are_told_before_anything_is_evaluated(tuned: tuple[Path, Run
     (tmp_path / "other.spm").write_bytes(trained_pieces(44))
     with pytest.raises(UserError, match=r"has 50 word embeddings, but beit3\.spm has 46"):
         evaluate(published, root, tmp_path, tokenizer=tmp_path / "other.spm")
-    with pytest.raises(UserError, match=r"Nobody's answers to vqav2/test are known, .*name --out"):
+    with pytest.raises(UserError, match=r"The answers to vqav2/test are not public, .*set --out"):
         evaluate(run.folder / "model", root, None)
     assert not list(tmp_path.glob("submit*"))
 
@@ -274,7 +276,7 @@ def test_a_submission_is_scored_whoever_wrote_it(tuned: tuple[Path, Run], tmp_pa
     assert json.loads(done.stdout) == {"vqav2/val": wanted.metrics}
     assert json.loads((tmp_path / "scored" / "vqav2" / "val.json").read_text())["by_question_type"]
     rewrite(file, lambda said: said.pop())
-    with pytest.raises(UserError, match=r"submit_vqav2_val\.json does not fit the questions \(1 missing"):
+    with pytest.raises(UserError, match=r"submit_vqav2_val\.json does not match the questions \(1 missing"):
         evaluate(file, root, None, "val")
 
 
@@ -301,7 +303,7 @@ def test_half_precision_is_said_and_not_mixed_with_full(tuned: tuple[Path, Run],
     broken.write_bytes(b"no image")
     with pytest.raises(UserError, match="cannot be read"):
         evaluate(run.folder / "model", tmp_path / "data", tmp_path / "out")
-    with pytest.raises(UserError, match="holds answers of an evaluation with another device"):
+    with pytest.raises(UserError, match="contains answers from an evaluation with another device"):
         evaluate(run.folder / "model", tmp_path / "data", tmp_path / "out", precision="bf16")
     types = []
     watched = register_module_forward_hook(lambda module, inputs, output: types.append((module, output)))

@@ -232,7 +232,7 @@ def test_a_finding_says_that_released_weights_have_seen_most_of_any_split(tmp_pa
                 "data.train": {"source": "vqav2", "path": "x", "held_out": "own.json"},
                 "evaluate": [{"suite": "vqav2", "path": "./x"}],
             },
-            "holds out the images of own.json, and evaluate measures those of x/held-out.json",
+            "holds out the images in own.json, but evaluate uses those in x/held-out.json",
         ),
     ],
 )

@@ -40,7 +40,7 @@ def test_a_configuration_survives_json(size: str) -> None:
     ("change", "said"),
     [
         ({"embed_dim": 0}, "clip.embed_dim is 0"),
-        ({"activation": "relu"}, "activation is 'relu'; known are gelu, quick_gelu"),
+        ({"activation": "relu"}, "activation is 'relu'; the known ones are gelu, quick_gelu"),
         ({"width": 3}, "unknown fields width"),
         ({"vision_cfg": {"layers": [3, 4, 6]}}, "four stages"),
         ({"vision_cfg": {"layers": [3, 4, 6, 3], "width": 64, "image_size": 20}}, "image_size is 20"),
@@ -61,5 +61,5 @@ def test_what_cannot_be_built_is_refused(change: dict, said: str) -> None:
 def test_what_is_left_out_is_named() -> None:
     with pytest.raises(UserError, match="activation"):
         ClipConfig.from_dict({"embed_dim": 8, "vision_cfg": {}, "text_cfg": {}})
-    with pytest.raises(UserError, match="No CLIP size 'RN51'; known are RN50"):
+    with pytest.raises(UserError, match="Unknown CLIP size 'RN51'; the known sizes are RN50"):
         sized("RN51")

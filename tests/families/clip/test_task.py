@@ -214,7 +214,7 @@ def test_half_precision_leaves_the_scores_alone(tmp_path: Path) -> None:
         ({"model.batch_norm_group": None, "train.micro_batch": 4}, "statistics of the whole batch"),
         ({"data.train.path": "nothing.tar"}, "nothing.tar"),
         ({"model": {"size": "tiny-rn"}}, "activation is missing"),
-        ({"model.size": "RN51"}, "No CLIP size 'RN51'"),
+        ({"model.size": "RN51"}, "Unknown CLIP size 'RN51'"),
         ({"model.size": "tiny-vit"}, "a ViT has no BatchNorm"),
         ({"train.micro_batch_tokens": 6}, "the model has BatchNorm over 4 examples"),
         ({"negatives": {"scope": "global", "processes": 4}}, "use the scope `process`"),
@@ -222,7 +222,7 @@ def test_half_precision_leaves_the_scores_alone(tmp_path: Path) -> None:
         ({"train.shard": "fsdp"}, "a single number and cannot be sharded"),
         ({"train.optimizer.layer_decay": 0.5}, "has two towers and no head above them"),
         ({"data.augmentation.scale": [1.0, 0.4]}, r"scale is \[1.0, 0.4\]"),
-        ({"evaluate": [{"suite": "labelled"}]}, "name where they are with --path"),
+        ({"evaluate": [{"suite": "labelled"}]}, "give its path with --path"),
     ],
 )
 def test_what_cannot_run_is_said_before(changes: dict, words: str, tmp_path: Path) -> None:

@@ -122,5 +122,5 @@ def test_a_tokenizer_without_its_end_is_refused(tmp_path: Path) -> None:
     Tokenizer(models.WordLevel({"a": 0, START: 1, END: 2, "b": 3}, unk_token="a")).save(
         str(tmp_path / "tokenizer.json")
     )
-    with pytest.raises(UserError, match="the end as the last"):
+    with pytest.raises(UserError, match="as its last token"):
         ClipTokenizer.read(tmp_path, 77)

@@ -283,7 +283,7 @@ def test_a_checkpoint_that_does_not_say_its_preset_is_refused_until_it_is_named(
     with pytest.raises(UserError, match="name the preset it was trained with"):
         collotype.load(folder)
     collotype.load(folder, preset="colpali-engine-0.3.11")
-    with pytest.raises(UserError, match="No preset 'colpali'"):
+    with pytest.raises(UserError, match="Unknown preset 'colpali'"):
         collotype.load(folder, preset="colpali")
     with pytest.raises(UserError, match="was trained with the preset colpali-transformers"):
         collotype.load(written(tmp_path, "colpali-native", "transformers"), preset="colpali-paper")
@@ -313,7 +313,7 @@ def test_folders_that_are_no_retriever_are_refused(damage: str, tmp_path: Path) 
         "gone": "contains no model.safetensors",
         "pickle": "pytorch_model.bin is a pickle",
         "another kind": "describes a 'bert' model",
-        "plain": "which is not yet a retriever",
+        "plain": "which is not a retriever yet",
         "activation": "Tanh",
     }
     with pytest.raises(UserError, match=words[damage]):

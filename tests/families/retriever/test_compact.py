@@ -144,9 +144,9 @@ def test_an_index_keeps_its_dim_and_belongs_to_that_form_of_the_model(folder: Pa
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"loss.dims": [256]}, "loss.dims has 256, and vectors have model.dim = 128"),
+        ({"loss.dims": [256]}, "loss.dims has 256, but vectors have only model.dim = 128"),
         ({"loss.pool_spread": 0.5}, "loss.pool_spread is 0.5, and nothing is pooled"),
-        ({"loss.pool_factors": [3], "model.interaction": "single"}, "a single vector a page cannot be pooled"),
+        ({"loss.pool_factors": [3], "model.interaction": "single"}, "a single vector per page cannot be pooled"),
     ],
 )
 def test_forms_that_cannot_be_are_refused(changes: dict, named: str) -> None:

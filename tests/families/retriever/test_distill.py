@@ -102,7 +102,7 @@ def test_a_search_needs_no_page_model(student: Path, place: Path, tmp_path: Path
     code += "try: main()\nfinally: print('torch' in sys.modules)"
     done = cli("search", tmp_path / "index", "red apple", launcher=[sys.executable, "-c", code])
     assert "1. a, page 1" in done.stdout and done.stdout.endswith("False\n"), done.stderr
-    with pytest.raises(UserError, match=r"reads queries only, and its pages are encoded by .*--base"):
+    with pytest.raises(UserError, match=r"encodes queries only, and .*--base"):
         library.model.encode_pages([PAGE])
     assert open_encoder(str(tmp_path / "student"), base=str(place / "teacher")).encode_pages([PAGE])
 
@@ -143,7 +143,7 @@ def test_a_damaged_student_is_refused(student: Path, tmp_path: Path) -> None:
     (tmp_path / "student/tokenizer.json").write_text("{}")
     with pytest.raises(UserError, match="student is damaged"):
         open_encoder(str(tmp_path / "student"))
-    with pytest.raises(UserError, match="The dim is 400, and the vectors of"):
+    with pytest.raises(UserError, match="dim is 400, but the vectors of"):
         open_encoder(str(student), dim=400)
 
 
@@ -178,7 +178,7 @@ def test_a_teacher_that_changed_is_refused(student: Path, place: Path, tmp_path:
     collotype.run("desk-distill", **collotype_run)
     shutil.rmtree(tmp_path / "teacher")
     native.write(task_for(load_recipe("desk-colpali", {"train.seed": 1})).build(), tmp_path / "teacher")
-    with pytest.raises(UserError, match=r"learned from the teacher .* is now another"):
+    with pytest.raises(UserError, match=r"distilled from the teacher .* is now another"):
         load(tmp_path / "run/model").encode_pages([PICTURE])
     with pytest.raises(UserError, match=r"was written with a different teacher"):
         collotype.run(tmp_path / "run", resume=True)
@@ -187,7 +187,7 @@ def test_a_teacher_that_changed_is_refused(student: Path, place: Path, tmp_path:
 @pytest.mark.parametrize(
     ("recipe", "asked", "named"),
     [
-        ("desk-distill", {"model.dim": 64}, "model.dim is 64, and its teacher .* has 128"),
+        ("desk-distill", {"model.dim": 64}, "model.dim is 64, but its teacher .* has 128"),
         ("desk-distill", {"model.interaction": "single"}, "model.interaction is single"),
         ("desk-distill", {"model.preset": "colpali-transformers"}, "model.preset is colpali-transformers"),
         ("desk-colpali", {"data.train": {"source": "sheets", "queries": 64, "seed": 3}}, ""),

@@ -210,8 +210,8 @@ def test_texts_that_are_not_there_or_cannot_be_joined_are_said(model: Retriever,
     assert len(searcher.texts(benchmark.pages)) == 2
     (cut,) = [one for one in searcher.events([]) if one["kind"] == "page texts cut"]
     assert cut["count"] == 1
-    with pytest.raises(UserError, match="looks_at is text, and the pages have no text"):
+    with pytest.raises(UserError, match="looks_at is text, but the pages have no text"):
         searcher.texts(replace(benchmark.pages, text=None))
     single = task_for(load_recipe("desk-bipali")).build()
-    with pytest.raises(UserError, match="this model has a single vector a page; choose image or text"):
+    with pytest.raises(UserError, match="this model has a single vector per page; choose image or text"):
         VectorSearch(single, looks_at="both")

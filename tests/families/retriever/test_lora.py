@@ -64,7 +64,7 @@ def test_a_base_in_four_bits_is_trained_on_and_saved_as_it_was(tmp_path: Path) -
 
 
 def test_settings_that_cannot_be_are_named() -> None:
-    with pytest.raises(UserError, match="quantize is nf4, and quantized weights cannot be trained; add lora"):
+    with pytest.raises(UserError, match="quantize is nf4, but quantized weights cannot be trained; add lora"):
         load_recipe("desk-colpali", {"model.quantize": "nf4"})
     with pytest.raises(UserError, match="4-bit weights cannot be sharded"):
         load_recipe("desk-colpali", {**LORA, "model.quantize": "nf4", "train.shard": "fsdp"})

@@ -87,7 +87,7 @@ def test_nothing_to_be_found_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="There is no PDF in"):
         outline(tmp_path)
     (tmp_path / "plain.pdf").write_bytes(small_pdf([["A page without anything"]]))
-    with pytest.raises(UserError, match=r"The 1 PDFs of .* have no outline title or caption of 6 characters or more"):
+    with pytest.raises(UserError, match=r"The 1 PDFs in .* have no outline title or caption of at least 6 characters"):
         outline(tmp_path)
     (tmp_path / "secret.pdf").write_bytes(small_pdf([["x"]], encrypted=True))
     with pytest.raises(UserError, match=r"secret.pdf is encrypted"):

@@ -292,7 +292,7 @@ def test_lines_that_are_wrong_are_named(line: str, words: str, tmp_path: Path) -
     ("path", "words"),
     [
         ("vidore/colpali_train_set_detailed", "is now vidore/colpali_train_set"),
-        ("./data_dir/colpali_train_set", "on the hub it is vidore/colpali_train_set"),
+        ("./data_dir/colpali_train_set", "called vidore/colpali_train_set on the hub"),
         ("no/such.parquet", "There is no table no/such.parquet"),
         ("nobody/nothing-of-this-name", "put its parquet files into a folder and set `path` to that"),
     ],

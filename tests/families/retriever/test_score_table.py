@@ -141,9 +141,9 @@ def test_a_table_that_does_not_match_is_refused(place: Path, change: Any, named:
 @pytest.mark.parametrize(
     ("more", "named"),
     [
-        ({"distill.objective": "vectors"}, "a table has scores; set it to kl or margin-mse"),
-        ({"distill.teacher": "runs/desk-colpali/model"}, "a teacher or a table of its scores, and not both"),
-        ({"data.train": {"source": "sheets", "queries": 64, "negatives": 1}}, "sheets have no names"),
+        ({"distill.objective": "vectors"}, "a table contains scores; set it to kl or margin-mse"),
+        ({"distill.teacher": "runs/desk-colpali/model"}, "either a teacher or a table of its scores"),
+        ({"data.train": {"source": "sheets", "queries": 64, "negatives": 1}}, "sheets have none"),
         ({"data.train.negatives": 0}, "data.train has none; set data.train.negatives"),
     ],
 )

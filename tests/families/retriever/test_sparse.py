@@ -71,7 +71,7 @@ def test_the_loss_adds_the_regulariser() -> None:
     ("recipe", "changes", "named"),
     [
         ("desk-sparse", {"model.dim": 64}, "leave model.dim and loss.dims out"),
-        ("desk-colpali", {"loss.flops": 0.1}, "only a sparse model has it"),
+        ("desk-colpali", {"loss.flops": 0.1}, "only sparse models support"),
     ],
 )
 def test_what_does_not_fit_is_refused(recipe: str, changes: dict, named: str) -> None:

@@ -90,7 +90,7 @@ def test_dtype_and_gradient_state_come_back_as_given(method: str) -> None:
 def test_a_factor_that_cannot_be_is_named(factor: float) -> None:
     with pytest.raises(UserError, match=f"The pool factor is {factor}"):
         pool_tokens(page(4), factor)
-    with pytest.raises(UserError, match="No pooling method 'kmeans'; the methods are hierarchical, fast"):
+    with pytest.raises(UserError, match="Unknown pooling method 'kmeans'; the methods are hierarchical, fast"):
         Pooling(factor=2, method="kmeans")
 
 

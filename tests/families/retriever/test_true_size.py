@@ -134,7 +134,11 @@ def test_what_cannot_be_written_is_refused_before_weights_are_read(half: Path, t
         raise AssertionError("weights were read")
 
     monkeypatch.setattr(Weights, "to", never)
-    for layout, problem in (("transformers", "cannot frame queries"), ("adapter", "no adapter"), ("gguf", "No layout")):
+    for layout, problem in (
+        ("transformers", "cannot use the query prompt"),
+        ("adapter", "no adapter"),
+        ("gguf", "Unknown layout"),
+    ):
         with pytest.raises(UserError, match=problem):
             commands.export(half, layout, tmp_path / "out", preset=PRESET)
     assert not (tmp_path / "out").exists()

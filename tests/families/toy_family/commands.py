@@ -13,7 +13,7 @@ from tests.families.toy_family.model import load
 
 
 def export(source: str | Path, layout: str, out: Path, **options: Any) -> list[str]:
-    raise UserError(f"No layout {layout!r}; a line has none.")
+    raise UserError(f"Unknown layout {layout!r}; a line has none.")
 
 
 def evaluate(

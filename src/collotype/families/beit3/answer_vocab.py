@@ -36,7 +36,9 @@ def read_answers(file: Path) -> tuple[str, ...]:
             )
         answers.append(answer)
     if not answers or len(set(answers)) < len(answers):
-        raise UserError(f"{file} has {len(answers)} answers, {len(set(answers))} different; make it again.")
+        raise UserError(
+            f"{file} has {len(answers)} answers, but only {len(set(answers))} different ones; generate it again."
+        )
     return tuple(answers)
 
 

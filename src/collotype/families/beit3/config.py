@@ -119,5 +119,5 @@ def sized(name: str, **changes: Any) -> Beit3Config:
         UserError: no such size or field, or a value out of its range.
     """
     if name not in SIZES:
-        raise UserError(f"No BEiT-3 size {name!r}; known are {', '.join(SIZES)}.")
+        raise UserError(f"Unknown BEiT-3 size {name!r}; the known sizes are {', '.join(SIZES)}.")
     return Beit3Config.from_dict({**SIZES[name], **changes})

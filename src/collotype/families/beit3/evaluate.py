@@ -55,10 +55,11 @@ def evaluate(
             it, or questions stay unanswered that nobody else can answer.
     """
     if model.answer_list is None:
-        raise UserError("This model knows its answers by number only; name the file of them with --answers.")
+        raise UserError("This model has no names for its answers; give the file of answers with --answers.")
     if not len(benchmark.answered) and out is None:
         raise UserError(
-            f"Nobody's answers to {benchmark.name} are known, so all that comes of it is a file; name --out."
+            f"The answers to {benchmark.name} are not public, so the evaluation only writes a submission file; set "
+            "--out."
         )
     events = [*model.events, *too_long(benchmark, model.tokenizer)]
     reset_peak_memory(model.device)

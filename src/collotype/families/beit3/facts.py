@@ -70,7 +70,7 @@ class Beit3Facts(FamilyFacts[Beit3Recipe]):
         if found.answer_list is None:
             raise UserError(
                 f"{model.weights} does not contain the names of its answers; give them with --set "
-                "data.answers=answer2label.txt, or train a head for this data's with --set model.new_head=true."
+                "data.answers=answer2label.txt, or train a new head with --set model.new_head=true."
             )
         return replace(found, config=replace(found.config, drop_path=model.drop_path))
 
@@ -96,8 +96,8 @@ class Beit3Facts(FamilyFacts[Beit3Recipe]):
         wanted = self.recipe.data.num_answers
         if wanted not in (None, len(found)):
             raise UserError(
-                f"The data has {len(found):,} answers, but data.num_answers is {wanted:,}: it is other data than the "
-                "recipe's, or incomplete; copy it again, or set data.num_answers to null."
+                f"The data has {len(found):,} answers, but data.num_answers is {wanted:,}, so the data is different or "
+                "incomplete; copy it again, or set data.num_answers to null."
             )
         return found
 
@@ -172,7 +172,7 @@ class Beit3Facts(FamilyFacts[Beit3Recipe]):
         model = self.recipe.model
         named = next((name for name in ("base", "large") if f"_{name}_" in Path(str(model.weights)).name), None)
         if named is None:
-            raise UserError(f"{model.weights} was not found, and its size cannot be told from its name")
+            raise UserError(f"{model.weights} was not found, and its name does not tell its size")
         try:
             answers = self.named_answers() or self.common_answers()
         except UserError:
@@ -201,8 +201,8 @@ def open_answered(choice: Beit3Evaluate) -> QuestionBenchmark:
     found = find_suite(choice)
     if not len(found.answered):
         raise UserError(
-            f"The answers to {found.name} are not public, so a run cannot be measured by it; leave it out of evaluate, "
-            "and answer it with `collotype evaluate RUN/model --out DIR`."
+            f"The answers to {found.name} are not public, so a run cannot be evaluated on it; remove it from evaluate, "
+            "and write a submission with `collotype evaluate RUN/model --out DIR`."
         )
     return found
 

@@ -166,8 +166,8 @@ class Beit3(nn.Module):
         side = self.config.image_size
         if pixels.shape[2:] != (side, side):
             raise UserError(
-                f"The images have {pixels.shape[3]} × {pixels.shape[2]} pixels, the model takes {side} × {side}; "
-                "scale them, or load the model for another image_size."
+                f"The images have {pixels.shape[3]} × {pixels.shape[2]} pixels, but the model takes {side} × {side}; "
+                "scale them, or load the model with another image_size."
             )
         return normalised(pixels, MEAN, STD)
 
@@ -217,8 +217,7 @@ class Beit3(nn.Module):
         """
         if self.answer_list is None:
             raise UserError(
-                "This model knows its answers by number only; load it with their names, say the answer2label.txt that "
-                "it was trained with."
+                "This model has no names for its answers; load it with the answer2label.txt that it was trained with."
             )
         top = min(top, len(self.answer_list))
         found: list[list[tuple[str, float]]] = []

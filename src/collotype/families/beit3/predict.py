@@ -99,7 +99,7 @@ class Answering:
             except UserError as error:
                 if not len(self.benchmark.answered):
                     raise UserError(
-                        f"{len(unreadable)} images cannot be read, {unreadable[0]} first. {error}"
+                        f"{len(unreadable)} images cannot be read, first {unreadable[0]}. {error}"
                     ) from error
 
         on_main(world, conclude)
@@ -156,7 +156,7 @@ class Answering:
             place = int((~logits.isfinite()).any(1).nonzero()[0])
             raise UserError(
                 f"{self.benchmark.name}: the scores of question {questions.ids[asked[place][0]]} are not finite; the "
-                "model's weights are not sound."
+                "model's weights are damaged."
             )
         best = logits.argmax(1).tolist()
         self.pace.batch(len(asked), began)

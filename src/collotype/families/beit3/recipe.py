@@ -184,8 +184,8 @@ class Beit3Recipe(Recipe):
             path, file = Path(choice.path or ""), choice.held_out_file
             if (choice.suite, choice.of_split) == ("vqav2", "val") and trained.get(path, file) != file:
                 raise ValueError(
-                    f"data.train holds out the images of {trained[path]}, and evaluate measures those of {file}: "
-                    "some of them are trained on; name one file in both"
+                    f"data.train holds out the images in {trained[path]}, but evaluate uses those in {file}, some of "
+                    "which are trained on; name the same file in both"
                 )
         return self
 

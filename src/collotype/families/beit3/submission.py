@@ -39,7 +39,9 @@ def write_submission(file: Path, questions: Sequence[int], answers: Mapping[int,
     text = json.dumps(given, indent=2) + "\n"
     if problems := differences(Counter(answers.keys()), questions):
         write_text(partial, text)
-        raise UserError(f"The answers are not complete ({problems}); those there are stand in {partial}: evaluate on.")
+        raise UserError(
+            f"The answers are incomplete ({problems}); those so far are in {partial}: continue the evaluation."
+        )
     write_text(file, text)
     partial.unlink(missing_ok=True)
 
@@ -58,13 +60,13 @@ def read_submission(file: Path, questions: Sequence[int]) -> dict[int, str]:
         found = [(one["question_id"], one["answer"]) for one in said]
         right = all(type(number) is int and isinstance(answer, str) for number, answer in found)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is not a submission ({type(error).__name__}: {error}); write it again.") from error
+        raise UserError(f"{file} is not a submission ({type(error).__name__}: {error}); generate it again.") from error
     if not right:
         raise UserError(
-            f"{file} has a question_id that is not an integer, or an answer that is not text; write it again."
+            f"{file} has a question_id that is not an integer, or an answer that is not text; generate it again."
         )
     if problems := differences(Counter(number for number, _ in found), questions):
-        raise UserError(f"{file} does not fit the questions ({problems}); write it again, from all answers.")
+        raise UserError(f"{file} does not match the questions ({problems}); generate it again from all answers.")
     return dict(found)
 
 
@@ -104,7 +106,7 @@ class AnswerStore:
         if (folder / KEY).is_file():
             require_key(folder / KEY, digest, key)
         elif any(folder.glob(PARTS)):
-            raise UserError(f"{folder} holds answers without {KEY}, which says whose they are; remove it.")
+            raise UserError(f"{folder} contains answers without {KEY}, which names their model; delete it.")
         else:
             write_json(folder / KEY, {"sha256": digest, **key})
         # a file is appended to by nobody else, so only its last line can be half written
@@ -139,8 +141,8 @@ def require_key(file: Path, digest: str, key: Mapping[str, Any]) -> None:
     if there != digest:
         other = [name for name in key if said.get(name) != key[name]] or [name for name in said if name not in key]
         raise UserError(
-            f"{file.parent} holds answers of an evaluation with another {' and '.join(other)}; name another folder, or "
-            "remove it."
+            f"{file.parent} contains answers from an evaluation with another {' and '.join(other)}; choose another "
+            "folder, or delete it."
         )
 
 
@@ -151,4 +153,4 @@ def whole_lines(file: Path) -> Iterator[tuple[int, str]]:
             for number, answer in json.loads(line):
                 yield int(number), str(answer)
     except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{file} is damaged ({error}); remove it: its questions are answered again.") from error
+        raise UserError(f"{file} is damaged ({error}); delete it, and its questions are answered again.") from error

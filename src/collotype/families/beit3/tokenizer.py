@@ -76,8 +76,8 @@ class SentencePieces:
         special = (self.processor.unk_id(), self.processor.bos_id(), self.processor.eos_id())
         if special != (0, 1, 2):
             raise UserError(
-                f"{origin} numbers unknown, start and end as {special}, BEiT-3's are (0, 1, 2); give the beit3.spm "
-                "that is published with its checkpoints."
+                f"{origin} numbers unknown, start and end as {special}, but BEiT-3's numbers are (0, 1, 2); give the "
+                "beit3.spm that is published with its checkpoints."
             )
         # one more for the padding, which no piece is, and one for the mask of pretraining
         self.rows = PUBLISHED_VOCABULARY if pieces == PUBLISHED_PIECES else pieces + 2
@@ -100,7 +100,9 @@ class Words:
         self.numbers = {word: FRAME + number for number, word in enumerate(words)}
         self.rows = FRAME + len(words)
         if not words or len(self.numbers) < len(words):
-            raise UserError(f"{origin} holds {len(words)} words, {len(self.numbers)} different; copy it again.")
+            raise UserError(
+                f"{origin} has {len(words)} words, but only {len(self.numbers)} different ones; copy it again."
+            )
 
     def ids(self, text: str) -> list[int]:
         """
@@ -111,8 +113,8 @@ class Words:
         unknown = [word for word in words if word not in self.numbers]
         if unknown:
             raise UserError(
-                f"The question {text!r} has words this model was never shown ({', '.join(unknown)}); its vocabulary of "
-                f"{len(self.numbers)} words is in {WORDS}."
+                f"The question {text!r} has words that are not in this model's vocabulary ({', '.join(unknown)}); its "
+                f"{len(self.numbers)} words are listed in {WORDS}."
             )
         return [self.numbers[word] for word in words]
 
@@ -161,7 +163,7 @@ class Beit3Tokenizer:
         if too_long and not cut:
             raise UserError(
                 f"{len(too_long)} of {len(questions)} questions are longer than the {self.max_tokens} tokens this "
-                f"model takes (the first: {too_long[0][:40]!r}…); shorten them, or have them cut."
+                f"model takes (the first: {too_long[0][:40]!r}…); shorten or truncate them."
             )
         return pad([row.ids for row in rows])
 

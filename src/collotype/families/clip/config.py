@@ -50,11 +50,13 @@ class VisionConfig:
             raise UserError(f"vision_cfg.layers is {list(self.stages)}; a ResNet has four stages.")
         positive("vision_cfg.layers", dict(enumerate(self.stages)))
         if self.image_size % 2 or self.image_size < 32:
-            raise UserError(f"vision_cfg.image_size is {self.image_size}; a ResNet takes an even one from 32 on.")
+            raise UserError(
+                f"vision_cfg.image_size is {self.image_size}; for a ResNet it must be even and at least 32."
+            )
         if self.width % 2 or self.heads == 0 or self.width * 32 % self.heads:
             raise UserError(
-                f"vision_cfg.width is {self.width}; it must be even, and 32 times as much a whole number of heads of "
-                f"{self.head_width} or more."
+                f"vision_cfg.width is {self.width}; it must be even, and 32 times the width must be a multiple of the "
+                f"head width {self.head_width}."
             )
 
     def _check_vit(self) -> None:
@@ -130,7 +132,9 @@ class PreprocessConfig:
         positive("preprocess_cfg.std", dict(enumerate(self.std)), float)
         for name, known in (("interpolation", ("bicubic", "bilinear")), ("resize_mode", RESIZE_MODES)):
             if getattr(self, name) not in known:
-                raise UserError(f"preprocess_cfg.{name} is {getattr(self, name)!r}; known are {', '.join(known)}.")
+                raise UserError(
+                    f"preprocess_cfg.{name} is {getattr(self, name)!r}; the known values are {', '.join(known)}."
+                )
 
 
 RESIZE_MODES = ("shortest", "longest", "squash")
@@ -154,7 +158,7 @@ class ClipConfig:
     def __post_init__(self) -> None:
         positive("clip", {"embed_dim": self.embed_dim})
         if self.activation not in ACTIVATIONS:
-            raise UserError(f"activation is {self.activation!r}; known are {', '.join(ACTIVATIONS)}.")
+            raise UserError(f"activation is {self.activation!r}; the known ones are {', '.join(ACTIVATIONS)}.")
 
     def to_dict(self) -> dict[str, Any]:
         return {"family": "clip", **asdict(self)}
@@ -223,7 +227,7 @@ def sized(
         UserError: no such size.
     """
     if name not in SIZES:
-        raise UserError(f"No CLIP size {name!r}; known are {', '.join(SIZES)}.")
+        raise UserError(f"Unknown CLIP size {name!r}; the known sizes are {', '.join(SIZES)}.")
     values = SIZES[name]
     values = {**values, "text_cfg": {**values["text_cfg"], "vocab_size": vocab_size}, "activation": activation}
     if siglip:

@@ -156,7 +156,7 @@ def similarities(queries: Tensor, answers: Tensor) -> Tensor:
     with torch.autocast(queries.device.type, enabled=False):
         scores = queries @ answers.T
     if not scores.isfinite().all():
-        raise UserError("Scores of images and texts are not numbers; the model's weights are not sound.")
+        raise UserError("The scores of images and texts are not finite; the model's weights are damaged.")
     return scores
 
 

@@ -99,7 +99,7 @@ class ClipFacts(FamilyFacts[ClipRecipe]):
             raise UserError(
                 f"{left_out} training examples cannot be used, but data.max_bad_examples allows {allowed}; most are in "
                 f"{worst.place} ({worst.cause}{f'; the first: {worst.first}' * bool(worst.first)}): fix those, or "
-                "allow more."
+                "raise the limit."
             )
         return sources
 
@@ -172,7 +172,7 @@ class ClipFacts(FamilyFacts[ClipRecipe]):
         size = size or (named and SAID_AS.get(named[1], named[1]))
         if size not in SIZES:
             why = "cannot be read" if Path(weights).exists() else "was not found"
-            raise UserError(f"{weights} {why}, and the size of a CLIP cannot be told from a name")
+            raise UserError(f"{weights} {why}, and its name does not tell the size of the CLIP")
         activation = self.recipe.model.activation or "gelu"
         model = self.recipe.model.model_copy(update={"size": size, "activation": activation})
         self.contents, self.recipe = None, self.recipe.model_copy(update={"model": model})

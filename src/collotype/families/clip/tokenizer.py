@@ -58,8 +58,8 @@ class ClipTokenizer:
         start, end = (tokenizer.token_to_id(token) for token in (START, END))
         if start is None or end != self.vocab_size - 1:
             raise UserError(
-                f"The tokenizer has {START} as {start} and {END} as {end} of {self.vocab_size} tokens; "
-                "a CLIP's has both, the end as the last."
+                f"The tokenizer has {START} as {start} and {END} as {end} of {self.vocab_size} tokens; a CLIP "
+                f"tokenizer needs both, with {END} as its last token."
             )
         self.start_id, self.end_id = start, end
 
@@ -81,8 +81,8 @@ class ClipTokenizer:
         unknown = [word for word in words if self.tokenizer.token_to_id(word) is None]
         if unknown:
             raise UserError(
-                f"The text {text!r} has words this model was never shown ({', '.join(unknown)}); its vocabulary of "
-                f"{self.vocab_size} words is in tokenizer.json."
+                f"The text {text!r} has words that are not in this model's vocabulary ({', '.join(unknown)}); its "
+                f"{self.vocab_size} words are listed in tokenizer.json."
             )
 
     def batch(self, texts: Sequence[str], cut: bool = False) -> "Tensor":
@@ -99,7 +99,7 @@ class ClipTokenizer:
         if too_long and not cut:
             raise UserError(
                 f"{len(too_long)} of {len(texts)} texts are longer than the {self.context_length} tokens this model "
-                f"takes (the first: {too_long[0][:40]!r}…); shorten them, or have them cut."
+                f"takes (the first: {too_long[0][:40]!r}…); shorten or truncate them."
             )
         return self.pad([row.ids for row in rows])
 

@@ -55,7 +55,7 @@ class Bm25:
         documents = [terms(text) for text in texts]
         if not any(documents):
             raise UserError(
-                f"None of the {len(pages)} pages has any words in {self.looks_at(pages)}, so BM25 finds nothing."
+                f"None of the {len(pages)} pages has words in {self.looks_at(pages)}, so BM25 cannot find anything."
             )
         index = bm25s.BM25(method=METHOD, k1=K1, b=B)
         index.index(documents, show_progress=False)

@@ -69,7 +69,7 @@ def load(
     """
     found = read(source, preset, base)
     if found.config.pages and max_visual_tokens:
-        raise UserError(f"{source} reads queries only; set max_visual_tokens where its teacher is loaded.")
+        raise UserError(f"{source} encodes queries only; set max_visual_tokens when loading its teacher.")
     require_budget(found.row, max_visual_tokens)
     found = replace(found, config=replace(found.config, preset=found.config.preset.bounded(max_visual_tokens)))
     model = found.model(choose_dtype(dtype, found.tensors.dtype, pick_device(World.from_environment())))
@@ -143,7 +143,9 @@ def mine(
     with commits():
         pairs = open_source(parse_source(data))
         if not isinstance(pairs, RefPairs):
-            raise UserError("Pages drawn on demand (sheets) cannot be named in a file of negatives; give a table.")
+            raise UserError(
+                "Pages that are drawn on demand (sheets) have no names for a file of negatives; use a table."
+            )
         model = load(source, preset, base, dtype).to(pick_device(World()))
         return mining.mine(model, pairs, Path(out), mining.Rules(**rules or {}), batch_tokens or BATCH_TOKENS, progress)
 
@@ -173,7 +175,7 @@ def compress(
     """
     poolings = [Pooling(factor=factor, method=method) for method in methods for factor in factors if factor != 1]
     if strange := [one for one in stored if one not in STORED]:
-        raise UserError(f"Vectors are not stored as {strange[0]!r}; the choices are {', '.join(STORED)}.")
+        raise UserError(f"Vectors cannot be stored as {strange[0]!r}; the choices are {', '.join(STORED)}.")
     benchmarks, model = find_suite(choice), load(source, preset, base, dtype).to(pick_device(World()))
     require_dim(max(dims, default=None), model.width, str(source))
     readers = [(name, load(name, dtype=dtype).to(model.device)) for name in students]

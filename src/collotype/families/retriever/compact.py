@@ -113,6 +113,6 @@ def require_trained(trained: Compact | None, width: int, dim: int | None, pool_f
         if asked not in (None, whole, *known):
             has = ", ".join(map(str, known)) or "none"
             raise UserError(
-                f"{source} was not trained for the {name} {asked} (it was for: {has}); measure what that costs with "
-                "`collotype compress`, and take it all the same with --untrained."
+                f"{source} was not trained for the {name} {asked} (it was for: {has}); measure its cost with "
+                "`collotype compress`, then force it with --untrained."
             )

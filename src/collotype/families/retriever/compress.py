@@ -108,16 +108,18 @@ def require_compressible(
             another model's.
     """
     if model.config.interaction == "sparse":
-        raise UserError("This model's vectors are sparse: their size is in the results of `collotype evaluate`.")
+        raise UserError(
+            "compress does not support sparse models; `collotype evaluate` reports the size of their vectors."
+        )
     if model.config.interaction == "single" and any(pooling.factor > 1 for pooling in poolings):
         raise UserError(
-            "This model has a single vector a page, so there is nothing to pool; give a late-interaction one."
+            "This model has a single vector per page, so there is nothing to pool; give a late-interaction model."
         )
     for name, student in students:
         if student.page_digest != model.page_digest:
             raise UserError(
-                f"The student {name} learned from another model ({student.page_digest[:12]}) than this one "
-                f"({model.page_digest[:12]}); give one that was distilled from it."
+                f"The student {name} was distilled from another model ({student.page_digest[:12]}) than this one "
+                f"({model.page_digest[:12]}); give a student of this model."
             )
 
 

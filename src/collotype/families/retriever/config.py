@@ -99,4 +99,4 @@ def require_dim(dim: int | None, width: int, source: str) -> None:
         UserError: vectors of that width have no such number of first dimensions.
     """
     if dim is not None and not 1 <= dim <= width:
-        raise UserError(f"The dim is {dim}, and the vectors of {source} have {width} numbers; give 1 to {width}.")
+        raise UserError(f"dim is {dim}, but the vectors of {source} have {width} numbers; give 1 to {width}.")

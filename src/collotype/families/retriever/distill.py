@@ -109,8 +109,8 @@ class Teacher:
         ):
             if said != there:
                 raise UserError(
-                    f"The student's model.{name} is {said}, and its teacher {self.settings.teacher} has {there}; its "
-                    "vectors must be such as the teacher's: set it to that."
+                    f"The student's model.{name} is {said}, but its teacher {self.settings.teacher} has {there}; set "
+                    "it to the teacher's value."
                 )
 
     def require_same_tokens(self, processor: Processor) -> None:
@@ -121,8 +121,8 @@ class Teacher:
         own = self.processor
         if (own.preset, own.tokenizer.to_str()) != (processor.preset, processor.tokenizer.to_str()):
             raise UserError(
-                f"distill.objective is vectors, and the tokens of {self.settings.teacher} are others than the "
-                "student's (its preset or its tokenizer); take kl or margin-mse, which compare scores."
+                f"distill.objective is vectors, but {self.settings.teacher} has other tokens than the student (another "
+                "preset or tokenizer); use kl or margin-mse, which compare scores."
             )
 
     def outputs(self, batch: Batch, like: Tensor) -> Outputs:
@@ -172,12 +172,12 @@ def page_model_of(config: RetrieverConfig, base: str | None, load: Callable[...,
         model = load(where, stated.preset, None if base else stated.base)
     except UserError as error:
         raise UserError(
-            f"This model reads queries only, and its pages are encoded by {where}, which cannot be read ({error}) "
-            "Say with --base where it lies."
+            f"This model encodes queries only, and {where}, which encodes its pages, cannot be read ({error}) Give its "
+            "path with --base."
         ) from error
     if model.digest() != stated.sha256:
         raise UserError(
-            f"This model learned from the teacher {stated.sha256[:12]}, and {where} is now another "
-            f"({model.digest()[:12]}); say with --base where the former lies, or distill again."
+            f"This model was distilled from the teacher {stated.sha256[:12]}, but {where} is now another model "
+            f"({model.digest()[:12]}); give the original teacher with --base, or distill again."
         )
     return model

@@ -80,8 +80,8 @@ class VectorSearch:
         self.pooling, self.dim, self.sees = pooling, dim, looks_at
         if looks_at == "both" and model.config.interaction == "single":
             raise UserError(
-                "looks_at is both, which joins the vectors of a page's image and text, and this model has a single "
-                "vector a page; choose image or text."
+                "looks_at is both, which joins the vectors of a page's image and text, but this model has a single "
+                "vector per page; choose image or text."
             )
         self.texts_cut = 0
         self.stored: Stored = "fp16"
@@ -185,8 +185,8 @@ class VectorSearch:
         """
         if pages.text is None:
             raise UserError(
-                f"looks_at is {self.sees}, and the pages have no text; choose image, or a suite whose pages have one "
-                "(vidore-v3.1; a table with a column text or markdown)."
+                f"looks_at is {self.sees}, but the pages have no text; choose image, or a suite whose pages have text "
+                "(vidore-v3.1, or a table with a column text or markdown)."
             )
         texts = [pages.text(page) for page in range(len(pages))]
         self.texts_cut = sum(self.model.processor.is_too_long(text, MAX_TEXT_TOKENS) for text in texts)
@@ -207,9 +207,9 @@ def require_different(vectors: Sequence[Tensor], block: range, pages: Pages) -> 
     if len(first) * 2 <= len(set(shown.values())):
         one, other = next((one, other) for other, one in alike.items() if shown[one] != shown[other])
         raise UserError(
-            f"{len(block)} pages have {len(first)} different embeddings: {pages.ids[one]} and {pages.ids[other]} are "
-            "other images with the same one, so the model does not see them; its weights are not sound (a layer of "
-            "zeros, say): load another copy."
+            f"{len(block)} pages have only {len(first)} different embeddings ({pages.ids[one]} and {pages.ids[other]} "
+            "have the same one), so the model ignores the images; its weights are damaged (for example a layer of "
+            "zeros): load another copy."
         )
 
 
@@ -260,7 +260,7 @@ def measured_scores(benchmark: RetrievalBenchmark, scores: Tensor) -> Retrieval:
         query, page = (int(place) for place in scores.isnan().nonzero()[0])
         raise UserError(
             f"{benchmark.name}: the score of the query {list(benchmark.queries.values())[query]!r} and page "
-            f"{benchmark.pages.ids[page]} is not a number; the model's weights are not sound."
+            f"{benchmark.pages.ids[page]} is not finite; the model's weights are damaged."
         )
     by_query = {
         query: query_metrics(benchmark.qrels[query], benchmark.page_scores(row.tolist()))

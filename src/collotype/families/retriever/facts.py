@@ -255,7 +255,7 @@ class RetrieverFacts(FamilyFacts[RetrieverRecipe]):
             _ = self.teacher.contents
         name = plain(self.recipe.model.weights) or ""
         if name not in self.row.published:
-            raise UserError(f"{name} was not found, and its size cannot be told from its name")
+            raise UserError(f"{name} was not found, and its name does not tell its size")
         shapes = self.row.sizes[self.row.published[name]]
         tokenizer = word_tokenizer([self.preset.query(""), self.preset.page_prompt], self.row.special_tokens)
         config = self.row.configure(shapes, tokenizer.get_vocab())
@@ -355,8 +355,8 @@ def find_loss(settings: RetrieverLoss, explicit_negatives: bool) -> ContrastiveS
     if of_the_engine and settings.name.endswith("NegativeCELoss") != explicit_negatives:
         has, mend = ("some", "a *NegativeCELoss") if explicit_negatives else ("no", "data.train.negatives")
         raise UserError(
-            f"The recipe's loss {settings.name} does not fit its data, which has {has} explicit negatives; "
-            f"set {mend}, or name an objective ({', '.join(OBJECTIVES)}), which takes both."
+            f"The recipe's loss {settings.name} does not fit its data, which has {has} explicit negatives; set {mend}, "
+            f"or use an objective ({', '.join(OBJECTIVES)}), which works with both."
         )
     of_the_task = {"name", "dialect", "dims", "pool_factors", "pool_spread", "flops"}
     changes = settings.model_dump(exclude=of_the_task, exclude_none=True)

@@ -28,6 +28,6 @@ def find_targets(linear: Iterable[str], pattern: str) -> tuple[str, ...]:
     if not found:
         raise UserError(
             f"model.lora.targets {pattern!r} matches none of the model's {len(linear)} linear layers (such as "
-            f"{linear[0]}); give {' or '.join(TARGETS)}, or a regular expression on whole names."
+            f"{linear[0]}); give {' or '.join(TARGETS)}, or a regular expression that matches whole names."
         )
     return found

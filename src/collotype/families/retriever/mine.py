@@ -137,7 +137,7 @@ def mine(
         UserError: `out` exists already or is of another format, or another process is making it; a page cannot be read.
     """
     if out.suffix not in (".jsonl", ".parquet"):
-        raise UserError(f"{out} is neither .jsonl nor .parquet; give the file one of these endings.")
+        raise UserError(f"{out} is neither .jsonl nor .parquet; give the file one of these extensions.")
     vectors = out.with_name(f"{out.name}.vectors")
     busy = (
         f"Another process is mining into {out}: was the command started twice? Wait for it, stop it, or choose another "

@@ -226,7 +226,7 @@ def known_preset(name: str, folder: object) -> Preset:
     """
     if name not in TRAINED_WITH:
         raise UserError(
-            f"Nothing in {folder} says how it frames queries and pages, and {name or 'it'} is not a known checkpoint; "
+            f"{folder} does not define the prompts of queries and pages, and {name or 'it'} is not a known checkpoint; "
             f"name the preset it was trained with (--preset; {', '.join(PRESETS)})."
         )
     return PRESETS[TRAINED_WITH[name]]
@@ -234,5 +234,5 @@ def known_preset(name: str, folder: object) -> Preset:
 
 def find_preset(name: str) -> Preset:
     if name not in PRESETS:
-        raise UserError(f"No preset {name!r}; the known presets are {', '.join(PRESETS)}.")
+        raise UserError(f"Unknown preset {name!r}; the known presets are {', '.join(PRESETS)}.")
     return PRESETS[name]

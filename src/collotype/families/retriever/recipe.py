@@ -67,7 +67,7 @@ class RetrieverModel(Model):
     @model_validator(mode="after")
     def train_what_can_be(self) -> "RetrieverModel":
         if self.quantize != "none" and self.lora is None:
-            raise ValueError(f"quantize is {self.quantize}, and quantized weights cannot be trained; add lora")
+            raise ValueError(f"quantize is {self.quantize}, but quantized weights cannot be trained; add lora")
         return self
 
 
@@ -211,9 +211,9 @@ class Distill(Section):
     @model_validator(mode="after")
     def have_one_teacher(self) -> "Distill":
         if (self.teacher is None) == (self.scores is None):
-            raise ValueError("distill needs a teacher or a table of its scores, and not both; leave one of them out")
+            raise ValueError("distill needs either a teacher or a table of its scores; give exactly one of them")
         if self.scores and self.objective == "vectors":
-            raise ValueError("distill.objective is vectors, and a table has scores; set it to kl or margin-mse")
+            raise ValueError("distill.objective is vectors, but a table contains scores; set it to kl or margin-mse")
         return self
 
     @property
@@ -275,22 +275,22 @@ class RetrieverRecipe(Recipe):
         kind, dim = self.model.interaction, self.model.dim
         if self.loss.pool_factors and kind != "late":
             raise ValueError(
-                f"loss.pool_factors is {self.loss.pool_factors}, and a single vector a page cannot be pooled; leave it "
-                "out, or set model.interaction to late"
+                f"loss.pool_factors is {self.loss.pool_factors}, but a single vector per page cannot be pooled; leave "
+                "it out, or set model.interaction to late"
             )
         if self.loss.pool_spread and max(self.loss.pool_factors, default=1) == 1:
             raise ValueError(
-                f"loss.pool_spread is {self.loss.pool_spread}, and nothing is pooled; give loss.pool_factors, or "
-                "leave it out"
+                f"loss.pool_spread is {self.loss.pool_spread}, but nothing is pooled; set loss.pool_factors, or leave "
+                "it out"
             )
         if kind == "sparse" and (dim or self.loss.dims):
-            raise ValueError("a sparse vector has a number for each word; leave model.dim and loss.dims out")
+            raise ValueError("a sparse vector has one number per vocabulary token; leave model.dim and loss.dims out")
         if self.loss.flops and kind != "sparse":
-            raise ValueError(f"loss.flops is {self.loss.flops}, and only a sparse model has it; leave it out")
+            raise ValueError(f"loss.flops is {self.loss.flops}, which only sparse models support; leave it out")
         if self.model.dim and max(self.loss.dims, default=0) > self.model.dim:
             raise ValueError(
-                f"loss.dims has {max(self.loss.dims)}, and vectors have model.dim = {self.model.dim} numbers; give "
-                "smaller ones"
+                f"loss.dims has {max(self.loss.dims)}, but vectors have only model.dim = {self.model.dim} numbers; "
+                "give smaller ones"
             )
         return self
 
@@ -298,11 +298,13 @@ class RetrieverRecipe(Recipe):
     def have_pages_that_were_scored(self) -> "RetrieverRecipe":
         if self.distill and self.distill.scores:
             if any(isinstance(source, SheetSource) for source in self.data.train):
-                raise ValueError("distill.scores names pages, and sheets have no names; train on a table or PDFs")
+                raise ValueError(
+                    "distill.scores refers to pages by name, but sheets have none; train on a table or PDFs"
+                )
             if not any(source.negatives for source in self.data.train):
                 raise ValueError(
-                    "distill.scores are those of a query's page and its explicit negatives, and data.train has none; "
-                    "set data.train.negatives"
+                    "distill.scores are for a query's page and its explicit negatives, but data.train has none; set "
+                    "data.train.negatives"
                 )
         return self
 
@@ -311,7 +313,10 @@ class RetrieverRecipe(Recipe):
         if self.model.backbone != TEXT:
             return self
         if self.distill is None or self.distill.teacher is None:
-            raise ValueError(f"model.backbone is {TEXT}, which reads no pages; name in distill.teacher what does")
+            raise ValueError(
+                f"model.backbone is {TEXT}, which cannot encode pages; name the model that encodes them in "
+                "distill.teacher"
+            )
         for key, given in (
             ("model.base", self.model.base),
             ("model.lora", self.model.lora),
@@ -320,7 +325,7 @@ class RetrieverRecipe(Recipe):
             ("loss.pool_factors", self.loss.pool_factors),
         ):
             if given:
-                raise ValueError(f"{key} is not supported by a model of the backbone {TEXT}; leave it out")
+                raise ValueError(f"{key} is not supported by the backbone {TEXT}; leave it out")
         return self
 
     @model_validator(mode="after")

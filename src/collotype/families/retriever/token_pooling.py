@@ -55,9 +55,9 @@ class Pooling:
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise UserError(f"No pooling method {self.method!r}; the methods are {', '.join(METHODS)}.")
+            raise UserError(f"Unknown pooling method {self.method!r}; the methods are {', '.join(METHODS)}.")
         if not isinstance(self.factor, int) or self.factor < 1:
-            raise UserError(f"The pool factor is {self.factor}; give a whole number from 1 (no pooling) on.")
+            raise UserError(f"The pool factor is {self.factor}; give a whole number of at least 1 (no pooling).")
 
     def __call__(self, pages: Sequence[Tensor]) -> list[Tensor]:
         return [pool_tokens(vectors, self.factor, self.method) for vectors in pages]

@@ -42,7 +42,7 @@ def read_description(folder: Path, family: str) -> dict[str, Any]:
     """
     values = read_json(folder / DESCRIPTION)
     if values.get("family") != family:
-        raise UserError(f"{folder} holds a {values.get('family')} model, not a {family} model; give another folder.")
+        raise UserError(f"{folder} contains a {values.get('family')} model, not a {family} model; give another folder.")
     return values
 
 
@@ -68,7 +68,7 @@ def export(layouts: Layouts[M], model: M, layout: str, folder: Path, card: str) 
         UserError: no such layout, or one that cannot express the model.
     """
     if layout not in layouts:
-        raise UserError(f"No layout {layout!r}; this model can be exported to {', '.join(layouts)}.")
+        raise UserError(f"Unknown layout {layout!r}; this model can be exported to {', '.join(layouts)}.")
     with atomic_folder(folder) as scratch:
         layouts[layout](model, scratch)
         write_text(scratch / "README.md", card)

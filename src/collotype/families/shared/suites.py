@@ -19,7 +19,7 @@ def require_suite(choice: Evaluate, suites: Mapping[str, object], model: str) ->
         UserError: no such suite.
     """
     if choice.suite not in suites:
-        raise UserError(f"No suite {choice.suite!r}; {model} can be evaluated on {', '.join(suites)}.")
+        raise UserError(f"Unknown suite {choice.suite!r}; {model} can be evaluated on {', '.join(suites)}.")
 
 
 def need_path(choice: Evaluate, data: str) -> str:
@@ -28,7 +28,7 @@ def need_path(choice: Evaluate, data: str) -> str:
         UserError: a suite of the user's own data has no path.
     """
     if choice.path is None:
-        raise UserError(f"The suite {choice.suite} reads your own {data}; name where they are with --path.")
+        raise UserError(f"The suite {choice.suite} needs your own {data}; give its path with --path.")
     return choice.path
 
 

@@ -153,7 +153,7 @@ def test_columns_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         lines(tmp_path, {"image": "a.png"})
     with pytest.raises(UserError, match=r"column name is 'first' .*whole number"):
         lines(tmp_path, {**ASKED, "name": "first"}, id_column="name")
-    with pytest.raises(UserError, match="1 questions with an id that another has, 4 the first"):
+    with pytest.raises(UserError, match="1 questions whose id occurs twice, 4 the first"):
         lines(tmp_path, {**ASKED, "id": 4}, {**ASKED, "id": 4})
     assert lines(tmp_path, {**ASKED, "id": "q1"}).questions.ids.tolist() == [0]
 

@@ -147,7 +147,7 @@ def test_a_parquet_file_brings_its_class_names(tmp_path: Path) -> None:
     pq.write_table(table, path)
     with pytest.raises(UserError, match="are numbers, or missing; fill them in, or give class names"):
         LabelledTableImages(open_table(str(path)))
-    with pytest.raises(UserError, match="1 labels that mean none of the 1 classes"):
+    with pytest.raises(UserError, match="1 labels that are none of the 1 classes"):
         LabelledTableImages(open_table(str(path)), names=["cat"])
 
 

@@ -119,5 +119,5 @@ def test_a_missing_part_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no configuration queries; it has corpus, qrels"):
         read_beir("beir/set", tmp_path)
     write_beir(tmp_path / "twice", {"a": png("red")}, {0: "red"}, [(0, "a", 0)])
-    with pytest.raises(UserError, match="has a right page"):
+    with pytest.raises(UserError, match="has a relevant page"):
         read_beir("beir/set", tmp_path / "twice")

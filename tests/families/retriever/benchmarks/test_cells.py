@@ -66,17 +66,17 @@ def test_numbers_as_queries_are_texts(tmp_path: Path) -> None:
 def test_an_evaluation_stops_where_every_right_page_is_missing(tmp_path: Path) -> None:
     write_beir(tmp_path, PAGES, QUERIES, [("a", "page-7", 1), ("b", "page-8", 1)])
     with pytest.raises(
-        UserError, match=r"None of the 2 right pages .* 'page-7', 'page-8', and the corpus has '7', '8'"
+        UserError, match=r"None of the 2 relevant pages .* 'page-7', 'page-8', but the corpus has '7', '8'"
     ):
         read_beir("beir/own", tmp_path)
     write_beir(tmp_path, PAGES, QUERIES, [("query-a", "7", 1)])
-    with pytest.raises(UserError, match=r"queries are called 'a', 'b', and the judgements are of 'query-a'"):
+    with pytest.raises(UserError, match=r"the queries have ids such as 'a', 'b', but the judgements are for 'query-a'"):
         read_beir("beir/own", tmp_path)
 
 
 def test_a_page_judged_twice_and_not_alike_is_refused(tmp_path: Path) -> None:
     write_beir(tmp_path, PAGES, QUERIES, [*QRELS, ("a", "7", 1), ("b", "8", 0)])
-    with pytest.raises(UserError, match="row 3 judges page 8 for query b as 0, and an earlier row as 2"):
+    with pytest.raises(UserError, match="row 3 judges page 8 for query b as 0, but an earlier row as 2"):
         read_beir("beir/own", tmp_path)
 
 
@@ -121,5 +121,5 @@ def test_beirs_own_files_of_texts_are_searched_by_words_alone(tmp_path: Path) ->
     choice = load_evaluation("retriever", suite="beir", path=str(as_beir_writes(tmp_path, texts)))
     (found,) = families.evaluate(["bm25"], choice)["bm25"]
     assert found.metrics["ndcg_at_5"] == 1
-    with pytest.raises(UserError, match="texts and no column image, so only bm25 and reader"):
+    with pytest.raises(UserError, match="texts but no column image, so only bm25 and reader"):
         read_beir("beir/own", tmp_path)[0].pages.image(0)

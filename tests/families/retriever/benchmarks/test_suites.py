@@ -89,7 +89,7 @@ def test_what_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ({"suite": "vidore-v1", "path": "x"}, "path is not supported by the suite vidore-v1"),
         ({"suite": "sheets", "name": "x"}, "name is not supported by the suite sheets"),
         ({"suite": "qa:a", "name": "../x"}, "at name: string should match"),
-        ({"suite": "vidore"}, "No suite 'vidore'"),
+        ({"suite": "vidore"}, "Unknown suite 'vidore'"),
     ],
 )
 def test_a_choice_that_cannot_be_is_refused(values: dict, words: str) -> None:

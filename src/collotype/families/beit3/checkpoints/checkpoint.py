@@ -46,7 +46,7 @@ class Beit3Checkpoint:
         if self.answer_list is not None and len(self.answer_list) != self.config.num_answers:
             raise UserError(
                 f"{self.origin} has {self.config.num_answers:,} answers, but {len(self.answer_list):,} names were "
-                "given; give the list it was trained with, or train a new head for these (model.new_head)."
+                "given; give the list it was trained with, or train a new head for these names (model.new_head)."
             )
 
     def model(self, dtype: torch.dtype | None = torch.float32) -> Beit3:
@@ -70,8 +70,8 @@ class Beit3Checkpoint:
         """
         if self.answer_list not in (None, tuple(answers)):
             raise UserError(
-                f"{self.origin} has its own list of answers, which differs from the given one; leave that out, or "
-                "train a new head for it (model.new_head)."
+                f"{self.origin} has its own list of answers, which differs from the given one; leave out the given "
+                "one, or train a new head for it (model.new_head)."
             )
         return replace(self, answer_list=tuple(answers))
 

@@ -47,8 +47,8 @@ def read(path: Path, tokenizer: Path | None, answers: Sequence[str] | None, new_
     tensors, left_out = named(read_state(file, UNDER, (Namespace,)), str(file), new_head)
     if LAST_LAYER not in tensors and not new_head:
         raise UserError(
-            f"{file} is pretrained and has no head for questions, so its answers would be random; give a fine-tuned "
-            "checkpoint, or, to train this one, have a new head drawn."
+            f"{file} is only pretrained and has no question-answering head, so its answers would be random; give a "
+            "fine-tuned checkpoint, or train this one with a new head."
         )
     config = recognise(tensors, len(answers or ()) if new_head else len(tensors[LAST_LAYER]), str(file))
     words = Beit3Tokenizer.read(tokenizer or file.with_name(SENTENCE_PIECES), config.max_text_tokens)
@@ -68,7 +68,7 @@ def only_file(folder: Path) -> Path:
     files = sorted(folder.glob("*.pth"))
     if len(files) != 1:
         names = name_some([file.name for file in files])
-        raise UserError(f"{folder} holds {len(files)} checkpoints ({names}); give the path of one.")
+        raise UserError(f"{folder} contains {len(files)} checkpoints ({names}); give the path of one.")
     return files[0]
 
 
@@ -102,13 +102,13 @@ def recognise(tensors: Mapping[str, Tensor], num_answers: int, origin: str) -> B
         inner = len(tensors["beit3.encoder.layers.0.ffn.A.fc1.weight"])
         text_positions = len(tensors["beit3.encoder.embed_positions.B.weight"])
     except (KeyError, ValueError) as error:
-        raise UserError(f"{origin} contains no BEiT-3 ({error} is not among its {len(tensors)} tensors).") from error
+        raise UserError(f"{origin} contains no BEiT-3: {error} is not among its {len(tensors)} tensors.") from error
     layers = len({match[1] for key in tensors if (match := re.match(r"beit3\.encoder\.layers\.(\d+)\.", key))})
     values = next((values for values in SIZES.values() if shape_of(values) == (width, layers)), None)
     if values is None or math.isqrt(patches) ** 2 != patches:
         raise UserError(
-            f"{origin} is a BEiT-3 of no size we know ({', '.join(SIZES)}): {layers} layers, {width} wide, {patches} "
-            "patches; how many heads it has cannot be seen."
+            f"{origin} is a BEiT-3 of an unknown size ({layers} layers, width {width}, {patches} patches), so its "
+            f"number of heads is unknown; the known sizes are {', '.join(SIZES)}."
         )
     return Beit3Config.from_dict(
         {
@@ -132,13 +132,14 @@ def write(model: Beit3, folder: Path) -> None:
     config, vocabulary = model.config, model.tokenizer.vocabulary
     if vocabulary.file_name != SENTENCE_PIECES:
         raise UserError(
-            f"BEiT-3's own code reads questions with {SENTENCE_PIECES}, and this model has a vocabulary of "
-            f"{model.tokenizer.vocab_size:,} words; train with that to export it."
+            f"BEiT-3's own code tokenizes questions with {SENTENCE_PIECES}, but this model has its own vocabulary of "
+            f"{model.tokenizer.vocab_size:,} words; train with {SENTENCE_PIECES} to export it."
         )
     if config.label == "custom":
         raise UserError(
-            f"BEiT-3's own layout says no number of heads, so it holds the sizes {', '.join(SIZES)} only, and this "
-            f"model has {config.layers} layers, {config.hidden_size} wide; keep it in our layout."
+            "BEiT-3's own layout does not store the number of heads, so it supports only the sizes "
+            f"{', '.join(SIZES)}, and this model has {config.layers} layers of width {config.hidden_size}; keep it in "
+            "Collotype's layout."
         )
     model.tokenizer.save(folder)
     if model.answer_list is not None:

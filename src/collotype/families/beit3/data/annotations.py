@@ -35,8 +35,8 @@ def require_enough(people: int, origin: str) -> None:
     """
     if people < FEWEST_PEOPLE:
         raise UserError(
-            f"{origin} has {people} people's answers, with which none could be wholly right; give one, or "
-            f"{FEWEST_PEOPLE} or more."
+            f"{origin} has {people} people's answers per question, too few for full accuracy; give one answer, or at "
+            f"least {FEWEST_PEOPLE}."
         )
 
 
@@ -149,7 +149,10 @@ class Targets:
     def __init__(self, answers: Answers, vocabulary: Sequence[str], merged: bool = False):
         labels = {answer: label for label, answer in enumerate(vocabulary)}
         if len(labels) < len(vocabulary):
-            raise UserError(f"The vocabulary has {len(vocabulary)} answers, {len(labels)} different; make it again.")
+            raise UserError(
+                f"The vocabulary has {len(vocabulary)} answers, but only {len(labels)} different ones; generate it "
+                "again."
+            )
         spelled = (answers.spellings[number][0] for number in range(len(answers.spellings)))
         found = (labels.get(normalised(answer) if merged else answer, -1) for answer in spelled)
         self.answers = answers
@@ -186,7 +189,7 @@ def common_answers(most_frequent: Mapping[str, int], at_least: int = FEWEST_QUES
     frequent = tuple(answer for answer, count in counts.items() if count >= at_least)
     if not frequent:
         raise UserError(
-            f"None of {len(counts)} different answers is that of {at_least} questions; ask for fewer, or give the list "
-            "of answers."
+            f"None of {len(counts)} different answers occurs in {at_least} questions; lower that number, or give the "
+            "list of answers."
         )
     return frequent

@@ -25,7 +25,9 @@ def data_folder() -> Path:
     for place in (spec and spec.submodule_search_locations) or ():
         if (Path(place) / "data").is_dir():
             return Path(place) / "data"
-    raise UserError("The images and questions of easy-VQA are not installed; pip install 'collotype[desk]'.")
+    raise UserError(
+        "The images and questions of easy-VQA are not installed; install them with pip install 'collotype[desk]'."
+    )
 
 
 def read_easy_vqa(split: str) -> QuestionSource:

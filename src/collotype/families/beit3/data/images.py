@@ -92,8 +92,8 @@ class ImageFiles:
         if missing:
             some = ", ".join(missing[:SHOWN]) + (", …" if len(missing) > SHOWN else "")
             raise UserError(
-                f"{len(missing):,} images that are asked about are not there ({some}); copy them: a question without "
-                "its image would stay unanswered."
+                f"{len(missing):,} images that questions refer to are missing ({some}); copy them, because a question "
+                "needs its image."
             )
 
 

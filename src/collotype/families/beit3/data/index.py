@@ -33,7 +33,7 @@ def read_index(root: Path, split: str) -> Questions:
             about outside of `train`.
     """
     if split not in FILES:
-        raise UserError(f"There are no index files of a split {split!r}; choose one of {', '.join(FILES)}.")
+        raise UserError(f"There are no index files for the split {split!r}; choose one of {', '.join(FILES)}.")
     reader = IndexReader(read_answers(root / ANSWERS))
     questions = Questions.pack(
         reader.rows([root / name for name in FILES[split]]),
@@ -63,7 +63,7 @@ class IndexReader:
                     for number, line in enumerate(lines, start=1):
                         yield self.row(json.loads(line), f"{file}, line {number}")
             except (OSError, ValueError) as error:
-                raise UserError(f"{file} cannot be read ({error}); make the index files again.") from error
+                raise UserError(f"{file} cannot be read ({error}); generate the index files again.") from error
 
     def row(self, said: Any, origin: str) -> Row:
         try:
@@ -74,10 +74,13 @@ class IndexReader:
             text = " ".join(str(int(token)) for token in text) if in_tokens else text
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise UserError(
-                f"{origin} is not as upstream writes it, or not of this {ANSWERS} ({type(error).__name__}: {error}); "
-                "make the index files again."
+                f"{origin} does not have upstream's format, or does not belong to this {ANSWERS} "
+                f"({type(error).__name__}: {error}); generate the index files again."
             ) from error
         if self.in_tokens not in (None, in_tokens):
-            raise UserError(f"{origin} is in {'tokens' if in_tokens else 'words'}, others are not; make it again.")
+            raise UserError(
+                f"{origin} is in {('tokens' if in_tokens else 'words')}, but the other index files are not; generate "
+                "it again."
+            )
         self.in_tokens = in_tokens
         return Row(question, image, text, self.answers.append(Answered(people)) if people else -1)

@@ -85,7 +85,7 @@ class Questions:
                     ids.append(row.id)
                 except OverflowError:
                     raise UserError(
-                        f"{origin} has the question id {row.id}, which is too large; give it one of 63 bits at most."
+                        f"{origin} has the question id {row.id}, which does not fit 63 bits; give it a smaller one."
                     ) from None
                 picture.append(row.image)
                 answer_row.append(row.answers)
@@ -106,8 +106,8 @@ class Questions:
         twice = in_order[1:][in_order[1:] == in_order[:-1]]
         if len(twice):
             raise UserError(
-                f"{self.origin} has {len(twice):,} questions with an id that another has, {twice[0]} the first; "
-                "give each question an id of its own."
+                f"{self.origin} has {len(twice):,} questions whose id occurs twice, {twice[0]} the first; give each "
+                "question its own id."
             )
 
     def __len__(self) -> int:
@@ -145,7 +145,8 @@ class Questions:
         if found < 0 or not self.whole_answers:
             lack = "keeps the answers of a vocabulary only" if found >= 0 else "has no answers"
             raise UserError(
-                f"{self.origin} {lack}, and accuracy is over all that people gave; evaluate on files with annotations."
+                f"{self.origin} {lack}, but accuracy needs all answers that people gave; evaluate on files with "
+                "annotations."
             )
         counts, answer_type, question_type = self.answers[found]
         spread = [answer for answer, count in counts.items() for _ in range(1 if count == ONLY else count)]

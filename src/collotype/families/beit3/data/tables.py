@@ -48,7 +48,9 @@ def read_table(
     image = need_column(table, *([picture_column] if picture_column else IMAGE_COLUMNS))
     answer = need_column(table, answer_column) if answer_column else find_column(table, *ANSWER_COLUMNS)
     if table.embeds(image) == "list":
-        raise UserError(f"The column {image!r} of {table.files[0]} holds lists; name one of single images.")
+        raise UserError(
+            f"The column {image!r} of {table.files[0]} contains lists; name a column with one image per row."
+        )
     seen = TableImagesSeen(table, image)
     writer, most_frequent = AnswersWriter(), Counter[str]()
     types = [find_column(table, name) for name in TYPE_COLUMNS]

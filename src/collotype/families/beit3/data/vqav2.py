@@ -118,7 +118,7 @@ class SplitFiles:
         yield from rows
         said = rows.others.get("data_subtype", self.name)
         if said != self.name:
-            raise UserError(f"{file} says that it is of {said}, not {self.name}; download it again.")
+            raise UserError(f"{file} belongs to {said}, not {self.name}; download it again.")
 
 
 UNLIKE = (KeyError, TypeError, ValueError, OverflowError)
@@ -148,7 +148,7 @@ def question_of(value: Any) -> str:
 
 def unlike(file: Path | None, row: Any, error: Exception) -> UserError:
     told = f"{type(error).__name__}: {error}"
-    return UserError(f"{file} has {str(row)[:60]!r}, which is not as VQAv2 has it ({told}); download the file again.")
+    return UserError(f"{file} has {str(row)[:60]!r}, which is not in VQAv2's format ({told}); download the file again.")
 
 
 def find(root: Path, name: str) -> Path:
@@ -177,8 +177,8 @@ def rows_of_answers(parts: list[SplitFiles]) -> list[np.ndarray]:
         both = np.intersect1d(asked, annotated)
         if not len(both) == len(asked) == len(annotated):
             raise UserError(
-                f"{part.annotation_file} annotates {len(both):,} of the {len(asked):,} questions of "
-                f"{part.question_file}, and has {len(annotated):,} in all; download both files of {part.name} again."
+                f"{part.annotation_file} covers {len(both):,} of the {len(asked):,} questions in {part.question_file}, "
+                f"and {len(annotated):,} in all; download both files of {part.name} again."
             )
         order = np.argsort(annotated)
         found.append((start + order[np.searchsorted(annotated[order], asked)]).astype(np.int32))
@@ -196,19 +196,22 @@ def is_held_out(names: dict[tuple[str, int], int], file: Path, seed: int, count:
     if file.is_file():
         chosen = listed(file)
         if not chosen <= set(there):
-            raise UserError(f"{file} lists images of which {HELD_OUT_OF} has no questions; remove it, or give its own.")
+            raise UserError(
+                f"{file} lists images that have no questions in {HELD_OUT_OF}; correct it, or delete it to have images "
+                "drawn at random."
+            )
     else:
         if count >= len(there):
             raise UserError(
-                f"{HELD_OUT_OF} has {len(there)} images, of which {count} are to be held out; have fewer drawn "
-                "(num_held_out of the source), or name a file that lists them (held_out)."
+                f"{HELD_OUT_OF} has only {len(there)} images, too few to hold out {count}; lower num_held_out of the "
+                "source, or name a file that lists them (held_out)."
             )
         chosen = set(random.Random(derive_seed(seed, "VQAv2, held out")).sample(there, count))
         try:
             write_json(file, {"what": f"images of {HELD_OUT_OF} held out", "seed": seed, "image_ids": sorted(chosen)})
         except UserError as error:
             raise UserError(
-                f"{file}, which is to say what is held out, cannot be written; name a file elsewhere with held_out."
+                f"{file}, the list of held-out images, cannot be written; name a file elsewhere with held_out."
             ) from error
     wanted = {(HELD_OUT_OF, image) for image in chosen}
     return np.fromiter((name in wanted for name in names), bool, len(names))
@@ -226,6 +229,6 @@ def listed(file: Path) -> set[int]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
     raise UserError(
-        f'{file} must list images as {{"image_ids": [42, …]}} ({reason}); give another, or remove it, and some are '
-        "drawn."
+        f'{file} must list images as {{"image_ids": [42, …]}} ({reason}); correct it, or delete it to have '
+        "images drawn at random."
     )

@@ -58,8 +58,8 @@ def at_size(contents: ClipCheckpoint, side: int) -> ClipCheckpoint:
         return contents
     if vision.is_resnet:
         raise UserError(
-            f"model.image_size is {side}, and {contents.origin} is a ResNet for {vision.image_size}, whose positions "
-            "are not interpolated; leave it out."
+            f"model.image_size is {side}, but {contents.origin} is a ResNet for {vision.image_size}, whose position "
+            "embeddings cannot be interpolated; leave it out."
         )
     positions = contents.tensors[key]
     old, new = vision.image_size // vision.patch, side // vision.patch
@@ -96,6 +96,6 @@ def require_vocabulary(config: ClipConfig, tokenizer: ClipTokenizer, origin: str
     """
     if config.text_cfg.vocab_size != tokenizer.vocab_size:
         raise UserError(
-            f"{origin} has a vocabulary of {config.text_cfg.vocab_size:,} tokens, CLIP's has {tokenizer.vocab_size:,}; "
-            "give a folder of ours, which has its own."
+            f"{origin} has a vocabulary of {config.text_cfg.vocab_size:,} tokens, but CLIP's has "
+            f"{tokenizer.vocab_size:,}; give a folder saved by Collotype, which contains its vocabulary."
         )

@@ -24,7 +24,7 @@ def read(folder: Path) -> ClipCheckpoint:
     tokenizer = ClipTokenizer.read(folder, config.text_cfg.context_length)
     if tokenizer.vocab_size != config.text_cfg.vocab_size:
         raise UserError(
-            f"{folder}: tokenizer.json has {tokenizer.vocab_size:,} tokens, the model {config.text_cfg.vocab_size:,}; "
-            "copy the folder again."
+            f"{folder}: tokenizer.json has {tokenizer.vocab_size:,} tokens, but the model has "
+            f"{config.text_cfg.vocab_size:,}; copy the folder again."
         )
     return ClipCheckpoint(config, tokenizer, read_tensors(folder), str(folder / "model.safetensors"))

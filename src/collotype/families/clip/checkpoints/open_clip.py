@@ -54,7 +54,7 @@ def read(folder: Path) -> ClipCheckpoint:
     config = from_open_clip(read_json(folder / OPEN_CLIP), str(folder / OPEN_CLIP))
     weights = next((folder / name for name in (SAFETENSORS, PICKLE) if (folder / name).is_file()), None)
     if weights is None:
-        raise UserError(f"{folder} holds neither {SAFETENSORS} nor {PICKLE}; copy the folder again.")
+        raise UserError(f"{folder} contains neither {SAFETENSORS} nor {PICKLE}; copy the folder again.")
     tokenizer = bpe_tokenizer(config.text_cfg.context_length)
     require_vocabulary(config, tokenizer, str(folder / OPEN_CLIP))
     return ClipCheckpoint(config, tokenizer, plain(read_state(weights), str(weights)), str(weights))
@@ -87,7 +87,7 @@ def from_open_clip(values: Mapping[str, Any], origin: str) -> ClipConfig:
 def preprocessing(values: dict[str, Any], image_size: int, origin: str) -> dict[str, Any]:
     size = values.pop("size", image_size)
     if size not in (image_size, [image_size, image_size]):
-        raise UserError(f"{origin}: preprocess_cfg.size is {size}, the model looks at {image_size} pixels.")
+        raise UserError(f"{origin}: preprocess_cfg.size is {size}, but the model takes images of {image_size} pixels.")
     return only_ours("preprocess_cfg", values, PreprocessConfig, origin)
 
 
@@ -100,8 +100,8 @@ def only_ours(name: str, values: Mapping[str, Any], kind: type, origin: str) -> 
     for field, value in values.items():
         if field not in ours | set(SIZED_FIELDS) and value and value not in neutral.get(field, ()):
             raise UserError(
-                f"{origin}: {name}.{field} is {value!r}, an architecture we do not have; a CLIP here has a ResNet or a "
-                "ViT, a causal text transformer, and CLIP's own vocabulary."
+                f"{origin}: {name}.{field} is {value!r}, which is not supported; Collotype's CLIP has a ResNet or ViT, "
+                "a causal text transformer, and CLIP's own vocabulary."
             )
     return {field: value for field, value in values.items() if field in ours and value is not None}
 
@@ -158,7 +158,7 @@ def write(model: Clip, folder: Path) -> None:
     """
     if not model.tokenizer.is_bpe:
         raise UserError(
-            "open_clip reads captions with CLIP's vocabulary, and this model has one of "
+            "open_clip tokenizes captions with CLIP's vocabulary, but this model has its own of "
             f"{model.tokenizer.vocab_size:,} words; train with CLIP's to export it."
         )
     write_json(folder / OPEN_CLIP, to_open_clip(model.config))

@@ -22,7 +22,7 @@ def read(source: str | Path, activation: Activation | None = None) -> ClipCheckp
             nobody names, or another than the folder says.
     """
     if activation is not None and activation not in ACTIVATIONS:
-        raise UserError(f"No activation {activation!r}; known are {', '.join(ACTIVATIONS)}.")
+        raise UserError(f"Unknown activation {activation!r}; the known ones are {', '.join(ACTIVATIONS)}.")
     path = Path(source)
     if path.is_file():
         return state_dict.read(path, activation)
@@ -34,7 +34,7 @@ def read(source: str | Path, activation: Activation | None = None) -> ClipCheckp
     else:
         there = ", ".join(place_in(source).names()[:5]) or "nothing"
         raise UserError(
-            f"{folder} contains no CLIP in a known layout (it holds {there}); give a folder with collotype.json or "
+            f"{folder} contains no CLIP in a known layout (it contains {there}); give a folder with collotype.json or "
             f"{OPEN_CLIP}, or a training checkpoint's .pt file."
         )
     said = found.config.activation

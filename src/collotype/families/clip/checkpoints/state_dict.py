@@ -35,9 +35,9 @@ def read(file: Path, activation: Activation | None) -> ClipCheckpoint:
     tensors = plain(read_state(file), str(file))
     if activation is None:
         raise UserError(
-            f"{file} does not say whether it was trained with GELU or QuickGELU, and the wrong one costs accuracy "
-            "without any message; name it with the activation gelu or quick_gelu (OpenAI's models, and open_clip's "
-            "whose name ends in -quickgelu, have quick_gelu)."
+            f"{file} does not say whether it was trained with GELU or QuickGELU, and the wrong one silently costs "
+            "accuracy; set the activation to gelu or quick_gelu (quick_gelu for OpenAI's models, and open_clip's whose "
+            "name ends in -quickgelu)."
         )
     config = recognise(tensors, activation, str(file))
     tokenizer = bpe_tokenizer(config.text_cfg.context_length)
@@ -55,7 +55,7 @@ def recognise(tensors: Mapping[str, Tensor], activation: Activation, origin: str
         found = shapes(tensors)
     except (KeyError, IndexError) as error:
         raise UserError(
-            f"{origin} contains no CLIP: it has no {error.args[0]} among its {len(tensors)} tensors."
+            f"{origin} contains no CLIP: {error.args[0]} is not among its {len(tensors)} tensors."
         ) from error
     bias = "logit_bias" in tensors
     for name in SIZES:
@@ -72,9 +72,9 @@ def recognise(tensors: Mapping[str, Tensor], activation: Activation, origin: str
                 init_logit_bias=SIGLIP_LOGIT_BIAS if bias else None,
             )
     raise UserError(
-        f"{origin} is a CLIP of no size we know ({', '.join(SIZES)}): {found['vision']}, {found['text']}, "
-        f"{found['embed_dim']} numbers; how many heads it has cannot be seen, so give a folder with its "
-        "open_clip_config.json."
+        f"{origin} is a CLIP of an unknown size ({found['vision']}, {found['text']}, {found['embed_dim']} numbers), so "
+        "its number of heads is unknown; give a folder with its open_clip_config.json. The known sizes are "
+        f"{', '.join(SIZES)}."
     )
 
 

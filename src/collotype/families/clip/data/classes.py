@@ -50,7 +50,7 @@ class Classes:
         if strange:
             shown, known = ", ".join(map(repr, strange[:5])), ", ".join(map(repr, (self.keys or self.names)[:3]))
             raise UserError(
-                f"{where} has {len(strange)} labels that mean none of the {len(self)} classes ({known}, …): {shown}; "
+                f"{where} has {len(strange)} labels that are none of the {len(self)} classes ({known}, …): {shown}; "
                 "give the right class names."
             )
         return [number for label in labels if (number := meant[label]) is not None]
@@ -100,7 +100,7 @@ def classes_from(names: str | Sequence[str]) -> Classes:
         return imagenet_classes()
     found = tuple(lines_of(Path(names)) if isinstance(names, str) else names)
     if not found:
-        raise UserError(f"{names!r} gives no class names; give one a line.")
+        raise UserError(f"{names!r} contains no class names; give one per line.")
     return Classes(found)
 
 
@@ -126,11 +126,11 @@ def classes_of_folders(folders: Sequence[str], names: str | Sequence[str] | None
     if names == IMAGENET:
         strange = [folder for folder in folders if folder not in known.keys]
         raise UserError(
-            f"{where} has folders that are no synsets of ImageNet's ({', '.join(strange[:3])}); give its folder of "
-            "n01440764 and the others, or take the suite labelled."
+            f"{where} has folders that are not ImageNet synsets ({', '.join(strange[:3])}); give the folder with "
+            "n01440764 and the others, or use the suite labelled."
         )
     if len(given) != len(folders):
         raise UserError(
-            f"{where} has {len(folders)} class folders, and {len(given)} class names are given; correct them."
+            f"{where} has {len(folders)} class folders, but {len(given)} class names are given; correct them."
         )
     return Classes(given.names, tuple(folders))

@@ -74,7 +74,7 @@ class FolderImages:
             fault = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
             raise UserError(f"The folder {root} {fault}; give the one with the class folders.") from error
         if not folders:
-            raise UserError(f"{root} has no class folders; give the folder with one folder a class in it.")
+            raise UserError(f"{root} has no class folders; give a folder that contains one folder per class.")
         self.root, self.classes = root, classes_of_folders(folders, names, str(root))
         self.faults = by_place(self.classes, names, str(root))
         self.paths: list[Path] = []
@@ -171,7 +171,7 @@ def names_beside(shards: Shards) -> str:
     for folder in folders_of(shards):
         if (folder / FILE_OF_NAMES).is_file():
             return str(folder / FILE_OF_NAMES)
-    raise UserError(f"There is no {FILE_OF_NAMES} beside {shards.names[0]} or above it; give class names.")
+    raise UserError(f"There is no {FILE_OF_NAMES} next to {shards.names[0]} or in a folder above it; give class names.")
 
 
 def templates_beside(*folders: Path) -> list[str]:

@@ -47,7 +47,9 @@ class TableCaptions:
         self.image = need_column(table, *([picture_column] if picture_column else IMAGE_COLUMNS))
         self.caption = need_column(table, *([caption_column] if caption_column else CAPTION_COLUMNS))
         if table.embeds(self.image) == "list":
-            raise UserError(f"The column {self.image!r} of {table.files[0]} holds lists; name one of single images.")
+            raise UserError(
+                f"The column {self.image!r} of {table.files[0]} contains lists; name a column with one image per row."
+            )
         self.files = table.files
         self._starts = table.starts if isinstance(table, ParquetTable) else [0, len(table)]
         self._embedding = table if table.embeds(self.image) else None

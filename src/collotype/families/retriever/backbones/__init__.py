@@ -33,7 +33,7 @@ def find_backbone(name: str, size: str | None = None) -> BackboneSpec:
         UserError: no such backbone or size.
     """
     if name not in ROWS:
-        raise UserError(f"No backbone {name!r}; known are {', '.join(ROWS)}.")
+        raise UserError(f"Unknown backbone {name!r}; the known ones are {', '.join(ROWS)}.")
     if size and size not in ROWS[name].sizes:
         raise UserError(f"The backbone {name} has no size {size!r}; it has {', '.join(ROWS[name].sizes)}.")
     return ROWS[name]
@@ -46,8 +46,8 @@ def require_preset(row: BackboneSpec, preset: Preset) -> None:
     """
     if row.attention in ("causal", "bidirectional") and row.attention != preset.query_attention:
         raise UserError(
-            f"The backbone {row.name} is {row.attention}, and the preset {preset.name} is {preset.query_attention}; "
-            "name one of its presets (`collotype list presets`)."
+            f"The backbone {row.name} is {row.attention}, but the preset {preset.name} is {preset.query_attention}; "
+            "choose one of its presets (`collotype list presets`)."
         )
 
 
@@ -58,7 +58,7 @@ def require_budget(row: BackboneSpec, budget: int | None) -> None:
     """
     if budget and isinstance(row.layout(row.sizes["tiny"], None), Square):
         raise UserError(
-            f"max_visual_tokens is {budget}, but the backbone {row.name} brings every page to one square of a fixed "
+            f"max_visual_tokens is {budget}, but the backbone {row.name} scales every page to a square with a fixed "
             "number of tokens; leave it out."
         )
 

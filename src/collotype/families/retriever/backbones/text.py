@@ -40,7 +40,7 @@ def forward(backbone: "nn.Module", inputs: "Mapping[str, Tensor]", causal: bool)
 
 
 def no_layout(config: Mapping[str, Any], budget: int | None) -> VisualLayout:
-    raise LookupError("a text tower looks at no pages")
+    raise LookupError("a text encoder cannot embed page images")
 
 
 ROW = BackboneSpec(

@@ -106,7 +106,7 @@ def text_pages(table: Table, names: list[str]) -> Pages:
     ]
 
     def no_image(page: int) -> Any:
-        raise UserError(f"{table.files[0]} has texts and no column image, so only bm25 and reader can search it.")
+        raise UserError(f"{table.files[0]} has texts but no column image, so only bm25 and reader can search it.")
 
     digest = hashlib.sha256("\0".join(pages).encode()).hexdigest()
     return Pages(names, no_image, no_image, digest, pages.__getitem__, "the columns title and text")
@@ -122,7 +122,7 @@ def beir_files(folder: Path, split: str) -> dict[str, list[Path]]:
     for file in files.values():
         if not file.is_file():
             there = ", ".join(sorted(found.name for found in file.parent.glob("*"))) or "nothing"
-            raise UserError(f"There is no {file} beside {BEIR_CORPUS} (there is {there}); copy it, or name the split.")
+            raise UserError(f"There is no {file} next to {BEIR_CORPUS} (there is {there}); copy it, or name the split.")
     return {part: [file] for part, file in files.items()}
 
 
@@ -153,7 +153,7 @@ def read_qrels(table: Table) -> dict[str, dict[str, int]]:
     for row, (query, page, score) in enumerate(zip(queries, pages, scores, strict=True)):
         if qrels[query].setdefault(page, score) != score:
             raise UserError(
-                f"{table.where(row)} judges page {page} for query {query} as {score}, and an earlier row as "
+                f"{table.where(row)} judges page {page} for query {query} as {score}, but an earlier row as "
                 f"{qrels[query][page]}; remove one of them."
             )
     return qrels
@@ -173,16 +173,16 @@ def judge(
     right = {query for query in queries if any(score > 0 for score in qrels.get(query, {}).values())}
     if not right:
         raise UserError(
-            f"No query of {where} has a right page, so there is nothing to evaluate: queries are called "
-            f"{some(queries)}, and the judgements are of {some(qrels)}."
+            f"No query of {where} has a relevant page, so there is nothing to evaluate: the queries have ids such as "
+            f"{some(queries)}, but the judgements are for {some(qrels)}; correct the ids."
         )
     judged = {query: dict(qrels[query]) for query in queries if query in right}
     wanted = [page for scores in judged.values() for page, score in scores.items() if score > 0]
     lacking = sum(page not in there for page in wanted)
     if lacking == len(wanted):
         raise UserError(
-            f"None of the {lacking} right pages of {where} is in its corpus: they are called {some(wanted)}, and the "
-            f"corpus has {some(pages)}; correct the ids."
+            f"None of the {lacking} relevant pages of {where} is in its corpus: they have ids such as {some(wanted)}, "
+            f"but the corpus has {some(pages)}; correct the ids."
         )
     events = (
         *event("queries-without-answer", len(queries) - len(right), "left out, as mteb does: no page answers them"),

@@ -34,7 +34,7 @@ def read_qa(
     tables = find_tables(folder, split)
     if len(tables) > 1 and "default" not in tables:
         raise UserError(
-            f"{folder} has the configurations {', '.join(tables)}, so it is not of the qa layout; try beir."
+            f"{folder} has the configurations {', '.join(tables)}, so it does not have the qa layout; try beir."
         )
     table = open_files(tables["default"] if "default" in tables else next(iter(tables.values())))
     texts = cells.texts(table, need_column(table, "query"), blank=True)

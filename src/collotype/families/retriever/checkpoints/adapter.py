@@ -59,9 +59,9 @@ def read(folder: Path, base: RetrieverCheckpoint) -> RetrieverCheckpoint:
     lacks_projection = PROJECTION not in base.tensors and PROJECTION not in whole
     if PROJECTION_MODULE in layers and lacks_projection:
         raise UserError(
-            f"The adapter in {folder} adapts the projection {PROJECTION_MODULE}, whose own weight lies in the base it "
-            f"was trained on and not in {base.origin}: without it every embedding would be random. Give the right base "
-            "with --base (for published adapters a repository whose name ends in -base)."
+            f"The adapter in {folder} needs the projection {PROJECTION_MODULE} of the base it was trained on, but "
+            f"{base.origin} has none, so every embedding would be random; give the right base with --base (for "
+            "published adapters a repository whose name ends in -base)."
         )
     named = {*whole, *(f"{layer}.weight" for layer in layers)}
     unplaced = sorted(name for name in named - set(base.tensors) if not name.startswith(PROJECTION_MODULE))
@@ -86,14 +86,14 @@ def require_known(values: Mapping[str, Any], file: Path) -> None:
         UserError: a setting with which the tensors may mean something else than we would compute.
     """
     if not all(type(values.get(key)) in (int, float) for key in ("r", "lora_alpha")):
-        raise UserError(f"{file} does not say the rank `r` and `lora_alpha`; copy the folder again.")
+        raise UserError(f"{file} contains no rank `r` or no `lora_alpha`; copy the folder again.")
     for key, value in values.items():
         if key in ANY or value in KNOWN.get(key, ()) or (value in OFF and key != "peft_type"):
             continue
         if key == "init_lora_weights" and CHANGES_BASE.match(str(value)):
             raise UserError(
-                f"{file} has init_lora_weights = {value!r}, which took a part out of the base, so the adapter means "
-                "nothing on it; save it again where it was trained, by peft's save_pretrained with "
+                f"{file} has init_lora_weights = {value!r}, which changed the base, so the adapter does not fit the "
+                "published base; save it again where it was trained, by peft's save_pretrained with "
                 "path_initial_model_for_weight_conversion, or merged into its base."
             )
         raise UserError(

@@ -135,8 +135,8 @@ def require_known_parts(values: dict[str, Any], row: BackboneSpec, origin: Path)
         kind, own = ((where.get(part) or {}).get("model_type") for where in (values, standard))
         if kind and kind != own and kind not in CONFIG_MAPPING:
             raise UserError(
-                f"{origin} has a {part} of the type {kind!r}, which is not known; the nearest known is {own!r}, of the "
-                f"backbone {row.name}: correct it if it is that model, otherwise use the program that made it."
+                f"{origin} has a {part} of the unknown type {kind!r}; if it is the same model as {own!r} (backbone "
+                f"{row.name}), write that type, otherwise use the program that saved it."
             )
 
 

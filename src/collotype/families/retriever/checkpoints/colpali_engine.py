@@ -69,14 +69,14 @@ def read(folder: Path, preset: Preset | None = None, name: str = "", to_train: b
     if made_for not in kinds and not to_train:
         require_known_class(made_for, list(kinds), row, folder)
         raise UserError(
-            f"{folder} holds a plain {made_for}, which is not yet a retriever; train one from it (model.weights), or "
-            "give the folder of a trained retriever."
+            f"{folder} contains a plain {made_for}, which is not a retriever yet; train one from it (model.weights), "
+            "or give the folder of a trained retriever."
         )
     tensors = first_outputs(values, canonical(row, read_tensors(folder), str(folder)))
     if kinds.get(made_for) == "late" and PROJECTION not in tensors and not to_train:
         if values.get("model_type") not in WITHOUT_PROJECTION:
             raise UserError(
-                f"{folder} holds a {made_for} without its projection ({PROJECTION}); copy the folder again."
+                f"{folder} contains a {made_for} without its projection ({PROJECTION}); copy the folder again."
             )
     backbone_config = with_table(backbone_config, tensors)
     preset = preset or known_preset(name, folder)
@@ -102,9 +102,8 @@ def require_known_class(made_for: str, known: list[str], row: BackboneSpec, fold
         return
     nearest = get_close_matches(made_for, known, 1, cutoff=0)[0]
     raise UserError(
-        f"{folder} was saved by the class {made_for}, which is not known; the nearest known is {nearest}, on the "
-        f"backbone {row.name} as config.json says: write that under architectures if it computes the same, otherwise "
-        "use the program that made it."
+        f"{folder} was saved by the unknown class {made_for}; if it computes the same as {nearest} on the backbone "
+        f"{row.name} of its config.json, write that under architectures, otherwise use the program that saved it."
     )
 
 
@@ -133,8 +132,8 @@ def require_expressible(config: RetrieverConfig) -> None:
     """
     if config.interaction == "late" and config.dim is None:
         raise UserError(
-            f"colpali-engine's Col{CLASSES[config.backbone]} has a projection and the model has none, so that a random "
-            "one would be added; export to sentence-transformers instead."
+            f"colpali-engine's Col{CLASSES[config.backbone]} has a projection but this model has none, so a random one "
+            "would be added; export to sentence-transformers instead."
         )
 
 

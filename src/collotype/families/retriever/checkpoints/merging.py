@@ -125,7 +125,7 @@ def adapted_by_peft(
     missing, unknown = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted))
     if missing or unknown:
         raise UserError(
-            f"{origin} does not fit its settings: {len(missing)} tensors are missing ({name_some(missing)}) and "
+            f"{origin} does not match its config: {len(missing)} tensors are missing ({name_some(missing)}) and "
             f"{len(unknown)} are unknown ({name_some(unknown)}); copy the folder again."
         )
     for key, tensor in wanted.items():

@@ -79,7 +79,7 @@ def require_attention(found: RetrieverCheckpoint, source: str) -> None:
     stated = found.config.backbone_config.get("text_config", {}).get("is_causal")
     if stated is False and preset.query_attention == "causal":
         raise UserError(
-            f"config.json of {source} says is_causal = false, and the preset {preset.name} is causal, which gives "
+            f"config.json of {source} says is_causal = false, but the preset {preset.name} is causal and would give "
             "other vectors; name a bidirectional preset (--preset; `collotype list presets`)."
         )
 
@@ -102,14 +102,18 @@ def require_layout(config: RetrieverConfig, layout: str) -> None:
         UserError: no such layout, or one that cannot express the model.
     """
     if config.pages:
-        raise UserError("This model reads queries only, which no other library's layout can say; convert its teacher.")
+        raise UserError(
+            "This model encodes queries only, which no other library's layout can express; convert its teacher."
+        )
     if config.interaction == "sparse":
-        raise UserError("No other library's layout can say that a model's vectors are sparse; use it with collotype.")
+        raise UserError(
+            "This model's vectors are sparse, which no other library's layout can express; use it with Collotype."
+        )
     layout = FORMERLY.get(layout, layout)
     if layout not in (*LAYOUTS, ADAPTER):
-        raise UserError(f"No layout {layout!r}; a model can be converted to {', '.join([*LAYOUTS, ADAPTER])}.")
+        raise UserError(f"Unknown layout {layout!r}; a model can be converted to {', '.join([*LAYOUTS, ADAPTER])}.")
     if layout == ADAPTER and not config.lora:
-        raise UserError("The model has no adapter: it was not trained with model.lora; convert it to engine.")
+        raise UserError("The model has no adapter, because it was not trained with model.lora; convert it to engine.")
     LAYOUTS.get(layout, colpali_engine).require_expressible(config)
 
 

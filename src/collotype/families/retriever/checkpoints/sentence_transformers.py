@@ -76,7 +76,7 @@ def read(folder: Path, named: Preset | None, name: str = "") -> RetrieverCheckpo
         pooling = next((ours for ours, there in POOLING.items() if there == stated), None)
         if pooling is None:
             raise UserError(
-                f"{modules['Pooling']} pools by {stated!r}; a retriever's are {', '.join(POOLING.values())}."
+                f"{modules['Pooling']} has the pooling {stated!r}; supported are {', '.join(POOLING.values())}."
             )
     preset = named or PRESETS.get(TRAINED_WITH.get(name, ""))
     told = differences(folder, backbone_config, tensors)
@@ -91,8 +91,8 @@ def read(folder: Path, named: Preset | None, name: str = "") -> RetrieverCheckpo
         preset = preset.within(visual_budget(folder))
     else:
         raise UserError(
-            f"Nothing in {folder} says how it frames queries and pages but its chat template; name the preset it was "
-            "trained with (--preset; `collotype list presets`)."
+            f"{folder} contains only a chat template, which does not define the prompts of queries and pages; name the "
+            "preset it was trained with (--preset; `collotype list presets`)."
         )
     tokenizer = read_tokenizer(folder)
     if late:
@@ -112,7 +112,7 @@ def read_preset(file: Path) -> Preset:
 def require(modules: dict[str, Path], wanted: list[str], folder: Path) -> None:
     if list(modules) != wanted:
         raise UserError(
-            f"{folder / MODULES} lists {', '.join(modules)}; a retriever we can compute is {', '.join(wanted)}."
+            f"{folder / MODULES} lists {', '.join(modules)}; a supported retriever has {', '.join(wanted)}."
         )
 
 
@@ -126,7 +126,7 @@ def require_whole_pages(mask: Path, preset: Preset, tokenizer: Tokenizer) -> Non
     page = {tokenizer.id_to_token(number) for number in tokenizer.encode(preset.page("")).ids}
     of_queries = words and values.get("skiplist_tasks", ["document"]) != ["document"]
     if values.get("keep_only_token_ids") or of_queries or words & page:
-        raise UserError(f"{mask} leaves out some tokens of a page or a query, which is not supported.")
+        raise UserError(f"{mask} excludes some tokens of pages or queries, which is not supported.")
 
 
 def read_dense(folder: Path) -> dict[str, torch.Tensor]:
@@ -134,7 +134,7 @@ def read_dense(folder: Path) -> dict[str, torch.Tensor]:
     values = read_json(folder / "config.json")
     stated = values.get("activation_function", "")
     if not stated.endswith("Identity") and stated:
-        raise UserError(f"{folder} has the activation {stated}; a retriever's projection has none.")
+        raise UserError(f"{folder} has the activation {stated} after its projection, which is not supported.")
     found = {name.replace("linear.", "custom_text_proj."): tensor for name, tensor in read_tensors(folder).items()}
     if values.get("bias") is False and PROJECTION in found:
         found.setdefault(BIAS, found[PROJECTION].new_zeros(len(found[PROJECTION])))
@@ -157,8 +157,8 @@ def require_expressible(config: RetrieverConfig) -> None:
         return
     if row.processor is None:
         raise UserError(
-            f"transformers' processor of {row.name} cannot be set to a preset, so what sentence-transformers "
-            "would embed is not what the model was trained on; export to engine instead."
+            f"transformers' processor of {row.name} cannot be set to a preset, so sentence-transformers would not "
+            "encode as the model was trained; export to engine instead."
         )
     page_text(config)
 
@@ -252,8 +252,8 @@ def page_text(config: RetrieverConfig) -> str:
         start, end = f"{IMAGE}<bos>", "\n"
         if not (prompt.startswith(start) and prompt.endswith(end)) or preset.query_attention == "causal":
             raise UserError(
-                f"transformers' PaliGemma cannot frame pages, or attend to queries, as the preset "
-                f"{preset.name} does; export to engine instead."
+                f"transformers' PaliGemma cannot use the prompts or query attention of the preset {preset.name}; "
+                "export to engine instead."
             )
         prompt = IMAGE + prompt.removeprefix(start).removesuffix(end)
     return prompt.replace(IMAGE, row.image_token)

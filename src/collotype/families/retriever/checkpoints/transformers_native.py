@@ -47,8 +47,8 @@ def read(folder: Path) -> RetrieverCheckpoint:
     row, backbone_config = read_backbone(values["vlm_config"], folder / "config.json")
     if row.name not in PRESET_OF:
         raise UserError(
-            f"{folder} holds a {values.get('model_type')!r} model on {row.name} as transformers saves its retrievers, "
-            f"and of these {', '.join(CLASSES.values())} are known; give its folder as colpali-engine or "
+            f"{folder} contains a {values.get('model_type')!r} model on {row.name}, but of transformers' own "
+            f"retrievers only {', '.join(CLASSES.values())} are supported; give its folder as colpali-engine or "
             "sentence-transformers saved it."
         )
     config = RetrieverConfig(
@@ -100,9 +100,9 @@ def require_expressible(config: RetrieverConfig) -> None:
         )
     if not expresses(config.preset, row):
         raise UserError(
-            f"transformers' {CLASSES[row.name]}Processor cannot frame queries as the preset {config.preset.name} does, "
-            f"and another frame gives other embeddings; export to sentence-transformers, or train with "
-            f"{PRESET_OF[row.name]}."
+            f"transformers' {CLASSES[row.name]}Processor cannot use the query prompt of the preset "
+            f"{config.preset.name}, and another prompt gives other embeddings; export to sentence-transformers, or "
+            f"train with {PRESET_OF[row.name]}."
         )
 
 
@@ -120,7 +120,7 @@ def write(model: Retriever, folder: Path) -> None:
     wanted = {key: row.canonical(key) for key in native.state_dict() if "lm_head" not in key}
     missing = sorted(set(wanted.values()) ^ set(ours))
     if missing:
-        raise UserError(f"transformers names other weights than the model has: {name_some(missing)}.")
+        raise UserError(f"transformers' model has other weights than this one: {name_some(missing)}.")
     native.load_state_dict({key: ours[name] for key, name in wanted.items()}, assign=True, strict=False)
     with stage(f"writing {in_gb(ours.nbytes)} of weights"):
         native.to(ours.dtype).save_pretrained(folder, max_shard_size=SHARD)

@@ -40,8 +40,8 @@ def verify(model: Retriever, layout: str, folder: Path) -> list[str]:
     difference = max(float((one - other).abs().max()) if one.shape == other.shape else 2.0 for one, other in pairs)
     if difference > (ROUNDING_IN_HALF if model.held_in else ROUNDING):
         raise UserError(
-            f"What was written as {layout} gives vectors that differ from the model's by {difference:.2g}, so it is "
-            "not kept; convert to another layout, and report the model's backbone and preset."
+            f"The model written as {layout} gives vectors that differ by {difference:.2g}, so it was deleted; convert "
+            "to another layout, and report the model's backbone and preset."
         )
     return [f"{SAME} (largest difference {difference:.1g})", *tokenizer_warning(model, folder)]
 

@@ -40,7 +40,7 @@ class NegativeCorpus:
             if name in rows:
                 raise UserError(
                     f"{self.table.where(row)}, column {self.id_column} is {name!r}, as is "
-                    f"{self.table.where(rows[name])}; give each page an id of its own."
+                    f"{self.table.where(rows[name])}; give each page its own id."
                 )
             rows[name] = row
         return rows
@@ -54,8 +54,8 @@ class NegativeCorpus:
             name = text_of(number)
         except ValueError:
             raise UserError(
-                f"{where} names {number!r} ({type(number).__name__}), which is no id: a text or a whole number; "
-                "correct the cell or remove the row."
+                f"{where} names {number!r} ({type(number).__name__}), but an id is a text or a whole number; correct "
+                "the cell or remove the row."
             ) from None
         if name not in self.rows:
             by = f"the column {self.id_column!r}" if self.id_column else "row number"

@@ -43,9 +43,9 @@ class OutlinePairs(RefPairs):
         kept = sorted(kept, key=lambda place: (self.name(place[1]), place[2], place[0]))[: source.limit]
         if not kept:
             raise UserError(
-                f"The {len(self.files)} PDFs of {self.root} have no outline title or caption of {source.min_chars} "
-                "characters or more that names one page; take PDFs with bookmarks or a text layer, lower min_chars, or "
-                "write a pairs.jsonl."
+                f"The {len(self.files)} PDFs in {self.root} have no outline title or caption of at least "
+                f"{source.min_chars} characters that belongs to one page; use PDFs with bookmarks or a text layer, "
+                "lower min_chars, or write a pairs.jsonl."
             )
         self.queries = [query for query, _, _ in kept]
         self.refs = [PdfPage(file, page, source.page_px) for _, file, page in kept]

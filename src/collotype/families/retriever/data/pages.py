@@ -120,8 +120,8 @@ def ref_from(value: Any, folder: Path, page_px: int, origin: str) -> PageRef:
         path = keys.get("path") or keys["image"]
     except (KeyError, TypeError, ValueError):
         raise UserError(
-            f"{origin}: {value!r} names no page; give a path, or {{path}}, {{document, page}} or "
-            "{parquet, row, column}."
+            f"{origin}: {value!r} is not a page; give a path, or {{path}}, {{document, page}} or {{parquet, row, "
+            "column}."
         ) from None
     if path.lower().endswith(".pdf"):
         return PdfPage(folder / path, 1, page_px)

@@ -67,13 +67,15 @@ class ScoreTable:
         if missing:
             row, page = missing[0]
             raise UserError(
-                f"{self.path} has no score of the query {pairs.queries[row]!r} and the page {told(page)}, which "
-                f"{pairs.where(row)} trains on ({len(missing):,} such pairs); add it, or leave the pair out."
+                f"{self.path} has no score for the query {pairs.queries[row]!r} and the page {told(page)}, which "
+                f"{pairs.where(row)} trains on ({len(missing):,} such pairs); add it, or remove the pair."
             )
 
 
 def twice(table: Table, row: int, query: str) -> UserError:
-    return UserError(f"{table.where(row)} has another score of {query!r} and its page than a row before; remove one.")
+    return UserError(
+        f"{table.where(row)} scores {query!r} and its page differently than an earlier row; remove one of them."
+    )
 
 
 def name_of(page: PageRef) -> Hashable:

@@ -43,7 +43,9 @@ def require_current(path: str) -> None:
     if name in RENAMED:
         raise UserError(f"The dataset {path} is now {RENAMED[name]}; set `path` to that name.")
     if place.name == "colpali_train_set" and name != "vidore/colpali_train_set" and not place.exists():
-        raise UserError(f"There is no table {path}; on the hub it is vidore/colpali_train_set: set `path` to that.")
+        raise UserError(
+            f"There is no table {path}; the dataset is called vidore/colpali_train_set on the hub: set `path` to that."
+        )
 
 
 class TablePairs(RefPairs):
@@ -71,7 +73,9 @@ class TablePairs(RefPairs):
         empty = [row for row, query in enumerate(self.queries) if not isinstance(query, str) or not query.strip()]
         if empty:
             found = f"the query is {self.queries[empty[0]]!r}, not a text"
-            raise UserError(f"{self.where(empty[0])}: {found} ({len(empty)} such rows); remove what has no query.")
+            raise UserError(
+                f"{self.where(empty[0])}: {found} ({len(empty)} such rows); remove the rows without a query."
+            )
         if not self.queries:
             raise UserError(f"The table {self.source.path} has no rows; set `path` or `split` to one that has.")
 
@@ -121,6 +125,6 @@ class TablePairs(RefPairs):
         named = []
         for path, row in first_rows.items():
             if not path.is_file():
-                raise UserError(f"{self.where(row)} names {path}, which is not there; copy it or correct the row.")
+                raise UserError(f"{self.where(row)} names {path}, which does not exist; copy it or correct the row.")
             named.append(f"{os.path.relpath(path, self.table.files[0].parent)} {path.stat().st_size}")
         return sorted(named)
