@@ -75,7 +75,7 @@ def test_an_index_is_searched_with_the_commit_that_made_it(recipe, root, hub: Hu
     again = command(*add, ADAPTER)
     assert again.exit_code == 0 and "1 unchanged" in again.stdout, again.output
     told = command(*add, f"{ADAPTER}@main")
-    assert told.exit_code == 2 and "search it with the former" in told.stderr
+    assert told.exit_code == 2 and "use the former" in told.stderr
     hub.requests()
     offline()
     found = command("search", tmp_path / "index", "red apple", "--json")

@@ -64,7 +64,7 @@ def test_judged_queries_name_pages_as_hits_do(tmp_path: Path) -> None:
         "\n \n": r"has no query",
         "q\tnone.pdf#page=1": "Line 1 of .* names 'none.pdf#page=1', which the index has not; write a page as hits",
         "q\n\nr\ta b.pdf#page=3": "Line 3 of .* names page 3 of 'a b.pdf', which the index has not",
-        "\ta b.pdf": "Line 1 of .* names pages and no query",
+        "\ta b.pdf": "Line 1 of .* names pages but no query",
     }.items():
         file.write_text(content)
         with pytest.raises(UserError, match=problem):
@@ -75,5 +75,5 @@ def test_judged_queries_name_pages_as_hits_do(tmp_path: Path) -> None:
 
 
 def test_an_empty_index_has_nothing_to_check(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no page with vectors; there is nothing to check"):
+    with pytest.raises(UserError, match="no pages with vectors, so there is nothing to check"):
         measure(Index.create(tmp_path / "index", **DESCRIBED))

@@ -46,7 +46,7 @@ def test_the_feed_has_every_page_with_the_vectors_that_are_stored(index: Index, 
         assert float((query.vectors @ vectors.T).max(axis=1).sum()) == pytest.approx(hit.score, abs=1e-5)
     asked = json.loads((tmp_path / "out" / "query.json").read_text())
     assert str(DIM) in json.dumps(ENGINES[engine].others(DIM, True)) and asked
-    with pytest.raises(UserError, match="is there already; name a folder that is not"):
+    with pytest.raises(UserError, match="already exists; choose a new folder"):
         export(index, engine, tmp_path / "out")
 
 
@@ -72,7 +72,7 @@ def test_what_milvus_cannot_hold_is_told_and_long_texts_are_cut(tmp_path: Path) 
     export(index, "milvus", tmp_path / "cut")
     assert len(json.loads((tmp_path / "cut" / "feed.jsonl").read_text())["text"].encode()) == 65_534
     index.add([page("long.pdf", count=4097)])
-    with pytest.raises(UserError, match=r"long\.pdf#page=1 has 4,097 vectors, and Milvus takes 4,096"):
+    with pytest.raises(UserError, match=r"long\.pdf#page=1 has 4,097 vectors, more than Milvus' limit of 4,096"):
         export(index, "milvus", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

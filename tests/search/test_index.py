@@ -146,7 +146,7 @@ def test_the_plan_goes_by_size_and_says_why(index: Index, monkeypatch) -> None:
     monkeypatch.setattr("collotype.search.scoring.plan.EXACT_VECTORS", 100)
     told = index.explained(query)[1]
     assert told.plan == "bits" and "sign bits" in told.why and set(told.milliseconds) == {"candidates", "exact"}
-    with pytest.raises(UserError, match="No search plan 'fast'; the plans are exact, bits, lists"):
+    with pytest.raises(UserError, match="Unknown search plan 'fast'; the plans are exact, bits, lists"):
         index.search(query, plan="fast")
 
 
@@ -180,7 +180,7 @@ def test_filters(index: Index) -> None:
     assert found(where={"year": "2"}) == {"a/2.pdf", "b/2.pdf"}
     assert found(documents=["a/1.pdf", "no such"], where={"year": 1}) == {"a/1.pdf"}
     assert found(where={"month": 1}) == found(documents=[]) == set()
-    with pytest.raises(UserError, match="not a name with a text"):
+    with pytest.raises(UserError, match="is not a text, a number"):
         found(where={"year": {"$gt": 1}})
 
 
@@ -201,7 +201,7 @@ def test_an_update_writes_what_changed_and_takes_away_what_is_gone(index: Index)
     assert index.pages_of("b.pdf") == {1: "1"}
     index.update("a.pdf", [], [1])
     assert index.pages_of("a.pdf") == {1: "1"}
-    with pytest.raises(UserError, match=r"b\.pdf#page=1 is not one of the pages that 'a.pdf' is to have"):
+    with pytest.raises(UserError, match=r"b\.pdf#page=1 is not one of the pages given for 'a.pdf'"):
         index.update("a.pdf", [page("b.pdf", 1)], [1])
 
 
@@ -331,7 +331,7 @@ def test_pages_that_do_not_fit_are_refused_whole(index: Index) -> None:
     index.add([])
     with pytest.raises(UserError, match="not finite"):
         index.search(query_of(endless))
-    with pytest.raises(UserError, match=r"The query has vectors \[2, 17\]"):
+    with pytest.raises(UserError, match=r"The query has vectors of shape \[2, 17\]"):
         index.search(query_of(wide))
     with pytest.raises(UserError, match="0 hits were asked for"):
         index.search(query_of(encoded), 0)
@@ -346,7 +346,7 @@ def test_an_empty_index_finds_nothing(index: Index) -> None:
 
 def test_an_index_of_another_encoder_says_which(index: Index) -> None:
     other = SimpleNamespace(name="another", identity="f" * 32)
-    with pytest.raises(UserError, match=r"was made by a test \(0123456789ab\), and this is another \(ffffffffffff\)"):
+    with pytest.raises(UserError, match=r"was made by a test \(0123456789ab\), not by another \(ffffffffffff\)"):
         Index.open(index.folder, other)
     assert len(Index.open(index.folder, SimpleNamespace(name="a test", identity="0123456789abcdef"))) == 0
 
@@ -354,7 +354,7 @@ def test_an_index_of_another_encoder_says_which(index: Index) -> None:
 def test_folders_that_are_no_index_are_left_alone(index: Index, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="There is no index in"):
         Index.open(tmp_path)
-    with pytest.raises(UserError, match=r"There is an index in .* already"):
+    with pytest.raises(UserError, match=r"There is already an index in"):
         Index.create(index.folder, **DESCRIBED)
     strange = tmp_path / "strange"
     strange.mkdir()
@@ -371,7 +371,7 @@ def test_another_format_a_damaged_file_a_lost_table(index: Index) -> None:
     path = index.folder / "index.json"
     whole = json.loads(path.read_text())
     for text, message in (
-        (json.dumps(whole | {"format": 2}), "has format 2, and this version of collotype reads format 1"),
+        (json.dumps(whole | {"format": 2}), "has format 2, but this version of Collotype reads format 1"),
         ("{", "is damaged"),
         ("[]", "is damaged"),
         (json.dumps({"format": 1}), "has no 'encoder_name'"),
@@ -382,7 +382,7 @@ def test_another_format_a_damaged_file_a_lost_table(index: Index) -> None:
             Index.open(index.folder)
     path.write_text(json.dumps(whole))
     (index.folder / "pages.lance").rename(index.folder / "aside")
-    with pytest.raises(UserError, match="has lost its table of pages"):
+    with pytest.raises(UserError, match=r"The table of pages in .* is missing or damaged"):
         Index.open(index.folder)
 
 

@@ -65,7 +65,7 @@ def test_the_language_of_a_text(code: str, text: str) -> None:
 
 def test_pages_of_one_language(index: Index) -> None:
     assert index.languages() == {}, "an index that was made before"
-    with pytest.raises(UserError, match="not known yet; run the `collotype index`"):
+    with pytest.raises(UserError, match="not known yet; repeat the `collotype index`"):
         asked(index, "de")
     index.find_languages()
     assert index.languages() == {"de": 3, "en": 1}, "a page of figures is in its document's language"
@@ -73,7 +73,7 @@ def test_pages_of_one_language(index: Index) -> None:
     assert len(asked(index, "de-AT")) == 3
     assert asked(index, "EN") == [("boats.pdf", 1)]
     assert len(asked(index, "en", "de")) == len(asked(index)) == 4
-    with pytest.raises(UserError, match=r"the language 'fr'; there are de, en\."):
+    with pytest.raises(UserError, match=r"the language 'fr'; its languages are de, en\."):
         asked(index, "fr")
 
 

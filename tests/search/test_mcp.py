@@ -91,7 +91,7 @@ def test_an_assistant_finds_a_page_and_looks_at_it(library: EmbeddedLibrary) -> 
         (
             "search",
             {"query": "mast", "languages": ["de"]},
-            "No page in the index is in the language 'de'; there are en",
+            "No page in the index is in the language 'de'; its languages are en",
         ),
         ("search", {"query": "mast", "k": 10**9}, "less than or equal to 20"),
         ("search", {"query": ["mast"]}, "valid string"),

@@ -83,5 +83,5 @@ def test_without_ray_a_sentence_says_what_to_install(cli, files: Path, tmp_path:
 def test_a_cluster_that_is_not_there_is_named(cli, files: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     done = cli("index", files, "--to", tmp_path / "new", "--engine", "ray", env={"RAY_ADDRESS": "127.0.0.1:9"})
-    assert done.returncode == 2 and "There is no Ray at 127.0.0.1:9" in done.stderr, done.stderr
+    assert done.returncode == 2 and "There is no Ray cluster at 127.0.0.1:9" in done.stderr, done.stderr
     assert not (tmp_path / "new").exists()

@@ -111,7 +111,7 @@ def test_pages_of_one_language(tmp_path: Path, client: QdrantClient) -> None:
     ingest([folder], index, encoder, workers=1)
     push(index, PLACE, client=client)
     there, (query,) = QdrantIndex(PLACE, client), encoder.encode_queries(["mast"])
-    with pytest.raises(UserError, match="are not known yet; run the `collotype index`"):
+    with pytest.raises(UserError, match="are not known yet; repeat the `collotype index`"):
         there.search(query, languages=["de"])
     index.find_languages()
     assert push(index, PLACE, client=client).sent == 2, "what became known is sent"
@@ -124,12 +124,12 @@ def test_what_cannot_be_pushed_or_searched_is_a_sentence(tmp_path: Path, client:
     index = filled(tmp_path / "index", documents=1, pages=1, count=3)
     push(index, PLACE, client=client)
     other = filled(tmp_path / "other", documents=1, pages=1, count=3, identity="another", encoder_name="another model")
-    with pytest.raises(UserError, match="has pages by a test, and these are by another model"):
+    with pytest.raises(UserError, match="has pages encoded by a test, but these are by another model"):
         push(other, PLACE, client=client)
     with pytest.raises(UserError, match="no collection nothing"):
         QdrantIndex("qdrant://localhost/nothing", client)
     client.create_collection("foreign", vectors_config={})
-    with pytest.raises(UserError, match="none that Collotype pushed"):
+    with pytest.raises(UserError, match="was not pushed by Collotype"):
         QdrantIndex("qdrant://localhost/foreign", client)
     with pytest.raises(UserError, match=r"http://127.0.0.1:9 does not"):
         push(index, "qdrant://127.0.0.1:9/pages")

@@ -135,7 +135,7 @@ def test_a_model_that_changed_searches_what_there_is_and_adds_nothing(index: Pat
         file.write_text(file.read_text().replace(str(model), str(other)))
     library = EmbeddedLibrary.open(tmp_path / "index", lambda *_: None)
     assert library.search(QUERY, 1)
-    with pytest.raises(UserError, match=r"was made by .*, and this is"):
+    with pytest.raises(UserError, match=r"was made by .*, not by"):
         library.model.encode_pages([page()[0]])
 
 
@@ -170,13 +170,13 @@ def test_what_does_not_fit_the_index_is_refused(index: Path, library: EmbeddedLi
     opened, dense = Index.open(index), page()
     with pytest.raises(UserError, match="takes \\[n, 1\\]"):
         opened.add([dense])
-    with pytest.raises(UserError, match="is for vectors, and this index is sparse"):
+    with pytest.raises(UserError, match="works with vectors, but this index is sparse"):
         opened.search(library.encoded(QUERY), plan="bits")
-    with pytest.raises(UserError, match="has sparse pages, and other engines are sent vectors only"):
+    with pytest.raises(UserError, match="has sparse pages, but only vectors can be exported"):
         export.export(opened, "vespa", tmp_path / "out")
-    with pytest.raises(UserError, match="no model reads the queries; leave --queries out"):
+    with pytest.raises(UserError, match="no student can encode the queries; leave --queries out"):
         EmbeddedLibrary.open(index, lambda *_: None, queries="student")
-    with pytest.raises(UserError, match="a token twice, or one that is not of"):
+    with pytest.raises(UserError, match="a token twice, or one outside the vocabulary of"):
         opened.search(EncodedQuery(np.ones((1, 1), np.float32), (), (), np.array([10**6])))
     late = Index.create(tmp_path / "late", **{**DESCRIBED, "dim": 1})
     with pytest.raises(UserError, match="is sparse, or not one token a weight"):

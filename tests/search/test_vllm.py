@@ -86,10 +86,10 @@ def test_it_is_an_encoder_as_others_are(vllm: Callable[..., str]) -> None:
     ("answer", "told"),
     [
         ((500, {"error": {"message": "out of memory"}}), r"refuses /pooling \(500\): out of memory"),
-        ((200, {"data": []}), "answers without a vector for each token"),
-        ((200, {"data": [{"data": [0.1, 0.2]}]}), "answers without a vector for each token"),
-        ((200, {"data": [{"data": [[0.0, 0.0]]}]}), "answers without a vector for each token"),
-        ((200, {"data": [{"data": [[1.0], [1.0, 2.0]]}]}), "answers without a vector for each token"),
+        ((200, {"data": []}), "does not return a vector per token"),
+        ((200, {"data": [{"data": [0.1, 0.2]}]}), "does not return a vector per token"),
+        ((200, {"data": [{"data": [[0.0, 0.0]]}]}), "does not return a vector per token"),
+        ((200, {"data": [{"data": [[1.0], [1.0, 2.0]]}]}), "does not return a vector per token"),
         ((200, [1]), "refuses /pooling"),
         ((200, b"<html>"), "There is no vLLM at 127.0.0.1"),
     ],
@@ -100,12 +100,12 @@ def test_answers_that_are_none_are_told(vllm: Callable[..., str], answer: tuple[
 
 
 def test_addresses_that_lead_nowhere_are_told(vllm: Callable[..., str]) -> None:
-    with pytest.raises(UserError, match="serves org/colours, and no 'other'"):
+    with pytest.raises(UserError, match="serves org/colours, but not 'other'"):
         open_encoder(f"{vllm()}/other")
     with pytest.raises(UserError, match=r"There is no vLLM at 127.0.0.1:1 .*start it with `vllm serve x"):
         open_encoder("vllm://127.0.0.1:1/x")
     for wrong in ("vllm://", "vllm://host", "vllm://host/", "vllm://ho st/x", "vllm://h:123456/x"):
-        with pytest.raises(UserError, match="is no address of a model; write vllm://HOST"):
+        with pytest.raises(UserError, match="is not the address of a model; write vllm://HOST"):
             open_encoder(wrong)
     with pytest.raises(UserError, match="leave them out"):
         open_encoder("vllm://host/x", preset="colpali-paper")

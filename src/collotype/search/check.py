@@ -60,7 +60,7 @@ def measure(index: Index, queries: Sequence[EncodedQuery] | None = None, k: int 
     view = index.view()
     full = np.flatnonzero(view.version.catalogue.counts > 0)
     if not len(full):
-        raise UserError(f"The index in {index.folder} has no page with vectors; there is nothing to check.")
+        raise UserError(f"The index in {index.folder} has no pages with vectors, so there is nothing to check.")
     source = "given" if queries else "made of the index's own pages"
     make = sampled_tokens if index.manifest.is_sparse else sampled
     asked = queries or make(view, full, count)

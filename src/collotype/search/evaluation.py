@@ -85,5 +85,7 @@ def evaluate(model: str, choice: Evaluate, world: World, cache: Path | None = No
     from collotype.search.encoders import open_encoder
 
     if not isinstance(choice, RetrieverEvaluate):
-        raise UserError(f"{model} is measured on suites of retrievers, and {choice.suite} is none; leave {model} out.")
+        raise UserError(
+            f"{model} can only be evaluated on retriever suites, but {choice.suite} is not one; leave {model} out."
+        )
     return evaluate_searcher(WordSearch(open_encoder(model), Cache(cache)), find_suite(choice), world=world)

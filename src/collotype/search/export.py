@@ -44,12 +44,12 @@ def export(index: Index, engine: str, to: Path, told: Callable[[str, int, int], 
         UserError: the folder is there already, or the index has no page with vectors.
     """
     if to.exists():
-        raise UserError(f"{to} is there already; name a folder that is not.")
+        raise UserError(f"{to} already exists; choose a new folder.")
     require_vectors(index)
     view = index.view()
     rows = [int(row) for row in allowed(view.version, None, None).nonzero()[0]]
     if not rows:
-        raise UserError(f"The index in {index.folder} has no page with vectors; there is nothing to export.")
+        raise UserError(f"The index in {index.folder} has no pages with vectors, so there is nothing to export.")
     rows.sort(key=lambda row: view.version.catalogue.page_keys(np.array([row]))[0])
     found, late = ENGINES[engine], index.manifest.interaction == "late"
     with atomic_folder(to) as scratch:
@@ -71,8 +71,8 @@ def require_vectors(index: Index) -> None:
     """
     if index.manifest.is_sparse:
         raise UserError(
-            f"The index in {index.folder} has sparse pages, and other engines are sent vectors only; index the "
-            "documents with a retriever that makes vectors."
+            f"The index in {index.folder} has sparse pages, but only vectors can be exported; index the documents with "
+            "a retriever that makes vectors."
         )
 
 
@@ -198,7 +198,7 @@ def milvus_line(known: dict[str, Any], page: StoredPage, late: bool) -> list[dic
     vectors = page.encoded.vectors.tolist()
     if len(vectors) > MILVUS_VECTORS:
         raise UserError(
-            f"{known['link']} has {len(vectors):,} vectors, and Milvus takes {MILVUS_VECTORS:,} in a field; index with "
+            f"{known['link']} has {len(vectors):,} vectors, more than Milvus' limit of {MILVUS_VECTORS:,}; index with "
             "--pool-factor, or export to another engine."
         )
     own = {"vectors": [{"vector": row} for row in vectors]} if late else {"vector": vectors[0]}

@@ -74,6 +74,6 @@ def several(value: Any) -> list[Any]:
 def check(name: Any, value: Any) -> None:
     if not isinstance(name, str) or not all(isinstance(one, str | int | float | bool | None) for one in several(value)):
         raise UserError(
-            f"The filter {name!r}: {value!r} is not a name with a text, a number or a list of them; "
+            f"The filter {name!r}: {value!r} is not a text, a number or a list of them; "
             'filter as {"document": "reports/*.pdf", "year": 2024}.'
         )

@@ -50,7 +50,7 @@ def of_file(draw: Draw, file: Path, crop: Box | None = None) -> ImageQuery:
     if not file.is_file():
         raise UserError(f"There is no file {file}; check the path.")
     if file.suffix.lower() not in readable_endings():
-        raise UserError(f"{file} is no image and no PDF ({named_kinds()}); convert it.")
+        raise UserError(f"{file} is neither an image nor a PDF ({named_kinds()}); convert it.")
     return of_image(draw(file, 1, longest(crop)), file.name, crop)
 
 
@@ -71,7 +71,7 @@ def of_bytes(draw: Draw, content: bytes, crop: Box | None = None) -> ImageQuery:
     """
     kinds = (one for one in readable_endings() if any(start in content[:FIRST_BYTES][:n] for start, n in KINDS[one]))
     if (kind := next(kinds, None)) is None:
-        raise UserError(f"What was sent is no image and no PDF ({named_kinds()}); convert it.")
+        raise UserError(f"The upload is neither an image nor a PDF ({named_kinds()}); convert it.")
     with tempfile.NamedTemporaryFile(suffix=kind) as file:
         file.write(content)
         file.flush()
@@ -90,7 +90,7 @@ def of_image(image: "Image.Image", name: str, crop: Box | None = None) -> ImageQ
         name = f"part of {name}"
     if min(image.size) < LEAST_PX:
         wide, high = image.size
-        raise UserError(f"The image is {wide} × {high} pixels; look for one of {LEAST_PX} at least on each side.")
+        raise UserError(f"The image has {wide} × {high} pixels; use one of at least {LEAST_PX} on each side.")
     digest = hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
     return ImageQuery(digest, name, image)
 
@@ -113,9 +113,9 @@ def box_of(text: str) -> Box:
         left = top = right = bottom = math.nan
     if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
         raise UserError(
-            f"{text[:80]!r} is no part of a page; give left,top,right,bottom as parts of its width and height, such as "
-            "0,0.5,1,1 for the lower half."
+            f"{text[:80]!r} is not a region of a page; give left,top,right,bottom as fractions of its width and "
+            "height, such as 0,0.5,1,1 for the lower half."
         )
     if max(right - left, bottom - top) * MOST_PX < LEAST_PX:
-        raise UserError(f"{text[:80]!r} is too small a part of a page to look for; take a larger one.")
+        raise UserError(f"The region {text[:80]!r} is too small to search for; use a larger one.")
     return left, top, right, bottom

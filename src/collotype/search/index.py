@@ -193,7 +193,7 @@ class Index:
         """
         kept = set(numbers)
         if strange := [page.id for page, _ in changed if page.document != document or page.number not in kept]:
-            raise UserError(f"{strange[0]} is not one of the pages that {document!r} is to have.")
+            raise UserError(f"{strange[0]} is not one of the pages given for {document!r}.")
         self._write(changed, lambda catalogue: outside(catalogue, document, kept))
 
     def delete(self, document: str) -> int:
@@ -217,7 +217,7 @@ class Index:
             vectors, boxes, of = encoded.vectors, encoded.boxes, encoded.vector_of
             had = np.arange(len(vectors)) if of is None else of
             if page.id in seen:
-                raise UserError(f"{page.id} is given twice in one batch.")
+                raise UserError(f"{page.id} occurs twice in one batch.")
             width = self.manifest.width
             if vectors.ndim != 2 or vectors.shape[1] != width or boxes.shape != (len(had), 4):
                 raise UserError(
@@ -228,12 +228,12 @@ class Index:
             self._check_tokens(page.id, encoded)
             if len(had) and not 0 <= had.min() <= had.max() < len(vectors):
                 raise UserError(
-                    f"{page.id} has {len(vectors)} vectors, and a box of number {had.max()}; encode it again."
+                    f"{page.id} has {len(vectors)} vectors, but a box for vector {had.max()}; encode it again."
                 )
             if not np.isfinite(vectors).all():
-                raise UserError(f"{page.id} has vectors with numbers that are not finite; it was not indexed.")
+                raise UserError(f"The vectors of {page.id} have numbers that are not finite; it was not indexed.")
             if page.document.encode(errors="replace").decode() != page.document:
-                raise UserError(f"The name {page.document!r} is not text that can be stored; rename the file.")
+                raise UserError(f"The name {page.document!r} is not valid text; rename the file.")
             seen.add(page.id)
 
     def _check_tokens(self, what: str, of: EncodedPage | EncodedQuery) -> None:
@@ -250,7 +250,9 @@ class Index:
                 f"{self.folder} is {self.manifest.interaction}; encode it with {self.manifest.encoder_name}."
             )
         if len(ids) and (len(np.unique(ids)) < len(ids) or not 0 <= ids.min() <= ids.max() < self.manifest.dim):
-            raise UserError(f"{what} has a token twice, or one that is not of {self.manifest.dim:,}; encode it again.")
+            raise UserError(
+                f"{what} has a token twice, or one outside the vocabulary of {self.manifest.dim:,}; encode it again."
+            )
 
     def _pooled(self, encoded: EncodedPage) -> EncodedPage:
         """Fewer vectors, each with the box of the one it stands for best."""
@@ -410,14 +412,14 @@ class Index:
 
     def _check_query(self, query: EncodedQuery, k: int) -> None:
         if k < 1:
-            raise UserError(f"{k} hits were asked for; ask for one at least.")
+            raise UserError(f"k is {k}; ask for at least one hit.")
         if query.vectors.ndim != 2 or not len(query.vectors) or query.vectors.shape[1] != self.manifest.width:
             raise UserError(
-                f"The query has vectors {list(query.vectors.shape)}, and the index in {self.folder} takes "
-                f"[m, {self.manifest.width}] as {self.manifest.encoder_name} makes them."
+                f"The query has vectors of shape {list(query.vectors.shape)}, but the index in {self.folder} takes [m, "
+                f"{self.manifest.width}]; encode it with {self.manifest.encoder_name}."
             )
         if not np.isfinite(query.vectors).all():
-            raise UserError("The query has vectors with numbers that are not finite; ask it otherwise.")
+            raise UserError("The query's vectors have numbers that are not finite; rephrase the query.")
         self._check_tokens("The query", query)
 
 

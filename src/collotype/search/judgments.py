@@ -47,12 +47,12 @@ def read(file: Path, documents: Mapping[str, Collection[int]]) -> list[JudgedQue
     for number, line in enumerate(content.split("\n"), start=1):
         query, *right = (part.strip() for part in line.split("\t"))
         if not query and any(right):
-            raise UserError(f"Line {number} of {file} names pages and no query; write the query before the first tab.")
+            raise UserError(f"Line {number} of {file} names pages but no query; write the query before the first tab.")
         if query:
             of = found.setdefault(query, set())
             of.update(page(one, documents, by_name, f"Line {number} of {file}") for one in right if one)
     if not found:
-        raise UserError(f"{file} has no query; write one a line, or leave --queries out.")
+        raise UserError(f"{file} has no query; write one per line, or leave --queries out.")
     return [JudgedQuery(query, frozenset(right)) for query, right in found.items()]
 
 
@@ -66,10 +66,10 @@ def page(
         if name is None:
             continue
         if link and int(link[2]) not in documents[name]:
-            raise UserError(f"{where} names page {link[2]} of {name!r}, which the index has not; correct the number.")
+            raise UserError(f"{where} names page {link[2]} of {name!r}, which is not in the index; correct the number.")
         return name, int(link[2]) if link else None
     raise UserError(
-        f"{where} names {given!r}, which the index has not; write a page as hits name it: report.pdf#page=7."
+        f"{where} names {given!r}, which is not in the index; write a page as search results do: report.pdf#page=7."
     )
 
 

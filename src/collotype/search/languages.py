@@ -38,8 +38,8 @@ def build(folder: Path, version: Version) -> None:
             found[rows] = [language_of(" ".join(words)) for words in words_of(version, rows)]
     except ImportError as error:
         raise UserError(
-            f"The language of pages is found by py3langid, which cannot be imported ({error}); "
-            "install it with `pip install 'collotype[search]'`."
+            f"Detecting languages needs py3langid, which cannot be imported ({error}); install it with `pip install "
+            "'collotype[search]'`."
         ) from error
 
     def fill(scratch: Path) -> None:
@@ -97,11 +97,11 @@ def wanted(asked: Sequence[str], known: Sequence[str]) -> list[str]:
     codes = [one.strip().lower().replace("_", "-").partition("-")[0] for one in asked]
     if codes and not known:
         raise UnknownLanguageError(
-            "The languages of the pages in the index are not known yet; run the `collotype index` (or `index push`) "
-            "that made it once more, which encodes nothing again."
+            "The languages of the pages in the index are not known yet; repeat the `collotype index` (or `index "
+            "push`) that made it, which encodes nothing again."
         )
     if strange := [shown for shown, one in zip(asked, codes, strict=True) if one not in known]:
         raise UnknownLanguageError(
-            f"No page in the index is in the language {strange[0][:40]!r}; there are {', '.join(known)}."
+            f"No page in the index is in the language {strange[0][:40]!r}; its languages are {', '.join(known)}."
         )
     return codes

@@ -165,8 +165,8 @@ def encoded_image(encoder: Encoder, query: ImageQuery) -> EncodedQuery:
     """
     if (encode_images := getattr(encoder, "encode_images", None)) is None:
         raise UserError(
-            f"{encoder.name} cannot look for an image; index the documents with a retriever that looks at pages "
-            "(collotype index --model MODEL), or ask in words."
+            f"{encoder.name} cannot search by an image; index the documents with a retriever of page images (collotype "
+            "index --model MODEL), or search in words."
         )
     encoded: list[EncodedQuery] = encode_images([query.image])
     return encoded[0]
@@ -209,7 +209,7 @@ class EmbeddedLibrary(IndexLibrary):
         if about.is_sparse:
             if queries:
                 raise UserError(
-                    f"The pages in {folder} are sparse, and no model reads the queries; leave --queries out."
+                    f"The pages in {folder} are sparse, so no student can encode the queries; leave --queries out."
                 )
             load = partial(open_encoder, **with_dtype(model, dtype))
             return cls(Index.open(folder), SparseEncoder.of_index(folder, about, load), draw)
@@ -290,14 +290,16 @@ class QdrantLibrary(IndexLibrary):
     def file(self, document: str) -> Path:
         found = next((one.file for one in self.documents() if one.name == document), None)
         if found is None or not found.is_file():
-            raise UserError(f"The file of {document!r} was not found on this machine; put it where it was indexed.")
+            raise UserError(
+                f"The file of {document!r} was not found on this machine; restore it to the path where it was indexed."
+            )
         return found
 
     def add(self, file: Path, name: str, told: Told) -> int:
-        raise UserError(f"{self.index.place} is only searched; add {name} to the index it was pushed from.")
+        raise UserError(f"{self.index.place} is read-only; add {name} to the index it was pushed from.")
 
     def delete(self, document: str) -> None:
-        raise UserError(f"{self.index.place} is only searched; delete {document} from the index it was pushed from.")
+        raise UserError(f"{self.index.place} is read-only; delete {document} from the index it was pushed from.")
 
 
 def with_dtype(model: Mapping[str, Any], dtype: str | None) -> dict[str, Any]:

@@ -29,13 +29,13 @@ class Manifest:
 
     def __post_init__(self) -> None:
         if self.precision not in ("fp16", "int8"):
-            raise UserError(f"No precision {self.precision!r} for an index; the choices are fp16 and int8.")
+            raise UserError(f"An index cannot have the precision {self.precision!r}; the choices are fp16 and int8.")
         if self.pool_factor < 1:
-            raise UserError(f"The pool factor is {self.pool_factor}; give a whole number from 1 (no pooling) on.")
+            raise UserError(f"The pool factor is {self.pool_factor}; give a whole number of at least 1 (no pooling).")
         if self.is_sparse and (self.precision, self.pool_factor) != ("fp16", 1):
             raise UserError(
-                f"A sparse page has fp16 weights and nothing to pool, and {self.precision} and a pool factor of "
-                f"{self.pool_factor} were asked for; leave --precision and --pool-factor out."
+                f"Sparse pages have fp16 weights and cannot be pooled, but the precision is {self.precision} and the "
+                f"pool factor {self.pool_factor}; leave --precision and --pool-factor out."
             )
 
     @property
@@ -55,8 +55,8 @@ class Manifest:
         if encoder.identity != self.identity:
             named = "other weights or settings of the same name" if encoder.name == self.encoder_name else encoder.name
             raise UserError(
-                f"The index in {folder} was made by {self.encoder_name} ({self.identity[:12]}), and this is {named} "
-                f"({encoder.identity[:12]}): search it with the former, or index the documents again into a new folder."
+                f"The index in {folder} was made by {self.encoder_name} ({self.identity[:12]}), not by {named} "
+                f"({encoder.identity[:12]}); use the former, or index the documents again into a new folder."
             )
 
 
@@ -67,7 +67,7 @@ def is_index(folder: Path) -> bool:
 def check_free(folder: Path) -> None:
     """Raises a UserError where a folder has an index, or files that are none of one."""
     if is_index(folder):
-        raise UserError(f"There is an index in {folder} already; add to it, or choose another folder.")
+        raise UserError(f"There is already an index in {folder}; add to it, or choose another folder.")
     if folder.is_dir() and (foreign := [file.name for file in folder.iterdir() if file.name not in OWN]):
         raise UserError(f"{folder} is not an index and is not empty (it contains {foreign[0]}); choose another folder.")
 
@@ -90,8 +90,8 @@ def read(folder: Path) -> Manifest:
         raise UserError(f"{path} is damaged ({error!r}); index the documents again into a new folder.") from error
     if version != FORMAT:
         raise UserError(
-            f"The index in {folder} has format {version}, and this version of collotype reads format {FORMAT}; "
-            "use the version that made it, or index the documents again into a new folder."
+            f"The index in {folder} has format {version}, but this version of Collotype reads format {FORMAT}; use the "
+            "version that made it, or index the documents again into a new folder."
         )
     try:
         return Manifest(**{field.name: found[field.name] for field in fields(Manifest)})

@@ -121,7 +121,7 @@ class Tools:
     def named(self, name: str) -> str:
         known = {nfc(one.name): one.name for one in self.library.documents()}
         if nfc(name) not in known:
-            raise UserError(f"There is no document {name[:200]!r}; the tool list_documents has their names.")
+            raise UserError(f"There is no document {name[:200]!r}; the tool list_documents lists their names.")
         return known[nfc(name)]
 
     def without_path(self, sentence: str, name: str) -> str:

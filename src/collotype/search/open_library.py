@@ -36,7 +36,7 @@ def open_library(
         UserError: as the libraries' `open`.
     """
     if rerank is None and first is not None:
-        raise UserError(f"--rerank-first {first} says how many pages --rerank looks at; name a model with --rerank.")
+        raise UserError(f"--rerank-first {first} needs --rerank; name a model with --rerank.")
     if dtype and not is_address(place) and manifest.is_index(Path(place)):
         require_dtype([*parts.models(Path(place)), *([rerank] if rerank else [])])
     library = first_stage(place, draw, passwords, dtype, queries)
@@ -53,7 +53,8 @@ def first_stage(
 ) -> IndexLibrary:
     if queries and (is_address(place) or parts.is_hybrid(Path(place))):
         raise UserError(
-            f"--queries {queries} is for an index of one model in a folder, and {place} is none; leave it out."
+            f"--queries {queries} works only with an index of one model in a folder, but {place} is not one; leave it "
+            "out."
         )
     if is_address(place):
         return QdrantLibrary.open(place, draw, dtype)

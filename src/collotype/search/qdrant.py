@@ -52,7 +52,7 @@ def connect(url: str) -> "QdrantClient":
         from qdrant_client import QdrantClient
     except ImportError as error:
         raise UserError(
-            f"Qdrant needs {error.name}, which is not installed; `pip install 'collotype[qdrant]'`."
+            f"Qdrant needs {error.name}, which is not installed; install it with `pip install 'collotype[qdrant]'`."
         ) from error
     with answering(url):
         return QdrantClient(url, api_key=os.environ.get("QDRANT_API_KEY"), timeout=TIMEOUT_S, check_compatibility=False)
@@ -67,7 +67,9 @@ def answering(url: str) -> Iterator[None]:
         yield
     except (ApiException, ConnectionError) as error:
         cause = " ".join(str(error).split())[:200]
-        raise UserError(f"The Qdrant at {url} does not do it ({cause}); check that it runs and its key.") from error
+        raise UserError(
+            f"The request to Qdrant at {url} failed ({cause}); check that it runs and that the key is right."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,8 @@ def prepare(client: "QdrantClient", collection: str, about: Manifest, model: Map
         theirs = manifest_of(client, collection)[0]
         if theirs.identity != about.identity:
             raise UserError(
-                f"The collection {collection} has pages by {theirs.encoder_name}, and these are by "
-                f"{about.encoder_name}; push them into another collection."
+                f"The collection {collection} has pages encoded by {theirs.encoder_name}, but these are by "
+                f"{about.encoder_name}; push them to another collection."
             )
         return
     vectors = models.VectorParams(
@@ -161,7 +163,7 @@ def manifest_of(client: "QdrantClient", collection: str) -> tuple[Manifest, dict
         about = Manifest(**metadata["collotype"])
     except (KeyError, TypeError) as error:
         raise UserError(
-            f"The collection {collection} is none that Collotype pushed; give the name of one that is."
+            f"The collection {collection} was not pushed by Collotype; give the name of one that was."
         ) from error
     if about.format != FORMAT:
         raise UserError(f"The collection {collection} has format {about.format}, not {FORMAT}; push it again.")

@@ -181,7 +181,7 @@ class SparseSnapshot(IndexSnapshot):
             UserError: a plan is asked for.
         """
         if plan:
-            raise UserError(f"The plan {plan.name} is for vectors, and this index is sparse; leave the plan out.")
+            raise UserError(f"The plan {plan.name} works with vectors, but this index is sparse; leave the plan out.")
         told = Explanation(
             plan=inverted.KIND,
             why="sparse pages: the lists of the query's tokens are all that is read",

@@ -175,8 +175,8 @@ class Store:
             self._head = lance.dataset(folder / TABLE)
         except Exception as error:
             raise UserError(
-                f"{folder} has lost its table of pages ({one_line(error)}); "
-                "index the documents again into a new folder."
+                f"The table of pages in {folder} is missing or damaged ({one_line(error)}); index the documents again "
+                "into a new folder."
             ) from error
         have, want = self._head.schema, schema(dim, precision)
         if missing := [
@@ -186,8 +186,8 @@ class Store:
             or (name in have.names and have.field(name).type != want.field(name).type)
         ]:
             raise UserError(
-                f"The table in {folder} has no column {missing[0]} as this version of collotype writes it; "
-                "index the documents again into a new folder."
+                f"The table in {folder} lacks the column {missing[0]} that this version of Collotype needs; index the "
+                "documents again into a new folder."
             )
 
     @staticmethod

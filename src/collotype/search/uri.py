@@ -26,6 +26,6 @@ def parse(place: str) -> Address:
     """
     found = re.fullmatch(r"(qdrant(?:\+https)?)://([\w.-]+|\[[\da-fA-F:]+\])(?::(\d+))?/([\w.-]{1,255})", place)
     if not found:
-        raise UserError(f"{place!r} is no address of a collection; write qdrant://HOST:{PORT}/COLLECTION.")
+        raise UserError(f"{place!r} is not the address of a collection; write qdrant://HOST:{PORT}/COLLECTION.")
     scheme, host, port, collection = found.groups()
     return Address(f"{SCHEMES[scheme]}://{host}:{port or PORT}", collection)

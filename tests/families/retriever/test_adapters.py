@@ -161,6 +161,6 @@ def test_an_adapter_that_its_settings_do_not_fit_is_refused(damage: str, tmp_pat
         if ("token" if damage.startswith("a row") else "lora_B") in key and damage != "no magnitude":
             tensors[key] = tensor[..., 1:, :].clone() if "token" in key else tensor[:, 1:].clone()
     save_file(tensors, file, {"format": "pt"})
-    cause = {"a row for a token is gone": "1 rows for tokens", "another rank": "by its settings it is"}
+    cause = {"a row for a token is gone": "1 rows for tokens", "another rank": "but its config implies"}
     with pytest.raises(UserError, match=cause.get(damage, "14 tensors are missing|7 tensors are missing")):
         collotype.load(tmp_path / "adapter", preset=PRESET)

@@ -145,7 +145,7 @@ def test_an_index_keeps_its_dim_and_belongs_to_that_form_of_the_model(folder: Pa
     ("changes", "named"),
     [
         ({"loss.dims": [256]}, "loss.dims has 256, but vectors have only model.dim = 128"),
-        ({"loss.pool_spread": 0.5}, "loss.pool_spread is 0.5, and nothing is pooled"),
+        ({"loss.pool_spread": 0.5}, "loss.pool_spread is 0.5, but nothing is pooled"),
         ({"loss.pool_factors": [3], "model.interaction": "single"}, "a single vector per page cannot be pooled"),
     ],
 )

@@ -103,7 +103,7 @@ def test_an_adapter_is_saved_beside_the_address_of_its_base_which_has_to_be_the_
         collotype.load(tmp_path / "run" / "model")
     assert collotype.load(tmp_path / "run" / "model", base=moved).digest() == model.digest()
     native.write(task_for(load_recipe("desk-colpali", {"train.seed": 5})).build(), base)
-    with pytest.raises(UserError, match=r"was trained on .* and those of .* are others"):
+    with pytest.raises(UserError, match=r"was trained on .* but .* has other weights"):
         collotype.load(tmp_path / "run" / "model")
 
 

@@ -129,5 +129,5 @@ def test_a_model_of_a_later_version_is_refused(trained: Path, tmp_path: Path) ->
     folder = shutil.copytree(trained / "model", tmp_path / "model")
     description = json.loads((folder / "collotype.json").read_text())
     (folder / "collotype.json").write_text(json.dumps({**description, "backbone": "paligemma9"}))
-    with pytest.raises(UserError, match="the unknown backbone 'paligemma9'; known backbones are paligemma"):
+    with pytest.raises(UserError, match="the unknown backbone 'paligemma9'; the known ones are paligemma"):
         collotype.load(folder)

@@ -78,9 +78,9 @@ def test_a_budget_that_the_processor_of_an_exported_folder_changes_is_taken_and_
 @pytest.mark.parametrize(
     ("name", "change", "problem"),
     [
-        ("colqwen2", {"patch_size": 16}, "the patch_size 16, and config.json the patch_size 14"),
-        ("colqwen2", {"merge_size": 4}, "the merge_size 4, and config.json the spatial_merge_size 2"),
-        ("colpali", {"size": {"height": 448, "width": 448}}, "the height 448, and config.json the image_size"),
+        ("colqwen2", {"patch_size": 16}, "the patch_size 16, but config.json has the patch_size 14"),
+        ("colqwen2", {"merge_size": 4}, "the merge_size 4, but config.json has the spatial_merge_size 2"),
+        ("colpali", {"size": {"height": 448, "width": 448}}, "the height 448, but config.json has the image_size"),
     ],
 )
 def test_a_processor_of_another_model_is_refused(name: str, change: dict, problem: str, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_one_command_indexes_and_one_searches(model: Path, tmp_path: Path) -> No
     Image.new("RGB", (64, 64), (200, 0, 0)).save(folder / "red.png")
     made = json.loads(run("index", folder, "--to", library, "--model", model, "--also", "reader-english", "--json"))
     assert (made["added"], made["also"][0]["added"]) == (6, 6) and "reader" in made["also"][0]["found_by"]
-    assert "already; name another one with --also" in refused("index", folder, "--to", library, "--also", model)
+    assert "give another encoder with --also" in refused("index", folder, "--to", library, "--also", model)
 
     (folder / "fruit.pdf").unlink()
     again = json.loads(run("index", folder, "--to", library, "--json"))
@@ -57,7 +57,7 @@ def test_one_command_indexes_and_one_searches(model: Path, tmp_path: Path) -> No
     assert "reader 4 at 1" in run("search", library, "sloop mast")
     english = json.loads(run("search", library, "red sloop mast", "--language", "en", "--json", "--top-k", 9))["hits"]
     assert {hit["document"] for hit in english} == {"boats.pdf"}, "a picture is in no language"
-    assert "is in the language 'de'; there are en." in refused("search", library, "mast", "--language", "de")
+    assert "is in the language 'de'; its languages are en." in refused("search", library, "mast", "--language", "de")
 
     # the type is of those that have one: the retriever here, the second stage there
     assert json.loads(run("search", library, "sloop mast", "--dtype", "bf16", "--json"))["hits"]
@@ -68,7 +68,7 @@ def test_one_command_indexes_and_one_searches(model: Path, tmp_path: Path) -> No
 
     like = json.loads(run("search", library, "--like", "red.png#page=1", "--json"))
     assert like["query"] == "red.png, page 1" and like["hits"][0]["document"] == "red.png"
-    assert "cannot look for an image" in refused("search", library / "also" / "1", "--image", folder / "red.png")
+    assert "cannot search by an image" in refused("search", library / "also" / "1", "--image", folder / "red.png")
     assert "Give exactly one of" in refused("search", library, "mast", "--image", folder / "red.png")
 
     queries = tmp_path / "queries.tsv"

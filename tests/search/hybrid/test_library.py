@@ -52,7 +52,7 @@ def test_each_part_keeps_to_the_language(library: HybridLibrary, documents: Path
     (only,) = library.search("mast white", 5, (), ["de"])
     assert only.document == "boot.pdf" and set(finders(only)) == {"colours", "the same words", BM25}
     assert {hit.document for hit in library.search("mast white", 9, (), ["en"])} == {"boats.pdf", "fruit.pdf"}
-    with pytest.raises(UserError, match="in the language 'ja'; there are en, de"):
+    with pytest.raises(UserError, match="in the language 'ja'; its languages are en, de"):
         library.search("mast", 3, (), ["ja"])
 
 
@@ -103,19 +103,19 @@ def test_an_image_finds_pages_like_it(library: HybridLibrary, documents: Path) -
 
 @pytest.mark.parametrize("crop", ["", "1,2", "0,0,0,1", "0.5,0,0.2,1", "nan,0,1,1", "-1,0,1,1", "0,0,1,inf", "a,b,c,d"])
 def test_what_is_no_part_of_a_page_is_told(crop: str) -> None:
-    with pytest.raises(UserError, match="is no part of a page; give left,top,right,bottom"):
+    with pytest.raises(UserError, match="is not a region of a page; give left,top,right,bottom"):
         image_query.box_of(crop)
 
 
 def test_bytes_that_are_no_image_are_told(library: HybridLibrary, documents: Path) -> None:
     content = (documents / "red.png").read_bytes()
     assert library.search(image_query.of_bytes(library.draw, content), 1)[0].document == "red.png"
-    with pytest.raises(UserError, match="What was sent is no image and no PDF"):
+    with pytest.raises(UserError, match="The upload is neither an image nor a PDF"):
         image_query.of_bytes(library.draw, b"<svg/>")
     with pytest.raises(UserError) as told:
         image_query.of_bytes(library.draw, content[:40])
     assert "/tmp" not in str(told.value)
-    with pytest.raises(UserError, match="1 × 1 pixels; look for one of 16 at least"):
+    with pytest.raises(UserError, match="1 × 1 pixels; use one of at least 16"):
         image_query.of_image(Image.new("RGB", (1, 1)), "small")
 
 

@@ -75,7 +75,7 @@ def test_a_search_in_one_language_only(client: TestClient) -> None:
     unknown = client.get("/api/search", params={"q": "mast", "language": "fr"})
     assert (unknown.status_code, unknown.json()["error"]) == (
         404,
-        "No page in the index is in the language 'fr'; there are en, de.",
+        "No page in the index is in the language 'fr'; its languages are en, de.",
     )
 
 

@@ -65,7 +65,7 @@ def test_rerank_and_score_have_the_shapes_of_vllm_and_tei(client: TestClient) ->
 
 def test_embeddings_have_the_shape_of_openai(client: TestClient, tmp_path: Path) -> None:
     refused = client.post("/v1/embeddings", json={"input": "sloop"})
-    assert refused.status_code == 400 and "POST /pooling has them all" in refused.json()["error"]["message"]
+    assert refused.status_code == 400 and "use POST /pooling" in refused.json()["error"]["message"]
     many = client.post("/pooling", json={"input": ["sloop mast", "pears"]}).json()["data"]
     assert [len(one["data"]) for one in many] == [2, 1]
     np.testing.assert_allclose(many[1]["data"][0], vector("pears"), rtol=1e-6)
@@ -83,13 +83,13 @@ def test_embeddings_have_the_shape_of_openai(client: TestClient, tmp_path: Path)
     ("address", "body", "told"),
     [
         ("/v1/embeddings", {"input": []}, "input"),
-        ("/v1/embeddings", {"input": "x", "model": "gpt"}, "no model 'gpt' here; it is 'the same words'"),
+        ("/v1/embeddings", {"input": "x", "model": "gpt"}, "no model 'gpt'; this server's model is 'the same words'"),
         ("/pooling", {"input": "..."}, "has no word"),
         ("/pooling", {"input": [[1, 2]]}, "valid string"),
         ("/rerank", {"query": "x"}, "give either documents or texts"),
         ("/rerank", {"query": "x", "documents": []}, "at least 1 item"),
-        ("/rerank", {"query": "x", "documents": [image_part("red")]}, "reads words; send documents as text"),
-        ("/score", {"text_1": ["a", "b", "c"], "text_2": ["a", "b"]}, "text_1 has 3 and text_2 2"),
+        ("/rerank", {"query": "x", "documents": [image_part("red")]}, "encodes text; send documents as text"),
+        ("/score", {"text_1": ["a", "b", "c"], "text_2": ["a", "b"]}, "text_1 has 3 entries and text_2 has 2"),
         ("/score", {"text_1": "a"}, "text_2"),
     ],
 )
@@ -107,10 +107,10 @@ def test_a_model_that_looks_at_pages_takes_images(tmp_path: Path) -> None:
     scores = client.post("/score", json={"text_1": image_part("red"), "text_2": asked["documents"]}).json()["data"]
     assert scores[0]["score"] > scores[1]["score"]
     for document, told in {
-        "text": "looks at images of pages; send documents as",
-        "http://127.0.0.1/secret.png": "images are sent, and never fetched",
-        "data:image/png;base64,%%%": "is no base64",
-        "data:image/png;base64,AAAA": "What was sent is no image",
+        "text": "encodes images of pages; send documents as",
+        "http://127.0.0.1/secret.png": "the server downloads none",
+        "data:image/png;base64,%%%": "is not valid base64",
+        "data:image/png;base64,AAAA": "The upload is neither an image",
     }.items():
         part = document if document == "text" else {"content": [{"type": "image_url", "image_url": {"url": document}}]}
         answer = client.post("/rerank", json={"query": "red", "documents": [part]})
@@ -154,7 +154,7 @@ def test_images_that_cannot_be_looked_for_are_told(client: TestClient) -> None:
     assert client.get("/api/documents").json()["images"] is False
     like = {"name": "fruit.pdf", "page": 1}
     refused = client.get("/api/search/like", params=like)
-    assert refused.status_code == 422 and "cannot look for an image" in refused.json()["error"]
+    assert refused.status_code == 422 and "cannot search by an image" in refused.json()["error"]
     assert client.get("/api/search/like", params={**like, "page": 9}).status_code == 404
     assert client.get("/api/search/like", params={**like, "name": "../etc/passwd"}).status_code == 404
     assert client.get("/api/search/like", params={**like, "crop": "1,1,0,0"}).status_code == 422

@@ -36,7 +36,7 @@ def open_encoder(
     """
     if model in READERS:
         if preset or base or dtype or dim:
-            raise UserError(f"The {READER} has no preset, no base, no dtype and no dim; leave them out.")
+            raise UserError(f"The {READER} does not support preset, base, dtype or dim; leave them out.")
         from collotype.search.encoders.text import TextEncoder
 
         return TextEncoder(version or READERS[model])
@@ -44,7 +44,7 @@ def open_encoder(
 
     if is_vllm(model):
         if preset or base or dim:
-            raise UserError(f"{model} is served with its own preset, base and dim; leave them out.")
+            raise UserError(f"{model} is served with its own preset, base and dim; leave those options out.")
         return VllmEncoder(model)
     from collotype.search.encoders.student import StudentEncoder, description
 
@@ -73,7 +73,7 @@ def require_dtype(models: Sequence[str]) -> None:
     """
     if not any(map(has_dtype, models)):
         raise UserError(
-            f"--dtype is the type of a retriever's weights, and {' and '.join(models)} has none; leave it out."
+            f"--dtype sets the precision of a retriever's weights, but {' and '.join(models)} has none; leave it out."
         )
 
 

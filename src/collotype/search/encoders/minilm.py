@@ -96,9 +96,7 @@ def load(folder: Path, layers: int) -> tuple[Layer, list[Layer]]:
                 read_layer(file, f"encoder.layer.{number}") for number in range(layers)
             ]
     except (SafetensorError, OSError) as error:
-        raise UserError(
-            f"{folder} is not a MiniLM as it was published ({error}); install the package again."
-        ) from error
+        raise UserError(f"{folder} is not the published MiniLM ({error}); install the package again.") from error
 
 
 def read_embeddings(file: Any, prefix: str) -> Layer:

@@ -61,13 +61,16 @@ class RetrieverEncoder:
 
         if (family := families.family_of(source)) != "retriever":
             raise UserError(
-                f"{source} is a model of the family {family}, which does not retrieve pages; take a retriever, or "
+                f"{source} is a model of the family {family}, which cannot retrieve pages; use a retriever, or "
                 "`--model reader`."
             )
         model = families.load(source, preset=preset, base=base, dtype=dtype).to(pick_device(World()))
         if model.config.interaction == "sparse":
             if dim:
-                raise UserError(f"A page of {source} is weights of {model.width:,} tokens; leave --dim {dim} out.")
+                raise UserError(
+                    f"{source} represents a page by weights of {model.width:,} tokens, which cannot be cut; leave "
+                    f"--dim {dim} out."
+                )
             return SparseEncoder.of_model(model, source)
         return cls(model, source, dim)
 

@@ -113,8 +113,8 @@ class TextEncoder:
                 raise UserError(f"The query {query!r} has no word; give it at least one.")
             if len(of) > MAX_QUERY_WORDS:
                 raise UserError(
-                    f"The query {query[:40]!r}… has {len(of):,} words, and the reader takes {MAX_QUERY_WORDS} at most; "
-                    "shorten it."
+                    f"The query {query[:40]!r}… has {len(of):,} words, more than the reader's limit of "
+                    f"{MAX_QUERY_WORDS}; shorten it."
                 )
         return [
             EncodedQuery(vectors, whole, tuple(term.word for term in of))

@@ -46,12 +46,15 @@ class VllmEncoder:
     def __init__(self, address: str):
         found = re.fullmatch(r"(vllm(?:\+https)?)://([\w.-]+|\[[\da-fA-F:]+\])(?::(\d{1,5}))?/([^?#\s]+)", address)
         if not found:
-            raise UserError(f"{address!r} is no address of a model; write vllm://HOST:{PORT}/NAME.")
+            raise UserError(f"{address!r} is not the address of a model; write vllm://HOST:{PORT}/NAME.")
         scheme, host, port, self.model = found.groups()
         self.name, self.host, self.port, self.connect = address, host.strip("[]"), int(port or PORT), SCHEMES[scheme]
         served = {one.get("id"): one for one in self.ask("GET", "/v1/models").get("data", [])}
         if self.model not in served:
-            raise UserError(f"{host} serves {', '.join(map(str, served)) or 'no model'}, and no {self.model!r}.")
+            raise UserError(
+                f"{host} serves {', '.join(map(str, served)) or 'no model'}, but not {self.model!r}; name a served "
+                "model."
+            )
         self.dim = self.vectors({"input": PROBE}).shape[1]
         facts = ["vllm", self.model, served[self.model].get("root"), self.dim, PAGE_PROMPT]
         # weights cannot be seen through an endpoint: their name stands for them
@@ -93,11 +96,13 @@ class VllmEncoder:
         lengths = np.linalg.norm(found, axis=-1, keepdims=True)
         if found.ndim != 2 or not len(found) or not np.isfinite(found).all() or not lengths.all():
             raise UserError(
-                f"{self.name} answers without a vector for each token; serve a late-interaction retriever with "
-                "`vllm serve NAME --runner pooling`."
+                f"{self.name} does not return a vector per token; serve a late-interaction retriever with `vllm serve "
+                "NAME --runner pooling`."
             )
         if found.shape[1] != getattr(self, "dim", found.shape[1]):
-            raise UserError(f"{self.name} answers with vectors of {found.shape[1]} numbers, and had {self.dim} before.")
+            raise UserError(
+                f"{self.name} now returns vectors of {found.shape[1]} numbers, but returned {self.dim} before."
+            )
         vectors: np.ndarray = found / lengths
         return vectors
 

@@ -57,7 +57,7 @@ class Weights:
             ValueError, TypeError: it is not what was written.
         """
         if self.method not in METHODS or any(not 0 <= weight < 1e9 for weight in self.of.values()):
-            raise ValueError(f"no method {self.method!r} with weights {self.of}")
+            raise ValueError(f"unknown method {self.method!r} with weights {self.of}")
         return self
 
     def weight(self, name: str) -> float:
@@ -120,7 +120,7 @@ def read(folder: Path) -> Weights | None:
     except (ValueError, TypeError) as error:
         raise UserError(
             f"{path} is damaged ({error}); fit it again with `collotype index check {folder} --queries FILE`, or "
-            "delete it for those that nobody fitted."
+            "delete it to use the default weights."
         ) from error
 
 

@@ -48,7 +48,7 @@ def read(folder: Path) -> list[Part]:
         content = json.loads(path.read_text())
         if content["format"] != FORMAT:
             raise UserError(
-                f"{path} has format {content['format']}, and this version of collotype reads format {FORMAT}; use the "
+                f"{path} has format {content['format']}, but this version of Collotype reads format {FORMAT}; use the "
                 "version that made it, or index the documents again into a new folder."
             )
         return [Part(folder / one["folder"], one["model"]) for one in content["also"]]
@@ -81,7 +81,7 @@ def added(folder: Path, models: Sequence[Mapping[str, Any]], own: Mapping[str, A
     parts = read(folder)
     for model in models:
         if model["model"] == own["model"]:
-            raise UserError(f"The index is made by {own['model']} already; name another one with --also.")
+            raise UserError(f"The index already uses {own['model']}; give another encoder with --also.")
         if model["model"] not in [part.model["model"] for part in parts]:
             parts.append(Part(folder / "also" / str(len(parts) + 1), model))
     return parts

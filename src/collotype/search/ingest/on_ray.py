@@ -90,8 +90,8 @@ def on_ray(model: Mapping[str, Any], encoders: int | None = None) -> Iterator["O
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RuntimeError, ValueError) as error:
             raise UserError(
-                f"There is no Ray at {address} ({last_line(error)}); start it, or set {ADDRESS} to where it is "
-                "and RAY_AUTH_MODE to how it is entered."
+                f"There is no Ray cluster at {address} ({last_line(error)}); start it, or set {ADDRESS} to its address "
+                "and RAY_AUTH_MODE to its authentication."
             ) from error
     try:
         yield OnRay(ray, model, encoders, 0 if ours and address == LOCAL else RESTARTS)
@@ -166,7 +166,7 @@ class OnRay:
                     yield unpacked(row, encoder.dim)
         except self.ray.exceptions.RayError as error:
             raise UserError(
-                f"Ray stopped with: {last_line(error)}; what was indexed stays, and the same command goes on."
+                f"Ray stopped with: {last_line(error)}; what is indexed is kept, and the same command continues."
             ) from error
 
     def pinned(self) -> dict[str, Any]:
@@ -183,7 +183,9 @@ class OnRay:
         gpus = int(has.get("GPU", 0)) if encoder.looks_at == "picture" else 0
         room = gpus or max(1, int(has.get("CPU", 1) / CPUS) - 1)
         if self.encoders and self.encoders > room:
-            raise UserError(f"Ray has room for {room} encoders, and {self.encoders} were asked for; take fewer.")
+            raise UserError(
+                f"Ray has resources for {room} encoders, but {self.encoders} were requested; lower --workers."
+            )
         items = [{"task": json.dumps(asdict(task), default=str)} for task in tasks]
         documents = self.ray.data.from_items(items, override_num_blocks=math.ceil(len(items) / DOCUMENTS))
         pages = documents.map_batches(
@@ -242,8 +244,8 @@ class Encode:
         encoder = open_encoder(**model)
         if encoder.identity != identity:
             raise UserError(
-                f"{encoder.name} on {os.uname().nodename} is not the model that the index is made with; "
-                "give all machines the same one."
+                f"{encoder.name} on {os.uname().nodename} is not the model that the index was made with; give all "
+                "machines the same one."
             )
         self.encoding = Encoding(encoder)
 

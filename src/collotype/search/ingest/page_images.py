@@ -75,7 +75,7 @@ def _frames(path: Path) -> list[int]:
 def _decoded(path: Path, page: int) -> "Image.Image":
     frames = _frames(path)
     if not 1 <= page <= len(frames):
-        raise pdf.PdfError("no such page", f"{path} has no page {page}; it has {len(frames)}, counted from 1.")
+        raise pdf.PdfError("no such page", f"{path} has no page {page}; it has {len(frames)} pages, counted from 1.")
     image = decode(path, str(path), frames[page - 1])
     across, down = (float(one or 0) for one in (*image.info.get("dpi", (0, 0)), 0, 0)[:2])
     info, image = image.info, opaque(image)

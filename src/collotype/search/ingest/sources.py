@@ -55,8 +55,8 @@ def find_files(places: Iterable[str | Path]) -> FoundFiles:
             files = [SourceFile(file, path) for file in _below(path, others)]
             if not files:
                 raise UserError(
-                    f"There is no PDF and no image in {place}{told(others, ', but ')}; name a folder with some "
-                    f"({named_kinds()})."
+                    f"There is no PDF and no image in {place}{told(others, ', but ')}; name a folder that contains "
+                    f"some ({named_kinds()})."
                 )
             left_out.update(others)
         elif path.is_file():
@@ -185,9 +185,11 @@ class SourceLedger:
         """
         entry = self._newest().documents.get(document)
         if entry is None:
-            raise UserError(f"The index does not know a file of the document {document!r}; index it again.")
+            raise UserError(f"The index has no file for the document {document!r}; index it again.")
         if not Path(entry.file).is_file():
-            raise UserError(f"{entry.file}, the file of {document!r}, is gone; put it back, or index it where it is.")
+            raise UserError(
+                f"{entry.file}, the file of {document!r}, no longer exists; restore it, or index it from its new path."
+            )
         return Path(entry.file)
 
 

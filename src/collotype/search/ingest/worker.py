@@ -85,7 +85,7 @@ class Worker:
                 content = pdf_page.attachment(path, attachment)
                 if len(content) > self.limits.file_bytes:
                     raise pdf.PdfError(
-                        "too large", f"it has {len(content):,} bytes, at most {self.limits.file_bytes:,}"
+                        "too large", f"it has {len(content):,} bytes, more than the limit of {self.limits.file_bytes:,}"
                     )
                 to.write_bytes(content)
         except (UserError, MemoryError, OSError) as error:

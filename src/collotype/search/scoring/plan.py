@@ -64,5 +64,5 @@ def named(plan: Plan | str, k: int) -> Plan:
     if isinstance(plan, Plan):
         return plan
     if plan not in PLANS:
-        raise UserError(f"No search plan {plan!r}; the plans are {', '.join(PLANS)}.")
+        raise UserError(f"Unknown search plan {plan!r}; the plans are {', '.join(PLANS)}.")
     return Plan(plan, max(RESCORED, 5 * k))

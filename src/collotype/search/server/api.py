@@ -102,7 +102,9 @@ api = APIRouter(prefix="/api")
 
 def writable(server: Service) -> Service:
     if server.settings.read_only:
-        raise RefusedError(403, "read-only", "This server is read-only; documents are added where its index is.")
+        raise RefusedError(
+            403, "read-only", "This server is read-only; add documents to its index with `collotype index`."
+        )
     return server
 
 
@@ -187,7 +189,7 @@ async def upload(server: Server, name: str, request: Request) -> schemas.Documen
     name = safe_name(name)
     known = (await server.compute(writable(server).indexed)).get(name)
     if known and not server.intake.keeps(known.file):
-        sentence = f"{name} is indexed from elsewhere; delete that document first, or give this one another name."
+        sentence = f"A document {name} was indexed from another folder; delete it first, or rename this one."
         raise RefusedError(409, "name", sentence)
     taken = await server.intake.receive(name, request.stream())
     return schemas.DocumentResponse(**vars(taken), pages=known.pages if known else 0, uploaded=True)
@@ -221,7 +223,7 @@ async def heatmap(
 ) -> Response:
     """A page as a JPEG, lit where the query was found."""
     if (q is None) == (image is None):
-        raise QueryError("Give q or image: what was looked for.")
+        raise QueryError("Give q or image: the query of this search.")
     query = q.strip() if q is not None else server.images.get(image or "")
     return as_image(await server.draw(server.heatmap, name, page, query, longest), v)
 

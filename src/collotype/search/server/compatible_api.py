@@ -153,7 +153,9 @@ class Models:
             RefusedError: another model is asked for.
         """
         if model not in (None, "", self.encoder.name):
-            raise RefusedError(404, "model", f"There is no model {model[:200]!r} here; it is {self.encoder.name!r}.")
+            raise RefusedError(
+                404, "model", f"There is no model {model[:200]!r}; this server's model is {self.encoder.name!r}."
+            )
 
     def queries(self, given: Sequence[Any]) -> list[EncodedQuery]:
         return [self.service.library.encode(self.read(one)) for one in given]
@@ -166,11 +168,11 @@ class Models:
         facts: dict[str, Any] = {"document": "sent", "number": 1, "digest": ""}
         if isinstance(given, ImageQuery):
             if self.encoder.looks_at == "words":
-                raise UserError(f"{self.encoder.name} reads words; send documents as text.")
+                raise UserError(f"{self.encoder.name} encodes text; send documents as text.")
             return Page(**facts, size=given.image.size, image=lambda: given.image)
         if self.encoder.looks_at == "picture":
             raise UserError(
-                f"{self.encoder.name} looks at images of pages; send documents as "
+                f"{self.encoder.name} encodes images of pages; send documents as "
                 '{"content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,…"}}]}.'
             )
         return Page(**facts, size=(1, 1), image=no_image, words=[Word(word, EVEN) for word in given.split()])
@@ -187,11 +189,13 @@ class Models:
         url = part.image_url.url if part.image_url else ""
         kind, comma, content = url.partition(";base64,")
         if not comma or not kind.startswith("data:"):
-            raise UserError(f"{url[:60]!r} is no data:…;base64, address; images are sent, and never fetched.")
+            raise UserError(
+                f"{url[:60]!r} is not a data:…;base64, URL; send the image itself, since the server downloads none."
+            )
         try:
             return image_query.of_bytes(self.service.library.draw, base64.b64decode(content, validate=True))
         except binascii.Error as error:
-            raise UserError(f"The image is no base64 ({error}).") from error
+            raise UserError(f"The image is not valid base64 ({error}).") from error
 
     def scores(self, query: Any, documents: Sequence[Any]) -> list[float]:
         """MaxSim; of a document without a word 0."""
@@ -219,11 +223,11 @@ async def embeddings(server: Server, asked: EmbeddingsRequest) -> Any:
     require_vectors(found.encoder)
     if found.encoder.interaction != "single":
         raise UserError(
-            f"{found.encoder.name} has a vector for each word, and this answer has one for each text; POST /pooling "
-            "has them all."
+            f"{found.encoder.name} returns a vector per token, but this endpoint returns one per text; use POST "
+            "/pooling."
         )
     if asked.dimensions not in (None, found.encoder.dim):
-        raise UserError(f"The vectors have {found.encoder.dim} dimensions, and are not cut; leave `dimensions` out.")
+        raise UserError(f"The vectors have {found.encoder.dim} dimensions and cannot be cut; leave `dimensions` out.")
     texts = [asked.input] if isinstance(asked.input, str) else asked.input
     encoded = await server.compute(found.queries, texts)
     as_sent = in_base64 if asked.encoding_format == "base64" else lambda vector: vector.tolist()
@@ -241,7 +245,8 @@ def require_vectors(encoder: Encoder) -> None:
     """
     if encoder.interaction == "sparse":
         raise UserError(
-            f"{encoder.name} makes weights of tokens, and this answer has vectors; POST /rerank has scores."
+            f"{encoder.name} returns sparse token weights, but this endpoint returns vectors; use POST /rerank for "
+            "scores."
         )
 
 
@@ -303,7 +308,7 @@ async def score(server: Server, asked: ScoreRequest) -> Any:
     documents = asked.text_2 if isinstance(asked.text_2, list) else [asked.text_2]
     if len(queries) not in (1, len(documents)):
         raise UserError(
-            f"text_1 has {len(queries)} and text_2 {len(documents)}; give one query, or as many as there are documents."
+            f"text_1 has {len(queries)} entries and text_2 has {len(documents)}; give one query, or one per document."
         )
     if len(queries) == 1:
         scores = await server.compute(found.scores, queries[0], documents)

@@ -138,7 +138,7 @@ class Guard:
         except TimeoutError:
             if not limit.expired():
                 raise
-            sentence = "This took longer than the server allows; try again later, or ask for less."
+            sentence = "The request took longer than the server allows; try again later, or request less."
             refusal = RefusedError(503, "time", sentence, {"retry-after": "5"})
             await self.refuse(refusal, scope, receive, send_guarded, started)
 
@@ -154,7 +154,7 @@ class Guard:
         headers = Headers(scope=scope)
         self.check_host(headers)
         if wait := self.buckets.take(client_of(scope)):
-            sentence = f"More than {self.settings.rate:g} requests a second; slow down."
+            sentence = f"The limit is {self.settings.rate:g} requests per second; slow down."
             raise RefusedError(429, "rate", sentence, {"retry-after": str(math.ceil(wait))})
         if scope["method"] not in ("GET", "HEAD"):
             check_origin(headers)
@@ -171,7 +171,7 @@ class Guard:
             known = False
         if not known:
             raise RefusedError(
-                421, "host", "This server does not go by that name; start it with --allow-host and the name."
+                421, "host", "This server does not accept that host name; start it with --allow-host and the name."
             )
 
     def check_key(self, headers: Headers, key: str) -> None:
@@ -182,7 +182,7 @@ class Guard:
         raise RefusedError(
             401,
             "key",
-            "This server asks for a key: send it as X-API-Key, or as Authorization: Bearer.",
+            "This server requires a key; send it as X-API-Key, or as Authorization: Bearer.",
             {"www-authenticate": "Bearer"},
         )
 
@@ -212,7 +212,9 @@ def check_origin(headers: Headers) -> None:
     except ValueError:
         own = False
     if not own:
-        raise RefusedError(403, "origin", "This came from another site's page, which may not change anything here.")
+        raise RefusedError(
+            403, "origin", "This request came from a page of another site, which must not change anything here."
+        )
 
 
 def refuse_announced(scope: Scope, allowance: int) -> None:

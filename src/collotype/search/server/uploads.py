@@ -94,7 +94,7 @@ class Intake:
             RefusedError: too many wait, or the bytes are not of the kind that the name says.
         """
         if len(self.waiting) >= self.capacity:
-            sentence = f"{self.capacity} documents wait to be indexed; try again later."
+            sentence = f"{self.capacity} documents are already waiting to be indexed; try again later."
             raise RefusedError(503, "waiting", sentence, {"retry-after": "60"})
         partial = self.incoming / f".{os.urandom(8).hex()}{PARTIAL}"
         try:
@@ -135,7 +135,7 @@ class Intake:
         """
         with self.lock:
             if self.running and self.running.name == name:
-                raise RefusedError(409, "busy", f"{name} is being indexed; delete it when that is done.")
+                raise RefusedError(409, "busy", f"{name} is being indexed; delete it when indexing is done.")
             file = self.waiting.pop(name, None)
             if file:
                 file.unlink(missing_ok=True)
@@ -217,12 +217,16 @@ def safe_name(given: str) -> str:
     """
     name = unicodedata.normalize("NFC", given)
     if "/" in name or "\\" in name or any(unicodedata.category(sign) in UNSEEN for sign in name):
-        raise RefusedError(400, "name", "A document's name may hold no slashes and no unseen characters; rename it.")
+        raise RefusedError(
+            400, "name", "A document's name must not contain slashes or invisible characters; rename it."
+        )
     if name.startswith((".", " ")) or len(name.encode()) > NAME_BYTES:
-        sentence = f"A document's name may not begin with a dot or space, nor exceed {NAME_BYTES} bytes; rename it."
+        sentence = f"A document's name must not begin with a dot or space or exceed {NAME_BYTES} bytes; rename it."
         raise RefusedError(400, "name", sentence)
     if not readable(Path(name)):
-        raise RefusedError(415, "kind", f"{name!r} is not a PDF or image by its name ({named_kinds()}); convert it.")
+        raise RefusedError(
+            415, "kind", f"{name!r} does not have the extension of a PDF or image ({named_kinds()}); convert it."
+        )
     return name
 
 
@@ -232,4 +236,4 @@ def check_kind(name: str, first: bytes) -> None:
     """
     ending = Path(name).suffix.lower()
     if not any(start in first[:window] for start, window in KINDS[ending]):
-        raise RefusedError(415, "kind", f"{name} is no {ending[1:].upper()} inside; check the file.")
+        raise RefusedError(415, "kind", f"{name} is not a valid {ending[1:].upper()} file; check the file.")

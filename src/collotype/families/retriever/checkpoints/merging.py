@@ -86,12 +86,12 @@ def merged(
 
 @contextmanager
 def told_by_peft(origin: str) -> Iterator[None]:
-    """Turns what peft stumbles over into a UserError."""
+    """Turns peft's errors into a UserError."""
     try:
         yield
     except (RuntimeError, ValueError, TypeError, IndexError, KeyError, re.error) as error:
         problem = str(error).split("\n")[0]
-        raise UserError(f"peft does not merge {origin} ({problem}); merge it where it was trained.") from error
+        raise UserError(f"peft cannot merge {origin} ({problem}); merge it where it was trained.") from error
 
 
 def base_of(tuner: "BaseTunerLayer") -> dict[str, Tensor]:
@@ -130,7 +130,9 @@ def adapted_by_peft(
         )
     for key, tensor in wanted.items():
         if tensor.shape != given[key].shape:
-            raise UserError(f"{origin}: {key} is {list(given[key].shape)}, by its settings it is {list(tensor.shape)}.")
+            raise UserError(
+                f"{origin}: {key} has the shape {list(given[key].shape)}, but its config implies {list(tensor.shape)}."
+            )
     tuners = {
         module: tuner_of(model.get_submodule(module), origin) for module in {modules[part.layer] for part in parts}
     }
@@ -152,8 +154,8 @@ def tuner_of(module: nn.Module, origin: str) -> Any:
     tuner = getattr(module, "token_adapter", module)
     if isinstance(getattr(tuner, "base_layer", None), BaseTunerLayer):
         raise UserError(
-            f"{origin} adapts the tokens and the matrix of one layer, which is not supported; merge it where it was "
-            "trained."
+            f"{origin} adapts both the tokens and the matrix of one layer, which is not supported; merge it where it "
+            "was trained."
         )
     return tuner
 
@@ -171,7 +173,7 @@ def peft_config(
             if len(values) > 1:
                 raise UserError(
                     f"{origin}: {pattern} gives {layer} the values {' and '.join(map(str, values))}; peft trains with "
-                    "the first and sorts them when it saves, so which one it was is lost; leave the right one."
+                    "the first but sorts them when it saves, so the trained value is unknown; keep only the right one."
                 )
         return {re.escape(modules[layer]): values[0] for layer, values in chosen.items()}
 
@@ -204,7 +206,7 @@ def token_indices(settings: Mapping[str, Any], part: AdapterPart, origin: str) -
     found = next((rows for name, rows in by_layer.items() if f".{part.trained}".endswith(name and f".{name}")), None)
     if not isinstance(found, list) or len(found) != len(part.tensor):
         raise UserError(
-            f"{origin} has {len(part.tensor)} rows for tokens of {part.trained}, and its trainable_token_indices are "
+            f"{origin} has {len(part.tensor)} rows for tokens of {part.trained}, but its trainable_token_indices are "
             f"{said!r}; copy the folder again."
         )
     return found

@@ -64,7 +64,7 @@ def read(folder: Path, base: RetrieverCheckpoint | None = None) -> RetrieverChec
     values = read_description(folder, "retriever")
     backbone = values.get("backbone")
     if backbone not in ROWS:
-        raise UserError(f"{folder} has the unknown backbone {backbone!r}; known backbones are {', '.join(ROWS)}.")
+        raise UserError(f"{folder} has the unknown backbone {backbone!r}; the known ones are {', '.join(ROWS)}.")
     try:
         config = RetrieverConfig.from_dict({name: value for name, value in values.items() if name != "base"})
     except (TypeError, KeyError, AttributeError) as error:
@@ -89,8 +89,8 @@ def on_base(
     found = Base(base.origin, None, stated["preset"], weights).sha256
     if found != stated["sha256"]:
         raise UserError(
-            f"The adapter in {folder} was trained on {stated['source']} (weights {stated['sha256'][:12]}), and those "
-            f"of {base.origin} are others ({found[:12]}); give the folder it was trained on with --base."
+            f"The adapter in {folder} was trained on {stated['source']} (weights {stated['sha256'][:12]}), but "
+            f"{base.origin} has other weights ({found[:12]}); give the original base with --base."
         )
     return weights | own
 

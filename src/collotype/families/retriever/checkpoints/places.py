@@ -68,8 +68,8 @@ def places(source: str | Path, base: str | None = None) -> list[ModelLocation]:
     if not is_native(folder) and not any((folder / name).is_file() for name in (MODULES, "config.json")):
         there = ", ".join(place.names()[:5]) or "nothing"
         raise UserError(
-            f"{folder} contains no retriever in a known layout (it holds {there}); give a folder with collotype.json, "
-            "config.json, modules.json or adapter_config.json, for example runs/desk-colpali/model."
+            f"{folder} contains no retriever in a known layout (it contains {there}); give a folder with "
+            "collotype.json, config.json, modules.json or adapter_config.json, for example runs/desk-colpali/model."
         )
     return [place]
 

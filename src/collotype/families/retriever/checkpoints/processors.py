@@ -95,8 +95,8 @@ def differences(
         for key, wanted in ALIKE:
             if None not in (sides.get(key), vision.get(wanted)) and sides[key] != vision[wanted]:
                 raise UserError(
-                    f"{folder / name} has the {key} {sides[key]}, and config.json the {wanted} {vision[wanted]}; one "
-                    "of the files is of another model: copy both from where it was trained."
+                    f"{folder / name} has the {key} {sides[key]}, but config.json has the {wanted} {vision[wanted]}; "
+                    "one of the files belongs to another model: copy both from where it was trained."
                 )
     found = {name: budget for name, values in said.items() if (budget := budget_of(values))}
     events = types_differ(folder, tensors or {})
