@@ -196,6 +196,9 @@ def test_ctrl_c_after_training_is_a_sentence_too(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
-    assert errors == "collotype: Stopped; what was written is kept; continue with the same command and --resume.\n"
+    assert (
+        errors
+        == "collotype: Stopped; everything written so far is kept. Continue with the same command and --resume.\n"
+    )
     again = start(tmp_path / "run", "--set", "train.steps=2", "--set", "evaluate=[{suite: sheets}]", "--resume")
     assert again.wait(timeout=200) == 0

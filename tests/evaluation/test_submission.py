@@ -52,7 +52,7 @@ def test_the_models_description_is_mtebs(tmp_path: Path) -> None:
     [
         ({"task": None, "dataset": "qa/mine"}, "qa/mine: is no dataset that mteb knows"),
         ({"hub": {}}, "me/model has no revision on the hub"),
-        ({"counting": "vidore-benchmark"}, "not as mteb"),
+        ({"counting": "vidore-benchmark"}, "not of mteb"),
         (
             {"events": [{"kind": "size-differs", "count": 3, "note": "3 pages, published are 500"}]},
             "3 pages, published",

@@ -36,7 +36,10 @@ def without_time(said: str) -> object:
 def test_a_cut_is_told_in_a_sentence_and_the_next_run_goes_on(recipe: Path, hub: Hub, home: Path) -> None:
     hub.faults = [{"match": "GET cdn .*00002-of-00002", "cut_after": 1000, "times": 1000}]
     cut = command(*EVALUATE)
-    assert cut.exit_code == 2 and f"the model {BASE} is not all here and cannot be fetched" in cut.stderr.lower()
+    assert (
+        cut.exit_code == 2
+        and f"the model {BASE} is not complete on this machine and cannot be downloaded" in cut.stderr.lower()
+    )
     assert cut.stderr.count("\n") <= 3 and "Traceback" not in cut.output
     hub.faults = []
     whole = [name for name in set(fetched(hub.requests())) if "00002-of" not in name]

@@ -80,6 +80,6 @@ def test_a_path_that_is_not_there_is_said_to_be_none_before_the_hub_is_asked(hub
         find_table("data/pages", "train")
     assert hub.requests() == []
     for name in ("nowhere/x", "hf-hub:runs/foo", f"{hub.endpoint}/a/b/blob/main/model.safetensors"):
-        with pytest.raises(UserError, match=r"There is no folder .* here, and the hub has no model of that name"):
+        with pytest.raises(UserError, match=r"There is no folder .* here, and on the hub no model of that name"):
             collotype.load(name)
     assert hub.requests()

@@ -115,10 +115,8 @@ def test_a_hub_that_is_down_is_told_and_what_is_here_goes_on(two: tuple, hub: Hu
     hub.faults = [{"match": ".", "status": 503, "times": 1000}]
     assert "new" in content("org/two")
     said = capsys.readouterr().err
-    assert "503" in said and f"Going on with what the cache has of the model org/two, commit {two[1][:12]}" in said
-    words = (
-        rf"model.safetensors|cannot be fetched .*503.*the cache in {home}/hub has some of it at main \({two[1][:12]}\)"
-    )
+    assert "503" in said and f"Continuing with the cached commit {two[1][:12]} of the model org/two" in said
+    words = rf"cannot be downloaded .*503.*the cache in {home}/hub has some of it at main \({two[1][:12]}\)"
     with pytest.raises(UserError, match=words):
         content("org/two", "model.safetensors")
     with pytest.raises(
@@ -132,7 +130,10 @@ def test_no_server_and_no_network_are_told_the_same_way(two: tuple, hub: Hub, ho
     hub.stop()
     huggingface_hub.close_session()
     assert "new" in content("org/two")
-    with pytest.raises(UserError, match=r"org/other is not all here and cannot be fetched \(http\S+ cannot be reached"):
+    with pytest.raises(
+        UserError,
+        match=r"org/other is not complete on this machine and cannot be downloaded \(http\S+ cannot be reached",
+    ):
         content("org/other")
     offline()
     words = (
@@ -149,14 +150,18 @@ REFUSED = {
         None,
         ["accept its licence at", "/org/gated", "`hf auth login`", "HF_TOKEN"],
     ),
-    "gated, not accepted": ("org/gated", TOKEN, ["has no access to it", "/org/gated", "wait for it"]),
-    "wrong token": ("org/open", "hf_none", ["The token in HF_TOKEN is none that the hub accepts", "correct or unset"]),
+    "gated, not accepted": (
+        "org/gated",
+        TOKEN,
+        ["has no access to it", "/org/gated", "wait if access must be approved"],
+    ),
+    "wrong token": ("org/open", "hf_none", ["The hub does not accept the token in HF_TOKEN", "correct or unset"]),
     "missing": (
         "org/nothing",
         None,
-        ["There is no folder org/nothing here, and the hub has no model of that name"],
+        ["There is no folder org/nothing here, and on the hub no model of that name"],
     ),
-    "private": ("org/private", TOKEN, ["or it is private and the account that is logged in may not read it"]),
+    "private": ("org/private", TOKEN, ["or it is private and the logged-in account may not read it"]),
     "missing revision": ("org/open@v9", None, ["has no revision v9; it has main, v1.0, and commits by all 40 digits"]),
     "no name": ("org/a--b", None, ["is not a valid repository name"]),
 }

@@ -36,7 +36,7 @@ WITHOUT_END = "lead to more than 20000 values or 40 levels"
     ("value", "words"),
     [
         ("!!python/object/apply:os.system [id]", "the tag 'tag:yaml.org,2002:python/object/apply:os.system' is none"),
-        ("!!python/name:os.system", "is none that is read here (!ext, !path, !import, !cfg); nothing that a config"),
+        ("!!python/name:os.system", "is not supported (!ext, !path, !import, !cfg), because nothing that a config"),
         ("!!python/object/new:os.system {args: [id]}", "python/object/new:os.system"),
         ("!!binary aGk=", "binary' is none that is read here"),
         ("{(): os.system, command: id}", "line 14: it calls os.system, which is neither run nor known here"),

@@ -64,7 +64,7 @@ def test_factors_of_shards_are_weights_of_sources() -> None:
         ("use_dora: false", "kaiming", ""),
         ("rank_pattern: {q_proj: 4}", "kaiming", "peft_config.rank_pattern.q_proj = 4: some layers have a rank"),
         ("bias: all", "kaiming", "peft_config.bias = all: biases are trained"),
-        ("brand_new: 3", "kaiming", "peft_config.brand_new = 3: it is not known here"),
+        ("brand_new: 3", "kaiming", "peft_config.brand_new = 3: it is not supported"),
         (
             "modules_to_save: [lm_head, custom_text_proj]",
             "kaiming",

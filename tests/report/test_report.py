@@ -85,7 +85,7 @@ def test_the_report_of_single_vectors_says_why_there_is_no_place(cli, tmp_path: 
     ]
     assert cli("run", "desk-bipali", "--out", tmp_path / "run", *flags).returncode == 0
     page = (tmp_path / "run" / "report.html").read_text()
-    assert "A single vector has no place on the page" in page and page.count('<div class="strip">') == 4
+    assert "A single vector tells which page matches" in page and page.count('<div class="strip">') == 4
 
 
 def test_a_skipped_step_without_a_loss_is_left_out_of_the_curve() -> None:

@@ -77,7 +77,7 @@ def in_a_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
             problem = str(error)
         except KeyboardInterrupt:
             resume = " and --resume" if "resume" in options else ""
-            problem = f"Stopped; what was written is kept; continue with the same command{resume}."
+            problem = f"Stopped; everything written so far is kept. Continue with the same command{resume}."
         if problem:
             print(f"collotype: {problem}", file=sys.stderr)
         raise typer.Exit(2)

@@ -31,7 +31,7 @@ def print_check(console: Console, recipe: Recipe, plan: Plan, imported: Imported
     print_findings(console, plan["findings"], imported)
     if imported:
         count = len(imported.left_out)
-        missing = f"lists {count} setting{'s' * (count != 1)} without counterpart"
+        missing = f"lists {count} setting{'s' * (count != 1)} without a counterpart"
         say(console, f"\ncollotype import … -o {recipe.name}.yaml writes the recipe, and {missing}", "dim", 0)
 
 

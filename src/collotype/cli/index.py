@@ -201,18 +201,18 @@ def show(report: "Report", index: "Index", found_by: str) -> None:
     new = f"{plural(report.added, 'page')} indexed, {report.unchanged:,} unchanged, {report.removed:,} removed"
     print(f"{index.folder}: {new}; {plural(len(index), 'page')} by {found_by}.")
     if report.without_words or report.read_by_ocr:
-        print(f"{plural(report.read_by_ocr, 'page')} read by OCR, {report.without_words:,} without a word.")
+        print(f"{plural(report.read_by_ocr, 'page')} read by OCR, {report.without_words:,} without text.")
     if report.left_out:
         print(f"left out by kind: {told(report.left_out)}")
     for document, names in report.attachments.items():
         more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-        print(f"attached to {document}, not indexed (--attachments does it): {', '.join(names[:SHOWN])}{more}")
+        print(f"attached to {document}, not indexed (use --attachments): {', '.join(names[:SHOWN])}{more}")
     for cause, count in report.causes().items():
         print(f"skipped, {cause}: {count:,}")
         for one in [one for one in report.skipped if one.cause == cause][:SHOWN]:
             print(f"  {one.document}{f', page {one.page}' if one.page else ''}: {one.detail}")
         if count > SHOWN:
-            print(f"  … and {count - SHOWN:,} more; --json has all of them")
+            print(f"  … and {count - SHOWN:,} more; --json lists all of them")
 
 
 def remove(
@@ -263,7 +263,7 @@ def push(
     else:
         print(f"{to}: {plural(done.sent, 'page')} sent, {done.unchanged:,} unchanged, {done.removed:,} removed.")
         for part in parts.read(index):
-            print(f"Not sent are the vectors of {part.model['model']}; push {part.folder} to a collection of its own.")
+            print(f"The vectors of {part.model['model']} were not sent; push {part.folder} to a separate collection.")
 
 
 def export(
@@ -288,9 +288,9 @@ def export(
         print(json.dumps({"index": str(index), "to": to, "folder": str(folder), "pages": pages}))
         return
     written = f"{folder}: {plural(pages, 'page')} for {to}"
-    print(f"{written}; its README.txt says how to load them. No server has seen them.")
+    print(f"{written}; its README.txt says how to load them. The files have not been tested on a server.")
     for part in parts.read(index):
-        print(f"Not in it are the vectors of {part.model['model']}; export {part.folder} as well.")
+        print(f"The vectors of {part.model['model']} are not included; export {part.folder} as well.")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {ADD: add, "check": check, "remove": remove, "push": push, "export": export}

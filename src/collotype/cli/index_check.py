@@ -121,7 +121,7 @@ def fitted(answered: "Judged") -> str:
     from collotype.search.hybrid.fitting import FEWEST
 
     if answered.weights is None:
-        few = f"; weights are fitted on {FEWEST} at least" if answered.queries < FEWEST else ""
+        few = f"; fitting weights needs at least {FEWEST}" if answered.queries < FEWEST else ""
         return f"{answered.queries} judged queries{few}."
     weights = ", ".join(f"{name}: {weight:.2g}" for name, weight in answered.weights.of.items())
     return (

@@ -52,6 +52,6 @@ def mcp(
         settings = ServerSettings(api_key=api_key, read_only=True, hosts=frozenset(allow_host))
         app = http_app(library, settings, files=is_local(host))
         with listen(host, port) as listening:
-            serve(app, listening, lambda address: typer.echo(f"{index} is searched at {address}mcp (Ctrl-C stops)"))
+            serve(app, listening, lambda address: typer.echo(f"Serving {index} at {address}mcp (Ctrl-C stops)"))
     finally:
         drawer.close()

@@ -43,4 +43,4 @@ def mine(
         return
     found = f"{done['negatives']:,} negatives for {done['rows']:,} queries out of {done['different_pages']:,} pages"
     left = f"{done['rows_without_negatives']:,} queries left without"
-    print(f"{out}: {found}; {done['likely_right']:,} pages dropped as likely right, {left}.")
+    print(f"{out}: {found}; {done['likely_right']:,} pages dropped as probably relevant, {left}.")

@@ -61,7 +61,7 @@ def serve(
         folder = None if is_address(index) else Path(index)
         library = open_library(index, draw, passwords, dtype, rerank, rerank_first, queries)
         app = create_app(library, folder, settings)
-        run(app, listening, lambda address: typer.echo(f"{index} is searched at {address} (Ctrl-C stops)"))
+        run(app, listening, lambda address: typer.echo(f"Serving {index} at {address} (Ctrl-C stops)"))
 
 
 def check_open(host: str, api_key: str | None, open_to_all: bool) -> None:

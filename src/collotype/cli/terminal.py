@@ -139,8 +139,9 @@ def compression_tables(rows: list[dict[str, Any]]) -> list[Table]:
 
 
 STABILITY_LEGEND = (
-    "Rows of fp32 are compared with fp32, one at a time; bf16, one at a time, with the same; other rows of bf16 with "
-    "it. Reordered: queries whose ten best pages change order. Distinct: values among a query's scores, at least."
+    "Each fp32 row is compared with fp32, one at a time; bf16 one at a time with the same; other bf16 rows with that. "
+    "Reordered: queries whose top ten pages change order. Distinct: the fewest different values among one query's "
+    "scores."
 )
 
 
@@ -205,7 +206,7 @@ def print_comparison(console: Console, found: Comparison) -> None:
     if found.results:
         console.print(results)
     else:
-        console.print("They have no dataset and metric in common.")
+        console.print("The two have no dataset and metric in common.")
     differs = Table(title="what differs, most likely cause first", title_justify="left", box=box.SIMPLE_HEAD)
     for name in ("", "key", *names):
         differs.add_column(name, overflow="fold")

@@ -112,9 +112,9 @@ def reason_against(values: Mapping[str, Any]) -> str | None:
     if not is_on_hub(name, revision):
         return f"the model {name} has no revision on the hub; upload it and evaluate organisation/name"
     if values["counting"] != "mteb":
-        return f"was counted as {values['counting']} counts, not as mteb; evaluate without --counting"
+        return f"was scored by the protocol of {values['counting']}, not of mteb; evaluate without --counting"
     differing = [event["note"] for event in values["events"] if event["kind"] == "size-differs"]
-    return f"is not the published set ({', '.join(differing)})" if differing else None
+    return f"differs from the published dataset ({', '.join(differing)})" if differing else None
 
 
 def files_of(folder: Path, about: Mapping[str, str]) -> dict[Path, str]:

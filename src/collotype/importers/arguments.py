@@ -66,7 +66,7 @@ def tell_unknown(ledger: MappingLedger, takes: Mapping[str, Takes], program: str
     """
     for name in ledger.given:
         if name.endswith(EARLIER):
-            ledger.leave(name, "the flag stands again further on, and the last counts")
+            ledger.leave(name, "the flag is repeated later, and the last one counts")
         elif name.startswith("-") and name not in takes:
             meant = next((flag for flag in takes if dashed(flag) == dashed(name)), None)
             if meant:
@@ -75,7 +75,7 @@ def tell_unknown(ledger: MappingLedger, takes: Mapping[str, Takes], program: str
             hint = f" (did you mean {near[0]}?)" if near else ""
             ledger.assume(
                 name,
-                f"{program} has no such flag{hint}; in a copy that has, it may change the plan",
+                f"{program} has no such flag{hint}; a modified copy may have it, and then it may change the plan",
                 ledger.given[name],
             )
 

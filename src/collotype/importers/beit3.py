@@ -29,7 +29,7 @@ SWITCHES = (
 )
 FLAGS: dict[str, Takes] = by_flag((ONE, "one"), (SWITCHES, "none"), ("opt_betas cutmix_minmax", "many"))
 
-MACHINE = "a matter of the machine, which changes no number here"
+MACHINE = "concerns the machine only and changes no number here"
 OTHER_TASK = "it belongs to another task than vqav2"
 UNREAD = "the script takes it and never reads it"
 REASONS = by_flag(
@@ -45,12 +45,12 @@ REASONS = by_flag(
         OTHER_TASK,
     ),
     ("warmup_lr momentum smoothing resplit", UNREAD),
-    ("output_dir log_dir", "where files go is said to the command (--out)"),
-    ("resume auto_resume no_auto_resume start_epoch", "a run continues with --resume, and never by itself"),
+    ("output_dir log_dir", "set the output folder on the command line (--out)"),
+    ("resume auto_resume no_auto_resume start_epoch", "a run resumes only with --resume, never by itself"),
     ("save_ckpt no_save_ckpt", "checkpoints are always written"),
     ("model_key model_prefix", "the checkpoint's layout is recognised"),
     ("vocab_size num_max_bpe_tokens train_interpolation", "it is the published one"),
-    ("eval_batch_size", "batches of an evaluation change no score here"),
+    ("eval_batch_size", "the batch size of an evaluation changes no score here"),
 )
 OTHERWISE = "nothing here corresponds to it"
 PUBLISHED = {"--train_interpolation": "bicubic", "--num_max_bpe_tokens": "64", "--vocab_size": "64010"}
@@ -83,7 +83,7 @@ def import_command(
     tell_unknown(ledger, FLAGS, "BEiT-3")
     for flag, value in PUBLISHED.items():
         if ledger.given.get(flag, value) != value:
-            ledger.assume(flag, f"as published it is {value}, which is taken", ledger.given[flag])
+            ledger.assume(flag, f"the published value {value} is used", ledger.given[flag])
     ledger.leave_rest(REASONS, "the command only evaluates" if ledger.switch("--eval") else OTHERWISE)
     return ledger.close(launch.launcher, count)
 

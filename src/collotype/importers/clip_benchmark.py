@@ -44,9 +44,7 @@ def take_clip_benchmark(ledger: MappingLedger, text: str) -> None:
                 flag, "class names and sentences are CLIP's own here; `names` takes a file", ledger.given[flag]
             )
     ledger.beside("--no_amp", evaluation_precision="fp32" if ledger.switch("--no_amp") else "fp16")
-    ledger.leave(
-        "--batch_size", "how many images go together changes no score here", ledger.given.get("--batch_size", "64")
-    )
+    ledger.leave("--batch_size", "the batch size changes no score here", ledger.given.get("--batch_size", "64"))
     take_training(ledger, "clip-vit-b-32", ("data", "negatives", "train"))
 
 

@@ -171,7 +171,9 @@ class Config:
         if named in ("mean", "last"):
             self.ledger.account("model.pooling", ("model.pooling_strategy",))
             return named
-        self.ledger.leave("model.pooling_strategy", f"poolings are mean and last; {row.pooling} is taken")
+        self.ledger.leave(
+            "model.pooling_strategy", f"only the poolings mean and last are supported; {row.pooling} is used"
+        )
         return row.pooling
 
     def preset(self, row: ModelClass) -> str:
@@ -199,7 +201,7 @@ class Config:
         functions = [call.rpartition(".")[2] for call in calls.values()]
         ledger.beside(dataset=", ".join(functions))
         if not self.examples and functions[0] not in LOADERS:
-            unknown = f"epochs are counted with {TRAIN_SET_EXAMPLES:,}; give --examples, or set train.steps"
+            unknown = f"epochs are computed for {TRAIN_SET_EXAMPLES:,} examples; give --examples, or set train.steps"
             ledger.assume("examples", unknown)
         for name in given:
             if name == key or (name.startswith(f"{key}.") and name.rpartition(".")[2] in DATA_KEYS):
@@ -215,7 +217,7 @@ class Config:
         if function in LOADERS:
             source: dict[str, Any] = {"source": "pairs", **LOADERS[function]}
             if function.endswith("docmatix"):
-                ledger.leave(f"{place} (docmatix)", "of its two sources here is the first; add the other", call)
+                ledger.leave(f"{place} (docmatix)", "only the first of two sources is imported; add the other", call)
             if negative and "corpus" in source:
                 count = ledger.whole(f"{place}.num_negs", 1 if function.endswith("negs") else 3)
                 source |= {"negatives_column": "negative_passages", "negatives": count}
@@ -223,7 +225,7 @@ class Config:
         inner = f"{place}.data" if function == "ColPaliEngineDataset" else place
         loads = str(ledger.given.get(f"{inner}.{CALL}", call)).startswith("datasets.")
         if not loads or not ledger.text(f"{inner}.path"):
-            unknown = f"what {shown(call)} loads is not known here; put a table's path at data.train"
+            unknown = f"the data that {shown(call)} loads is unknown; put a table's path at data.train"
             ledger.assume(f"{place} (data)", unknown, call)
             return {"source": "pairs", "path": function}
         found = {ours: ledger.text(f"{inner}.{theirs}") for theirs, ours in LOADED.items()}
@@ -267,9 +269,7 @@ class Config:
             ledger.recipe("loss.filter_threshold", ledger.number(names[1], 0.95), *names[:2])
             ledger.recipe("loss.filter_factor", ledger.number(names[2], 0.5), names[2])
         if "Negative" in name and not explicit:
-            ledger.leave(
-                "loss_func (negatives)", "the data has none that are known here; name them at data.train", name
-            )
+            ledger.leave("loss_func (negatives)", "the data has no known ones; name them at data.train", name)
 
     def take_circumstances(self) -> None:
         ledger = self.ledger
@@ -284,7 +284,9 @@ class Config:
         if self.stated:
             ledger.beside(devices=self.devices)
         else:
-            ledger.assume("processes", "nothing says how many GPUs share a batch; one is assumed: give --processes")
+            ledger.assume(
+                "processes", "the number of GPUs that share a batch is unknown; 1 is assumed: give --processes"
+            )
         if self.processes > 1:
             ledger.beside(process_group="initialised")
         if isinstance(ledger.values["data"]["train"], list):

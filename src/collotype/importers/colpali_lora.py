@@ -36,8 +36,8 @@ UNREAD = {"task_type", "()", "megatron_core", "auto_mapping", "revision", "peft_
 """Those that say nothing of what is trained."""
 CHANGES = {
     "use_dora": "magnitudes are trained beside the low-rank updates (DoRA)",
-    "rank_pattern": "some layers have a rank of their own; here all have one",
-    "alpha_pattern": "some layers have an alpha of their own; here all have one",
+    "rank_pattern": "per-layer ranks are not supported; all layers get one",
+    "alpha_pattern": "per-layer alphas are not supported; all layers get one",
     "layers_to_transform": "only these layers are adapted; a pattern at model.lora.targets says the same",
     "layers_pattern": "it says which layers layers_to_transform counts",
     "exclude_modules": "these are not adapted; a pattern at model.lora.targets says the same",
@@ -92,8 +92,8 @@ def take_initialisation(ledger: MappingLedger, name: str) -> None:
         ledger.recipe("model.lora.init", known, name)
         return
     ledger.recipe("model.lora.init", "kaiming")
-    why = INITIALISATIONS.get(str(asked).lower(), "it is no initialisation that is known here")
-    ledger.assume(name, f"{why}; kaiming is taken, with a second matrix of zeros", asked)
+    why = INITIALISATIONS.get(str(asked).lower(), "it is not a supported initialisation")
+    ledger.assume(name, f"{why}; kaiming is used, with a second matrix of zeros", asked)
 
 
 def take_saved(ledger: MappingLedger, name: str, late: bool) -> bool:
@@ -103,7 +103,7 @@ def take_saved(ledger: MappingLedger, name: str, late: bool) -> bool:
     projections = [one for one in modules if late and one.endswith("custom_text_proj")]
     for module in modules:
         if module not in projections:
-            ledger.assume(f"{name} ({shown(module)})", "it is trained whole there; it is left out", module)
+            ledger.assume(f"{name} ({shown(module)})", "it is fully trained there; left out", module)
     if projections:
         ledger.account("model.lora.projection", (name,))
     return bool(projections)
@@ -117,7 +117,7 @@ def tell(ledger: MappingLedger, name: str, value: Any) -> None:
     elif key in UNREAD:
         ledger.leave(name, "it says nothing of what is trained")
     elif key not in ("init_lora_weights", "modules_to_save"):
-        ledger.assume(name, f"{CHANGES.get(key, 'it is not known here')}; it is left out", value)
+        ledger.assume(name, f"{CHANGES.get(key, 'it is not supported')}; left out", value)
 
 
 def dead_patterns(given: Mapping[str, Any], prefix: str) -> list[str]:

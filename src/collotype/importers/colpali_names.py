@@ -122,7 +122,7 @@ MODEL_REASONS = {
 }
 CONFIG_REASONS = {
     "()": "the class that the settings are of",
-    "output_dir": "where files go is said to the command (--out)",
+    "output_dir": "set the output folder on the command line (--out)",
     "max_length": "the engine keeps it and never reads it; here queries are cut at max_query_tokens, and counted",
     "run_eval": "the engine never reads it; here `evaluate` measures suites",
     "run_train": "`collotype run` trains",

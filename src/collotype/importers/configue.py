@@ -88,8 +88,8 @@ class File:
         if self.reader.values > MOST_VALUES or depth > DEEPEST:
             raise self.refuse(
                 node,
-                f"its anchors, references or nesting lead to more than {MOST_VALUES} values or {DEEPEST} levels; a "
-                "config has some fifty: write them out",
+                f"its anchors, references or nesting expand to more than {MOST_VALUES} values or {DEEPEST} levels; "
+                "write the values out",
             )
         if not node.tag.startswith(PLAIN):
             return self.tagged(node, depth)
@@ -117,7 +117,7 @@ class File:
                     )
                 continue
             if key in found:
-                raise self.refuse(key_node, f"the key {shown(key)!r} stands twice; leave one out")
+                raise self.refuse(key_node, f"the key {shown(key)!r} occurs twice; remove one")
             found[key] = self.name(value, value_node) if key == CALL else value
         return {**merged, **found}
 
@@ -141,7 +141,9 @@ class File:
             if kind == "float":
                 return SCALARS.construct_yaml_float(node)
         except (ValueError, KeyError, OverflowError) as error:
-            raise self.refuse(node, f"{shown(node.value)!r} is no {kind} ({shown(str(error))}); correct it") from None
+            raise self.refuse(
+                node, f"{shown(node.value)!r} is not a {kind} ({shown(str(error))}); correct it"
+            ) from None
         if kind in ("str", "timestamp", "value", "merge"):
             return text
         raise self.unknown_tag(node)
@@ -178,19 +180,19 @@ class File:
     def unknown_tag(self, node: yaml.Node) -> UserError:
         return self.refuse(
             node,
-            f"the tag {shown(node.tag)!r} is none that is read here ({', '.join(TAGS)}); nothing that a config names "
-            "is run: write the value itself",
+            f"the tag {shown(node.tag)!r} is not supported ({', '.join(TAGS)}), because nothing that a config names is "
+            "run; write the value itself",
         )
 
     def name(self, value: Any, node: yaml.Node) -> str:
         """The dotted name of something of the packages."""
         if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", value):
-            raise self.refuse(node, f"{shown(value)!r} is no dotted name of a class or function; correct it")
+            raise self.refuse(node, f"{shown(value)!r} is not the dotted name of a class or function; correct it")
         if value.partition(".")[0] not in self.reader.packages:
             raise self.refuse(
                 node,
-                f"it calls {shown(value)}, which is neither run nor known here; known are those of "
-                f"{', '.join(self.reader.packages)}: write what it makes as plain values, or leave it out",
+                f"it calls {shown(value)}, which is unknown and never run; known are those of "
+                f"{', '.join(self.reader.packages)}: write the result as plain values, or leave it out",
             )
         return value
 
@@ -203,14 +205,14 @@ class File:
             else:
                 here = None
             if here is None:
-                raise self.refuse(node, f"!cfg {shown(place)} leads nowhere in this file; correct it")
+                raise self.refuse(node, f"!cfg {shown(place)} does not exist in this file; correct it")
         assert here is not None
         return here
 
     def pick(self, data: Any, place: str, node: yaml.Node) -> Any:
         for key in filter(None, place.split(".")):
             if not isinstance(data, dict) or key not in data:
-                raise self.refuse(node, f"!import:{shown(place)} leads nowhere in the file it imports; correct it")
+                raise self.refuse(node, f"!import:{shown(place)} does not exist in the imported file; correct it")
             data = data[key]
         return data
 
@@ -234,8 +236,7 @@ class File:
             pass
         raise self.refuse(
             node,
-            f"!import {shown(text)} is not read: it must be a YAML file in or below {root or 'its folder'}; "
-            "copy it there",
+            f"!import {shown(text)} must be a YAML file in or below {root or 'its folder'}; copy it there",
         )
 
 

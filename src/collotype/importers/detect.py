@@ -60,7 +60,7 @@ def import_foreign(text_or_path: str | Path, processes: int | None = None, examp
     if len(text) > LONGEST_FILE:
         raise UserError(f"The text has {len(text):,} characters, which is too long; give the training command alone.")
     imported = read(path, text, processes, examples)
-    parse_recipe(imported.values, f"What {path or 'the command'} means as a recipe")
+    parse_recipe(imported.values, f"The recipe imported from {path or 'the command'}")
     return imported
 
 
@@ -144,7 +144,7 @@ def without_evaluations(launches: list[Launch]) -> list[Launch]:
     if len(training) != 1 or len(launches) < 2:
         return launches
     lines = ", ".join(str(launch.line) for launch in launches if launch is not training[0])
-    said = f"evaluation: the text also evaluates (line {lines}), which is left alone"
+    said = f"evaluation: the text also evaluates (line {lines}), which is ignored"
     return [replace(training[0], notes=(*training[0].notes, said))]
 
 
@@ -168,7 +168,7 @@ def commands_in(code: str, folder: Path | None) -> list[ShellCommand]:
     except UserError:
         if len(excerpts) != 1 or excerpts[0].strip() == code.strip():
             raise
-    around = "text: the text around the command is not understood as bash, and left alone"
+    around = "text: the text around the command cannot be parsed as bash and is ignored"
     return [replace(command, notes=(*command.notes, around)) for command in commands_of(excerpts[0], folder)]
 
 

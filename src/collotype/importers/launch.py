@@ -44,8 +44,8 @@ COUNT = re.compile(r"[1-9]\d{0,5}")
 GPUS = re.compile(
     r"(?<![\w./-])(?:gpu:)?(V-?100|[AH]-?100|A800|H800|H200|P100|T4|L4|L40S?|A10G?|A40|RTX ?\d{4})(?![\w/]|\.\w)", re.I
 )
-OURS = "here any launcher will do, and changes no number"
-ENVIRONMENT = "a variable of the environment; recipes are the same wherever they run"
+OURS = "any launcher works here and changes no number"
+ENVIRONMENT = "an environment variable; a recipe does not depend on the environment"
 ASSUMED = "1 process is assumed: give --processes"
 
 
@@ -105,7 +105,7 @@ def launch_of(command: ShellCommand) -> Launch | None:
     processes, assumed = processes_of(launcher, own, job, devices, command.environment)
     strange = strange_word(command.words[:place], launcher)
     if strange and not assumed:
-        assumed = f"the text does not tell what {shown(strange)} is, which starts it; {processes or 1} is assumed"
+        assumed = f"the text does not set {shown(strange)}, which starts it; {processes or 1} is assumed"
     return Launch(
         launcher=launcher,
         program=command.words[place],
@@ -183,16 +183,16 @@ def processes_of(
     if launcher == "python":
         told, tasks = environment.get("WORLD_SIZE", ""), slurm.tasks(job) or 1
         count = int(told) if "RANK" in environment and COUNT.fullmatch(told) else 1
-        return count, f"the job has {tasks} tasks, and without srun one of them starts" if tasks > count else ""
+        return count, f"the job has {tasks} tasks, but without srun only one of them starts" if tasks > count else ""
     if launcher == "srun":
         started = slurm.tasks(job)
-        return started, "" if started else f"srun's number of tasks stands nowhere in the text; {ASSUMED}"
+        return started, "" if started else f"srun's number of tasks is not in the text; {ASSUMED}"
     unknown: list[str] = []
     total = count_of(flags, TOTAL.get(launcher, ()), launcher, unknown)
     per_node = count_of(flags, PER_NODE.get(launcher, ()), launcher, unknown, devices)
     nodes = count_of(flags, NODES.get(launcher, ()), launcher, unknown)
     if unknown:
-        return (total or (per_node or 1) * (nodes or 1)), f"{unknown[0]}; 1 is taken for it: give --processes"
+        return (total or (per_node or 1) * (nodes or 1)), f"{unknown[0]}; 1 is assumed: give --processes"
     if launcher in ("torchrun", "torch.distributed.launch"):
         return (per_node or 1) * (nodes or 1), ""
     listed = total or listed_slots(launcher, flags, per_node)
@@ -205,8 +205,8 @@ def processes_of(
     if devices and launcher in ("accelerate", "deepspeed"):
         return devices * (
             nodes or 1
-        ), f"{launcher}'s number of processes stands nowhere; one for each of {devices} GPUs is assumed"
-    return None, f"{launcher}'s number of processes stands nowhere in the text; {ASSUMED}"
+        ), f"{launcher}'s number of processes is not given; one for each of {devices} GPUs is assumed"
+    return None, f"{launcher}'s number of processes is not in the text; {ASSUMED}"
 
 
 def listed_slots(launcher: str, flags: Mapping[str, str], per_node: int | None) -> int | None:
@@ -234,7 +234,7 @@ def count_of(
         if value in ("gpu", "auto") and devices:
             return devices
         if "$" in value or "`" in value or value in ("gpu", "auto"):
-            unknown.append(f"{launcher} {name} is {shown(value)}, which the text does not tell")
+            unknown.append(f"{launcher} {name} is {shown(value)}, which the text does not set")
             return None
         if not COUNT.fullmatch(value.partition(":")[0]):
             raise UserError(f"{launcher} {name} is {shown(value)!r}; it must be a number from 1 to 999999.")

@@ -147,7 +147,7 @@ class MappingLedger:
             return default
         if (unknown := getattr(value, "unknown", ())) and name not in self.told:
             self.told.add(name)
-            kept = f"the text does not tell what {', '.join(map(shown, unknown))} is; it stands as it is written"
+            kept = f"the text does not set {', '.join(map(shown, unknown))}; it is kept as written"
             self.assume(f"{name}{place_of(value)}", kept, value)
         if not isinstance(value, str) or not is_one_line(value):
             raise UserError(f"{name} is {shown(value)}; it must be a single line of text.")

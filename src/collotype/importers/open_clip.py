@@ -19,7 +19,7 @@ from collotype.runtime.shards.names import is_shards
 MODULES = ("open_clip_train.main", "open_clip_train.legacy_main", "training.main")
 CC3M_EXAMPLES = 2_905_954
 
-ONE_EACH = "the first versions started one for each GPU; one is assumed: give --processes"
+ONE_EACH = "early versions started one process per GPU; one is assumed: give --processes"
 PRECISIONS = {
     "amp": "fp16",
     "amp_bf16": "bf16",
@@ -112,7 +112,7 @@ class OpenClipImport:
         else:
             ledger.recipe("model.size", size, "--model")
         if size not in SIZES and not path:
-            ledger.assume("model", f"{shown(name)} is none of the models here; there are {', '.join(SIZES)}", name)
+            ledger.assume("model", f"{shown(name)} is not supported; the models are {', '.join(SIZES)}", name)
         if sides := ledger.given.get("--force-image-size"):
             if len(set(sides)) > 1 or not re.fullmatch(r"[1-9]\d{0,4}", sides[0]):
                 raise UserError(f"--force-image-size is {shown(' '.join(sides))}; only square images are supported.")
@@ -126,7 +126,7 @@ class OpenClipImport:
         if size:
             ledger.beside(size=size)
         if not re.search(r"[/.]", weights):
-            tag = f"{shown(weights)} is a tag of open_clip's, which is not looked up; put its file or repository there"
+            tag = f"{shown(weights)} is a tag of open_clip, which is not looked up; write its file or repository"
             ledger.assume("model.weights", tag, weights)
 
     def take_batch_norm(self, name: str) -> None:
@@ -143,7 +143,7 @@ class OpenClipImport:
         stated = ledger.whole("--train-num-samples", 0)
         examples = self.examples or stated or CC3M_EXAMPLES
         if not (self.examples or stated):
-            counted = f"epochs are counted with {CC3M_EXAMPLES:,}, of CC3M; give --examples, or set train.steps"
+            counted = f"epochs are computed for CC3M's {CC3M_EXAMPLES:,}; give --examples, or set train.steps"
             ledger.assume("examples", counted)
         share = examples / (self.per_process * self.processes)
         sources = ledger.values["data"]["train"]
@@ -191,12 +191,12 @@ class OpenClipImport:
         name = ledger.text("--opt", "adamw") or "adamw"
         ledger.beside("--opt", optimizer=name)
         if name != "adamw":
-            ledger.assume("--opt", f"{shown(name)} has no counterpart; adamw is taken", name)
+            ledger.assume("--opt", f"{shown(name)} is not supported; adamw is used", name)
         schedule = ledger.text("--lr-scheduler", "cosine") or "cosine"
         constant = schedule.startswith("const") or ledger.switch("--skip-scheduler")
         if schedule not in ("cosine", "const"):
             taken = "constant" if constant else "cosine"
-            ledger.assume("--lr-scheduler", f"{shown(schedule)} has no counterpart; {taken} is taken", schedule)
+            ledger.assume("--lr-scheduler", f"{shown(schedule)} is not supported; {taken} is used", schedule)
         ledger.recipe("train.schedule.name", "constant" if constant else "cosine", "--lr-scheduler", "--skip-scheduler")
         warmup = 0 if ledger.switch("--skip-scheduler") else ledger.whole("--warmup", 10_000)
         ledger.recipe("train.schedule.warmup_steps", warmup, "--warmup")

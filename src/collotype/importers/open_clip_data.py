@@ -32,7 +32,7 @@ def take_data(ledger: MappingLedger, launch: Launch) -> None:
     kind = ledger.text("--dataset-type", "auto") or "auto"
     table = kind == "csv" or (kind == "auto" and path.endswith((".csv", ".tsv")))
     if kind == "auto" and not path.endswith((".csv", ".tsv", ".tar")) and "$" not in path:
-        ledger.assume("--dataset-type", "open_clip cannot tell it from the data's ending; shards are taken")
+        ledger.assume("--dataset-type", "open_clip cannot tell the type from the file extension; shards are assumed")
     if table:
         separator = ledger.text("--csv-separator", "\t") or "\t"
         source: Any = {
@@ -58,7 +58,7 @@ def sources_of(ledger: MappingLedger, path: str) -> Any:
     # of several alternatives, joined by semicolons, the first
     caption, *others = (f"json:{in_json}" if in_json else member or "txt").split(";")
     if others:
-        ledger.leave("captions", f"one member holds them; {caption} is taken", ";".join(others))
+        ledger.leave("captions", f"one file per sample contains them; {caption} is used", ";".join(others))
     if shards := shards_of(path):
         ledger.beside(shards=shards)
     common = {"source": "shards", **({"caption": caption} if caption != "txt" else {})}
@@ -80,7 +80,7 @@ def sources_of(ledger: MappingLedger, path: str) -> Any:
         numbers.number(name, 1.0) * (shards_of(one, 1) or 1) for name, one in zip(numbers.given, paths, strict=True)
     ]
     if not all(shards_of(one, 1) for one in paths):
-        ledger.assume("weights", "factors are a shard's, and how many there are cannot be counted", factors)
+        ledger.assume("weights", "factors are per shard, and the number of shards is unknown", factors)
     return [{**common, "path": unpiped(one), "weight": weight} for one, weight in zip(paths, weights, strict=True)]
 
 

@@ -26,10 +26,10 @@ MANY = "aug-cfg image-mean image-std force-image-size opt-kwargs opt-fallback-li
 FLAGS: dict[str, Takes] = by_flag((ONE, "one"), (SWITCHES, "none"), (MANY, "many"))
 
 LIT = "towers are trained whole here"
-ONLY_THERE = "it changes the model or what is trained, and nothing here corresponds to it"
+ONLY_THERE = "it changes the model or the training, and is not supported"
 LOGGING = "what a run writes is always the same (metrics.jsonl, report.html); trackers are named with --track"
-MACHINE = "a matter of the machine, which changes no number here"
-GENERATIVE = "CoCa, distillation and NaFlex have no counterpart"
+MACHINE = "concerns the machine only and changes no number here"
+GENERATIVE = "CoCa, distillation and NaFlex are not supported"
 REASONS = by_flag(
     (
         "logs name report-to wandb-notes wandb-project-name log-every-n-steps log-metric-every-n-steps log-local "
@@ -43,9 +43,9 @@ REASONS = by_flag(
         "fsdp-no-reshard-after-forward fsdp-offload-cpu fsdp-checkpoint",
         MACHINE,
     ),
-    ("save-most-recent delete-previous-checkpoint", "train.keep_checkpoints says how many are kept"),
+    ("save-most-recent delete-previous-checkpoint", "train.keep_checkpoints sets how many are kept"),
     ("resume", "a run continues with --resume"),
-    ("fsdp", "a CLIP's scale is a single number, which is not divided among processes"),
+    ("fsdp", "a CLIP's logit scale is a single number, which cannot be sharded"),
     (
         "val-num-samples val-frequency val-retrieval-chunk-size val-retrieval-precision",
         "it is counted and exact here",

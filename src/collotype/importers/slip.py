@@ -21,7 +21,7 @@ ONE = (
 )
 FLAGS: dict[str, Takes] = by_flag((ONE, "one"), ("disable-amp evaluate wandb", "none"), ("betas", "many"))
 REASONS = by_flag(
-    ("root metadata", "images and captions are listed in a file of its own (.npy, .pkl); write shards"),
+    ("root metadata", "images and captions are listed in SLIP's own format (.npy, .pkl); write shards"),
     ("output-dir print-freq wandb resume start-epoch", "said to the command"),
     ("lr-start", "the warm-up starts at zero"),
     ("world-size rank local_rank dist-url dist-backend gpu", "of the machine"),
@@ -107,4 +107,4 @@ def take_training(ledger: MappingLedger, processes: int, examples: int | None) -
     ledger.beside(epochs=epochs)
     ledger.beside(examples=size)
     if examples is None:
-        ledger.assume("examples", f"epochs are counted with {size:,}; give --examples, or set train.steps")
+        ledger.assume("examples", f"epochs are computed for {size:,} examples; give --examples, or set train.steps")

@@ -12,7 +12,11 @@ def take_training(ledger: MappingLedger, name: str, sections: Sequence[str]) -> 
     for section in sections:
         if section in published:
             ledger.recipe(section, published[section])
-    ledger.leave("train", f"the command only evaluates; here is {name}'s, since a recipe has one", NOT_GIVEN)
+    ledger.leave(
+        "train",
+        f"the command only evaluates; the training settings here are those of {name}, because a recipe needs some",
+        NOT_GIVEN,
+    )
 
 
 def listed(ledger: MappingLedger, name: str) -> list[str]:

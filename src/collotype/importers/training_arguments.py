@@ -35,10 +35,10 @@ EVALUATION = "its evaluation is a loss on local batches; here `evaluate` measure
 MOST_BRACKETS = 200
 """TrainingArguments have some ten."""
 
-PLACE = "where files go is said to the command (--out)"
+PLACE = "set the output folder on the command line (--out)"
 LOGGING = "what a run writes is always the same (metrics.jsonl, report.html); trackers are named with --track"
 RESUME = "a run continues with --resume"
-MACHINE = "a matter of the machine, which changes no number here"
+MACHINE = "concerns the machine only and changes no number here"
 REASONS: dict[str, str] = {
     **dict.fromkeys(
         (
@@ -74,7 +74,7 @@ CHANGING = dict.fromkeys(
         "label_smoothing_factor neftune_noise_alpha group_by_length optim_args optim_target_modules "
         "lr_scheduler_kwargs train_sampling_strategy"
     ).split(),
-    "it changes the training, and nothing here corresponds to it",
+    "it changes the training and is not supported",
 )
 """Of settings that are said first."""
 

@@ -70,5 +70,5 @@ def left_open(expected: dict[str, Any]) -> str:
     """One line on an expectation that others measure: "open: vqa_accuracy of …, expected 0.777 ± 0.005, …"."""
     return (
         f"open: {expected['metric']} of {expected['dataset']}, expected {expected['value']:.4f} ± "
-        f"{expected['tolerance']:.4f}, is measured by {expected['measured_by']}"
+        f"{expected['tolerance']:.4f}; it is measured by {expected['measured_by']}"
     )

@@ -92,7 +92,7 @@ def kept_digest(sources: "Mapping[str, Source]", files: frozenset[Path], facts: 
     if is_dry():
         return UNREAD
     size = sum(file.stat().st_size for file in files)
-    with stage(f"reading {in_gb(size)} of weights once, to know them by their digest"):
+    with stage(f"reading {in_gb(size)} of weights once to compute their digest"):
         found = digest(sources, torch.float32)
     with suppress(UserError):
         # where nothing can be kept it is read again

@@ -26,7 +26,7 @@ def require_there(source: str | Path) -> None:
         return
     looks_like_path = text.startswith((".", "~", "/")) or len(path.parts) > 1
     if path.suffix in WEIGHTS or (looks_like_path and parse(text, "model") is None):
-        home = "; ~ is only known to a shell, write the folder's whole path" if text.startswith("~") else ""
+        home = "; ~ works only in a shell, write the full path" if text.startswith("~") else ""
         what = "file" if path.suffix in WEIGHTS else "folder or file"
         above = next(above for above in path.absolute().parents if above.exists())
         raise UserError(f"There is no {what} {source} (but there is {above}){home}; check the path.")

@@ -127,7 +127,7 @@ def load_strictly(
     origin: str,
     names: Mapping[str, str],
     dtype: torch.dtype | None = None,
-    otherwise: Callable[[], str] = lambda: "copy it again, or give what belongs to its description",
+    otherwise: Callable[[], str] = lambda: "copy it again, or give the file that belongs to its config",
 ) -> None:
     """Puts the given tensors in the place of the model's, in `dtype` (none: as they are); none is read before all fit.
 

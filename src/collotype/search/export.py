@@ -243,8 +243,9 @@ def milvus_files(dim: int, late: bool) -> dict[str, str]:
 
 def readme(commands: str) -> str:
     return (
-        f"{commands}\n\nquery.json has zeros where a query's vectors go: encode it with the model that made the index "
-        "(collotype's POST /pooling, or open_encoder). No server has seen these files; they follow its documentation.\n"
+        f"{commands}\n\nquery.json has zeros in place of a query's vectors: encode the query with the model that made "
+        "the index (Collotype's POST /pooling, or open_encoder). These files follow the engine's documentation and "
+        "have not been tested on a server.\n"
     )
 
 

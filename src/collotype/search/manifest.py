@@ -53,7 +53,7 @@ class Manifest:
     def belongs_to(self, encoder: Encoder, folder: Path | str) -> None:
         """Raises a UserError where the vectors are not this encoder's."""
         if encoder.identity != self.identity:
-            named = "other weights or settings of the same name" if encoder.name == self.encoder_name else encoder.name
+            named = "the same name with other weights/settings" if encoder.name == self.encoder_name else encoder.name
             raise UserError(
                 f"The index in {folder} was made by {self.encoder_name} ({self.identity[:12]}), not by {named} "
                 f"({encoder.identity[:12]}); use the former, or index the documents again into a new folder."

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 INSTRUCTIONS = (
-    "Searches the pages of a person's documents. Call search with what is asked, look at a page with page_image, and "
-    "name document and page (and its label, if it has one) with the link in the answer."
+    "Searches the pages of a person's documents. Call search with the question, look at a page with page_image, and "
+    "give document and page (and its label, if it has one) with the link in the answer."
 )
 MOST_HITS, MOST_LISTED, MOST_PX = 20, 200, 2000
 
 
 class Place(BaseModel):
     word: str
-    box: Box = Field(description="Left, top, right, bottom, as parts of the page's width and height.")
+    box: Box = Field(description="Left, top, right, bottom, as fractions of the page's width and height.")
     score: float
     by: str = Field("", description="What found it there.")
 
@@ -42,7 +42,7 @@ class Finder(BaseModel):
 class PageFound(BaseModel):
     document: str
     page: int = Field(description="Counted from 1.")
-    label: str = Field(description="What the document itself calls the page, as iv; empty if that is its number.")
+    label: str = Field(description="The page label in the document, such as iv; empty if it is the page number.")
     score: float
     boxes: list[Place] = Field(description="Where on the page each word of the query was found.")
     text: str = Field(description="What stands around the best place.")
@@ -64,7 +64,7 @@ class Document(BaseModel):
 class Documents(BaseModel):
     documents: list[Document]
     in_all: int = Field(description="Documents whose name matches; ask for the others by start.")
-    languages: dict[str, int] = Field(description="How many pages are in which language, by ISO 639 codes.")
+    languages: dict[str, int] = Field(description="Number of pages per language, by ISO 639 code.")
 
 
 class Tools:
@@ -128,7 +128,7 @@ class Tools:
         try:
             return sentence if self.files else sentence.replace(str(self.library.file(name)), name)
         except UserError:
-            return f"The file of {name} is gone; index it again."
+            return f"The file of {name} no longer exists; index it again."
 
 
 def create_server(library: IndexLibrary, files: bool = True) -> "MCPServer":
@@ -155,11 +155,11 @@ def create_server(library: IndexLibrary, files: bool = True) -> "MCPServer":
 
     @server.tool(title="Search the pages", structured_output=True)
     async def search(
-        query: Annotated[str, Field(max_length=500, description="What is looked for, in the person's own words.")],
+        query: Annotated[str, Field(max_length=500, description="The query, in the person's own words.")],
         k: Annotated[int, Field(ge=1, le=MOST_HITS, description="How many pages.")] = 5,
         documents: Annotated[list[str], Field(max_length=100, description="Only in these documents.")] = [],  # noqa: B006
         languages: Annotated[
-            list[str], Field(max_length=100, description="Only pages in these languages, by ISO 639 codes as de.")
+            list[str], Field(max_length=100, description="Only pages in these languages, by ISO 639 code, such as de.")
         ] = [],  # noqa: B006
     ) -> Found:
         """Finds the pages of the indexed documents that answer a query, and where on them its words are."""

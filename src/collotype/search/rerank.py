@@ -117,7 +117,7 @@ class RerankedLibrary:
         if not 1 <= first <= MOST:
             raise UserError(f"--rerank-first {first} is not between 1 and {MOST}.")
         self.library, self.stage, self.first = library, stage, first
-        self.encoder = f"{library.encoder}, then {stage.model.name} over the first {first}"
+        self.encoder = f"{library.encoder}, then {stage.model.name} on the first {first}"
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.library, name)

@@ -84,7 +84,7 @@ class IndexSnapshot:
         chosen, why = choose(vectors, query.shape[1], k, self.lists is not None)
         chosen, why = (plan, "asked for") if plan else (chosen, why)
         if chosen.name == "lists" and not self.lists:
-            chosen, why = replace(chosen, name="bits"), "token lists were asked for, and there are none yet"
+            chosen, why = replace(chosen, name="bits"), "token lists were requested, but there are none yet"
         told = Explanation(
             plan=chosen.name,
             why=why,
@@ -184,7 +184,7 @@ class SparseSnapshot(IndexSnapshot):
             raise UserError(f"The plan {plan.name} works with vectors, but this index is sparse; leave the plan out.")
         told = Explanation(
             plan=inverted.KIND,
-            why="sparse pages: the lists of the query's tokens are all that is read",
+            why="sparse pages: only the lists of the query's tokens are read",
             pages=len(self.version.catalogue),
             allowed=int(allowed.sum()),
             newer=len(self.newer),

@@ -269,4 +269,4 @@ def test_expectations_that_others_measure_stay_open(tmp_path: Path) -> None:
     _, run = fine_tuned(tmp_path, expect=[expect])
     assert run.verdict is None and run.reproduced
     page = (run.folder / "report.html").read_text()
-    assert "open: vqa_accuracy of vqav2/test-dev, expected 0.7765 ± 0.0050, is measured by EvalAI" in page
+    assert "open: vqa_accuracy of vqav2/test-dev, expected 0.7765 ± 0.0050; it is measured by EvalAI" in page

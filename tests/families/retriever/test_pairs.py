@@ -135,7 +135,7 @@ def test_a_run_on_several_kinds_of_sources(shards: Path, tmp_path: Path) -> None
     assert run.record["plan"]["negatives_per_query"] == 14
     model = run.model()
     assert len(model.encode_queries(["Zebras, 猫 and moonwalks"])) == 1
-    with pytest.raises(UserError, match="tokens, and this model takes at most 512"):
+    with pytest.raises(UserError, match="tokens, more than this model's limit of 512"):
         model.encode_queries([long])
     task = task_for(recipe)
     cut = RankMicroBatchSampler(GlobalBatchSampler(task.datasets(), 14, 42, distinct=True), 0, 1, 7, 1, 2)

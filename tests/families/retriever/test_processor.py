@@ -155,7 +155,7 @@ def test_a_spelled_query_survives_saving(open_processor: Processor, tmp_path: Pa
 def test_a_query_that_is_too_long_is_refused_or_cut(open_processor: Processor) -> None:
     long, kept = "sales " * 10_000, " ".join(["sales"] * 16)
     with pytest.raises(
-        UserError, match=r"The query 'sales sales .*… has 10,000 tokens, and this model takes at most 16"
+        UserError, match=r"The query 'sales sales .*… has 10,000 tokens, more than this model's limit of 16"
     ):
         open_processor.queries([long])
     assert open_processor.query_ids(long, cut=True) == open_processor.query_ids(kept)

@@ -198,7 +198,7 @@ def test_what_a_tokenizer_adds_around_a_text_is_kept_where_the_checkpoint_had_it
 @pytest.mark.parametrize("kind", ["qwen3_6", "argus_colqwen35"])
 def test_an_unknown_version_names_the_nearest_one_and_what_differs(kind: str, tmp_path: Path) -> None:
     folder = published(make("colqwen3.5"), tmp_path / "out", {}, model_type=kind, architectures=["ColNew"], experts=4)
-    with pytest.raises(UserError, match=r"the nearest known is .*the class ColNew and the fields experts"):
+    with pytest.raises(UserError, match=r"closest known type is .*the class ColNew and the fields experts"):
         collotype.load(folder, preset="colqwen3.5-v3")
 
 
@@ -230,7 +230,7 @@ def test_a_conversion_says_that_it_is_equal_and_when_transformers_would_read_oth
     (said,) = export(make("colmodernvbert-native"), "transformers", tmp_path / "vbert", "card")
     assert said.endswith("the same vectors (largest difference 0)")
     _, warning = export(make("colqwen3.5"), "engine", tmp_path / "qwen", "card")
-    assert "only collotype reads this folder rightly" in warning
+    assert "only Collotype reads this folder correctly" in warning
 
 
 def test_what_reads_otherwise_than_it_was_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,14 +311,14 @@ def test_weights_that_do_not_fit_name_the_backbone_that_they_are_of(tmp_path: Pa
     folder, other = (published(make("colqwen3.5"), tmp_path / name, {}) for name in ("own", "other"))
     export(make("colqwen3", **QWEN3, **{"model.preset": "tomoro-colqwen3"}), "engine", tmp_path / "vl", "card")
     (tmp_path / "vl" / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
-    with pytest.raises(UserError, match=r"9 are unknown .*config.json says qwen3-vl, and their names are qwen3.5's"):
+    with pytest.raises(UserError, match=r"9 are unknown .*config.json says qwen3-vl, but their names are qwen3.5's"):
         collotype.load(tmp_path / "vl", preset="tomoro-colqwen3")
     tensors = load_file(folder / "model.safetensors")
     save_file({**tensors, "language_model.router.weight": torch.zeros(2)}, folder / "model.safetensors")
     with pytest.raises(UserError, match=r"1 are unknown .*router.weight\); qwen3.5 is the nearest that is known"):
         collotype.load(folder, preset="colqwen3.5-v3")
     save_file({key.replace("model", "net"): tensor for key, tensor in tensors.items()}, other / "model.safetensors")
-    with pytest.raises(UserError, match="such names are of no version that is known"):
+    with pytest.raises(UserError, match="no known version has such names"):
         collotype.load(other, preset="colqwen3.5-v3")
 
 

@@ -58,7 +58,7 @@ def test_a_type_that_no_weight_has_is_told_when_it_is_loaded_and_exported(saved:
     folder = copied(saved, tmp_path)
     changed(folder / "config.json", dtype="bfloat16")
     (event,) = collotype.load(folder, preset=PRESET).events
-    assert "the weights are float32, and config.json says bfloat16; they are taken as they are" in event["note"]
+    assert "the weights are float32, but config.json says bfloat16; theirs is used" in event["note"]
     assert event["note"] in families.export(folder, "engine", tmp_path / "out", preset=PRESET)
 
 

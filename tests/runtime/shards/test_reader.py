@@ -175,7 +175,7 @@ def pairs(image: str, text: str, caption: bytes = b"a cat") -> list[tuple[str, b
         (
             sorted(pairs("jpg", "txt"), key=lambda file: file[0][2:]),
             {},
-            "3 samples of .* stand apart, .*tar --sort=name",
+            "3 samples of .* not next to each other; .*tar --sort=name",
         ),
     ],
 )
@@ -215,11 +215,11 @@ def test_sizes_json_is_held_against_the_shards(folder: Path) -> None:
     (folder / "sizes.json").write_text(json.dumps({"00.tar": 10, "01.tar": 14}))
     shards = Shards(str(folder))
     (missing,) = shards.faults
-    assert missing == Fault("samples that sizes.json tells of are missing", str(folder / "01.tar"), 4)
+    assert missing == Fault("samples listed in sizes.json are missing", str(folder / "01.tar"), 4)
     assert missing.left_out == 4
     (folder / "sizes.json").write_text(json.dumps({"00.tar": 8}))
     (surplus,) = Shards(str(folder)).faults
-    assert surplus == Fault("more samples than sizes.json tells of", str(folder / "00.tar"), 2)
+    assert surplus == Fault("more samples than sizes.json lists", str(folder / "00.tar"), 2)
     assert surplus.left_out == 0
     (folder / "sizes.json").write_text("[")
     with pytest.raises(UserError, match=r"sizes\.json is not a JSON object"):

@@ -49,7 +49,7 @@ def test_a_subset_is_a_folder_to_stay_in(tmp_path: Path) -> None:
     ("there", "words"),
     [
         ((), "contains no .parquet and no pairs.jsonl; set"),
-        (("x.arrow",), "its .arrow files are of `save_to_disk`"),
+        (("x.arrow",), "its .arrow files were written by `save_to_disk`"),
         (("test-0.parquet", "val-0.parquet"), "no parquet files of the split 'train'; it has test, val"),
         (("test-0.parquet", "other.parquet"), "it has of no split, test"),
         (("a.jsonl", "b.jsonl"), "holds 2 .jsonl files; set `path` to one of them"),

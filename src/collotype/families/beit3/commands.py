@@ -28,8 +28,8 @@ from collotype.runtime.world import World
 
 SEEN = {
     "kind": "questions that released weights have seen",
-    "note": "upstream never said which 1,000 images it held out: its fine-tuned weights were trained on some 97.5 % "
-    "of any others",
+    "note": "upstream never published which 1,000 images it held out: its fine-tuned weights were trained on about "
+    "97.5 % of any others",
 }
 NAME, BEGINNING = b"beit3.text_embed", 2**24
 """What every checkpoint of it has among its names, and where at the latest, in bytes, if it is of the old format."""

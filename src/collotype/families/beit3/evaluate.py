@@ -124,7 +124,7 @@ def too_long(benchmark: QuestionBenchmark, tokenizer: Beit3Tokenizer) -> list[di
     questions = benchmark.questions
     times = Counter(questions.text_row.tolist())
     count = sum(times[row] for row in times if tokenizer(questions.texts[row][0]).cut)
-    note = f"they have more than {tokenizer.max_tokens} tokens"
+    note = f"longer than {tokenizer.max_tokens} tokens"
     return [{"kind": "questions cut", "count": count, "note": note}] if count else []
 
 

@@ -213,7 +213,7 @@ def illustrate(benchmark: Classification, found: Tensor, folder: Path | None) ->
     """Some images, spread over the set, and what each was taken for, where there is a folder for them."""
     if folder is None:
         return
-    legend = "Where the first guess is another: right name → guess. A green frame is a hit."
+    legend = "Wrong first guesses: right name → guess. A green frame marks a hit."
     writer, count = GalleryWriter(folder, "Images and what they were taken for", legend), SHOWN_ROWS * SHOWN_COLUMNS
     places = [round(place * (len(found) - 1) / (count - 1)) for place in range(count)]
     shown = []

@@ -23,8 +23,8 @@ def write_card(source: Path, config: RetrieverConfig, layout: str, record: Mappi
         "a vector for every token (late interaction)" if late else f"a single vector ({config.pooling} of the tokens)"
     )
     what = (
-        f"A page retriever: {config.backbone}, {shape}, exported from collotype. Queries and pages are framed as "
-        "below; other texts give other embeddings, so whatever computes with this model must use these."
+        f"A page retriever: {config.backbone}, {shape}, exported from Collotype. Queries and pages are wrapped in the "
+        "prompts below; other prompts give other embeddings, so any program that uses this model must use these."
     )
     facts = {
         "preset": preset.name,

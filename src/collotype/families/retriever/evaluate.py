@@ -35,11 +35,9 @@ from collotype.runtime.world import ALONE, World
 SHOWN_QUERIES, SHOWN_PAGES = 4, 3
 LATE_LEGEND = (
     "Left the page, then the same page lit where each word of the query matched; the frame is its best patch. (MaxSim "
-    "may also take a vector of the page's prompt, which has no place.) A green frame is a right page."
+    "may also use a vector of the page's prompt, which belongs to no region.) A green frame marks a relevant page."
 )
-SINGLE_LEGEND = (
-    "A single vector has no place on the page: it can say which page, not where. A green frame is a right page."
-)
+SINGLE_LEGEND = "A single vector tells which page matches, but not where on it. A green frame marks a relevant page."
 
 
 class Searcher(Protocol):
@@ -134,10 +132,10 @@ class VectorSearch:
     def events(self, queries: Sequence[str]) -> tuple[Event, ...]:
         processor = self.model.processor
         long = [text for text in queries if processor.is_too_long(text)]
-        cut = event("queries cut", len(long), f"they have more than {processor.max_query_tokens} tokens")
-        texts = event("page texts cut", self.texts_cut, f"they have more than {MAX_TEXT_TOKENS} tokens")
+        cut = event("queries cut", len(long), f"longer than {processor.max_query_tokens} tokens")
+        texts = event("page texts cut", self.texts_cut, f"longer than {MAX_TEXT_TOKENS} tokens")
         lacking = [name for name, here in self.model.row.kernels().items() if not here]
-        without = f"{' and '.join(lacking)} not installed: transformers' torch code computed in their place"
+        without = f"{' and '.join(lacking)} not installed: transformers' torch code was used instead"
         return (*self.model.events, *event("optional kernels", len(lacking), without), *cut, *texts)
 
     def scores(self, queries: Sequence[str], pages: Pages, world: World) -> Tensor:

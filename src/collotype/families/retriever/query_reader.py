@@ -61,7 +61,7 @@ class QueryReader:
         start, most = len(self.preset.query_bos + self.preset.query_prefix), most or self.max_query_tokens
         if len(own) > most:
             if not cut:
-                has = f"has {len(own):,} tokens, and this model takes at most {most:,}"
+                has = f"has {len(own):,} tokens, more than this model's limit of {most:,}"
                 raise UserError(f"The query {query[:40]!r}… {has}; shorten it.")
             query = query[: encoded.offsets[own[most - 1]][1] - start]
             encoded, own = self._in_frame(query)

@@ -271,7 +271,8 @@ class ScriptReader(Statements):
         text = sourced.text_beside(words[0], self.folder)
         if text is None:
             self.notes.append(
-                f"sourced: {words[0]} (line {words[0].line}) is not beside the script: what it sets is unknown"
+                f"sourced: {words[0]} (line {words[0].line}) is not next to the script, so the variables it sets are "
+                "unknown"
             )
         else:
             self.take_eval([ShellWord(text, words[0].line)] if len(text) < LONGEST_WORD else [])

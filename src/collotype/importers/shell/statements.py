@@ -209,7 +209,7 @@ class Statements(Assignments):
     def none_given(self, node: "Node") -> None:
         place = self.line or node.start_point[0] + 1
         self.notes.append(
-            f"arguments: the script reads its own (line {place}), and none are given: its defaults are taken"
+            f"arguments: the script reads arguments (line {place}), and none are given; its defaults are used"
         )
 
     def loop(self, body: "Node", *names: str) -> None:

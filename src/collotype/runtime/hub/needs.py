@@ -69,5 +69,5 @@ def in_words(facts: HubFacts) -> str:
     """8.3 GB of 3 repositories."""
     count = len(facts["repositories"])
     if not count:
-        return "nothing: all that comes from the hub is here"
+        return "nothing: everything from the hub is on this machine"
     return f"{in_bytes(facts['bytes'])} of {count} repositor{'ies' if count > 1 else 'y'} of the hub"

@@ -85,18 +85,18 @@ def gated(source: HubSource, status: int | None) -> str:
             f"{LOG_IN}, and try again."
         )
     return (
-        f"{capital(source)} is gated, and the account that is logged in has no access to it: accept its licence at "
-        f"{source.page}; where that must be approved, wait for it; a token that may read only some repositories must "
-        "be allowed to read gated ones."
+        f"{capital(source)} is gated, and the logged-in account has no access to it: accept its licence at "
+        f"{source.page}, and wait if access must be approved; a fine-grained token must be allowed to read gated "
+        "repositories."
     )
 
 
 def not_found(source: HubSource) -> str:
     from huggingface_hub import get_token
 
-    login = "the account that is logged in may not read it" if get_token() else f"nobody is logged in here ({LOG_IN})"
+    login = "the logged-in account may not read it" if get_token() else f"nobody is logged in here ({LOG_IN})"
     return (
-        f"There is no folder {source.repository} here, and the hub has no {source.kind} of that name, or it is private "
+        f"There is no folder {source.repository} here, and on the hub no {source.kind} of that name, or it is private "
         f"and {login}; check the path, or the name at {source.page}."
     )
 
@@ -105,7 +105,7 @@ def wrong_token() -> str:
     named = next((name for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN") if os.environ.get(name)), None)
     where = f"The token in {named}" if named else "The token that `hf auth login` has left"
     mend = f"correct or unset {named}" if named else "log in anew with it"
-    return f"{where} is none that the hub accepts (revoked, or not copied whole); {mend}, and try again."
+    return f"The hub does not accept {where} (revoked, or not copied completely); {mend}, and try again."
 
 
 def no_revision(source: HubSource) -> str:
@@ -126,7 +126,8 @@ def unreachable(source: HubSource, cause: BaseException, instead: str) -> str:
     said = "HF_HUB_OFFLINE is set" if is_offline() else f"{endpoint()} cannot be reached: {why}"
     mend = "unset it" if is_offline() else "check the network, or try again later"
     return (
-        f"{capital(source)} is not all here and cannot be fetched ({said}), {in_cache(source)}; {mend}, or {instead}."
+        f"{capital(source)} is not complete on this machine and cannot be downloaded ({said}), {in_cache(source)}; "
+        f"{mend}, or {instead}."
     )
 
 

@@ -170,7 +170,7 @@ def commit_of(source: HubSource, instead: str) -> str:
         said = refusal(error, source, instead)
         if cached and not isinstance(error, RevisionNotFoundError):
             why = re.split(r"; |, and the cache in ", str(said))[0]
-            note(f"{why}. Going on with what the cache has of {source}, commit {cached[:12]}.")
+            note(f"{why}. Continuing with the cached commit {cached[:12]} of {source}.")
             return cached
         raise said from error
     commit = str(info.sha)

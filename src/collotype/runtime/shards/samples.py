@@ -22,7 +22,7 @@ image suffixes it has. 17 bytes: 51 MB for three million."""
 NO_IMAGE, NO_TEXT, EMPTY_TEXT = "no image", "no caption", "empty caption"
 APART = "files of a sample are no neighbours"
 NOT_TEXT, SEVERAL, CUT_OFF = "caption is no text", "several images", "shard is cut off or damaged"
-MISSING, SURPLUS = "samples that sizes.json tells of are missing", "more samples than sizes.json tells of"
+MISSING, SURPLUS = "samples listed in sizes.json are missing", "more samples than sizes.json lists"
 IMAGES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "ppm", "avif", "jp2")
 TEXTS = ("txt", "text", "caption", "cap", "title", "json")
 """Ends of suffixes that images and texts are likely to have, for advice."""
@@ -149,7 +149,7 @@ def index_shard(path: Path, layout: SampleLayout, name: str) -> IndexedShard:
     except OSError as error:
         raise UserError(f"The shard {name} cannot be read ({error}); check the path or {again}.") from error
     if not groups:
-        why = "is compressed, and cannot be read at random; uncompress it" if is_compressed(path) else ""
+        why = "is compressed, which prevents random access; uncompress it" if is_compressed(path) else ""
         raise UserError(f"The shard {name} {why or f'contains no complete sample; {again}'}.")
     samples = groups - join(torn, layout, faults)
     if problem := unusable(path, name, layout, faults, kinds, samples):
@@ -177,8 +177,8 @@ def unusable(
     """What is wrong with a shard in which every sample lacks the same; nothing if that is not so."""
     if faults[APART] == samples:
         return (
-            f"The files of each of the {samples} samples of the shard {name} stand apart, and they must be neighbours; "
-            f"pack them again sorted by name (tar --sort=name -cf {Path(name).name} …)."
+            f"The files of each of the {samples} samples of the shard {name} are not next to each other; pack them "
+            f"again sorted by name (tar --sort=name -cf {Path(name).name} …)."
         )
     if samples not in (faults[NO_TEXT], faults[NO_IMAGE]):
         return None

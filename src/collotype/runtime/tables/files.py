@@ -110,7 +110,7 @@ def files_in(names: Sequence[str], split: str, where: object) -> list[str]:
     if by_split:
         found = ", ".join(sorted(name or "of no split" for name in by_split))
         raise UserError(f"{where} has no parquet files for the split {split!r}; it has {found}.")
-    arrow = " (its .arrow files are of `save_to_disk`; `to_parquet` writes what is read here)"
+    arrow = " (its .arrow files were written by `save_to_disk`; use `to_parquet` instead)"
     arrow = arrow if any(name.endswith(".arrow") for name in names) else ""
     raise UserError(f"{where} contains no .parquet and no pairs.jsonl{arrow}; set `path` to a table, or `subset`.")
 

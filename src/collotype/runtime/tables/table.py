@@ -265,7 +265,7 @@ class CsvTable:
         except (OSError, ValueError, pa.ArrowException) as error:
             problem, told = str(error).split("\n")[0], f" with a {named(sign)} between columns" * bool(sign)
             mend = (
-                "quote cells that hold the separator, or name another one"
+                "quote cells that contain the separator, or set another one"
                 if "columns, got" in problem
                 else "correct it"
             )

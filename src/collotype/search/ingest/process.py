@@ -72,4 +72,4 @@ class WorkerProcess:
         if status == -signal.SIGALRM:
             return OUT_OF_TIME, f"more than {self.limits.page_s:g} s"
         name = signal.Signals(-status).name if status < 0 else f"status {status}"
-        return CRASHED, f"{name}; damaged, or more than {self.limits.memory_bytes >> 20:,} MiB"
+        return CRASHED, f"{name}; damaged, or needs more than {self.limits.memory_bytes >> 20:,} MiB"

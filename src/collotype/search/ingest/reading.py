@@ -163,7 +163,14 @@ class Room:
         try:
             size = path.stat().st_size
             if size > self.limits.file_bytes:
-                self.put(Lost(document, 0, TOO_LARGE, f"it has {size:,} bytes, at most {self.limits.file_bytes:,}"))
+                self.put(
+                    Lost(
+                        document,
+                        0,
+                        TOO_LARGE,
+                        f"it has {size:,} bytes, more than the limit of {self.limits.file_bytes:,}",
+                    )
+                )
                 return None, False
             digest = digest_of(path)
         except OSError as error:
@@ -220,7 +227,9 @@ class DocumentReader:
                 if not self.at:
                     return False
                 if lost == self.room.limits.lost_pages:
-                    self.room.put(Lost(document, 0, GIVEN_UP, f"after {lost} such pages; the rest of it is left out"))
+                    self.room.put(
+                        Lost(document, 0, GIVEN_UP, f"after {lost} such pages; the rest of the document is skipped")
+                    )
                     return True
                 first = self.at + 1
 

@@ -56,7 +56,11 @@ class Worker:
             self.send(**self.lost(error))
             return
         if total > self.limits.pages:
-            self.send(event="lost", cause=TOO_MANY_PAGES, detail=f"it has {total:,}, at most {self.limits.pages:,}")
+            self.send(
+                event="lost",
+                cause=TOO_MANY_PAGES,
+                detail=f"it has {total:,}, more than the limit of {self.limits.pages:,}",
+            )
             return
         self.send(event="opened", pages=total, attached=[sound(name) for name in attached])
         for page in range(first, total + 1):

@@ -48,12 +48,12 @@ def choose(vectors: int, dim: int, k: int, have_lists: bool) -> tuple[Plan, str]
     """The plan for so many vectors of `dim` numbers, and the reason in words."""
     rescored = max(RESCORED, 5 * k)
     if vectors <= exact_vectors(dim):
-        return Plan("exact"), f"{vectors:,} vectors, up to {exact_vectors(dim):,} of {dim} numbers are compared exactly"
+        return Plan("exact"), f"{vectors:,} vectors; up to {exact_vectors(dim):,} of {dim} numbers are compared exactly"
     if vectors <= SIGN_VECTORS:
-        return Plan("bits", rescored), f"{vectors:,} vectors, up to {SIGN_VECTORS:,} are scanned by their sign bits"
+        return Plan("bits", rescored), f"{vectors:,} vectors; up to {SIGN_VECTORS:,} are scanned by their sign bits"
     if have_lists:
-        return Plan("lists", rescored), f"{vectors:,} vectors, beyond {SIGN_VECTORS:,} the token lists come first"
-    return Plan("bits", rescored), f"{vectors:,} vectors and no token lists yet (optimise the index to have them)"
+        return Plan("lists", rescored), f"{vectors:,} vectors; beyond {SIGN_VECTORS:,} the token lists are read first"
+    return Plan("bits", rescored), f"{vectors:,} vectors but no token lists yet (optimise the index to build them)"
 
 
 def exact_vectors(dim: int) -> int:

@@ -72,21 +72,22 @@ async def server_of(request: Request) -> Service:
 
 
 Server = Annotated[Service, Depends(server_of)]
-Name = Annotated[str, Path(description="The document's name, as the index knows it; it may have slashes.")]
+Name = Annotated[str, Path(description="The document's name in the index; it may contain slashes.")]
 PageNumber = Annotated[int, Path(ge=1, le=1_000_000, description="Counted from 1.")]
 Words = Annotated[str, Query(max_length=500, pattern=r"\S", description="What is looked for, in words.")]
 Longest = Annotated[int, Query(ge=16, le=2000, description="The longest edge, in pixels.")]
-Version = Annotated[str, Query(max_length=64, description="Of the file: lets a browser keep the image.")]
+Version = Annotated[str, Query(max_length=64, description="Digest of the file; lets a browser cache the image.")]
 
 Count = Annotated[int, Query(ge=1, le=100, description="How many pages.")]
 Only = Annotated[list[str], Query(max_length=100, description="Only in these documents; repeatable.")]
 Language = Annotated[
-    list[str], Query(max_length=100, description="Only pages in these languages, by ISO 639 codes as de; repeatable.")
+    list[str],
+    Query(max_length=100, description="Only pages in these languages, by ISO 639 code, such as de; repeatable."),
 ]
 Folder = Annotated[
     str, Query(max_length=2000, description="Only documents in this folder, as their names have it, or below it.")
 ]
-Crop = Annotated[str, Query(max_length=100, description="Only this part: left,top,right,bottom, from 0 to 1.")]
+Crop = Annotated[str, Query(max_length=100, description="Only this region: left,top,right,bottom, each from 0 to 1.")]
 
 
 class Filter:
@@ -139,7 +140,7 @@ async def search_image(
 @api.get("/search/like", responses=problems(404))
 async def search_like(
     server: Server,
-    name: Annotated[str, Query(max_length=2000, description="The document of the page that is looked for.")],
+    name: Annotated[str, Query(max_length=2000, description="The document of the query page.")],
     page: Annotated[int, Query(ge=1, le=1_000_000, description="Its number.")],
     among: Among,
     k: Count = 12,

@@ -47,7 +47,7 @@ def create_app(library: IndexLibrary, folder: Path | None, settings: ServerSetti
 
     app = FastAPI(
         title="Collotype",
-        summary="Search in documents: pages in, the place on the page out.",
+        summary="Search in documents: finds pages, and the region of the page that matches.",
         version=collotype.__version__,
         lifespan=running,
         openapi_url="/api/openapi.json",
@@ -81,7 +81,7 @@ async def nothing_asked(request: Request, error: QueryError) -> Response:
 async def told(request: Request, error: UserError) -> Response:
     """What the owner of the index can mend, such as a full disk: the log has it."""
     LOG.error("%s", error)
-    return JSONResponse({"error": "The server cannot do this now; its log says why."}, 503)
+    return JSONResponse({"error": "The server failed to do this; see its log."}, 503)
 
 
 async def misspelled(request: Request, error: RequestValidationError) -> Response:

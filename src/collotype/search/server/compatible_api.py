@@ -128,7 +128,7 @@ class DoorProblem(BaseModel):
     error: ErrorOf
 
 
-WRONG = {400: "Not what is asked for here, or not what the model can do", 404: "No such model"}
+WRONG = {400: "The request is invalid, or the model does not support it", 404: "No such model"}
 router = APIRouter(
     route_class=DoorRoute,
     responses={status: {"model": DoorProblem, "description": told} for status, told in WRONG.items()},

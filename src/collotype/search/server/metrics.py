@@ -16,7 +16,7 @@ class Metrics:
         self.requests = Counter("collotype_requests", "Requests answered", labels, registry=self.registry)
         self.seconds = Histogram(
             "collotype_request_seconds",
-            "From a request's start to its answer's end",
+            "From the start of a request to the end of its response",
             ("route",),
             buckets=SECONDS,
             registry=self.registry,

@@ -48,11 +48,11 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         if error.errno == errno.EADDRINUSE:
-            cause = "is in use; stop what uses it, or take another with --port"
+            cause = "is in use; stop the program that uses it, or choose another with --port"
         elif error.errno == errno.EACCES:
-            cause = "needs the administrator's rights; take one from 1024 on with --port"
+            cause = "needs administrator rights; choose one from 1024 on with --port"
         else:
-            cause = f"cannot be listened to ({error.strerror}); give an address of this machine with --host"
+            cause = f"cannot be opened ({error.strerror}); give an address of this machine with --host"
         raise UserError(f"Port {port} of {host} {cause}.") from error
     return listening
 

@@ -12,15 +12,15 @@ class Problem(BaseModel):
 class RegionResponse(BaseModel):
     word: str = Field(description="The query's word.")
     box: tuple[float, float, float, float] = Field(
-        description="Left, top, right, bottom, as parts of the page's width and height."
+        description="Left, top, right, bottom, as fractions of the page's width and height."
     )
     score: float = Field(description="Its dot product.")
-    by: str = Field(default="", description="What found it there, where several encoders search together.")
+    by: str = Field(default="", description="The encoders that found it, if several search together.")
 
 
 class FinderResponse(BaseModel):
     name: str
-    rank: int = Field(description="The page's place in what it found, from 1.")
+    rank: int = Field(description="The page's rank in that encoder's results, from 1.")
     score: float = Field(description="In its own measure.")
 
 
@@ -28,25 +28,25 @@ class HitResponse(BaseModel):
     document: str
     page: int = Field(description="Counted from 1.")
     label: str = Field(
-        default="", description="What the document itself calls the page, as iv, if that is not its number."
+        default="", description="The page label in the document, such as iv, if it is not the page number."
     )
     words_from: Literal["text layer", "ocr", "both", ""] = Field(
         default="", description="Where the page's words come from."
     )
     score: float = Field(
-        description="Exact MaxSim; where several encoders search together, 1 is first with all of them."
+        description="Exact MaxSim; if several encoders search together, 1 means first with all of them."
     )
     found_by: list[FinderResponse] = Field(description="What found the page, the best first.")
-    places: list[RegionResponse] = Field(description="Where each word of the query was found best.")
-    text: str = Field(description="What stands around the best place; empty where a page has no text.")
+    places: list[RegionResponse] = Field(description="The best match of each word of the query.")
+    text: str = Field(description="The text around the best match; empty if the page has no text.")
     link: str = Field(description="The document, opened at the page.")
-    picture: str = Field(description="The page as an image; `longest` asks for another size.")
+    picture: str = Field(description="URL of the page as an image; `longest` sets its size.")
     heatmap: str = Field(description="The page lit where the query was found.")
 
 
 class Answer(BaseModel):
     query: str
-    image: str = Field(default="", description="Where an image was looked for: what stands for it, for a while.")
+    image: str = Field(default="", description="For a search by image: a temporary identifier of the image.")
     encoder: str = Field(description="What found the hits.")
     seconds: float
     hits: list[HitResponse]
@@ -59,7 +59,7 @@ class DocumentResponse(BaseModel):
     done: int = Field(default=0, description="While it is indexed: pages done…")
     total: int = Field(default=0, description="…of how many.")
     problem: str = Field(default="", description="Why it could not be indexed.")
-    uploaded: bool = Field(description="It came through this server, which keeps its file.")
+    uploaded: bool = Field(description="Whether it was uploaded to this server, which stores its file.")
 
 
 class Documents(BaseModel):
@@ -69,7 +69,7 @@ class Documents(BaseModel):
     upload_bytes: int = Field(description="How large an upload may be.")
     kinds: list[str] = Field(description="Endings of files that can be uploaded.")
     pages: int
-    languages: dict[str, int] = Field(description="How many pages are in which language, by ISO 639 codes.")
+    languages: dict[str, int] = Field(description="Number of pages per language, by ISO 639 code.")
     documents: list[DocumentResponse]
 
 

@@ -65,7 +65,7 @@ class KeptImages:
         """
         with self.turn:
             if digest not in self.kept:
-                raise missing("This image is not kept any more; look for it again.")
+                raise missing("This image has expired; search by it again.")
             return self.kept[digest]
 
 
@@ -104,7 +104,7 @@ class Service:
         """
         if found := self.indexed().get(nfc(name)):
             return found
-        raise missing("The index has no such document; GET /api/documents lists them.")
+        raise missing("There is no such document in the index; GET /api/documents lists all.")
 
     def file(self, name: str) -> Path:
         """Where the index says that a document lies; a path is never made from what a client sends.
@@ -114,7 +114,7 @@ class Service:
         """
         file = self.find(name).file
         if file is None or not file.is_file():
-            raise missing("The document's file is no longer where it was indexed from; index it again.")
+            raise missing("The document's file was moved or deleted after it was indexed; index it again.")
         return file
 
     def search(
@@ -135,7 +135,7 @@ class Service:
         """
         known = self.indexed() if documents or folder else {}
         if unknown := [name for name in documents if nfc(name) not in known]:
-            raise missing(f"The index has no document {unknown[0][:200]!r}; GET /api/documents lists them.")
+            raise missing(f"There is no document {unknown[0][:200]!r} in the index; GET /api/documents lists all.")
         inside = f"{nfc(folder).rstrip('/')}/" if folder else ""
         found = [known[name].name for name in map(nfc, documents or known) if name.startswith(inside)]
         if folder and not found:
@@ -212,7 +212,7 @@ class Service:
     def delete(self, name: str) -> None:
         known = self.indexed().get(nfc(name))
         if not self.intake.forget(nfc(name)) and known is None:
-            raise missing("There is no such document; GET /api/documents lists them.")
+            raise missing("There is no such document; GET /api/documents lists all.")
         if known:
             self.intake.delete(known.name, known.file)
 

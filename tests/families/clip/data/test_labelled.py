@@ -64,7 +64,10 @@ def test_other_folders_are_their_classes_names(tmp_path: Path) -> None:
     named = FolderImages(tmp_path, ["a small cat", "a dog"])
     assert named.classes.names[named.label(3)] == "a dog"
     (told,) = named.faults
-    assert told.cause == "class folders take names by their order (cat is 'a small cat', …)" and told.count == 2
+    assert (
+        told.cause == "class folders get class names in alphabetical order (cat is 'a small cat', …)"
+        and told.count == 2
+    )
     assert not FolderImages(tmp_path, ["dog", "bird", "cat"]).faults and not FolderImages(tmp_path).faults
     with pytest.raises(UserError, match="2 class folders, but 3 class names"):
         FolderImages(tmp_path, ["a", "b", "c"])

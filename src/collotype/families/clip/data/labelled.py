@@ -111,7 +111,7 @@ def by_place(classes: Classes, names: str | Sequence[str] | None, where: str) ->
         return []
     return [
         Fault(
-            f"class folders take names by their order ({classes.keys[0]} is {classes.names[0]!r}, …)",
+            f"class folders get class names in alphabetical order ({classes.keys[0]} is {classes.names[0]!r}, …)",
             where,
             len(classes),
         )

@@ -185,8 +185,8 @@ def judge(
             f"but the corpus has {some(pages)}; correct the ids."
         )
     events = (
-        *event("queries-without-answer", len(queries) - len(right), "left out, as mteb does: no page answers them"),
-        *event("right-pages-missing", lacking, "judgements name a right page that the corpus lacks"),
+        *event("queries-without-answer", len(queries) - len(right), "left out as in mteb: no page answers them"),
+        *event("right-pages-missing", lacking, "judgements name a relevant page that is not in the corpus"),
     )
     return {query: text for query, text in queries.items() if query in right}, judged, events
 

@@ -60,7 +60,7 @@ def read_qa(
         raise UserError(f"No row of {folder} has a query, so there is nothing to evaluate; fill in the column query.")
     asked = sum(text is not None and bool(text.strip()) for text in texts)
     events = (
-        *event("pages-merged", len(table) - len(first), "rows show a page that an earlier row shows"),
+        *event("pages-merged", len(table) - len(first), "rows repeat a page of an earlier row"),
         *event("queries-merged", asked - len(queries), "rows ask what an earlier row asks"),
         *event("blank-queries", sum(text is not None and not text.strip() for text in texts), "taken as no query"),
     )

@@ -85,10 +85,10 @@ def advice(tensors: Collection[str], stated: BackboneSpec) -> str:
 
     nearest = max(BACKBONES.values(), key=likeness)
     if likeness(nearest) < ALIKE:
-        return "such names are of no version that is known: use the program that made it, or copy the folder again"
+        return "no known version has such names: use the program that saved it, or copy the folder again"
     if likeness(nearest) > likeness(stated):
-        return f"config.json says {stated.name}, and their names are {nearest.name}'s: one of the files is another's"
-    return f"{stated.name} is the nearest that is known: copy the folder again, or use the program that made it"
+        return f"config.json says {stated.name}, but their names are {nearest.name}'s: one file is another model's"
+    return f"the closest known layout is {stated.name}: copy the folder again, or use the program that saved it"
 
 
 def kinds_of(names: Iterable[str]) -> set[str]:
@@ -153,7 +153,7 @@ def unknown_kind(values: dict[str, Any], known: list[str]) -> str:
     nearest = next(iter(get_close_matches(str(kind), known, 1, cutoff=0.6)), None)
     if nearest is None:
         named = f"a {kind!r} model" if kind else "a model of no model_type"
-        return f"{named} ({made_for}), and a retriever's backbone is one of {', '.join(known)}; give such a one"
+        return f"{named} ({made_for}), but a retriever's backbone must be one of {', '.join(known)}"
     row = next(row for row in BACKBONES.values() if nearest in (row.model_type, *row.other_types))
     own = set(values) - {"model_type", "architectures", "dtype", "torch_dtype", "transformers_version"}
     from transformers import CONFIG_MAPPING
@@ -161,6 +161,6 @@ def unknown_kind(values: dict[str, Any], known: list[str]) -> str:
     fields = sorted(own - set(CONFIG_MAPPING[row.model_type]().to_dict()))
     differs = f"the class {made_for}" + (f" and the fields {name_some(fields)}" if fields else "")
     return (
-        f"a {kind!r} model, which is not known; the nearest known is {nearest!r} (the backbone {row.name}), from which "
-        f"it differs in {differs}; correct model_type if it is that model, otherwise use the program that made it"
+        f"an unknown {kind!r} model. The closest known type is {nearest!r} (the backbone {row.name}), from which it "
+        f"differs in {differs}; correct model_type if it is that model, otherwise use the program that saved it"
     )

@@ -102,7 +102,7 @@ def differences(
     events = types_differ(folder, tensors or {})
     if len(set(found.values())) > 1:
         told = " and ".join(f"{tokens} by {name}" for name, tokens in found.items())
-        note = f"{folder}: the visual tokens of a page are {told}; the first is taken, as transformers does"
+        note = f"{folder}: the visual tokens per page are {told}; the first is used, as in transformers"
         events = (*events, {"kind": "files differ", "count": len(found), "note": note})
     return events
 
@@ -114,7 +114,7 @@ def types_differ(folder: Path, tensors: Mapping[str, Tensor]) -> tuple[dict[str,
     held = sorted({str(one.dtype).removeprefix("torch.") for one in tensors.values() if one.is_floating_point()})
     if not said or not held or said in held:
         return ()
-    note = f"{folder}: the weights are {' and '.join(held)}, and config.json says {said}; they are taken as they are"
+    note = f"{folder}: the weights are {' and '.join(held)}, but config.json says {said}; theirs is used"
     return ({"kind": "files differ", "count": 1, "note": note},)
 
 

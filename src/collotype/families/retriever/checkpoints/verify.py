@@ -18,7 +18,7 @@ from collotype.runtime.errors import UserError
 ROUNDING = 1e-4
 """How far a merged adapter may be from the same one beside its base; anything else is equal."""
 ROUNDING_IN_HALF = 0.05
-SAME = "read again, a page and a query have the same vectors"
+SAME = "after reading it back, a page and a query have the same vectors"
 ORIGIN = ("architectures", "dtype", "torch_dtype", "transformers_version", "_name_or_path", "type", "is_causal")
 """In a configuration: of the file, not of the model; and what `rope_type` and the preset say again."""
 PAGE_PX = (310, 220)
@@ -116,6 +116,6 @@ def tokenizer_warning(model: Retriever, folder: Path) -> list[str]:
     if theirs == ours:
         return []
     return [
-        f"transformers' AutoTokenizer makes {theirs} of {text!r} where this model's makes {ours}: the classes of "
-        f"{model.row.model_type} cannot hold its vocabulary, so only collotype reads this folder rightly"
+        f"transformers' AutoTokenizer makes {theirs} of {text!r}, but this model's tokenizer makes {ours}: the classes "
+        f"of {model.row.model_type} cannot hold its vocabulary, so only Collotype reads this folder correctly"
     ]
