@@ -155,7 +155,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
         ({"data.train.pictures": "/nowhere"}, "Cannot read the shard /nowhere/twitter.tar"),
         (
             {"expect": [EXPECTED]},
-            "expects a value of the dataset 'vidore/x', which is not measured; measured are none.",
+            "expects the dataset 'vidore/x', which is not measured; measured are none.",
         ),
         (
             {
@@ -164,7 +164,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
                     {"dataset": "sheets/held-out", "metric": "ndcg@5", "value": 1.0, "tolerance": 0, "source": "-"}
                 ],
             },
-            "expects a value of the metric 'ndcg@5', which is not measured (did you mean ndcg_at_5?)",
+            "expects the metric 'ndcg@5', which is not measured (did you mean ndcg_at_5?)",
         ),
         ({"data.train.weight": -1.0}, "greater than 0"),
         (
@@ -174,8 +174,8 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
         ({"data.train.negatives": 1, "loss.name": "ColbertLoss"}, "which has some explicit negatives"),
         ({"data.train.queries": 7}, "data.train has too few examples (7) for a batch of 8"),
         ({"model.backbone": "paligemme"}, "Unknown backbone 'paligemme'; the known ones are paligemma"),
-        ({"loss.name": "infonse"}, "no loss 'infonse' in the dialect colpali-engine>=0.3.11; it has infonce"),
-        ({"negatives": {"scope": "process", "processes": 3}}, "must divide train.batch = 8"),
+        ({"loss.name": "infonse"}, "unknown loss 'infonse' in the dialect colpali-engine>=0.3.11; it has infonce"),
+        ({"negatives": {"scope": "process", "processes": 3}}, "a divisor of train.batch = 8"),
         ({"loss.name": "ColbertPairwiseNegativeCELoss"}, "its data, which has no explicit negatives"),
         ({"negatives.processes": 2}, "negatives.processes is 2 with the scope global"),
         ({"model.size": "huge"}, "has no size 'huge'; it has tiny"),
@@ -193,7 +193,7 @@ def test_the_batch_must_divide_among_processes(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(
-        UserError, match=r"train\.batch is 32, which processes = 3 does not divide; the nearest.* 2 and 4"
+        UserError, match=r"train\.batch is 32, which cannot be divided by processes = 3; the nearest.* 2 and 4"
     ):
         check("desk-colpali")
 

@@ -92,7 +92,7 @@ def test_several_seeds_are_a_study_of_nothing_else(tmp_path: Path) -> None:
     ("study", "words"),
     [
         ({"vary": {"train.batch": [8, 16, 2.5]}}, r"variant batch=2\.5 of desk-bipali, at train\.batch: .*found 2\.5"),
-        ({"vary": {"train.bacth": [8, 16]}}, r"the nearest known key is 'batch'"),
+        ({"vary": {"train.bacth": [8, 16]}}, r"did you mean 'batch'"),
         ({"variants": {"none": {}, "blocks": {"negatives.processes": 2}}}, r"use the scope `process`"),
         ({"vary": {"train.batch": [8, 99999]}}, r"data\.train has too few examples \(64\) for a batch of 99,999"),
     ],

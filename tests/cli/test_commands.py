@@ -32,7 +32,9 @@ def test_who_stops_a_command_is_told_how_it_goes_on(capsys: pytest.CaptureFixtur
     for options, said in ({}, "the same command."), ({"resume": False}, "the same command and --resume."):
         with pytest.raises(typer.Exit):
             in_a_sentence(stopped)(**options)
-        assert capsys.readouterr().err == f"collotype: Stopped; what was written is kept; continue with {said}\n"
+        assert (
+            capsys.readouterr().err == f"collotype: Stopped; everything written so far is kept. Continue with {said}\n"
+        )
 
 
 def test_a_missed_expectation_is_exit_status_3(cli, tmp_path: Path) -> None:

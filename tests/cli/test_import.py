@@ -47,7 +47,7 @@ def test_json_has_all_of_it_and_errors_are_a_sentence(cli) -> None:
             "import", "mpirun python -m open_clip_train.main --train-data a.tar --train-num-samples 900", "--json"
         ).stdout
     )
-    assert told["origin"]["assumed"][0].startswith("processes: mpirun's number of processes stands nowhere")
+    assert told["origin"]["assumed"][0].startswith("processes: mpirun's number of processes is not in the text")
     wrong = cli("import", "ls -l")
     assert wrong.returncode == 2 and wrong.stdout == "" and wrong.stderr.count("\n") == 1
 

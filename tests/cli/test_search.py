@@ -52,7 +52,7 @@ def test_a_document_is_removed_and_comes_back(cli, library: Path) -> None:
         (["index", "nowhere", "--to", "new"], "There is no file or folder nowhere"),
         (["index", "{files}", "--to", "new", "--model", "nowhere"], "There is no folder nowhere"),
         (["index", "{files}", "--to", "{index}", "--model", "{model}"], "was made by reader"),
-        (["index", "{files}", "--to", "{index}", "--precision", "int8"], "keeps its precision"),
+        (["index", "{files}", "--to", "{index}", "--precision", "int8"], "its precision cannot be changed"),
         (["index", "remove", "{index}", "x.pdf"], "has no document 'x.pdf'"),
         (["search", "nowhere", "cat"], "There is no index in nowhere"),
         (["search", "{index}", " "], "The query is empty"),

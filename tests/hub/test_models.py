@@ -88,7 +88,7 @@ def test_what_is_no_model_of_ours_is_told_before_a_byte_of_weights(root: Path, h
     publish(root, "models", "org/pickled", {"config.json": paligemma, "pytorch_model.bin": b"w" * 1000})
     for name, words in (
         ("org/bert", "describes a 'bert' model"),
-        ("org/gguf", r"no retriever in a known layout \(it holds README.md, model.gguf\)"),
+        ("org/gguf", r"no retriever in a known layout \(it contains README.md, model.gguf\)"),
         ("org/pickled", r"contains no model.safetensors \(pytorch_model.bin is a pickle"),
     ):
         with pytest.raises(UserError, match=words):

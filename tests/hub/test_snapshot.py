@@ -120,7 +120,7 @@ def test_a_hub_that_is_down_is_told_and_what_is_here_goes_on(two: tuple, hub: Hu
     with pytest.raises(UserError, match=words):
         content("org/two", "model.safetensors")
     with pytest.raises(
-        UserError, match=rf"org/other is not all here .*, and the cache in {home}/hub has nothing of it"
+        UserError, match=rf"org/other is not complete .*, and the cache in {home}/hub has nothing of it"
     ):
         content("org/other")
 

@@ -178,8 +178,11 @@ def test_a_python_file_is_read_and_never_run(text: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("mteb run -m BAAI/bge-m3 -b 'ViDoRe(v1)'", "bge-m3, whose name is of no retriever that is known"),
-        ("mteb run -m vidore/colpali-v1.3 -t Banking77Classification", "task is Banking77Classification; of its tasks"),
+        ("mteb run -m BAAI/bge-m3 -b 'ViDoRe(v1)'", "bge-m3, which is not a known retriever"),
+        (
+            "mteb run -m vidore/colpali-v1.3 -t Banking77Classification",
+            "task is Banking77Classification; only the ViDoRe tasks",
+        ),
         ("mteb run -m vidore/colpali-v1.3 -b 'MTEB(eng, v2)'", "benchmark is MTEB"),
         ("mteb run -m vidore/colpali-v1.3", "needs a benchmark"),
         ("vidore-benchmark evaluate-retriever --model-class siglip --collection-name " + V1, "--model-class is siglip"),
@@ -192,7 +195,7 @@ def test_a_python_file_is_read_and_never_run(text: str, tmp_path: Path) -> None:
         ("clip_benchmark eval --dataset imagenet1k --language de", "--language is de"),
         ("clip_benchmark eval --dataset imagenet1k --task linear_probe", "--task is linear_probe"),
         ("clip_benchmark eval --dataset imagenet1k --model_type ja_clip", "--model_type is ja_clip"),
-        ("mteb run -m vidore/colpali-v1.3 -b 'ViDoRe(v1)' --batch_siz 4 --batch_Size 2", "it is --batch_size"),
+        ("mteb run -m vidore/colpali-v1.3 -b 'ViDoRe(v1)' --batch_siz 4 --batch_Size 2", "write --batch_size"),
         ("mteb run -m a/colpali -b 'ViDoRe(v1)'\nmteb run -m b/colqwen2 -b 'ViDoRe(v1)'", "2 evaluations"),
     ],
 )
@@ -269,7 +272,7 @@ def test_slip_is_a_clip_whose_pages_were_gathered_without_gradient() -> None:
     assert {"pages gathered without gradient", "the best epoch before the last"} <= {
         found["name"] for found in plan["findings"]
     }
-    with pytest.raises(UserError, match="--model is SIMCLR_VITB16; of SLIP's models CLIP_VITB16"):
+    with pytest.raises(UserError, match="--model is SIMCLR_VITB16; of SLIP's models, only CLIP_VITB16"):
         import_foreign("python main.py --model SIMCLR_VITB16 --dataset cc3m")
 
 

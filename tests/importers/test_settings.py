@@ -59,10 +59,10 @@ def test_factors_of_shards_are_weights_of_sources() -> None:
         ("init_lora_weights: gaussian", "gaussian", ""),
         ("init_lora_weights: false", "kaiming", "init_lora_weights = false: the second matrix is drawn"),
         ("init_lora_weights: pissa_niter_4", "kaiming", "init_lora_weights = pissa_niter_4: it changes the base's"),
-        ("init_lora_weights: newest", "kaiming", "init_lora_weights = newest: it is no initialisation that is known"),
+        ("init_lora_weights: newest", "kaiming", "init_lora_weights = newest: it is not a supported initialisation"),
         ("use_dora: true", "kaiming", "peft_config.use_dora = true: magnitudes are trained"),
         ("use_dora: false", "kaiming", ""),
-        ("rank_pattern: {q_proj: 4}", "kaiming", "peft_config.rank_pattern.q_proj = 4: some layers have a rank"),
+        ("rank_pattern: {q_proj: 4}", "kaiming", "peft_config.rank_pattern.q_proj = 4: per-layer ranks"),
         ("bias: all", "kaiming", "peft_config.bias = all: biases are trained"),
         ("brand_new: 3", "kaiming", "peft_config.brand_new = 3: it is not supported"),
         (

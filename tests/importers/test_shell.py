@@ -88,7 +88,7 @@ OPEN_CLIP = (
         ("srun python", "srun", 1, "srun's number of tasks is not in the text; 1 process is assumed"),
         ("mpirun python", "mpirun", 1, "mpirun's number of processes is not in the text; 1 process is assumed"),
         ("deepspeed", "deepspeed", 1, "deepspeed's number of processes is not in the text; 1 process is"),
-        ("accelerate launch --config_file c.yaml", "accelerate", 1, "accelerate's number of processes stands"),
+        ("accelerate launch --config_file c.yaml", "accelerate", 1, "accelerate's number of processes is not"),
         ("torchrun --nnodes=$SLURM_NNODES --nproc_per_node=8", "torchrun", 8, "--nnodes is $SLURM_NNODES, which the"),
         ("torchrun --nproc_per_node $(nproc)", "torchrun", 1, "--nproc_per_node is $(nproc), which the text does"),
         ("torchrun $ARGS", "torchrun", 1, "the text does not set $ARGS, which starts it; 1 is assumed"),
@@ -146,7 +146,7 @@ def test_words_are_those_of_bash(before: str, words: str) -> None:
     [
         ("", "$A", "The flags in $A (line 2)"),
         ("A=(x y); A[3]=z", '"${A[@]}"', "The flags in $A (line 2)"),
-        ("if [ $1 = a ]; then L=1; else L=2; fi", "--lr $L", "--lr is $L (line 2), and the text does not tell"),
+        ("if [ $1 = a ]; then L=1; else L=2; fi", "--lr $L", "--lr is $L (line 2), but the text does not set"),
         ("while read L; do :; done", "--lr $L", "--lr is $L (line 2)"),
         ("L=$(cat rate)", "--lr $L", "--lr is $(cat…) (line 2)"),
         ("", "--new $A", "The flags in $A (line 2) after --new are unknown"),

@@ -39,7 +39,7 @@ def test_what_lies_beside_is_read(tmp_path: Path, sourcing: str) -> None:
 def test_what_is_not_there_is_said_first(tmp_path: Path) -> None:
     imported = import_foreign(script(tmp_path, "source env.sh"))
     assert imported.values["train"]["batch"] == 128
-    assert any("sourced: env.sh (line 1) is not beside the script" in one for one in imported.origin.assumed)
+    assert any("sourced: env.sh (line 1) is not next to the script" in one for one in imported.origin.assumed)
 
 
 @pytest.mark.parametrize("name", ["../env.sh", "within/link.sh"])

@@ -81,7 +81,7 @@ def test_names_are_found_in_their_dialect() -> None:
     assert make_loss("ColbertPairwiseCELoss", PAPER).normalize is False
     assert make_loss("ColbertLoss", temperature=0.1).temperature == 0.1
     assert len(loss_names()) == 4 + 11
-    with pytest.raises(ValueError, match="no loss 'ColbertSigmoidLoss' in the dialect paper"):
+    with pytest.raises(ValueError, match="unknown loss 'ColbertSigmoidLoss' in the dialect paper"):
         make_loss("ColbertSigmoidLoss", PAPER)
     with pytest.raises(ValueError, match="unknown dialect 'latin'"):
         make_loss("ColbertLoss", "latin")
@@ -136,3 +136,35 @@ def test_classes_of_the_engine_keep_its_formula_and_ours_have_ours() -> None:
 def test_scores_are_divided_by_the_temperature() -> None:
     scores = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     assert make_loss("infonce", temperature=0.5).in_batch(scores).item() == pytest.approx(math.log1p(math.exp(-2)))
+
+
+@pytest.mark.parametrize(
+    ("objective", "value"),
+    [
+        ("infonce", (math.log1p(math.exp(-1) + math.exp(-4)) + math.log1p(math.exp(1) + 1) + math.log(3)) / 3),
+        ("pairwise", (math.log1p(math.exp(-1)) + math.log1p(math.exp(1)) + math.log(2)) / 3),
+    ],
+)
+def test_objectives_have_the_value_of_their_formula(objective: str, value: float) -> None:
+    scores = torch.tensor([[2.0, 1.0, -2.0], [1.0, 0.0, 0.0], [0.5, 0.5, 0.5]], dtype=torch.float64)
+    assert make_loss(objective, temperature=1.0).in_batch(scores).item() == pytest.approx(value)
+
+
+def test_the_engines_losses_have_its_temperature() -> None:
+    """colpali-engine 0.3.18's default of all classes but ColbertPairwiseCELoss."""
+    assert {name: loss.temperature for name, loss in NAMED[CURRENT].items() if loss.temperature != 0.02} == {
+        "ColbertPairwiseCELoss": 1.0
+    }
+
+
+def test_own_scores_are_those_of_each_querys_page_and_negatives() -> None:
+    queries, pages, negatives = vectors(2, 3, 4), vectors(2, 5, 4, seed=1), vectors(2, 2, 5, 4, seed=2)
+    negatives.mask[0, 1] = False
+    scores, there = ContrastiveLoss().own_scores(queries, pages, negatives)
+    assert there.tolist() == [[True, True, False], [True, True, True]]
+    torch.testing.assert_close(scores[:, 0], score_all(queries, pages).diagonal())
+    second = Vectors(negatives.values[1], negatives.mask[1])
+    torch.testing.assert_close(scores[1, 1:], score_all(queries, second)[1])
+    assert scores[0, 2] == 0
+    page_less = Vectors(pages.values, pages.mask & torch.tensor([[False], [True]]))
+    assert not ContrastiveLoss().own_scores(queries, page_less, negatives)[1][0, 0]

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from collotype.losses.contrastive import Vectors
-from collotype.losses.distillation import kl_loss, margin_mse_loss, vector_loss
+from collotype.losses.distillation import kl_loss, margin_mse_loss, own_scores_loss, vector_loss
 
 SCORES = torch.tensor([[3.0, 1.0, 0.0], [0.5, 2.0, 1.0], [0.0, 0.0, 4.0]])
 
@@ -37,3 +37,22 @@ def test_padding_has_no_part_and_short_queries_count_as_long_ones() -> None:
     assert vector_loss(Vectors(vectors, mask), Vectors(other, mask)) == pytest.approx(1.0)
     other[1, 1:] = 7
     assert vector_loss(Vectors(vectors, mask), Vectors(other, mask)) == pytest.approx(1.0)
+
+
+def test_a_temperature_divides_the_scores_of_both_sides() -> None:
+    assert kl_loss(SCORES, SCORES.T, 0.5) == pytest.approx(kl_loss(SCORES * 2, SCORES.T * 2, 1.0).item())
+
+
+def test_own_scores_are_compared_where_there_is_a_negative() -> None:
+    student, teacher = (
+        torch.tensor([[2.0, 1.0, 9.0], [1.0, 0.0, 3.0]]),
+        torch.tensor([[2.0, 0.0, 7.0], [1.0, 1.0, 1.0]]),
+    )
+    there = torch.tensor([[True, True, False], [True, True, True]])
+    # margins 1, 1 and -2 against 2, 0 and 0
+    assert own_scores_loss(student, teacher, there, None) == pytest.approx((1 + 1 + 4) / 3)
+    alone = torch.tensor([[True, False, False], [True, False, False]])
+    assert own_scores_loss(student, teacher, alone, None) == 0
+    first = kl_loss(student[:1, :2], teacher[:1, :2], 0.5)
+    second = kl_loss(student[1:], teacher[1:], 0.5)
+    assert own_scores_loss(student, teacher, there, 0.5) == pytest.approx((first + second).item() / 2)

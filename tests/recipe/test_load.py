@@ -46,7 +46,7 @@ def test_overrides_reach_keys_sections_and_list_entries() -> None:
         ({"data.train": {"source": "pairs"}}, "at data.train.0.path: this key is required and missing"),
         (
             {"data.train": {"source": "pairs", "path": "x", "querycolumn": "q"}},
-            "the nearest known key is 'query_column'",
+            "did you mean 'query_column'",
         ),
         ({"data.train": {"source": "pdf-outline", "path": 3}}, "at data.train.0.path: input should be a valid string"),
         ({"data.train.source": ["pairs"]}, "unknown source ['pairs']"),
@@ -101,11 +101,11 @@ def test_an_override_needs_a_key_and_a_value() -> None:
     [
         (
             [{"suite": "qa:en/test"}, {"suite": "qa:fr/test"}],
-            "would write the results of qa/test; give one a name, {suite: qa, path: fr/test, name: …}",
+            "would both write the results of qa/test; give one a name, {suite: qa, path: fr/test, name: …}",
         ),
         (
             [{"suite": "vidore-v1"}, {"suite": "vidore-v1", "counting": "vidore-benchmark"}],
-            "would write the results of the suite vidore-v1; leave one out",
+            "would both write the results of the suite vidore-v1; leave one out",
         ),
     ],
 )

@@ -77,7 +77,7 @@ def test_a_base_that_is_not_there_or_is_itself_is_refused(tmp_path: Path) -> Non
     (tmp_path / "a.yaml").write_text("name: a\nbase: b.yaml\n")
     (tmp_path / "b.yaml").write_text("name: b\nbase: a.yaml\n")
     (tmp_path / "c.yaml").write_text("name: c\nbase: desk-bipaly\n")
-    with pytest.raises(UserError, match=r"has the base a\.yaml, which leads back to it"):
+    with pytest.raises(UserError, match=r"has the base a\.yaml, which is based on"):
         load_recipe(tmp_path / "a.yaml")
     with pytest.raises(UserError, match="did you mean 'desk-bipali'"):
         load_recipe(tmp_path / "c.yaml")

@@ -72,7 +72,7 @@ def test_of_a_published_result_counts_what_is_measured() -> None:
 @pytest.mark.parametrize(
     ("expect", "words"),
     [
-        ("published:bipaly-paper", "the nearest is 'bipali-paper'"),
+        ("published:bipaly-paper", "did you mean 'bipali-paper'"),
         ("bipali-paper", "expected keys, or published:NAME"),
         ("published:clip-rn50-cc3m", "a result of imagenet, but measures sheets"),
     ],

@@ -56,7 +56,7 @@ def test_a_page_that_is_not_there_is_named(tmp_path: Path) -> None:
     file = tmp_path / "a.pdf"
     file.write_bytes(small_pdf([["x"]]))
     for page in (0, 2):
-        with pytest.raises(UserError, match=f"has no page {page}; it has 1, counted from 1"):
+        with pytest.raises(UserError, match=f"has no page {page}; it has 1 pages, counted from 1"):
             pdf.render(file, page, 100)
 
 

@@ -43,7 +43,7 @@ def test_a_place_is_found(environment: dict, place: World, monkeypatch: pytest.M
 def test_contradictions_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "4")
     monkeypatch.setenv("WORLD_SIZE", "4")
-    with pytest.raises(UserError, match="RANK is 4 of WORLD_SIZE = 4"):
+    with pytest.raises(UserError, match="RANK is 4, but WORLD_SIZE is 4"):
         World.from_environment()
     monkeypatch.setenv("RANK", "first")
     with pytest.raises(UserError, match="RANK is 'first', not a number"):

@@ -62,8 +62,8 @@ def test_judged_queries_name_pages_as_hits_do(tmp_path: Path) -> None:
     assert judgments.ndcg(two, [("é.pdf", 1)], documents) == 1 and judgments.ndcg(two, [("a b.pdf", 1)], documents) == 0
     for content, problem in {
         "\n \n": r"has no query",
-        "q\tnone.pdf#page=1": "Line 1 of .* names 'none.pdf#page=1', which the index has not; write a page as hits",
-        "q\n\nr\ta b.pdf#page=3": "Line 3 of .* names page 3 of 'a b.pdf', which the index has not",
+        "q\tnone.pdf#page=1": "Line 1 of .* names 'none.pdf#page=1', which is not in the index; write a page as",
+        "q\n\nr\ta b.pdf#page=3": "Line 3 of .* names page 3 of 'a b.pdf', which is not in the index",
         "\ta b.pdf": "Line 1 of .* names pages but no query",
     }.items():
         file.write_text(content)

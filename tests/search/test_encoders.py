@@ -229,7 +229,7 @@ def test_a_retrievers_patches_lie_where_they_look(trained: Path) -> None:
 
 def test_a_model_that_retrieves_no_pages_is_refused(tmp_path: Path) -> None:
     (tmp_path / "collotype.json").write_text('{"family": "clip"}')
-    with pytest.raises(UserError, match="of the family clip, which does not retrieve pages"):
+    with pytest.raises(UserError, match="of the family clip, which cannot retrieve pages"):
         open_encoder(str(tmp_path))
     with pytest.raises(UserError, match="There is no folder"):
         open_encoder(str(tmp_path / "nowhere"))

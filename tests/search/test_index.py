@@ -321,7 +321,7 @@ def test_pages_that_do_not_fit_are_refused_whole(index: Index) -> None:
     for pages, message in (
         ([page("b.pdf"), (one, wide)], r"a.pdf#page=1 has vectors \[2, 17\] .* takes \[n, 16\]"),
         ([(one, endless)], "not finite"),
-        ([(one, encoded), (one, encoded)], "a.pdf#page=1 is given twice"),
+        ([(one, encoded), (one, encoded)], "a.pdf#page=1 occurs twice"),
     ):
         with pytest.raises(UserError, match=message):
             index.add(pages)
@@ -333,7 +333,7 @@ def test_pages_that_do_not_fit_are_refused_whole(index: Index) -> None:
         index.search(query_of(endless))
     with pytest.raises(UserError, match=r"The query has vectors of shape \[2, 17\]"):
         index.search(query_of(wide))
-    with pytest.raises(UserError, match="0 hits were asked for"):
+    with pytest.raises(UserError, match="k is 0; ask for"):
         index.search(query_of(encoded), 0)
 
 

@@ -73,7 +73,7 @@ def test_decay_groups_layers_and_the_head() -> None:
 
 
 def test_an_optimiser_that_needs_a_gpu_says_so() -> None:
-    with pytest.raises(UserError, match="paged_adamw_8bit, which runs on GPUs only, and this run is on the cpu"):
+    with pytest.raises(UserError, match="paged_adamw_8bit, which needs a GPU, but this run uses the cpu"):
         optimizer_of({"name": "paged_adamw_8bit"})
 
 

@@ -29,7 +29,7 @@ def test_auto_takes_what_the_device_has(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_bf16_on_a_card_without_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu(monkeypatch, bf16=False)
-    with pytest.raises(UserError, match="bf16, which Tesla V100 does not compute in; take fp16"):
+    with pytest.raises(UserError, match="bf16, which Tesla V100 does not support; use auto, fp16"):
         resolve_precision("bf16", GPU)
 
 

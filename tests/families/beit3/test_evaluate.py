@@ -216,7 +216,7 @@ def unasked(root: Path) -> None:
         (another_split, "belongs to val2014, not test2015"),
         (twice, "questions whose id occurs twice, 3000000 the first"),
         (lambda root: shutil.rmtree(root / "test2015"), "There is no folder .*test2015; unpack COCO's images"),
-        (lambda root: next((root / "test2015").iterdir()).unlink(), "1 images that are asked about are not there"),
+        (lambda root: next((root / "test2015").iterdir()).unlink(), "1 images that questions refer to are missing"),
         (unasked, "'question': None.*TypeError: None is not text.; download the file again"),
         (lambda root: (root.parent / "out" / "checkpoint-9.pth").write_bytes(b""), r"out contains checkpoint-9\.pth"),
     ],

@@ -221,11 +221,11 @@ def test_a_finding_says_that_released_weights_have_seen_most_of_any_split(tmp_pa
         ({"model": {"size": "tiny"}}, "tokenizer is missing: the path of beit3.spm, or words"),
         ({"model": {"weights": "x", "tokenizer": "words"}}, "weights have their own vocabulary"),
         ({"model": {"size": "tiny", "tokenizer": "words", "new_head": True}}, "new_head is only for given weights"),
-        ({"data.train": {"source": "vqa2", "path": "x"}}, "the nearest known source is 'vqav2'"),
+        ({"data.train": {"source": "vqa2", "path": "x"}}, "did you mean 'vqav2'"),
         ({"evaluate": [{"suite": "easy-vqa", "path": "x"}]}, "path is not supported by the suite easy-vqa"),
         (
             {"evaluate": [{"suite": "vqav2", "path": "x"}, {"suite": "vqav2", "path": "y"}]},
-            "would write the results of vqav2/val",
+            "would both write the results of vqav2/val",
         ),
         (
             {
@@ -244,7 +244,9 @@ def test_recipes_that_contradict_themselves(changes: dict, told: str) -> None:
 def test_the_number_of_answers_is_that_of_the_recipe(tmp_path: Path) -> None:
     root, weights = write_vqav2(tmp_path / "data", 20), pretrained(tmp_path / "w")
     assert {load_recipe(name).data.num_answers for name in ("beit3-base-vqav2", "beit3-large-vqav2")} == {3129}
-    with pytest.raises(UserError, match=r"The data has \d+ answers, but data.num_answers is 3,129: it is other"):
+    with pytest.raises(
+        UserError, match=r"The data has \d+ answers, but data.num_answers is 3,129, so the data is different"
+    ):
         collotype.run(
             "desk-vqa", out=tmp_path / "run", overrides=overrides(root, weights, **{"data.num_answers": 3129})
         )

@@ -84,7 +84,7 @@ def test_words_have_a_token_each_and_unknown_ones_are_named() -> None:
     tokenizer = word_tokenizer(["Is the Apple red?", "a red apple, isn't it?"])
     assert tokenizer.vocab_size == 4 + len({"is", "the", "apple", "red", "?", "a", ",", "isn", "'", "t", "it"})
     assert tokenizer("IS the  apple red ?") == tokenizer("is the apple red?")
-    with pytest.raises(UserError, match=r"never shown \(green, house\)"):
+    with pytest.raises(UserError, match=r"not in this model's vocabulary \(green, house\)"):
         tokenizer("is the green house red?")
     with pytest.raises(UserError, match="0 words"):
         word_tokenizer([])

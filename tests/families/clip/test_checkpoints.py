@@ -220,7 +220,7 @@ def test_weights_for_images_of_another_size_keep_all_but_their_positions(tmp_pat
     assert torch.allclose(new[1:], wanted[0].flatten(1).T, atol=1e-6)
     rest = {name: tensor for name, tensor in larger.state_dict().items() if name != key}
     assert all(torch.equal(tensor, contents.tensors[name]) for name, tensor in rest.items())
-    with pytest.raises(UserError, match="a ResNet for 32, whose positions are not interpolated"):
+    with pytest.raises(UserError, match="a ResNet for 32, whose position embeddings cannot be interpolated"):
         at_size(read(save_checkpoint(tmp_path / "b.pt", make("tiny-rn").state_dict()), "gelu"), 64)
 
 

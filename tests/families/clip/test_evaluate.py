@@ -121,7 +121,7 @@ def test_two_sets_of_one_suite_have_names_of_their_own() -> None:
     entries = [{"suite": "imagenet:val"}, {"suite": "imagenet:v2", "name": "v2"}]
     recipe = load_recipe("desk-clip", {"evaluate": entries})
     assert [choice.own_name for choice in recipe.evaluate] == ["val", "v2"]
-    with pytest.raises(UserError, match="would write the results of imagenet/val"):
+    with pytest.raises(UserError, match="would both write the results of imagenet/val"):
         load_recipe("desk-clip", {"evaluate": [entries[0], {"suite": "imagenet:v2"}]})
 
 

@@ -218,7 +218,7 @@ def test_half_precision_leaves_the_scores_alone(tmp_path: Path) -> None:
         ({"model.size": "tiny-vit"}, "a ViT has no BatchNorm"),
         ({"train.micro_batch_tokens": 6}, "the model has BatchNorm over 4 examples"),
         ({"negatives": {"scope": "global", "processes": 4}}, "use the scope `process`"),
-        ({"negatives": {"scope": "process", "processes": 3}}, "must divide train.batch = 16"),
+        ({"negatives": {"scope": "process", "processes": 3}}, "a divisor of train.batch = 16"),
         ({"train.shard": "fsdp"}, "a single number and cannot be sharded"),
         ({"train.optimizer.layer_decay": 0.5}, "has two towers and no head above them"),
         ({"data.augmentation.scale": [1.0, 0.4]}, r"scale is \[1.0, 0.4\]"),

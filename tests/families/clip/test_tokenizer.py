@@ -102,7 +102,7 @@ def test_words_have_a_token_each_and_the_end_is_last(tmp_path: Path) -> None:
     ids, cut = tokenizer("a  RED bicycle")
     assert (len(ids), ids[-1], cut) == (5, tokenizer.vocab_size - 1, False)
     assert ids == tokenizer("A red bicycle").ids
-    with pytest.raises(UserError, match=r"never shown \(green, car\)"):
+    with pytest.raises(UserError, match=r"not in this model's vocabulary \(green, car\)"):
         tokenizer("a green car")
     tokenizer.save(tmp_path)
     again = ClipTokenizer.read(tmp_path, 10)

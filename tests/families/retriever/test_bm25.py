@@ -59,7 +59,7 @@ def test_scores_are_the_formulas() -> None:
 
 
 def test_pages_without_words_are_an_error() -> None:
-    with pytest.raises(UserError, match="None of the 2 pages has any words"):
+    with pytest.raises(UserError, match="None of the 2 pages has words"):
         Bm25().scores(["red"], pages_of(["", "  "]), World())
 
 

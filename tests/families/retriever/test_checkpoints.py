@@ -339,7 +339,7 @@ def test_shards_are_read_by_their_index(pages: list, tmp_path: Path) -> None:
 
 def test_a_repository_that_cannot_be_reached_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(UserError, match="vidore/colpali-v9 is not all here and cannot be fetched"):
+    with pytest.raises(UserError, match="vidore/colpali-v9 is not complete on this machine and cannot be downloaded"):
         collotype.load("vidore/colpali-v9", preset="colpali-paper")
 
 

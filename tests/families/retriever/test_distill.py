@@ -204,7 +204,7 @@ def test_a_student_whose_vectors_are_others_is_refused(recipe: str, asked: dict,
 
 
 def test_what_does_nothing_to_a_text_tower_is_refused(place: Path) -> None:
-    with pytest.raises(UserError, match=r"model.backbone is text, which reads no pages"):
+    with pytest.raises(UserError, match=r"model.backbone is text, which cannot encode pages"):
         load_recipe("desk-distill", {"distill": None})
     with pytest.raises(UserError, match=r"loss.dims is not supported"):
         load_recipe("desk-distill", {**changes(place), "loss.dims": [64]})

@@ -177,7 +177,7 @@ def test_rows_that_number_the_pages_of_a_corpus(tmp_path: Path) -> None:
         ),
         (pa.array(["a", "b", None, "d"]), pa.array([["a"]] * 4), "row 2, column id is empty, not an id"),
         (pa.array(["a", "b", "a", "d"]), pa.array([["a"]] * 4), "column id is 'a', as is"),
-        (pa.array([1, 2, 3, 4]), pa.array([[1.5], [2.0], [3.0], [4.0]]), "row 0 names 1.5 (float), which is no id"),
+        (pa.array([1, 2, 3, 4]), pa.array([[1.5], [2.0], [3.0], [4.0]]), "row 0 names 1.5 (float), but an id is"),
         (pa.array([1, 2, 3, 4]), pa.array([["1"], ["2"], ["9"], ["4"]]), "row 2 names '9', which is not a page"),
     ],
 )
@@ -271,7 +271,7 @@ def test_a_image_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
     ("line", "words"),
     [
         ("{", "line 2 is not valid JSON"),
-        ("[]", "line 2 contains no object"),
+        ("[]", "line 2 is not an object"),
         ('{"query": "q", "image": 3}', "line 2: 3 names no page"),
         ('{"query": "q", "image": {"document": "deck.pdf"}}', "line 2: .* names no page"),
         ('{"query": "q", "image": "gone.png"}', "line 2 names .*gone.png, which is not there"),

@@ -296,7 +296,7 @@ def test_another_budget_is_asked_for_by_name_and_refused_where_there_is_none(tmp
     folder = published(make("evie", **QWEN3_5), tmp_path / "out", {})
     assert collotype.load(folder, preset="evie", max_visual_tokens=80).layout.max_tokens == 80
     assert make("evie", **QWEN3_5, **{"model.max_visual_tokens": 70}).layout.max_tokens == 70
-    with pytest.raises(UserError, match="max_visual_tokens is 9, but the backbone paligemma brings every page"):
+    with pytest.raises(UserError, match="max_visual_tokens is 9, but the backbone paligemma scales every page"):
         make("colpali", **{"model.max_visual_tokens": 9})
 
 
@@ -315,7 +315,7 @@ def test_weights_that_do_not_fit_name_the_backbone_that_they_are_of(tmp_path: Pa
         collotype.load(tmp_path / "vl", preset="tomoro-colqwen3")
     tensors = load_file(folder / "model.safetensors")
     save_file({**tensors, "language_model.router.weight": torch.zeros(2)}, folder / "model.safetensors")
-    with pytest.raises(UserError, match=r"1 are unknown .*router.weight\); qwen3.5 is the nearest that is known"):
+    with pytest.raises(UserError, match=r"1 are unknown .*router.weight\); the closest known layout is qwen3.5"):
         collotype.load(folder, preset="colqwen3.5-v3")
     save_file({key.replace("model", "net"): tensor for key, tensor in tensors.items()}, other / "model.safetensors")
     with pytest.raises(UserError, match="no known version has such names"):

@@ -123,7 +123,10 @@ def test_a_run_records_its_table_and_goes_on_with_no_other(place: Path) -> None:
             lambda rows: rows[1:],
             r"no score of the query 'page 0' and the page path .*0\.png, which .* \(1 such pairs",
         ),
-        (lambda rows: [*rows, {**rows[0], "score": 1.0}], r"another score of 'page 0' and its page than a row before"),
+        (
+            lambda rows: [*rows, {**rows[0], "score": 1.0}],
+            r"scores 'page 0' and its page differently than an earlier row",
+        ),
         (lambda rows: [{**rows[0], "score": "high"}, *rows[1:]], r"the score is 'high', not a finite number"),
         (lambda rows: [{**rows[0], "page": None}, *rows[1:]], r"names no page; remove the row"),
         (

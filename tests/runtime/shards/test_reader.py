@@ -154,7 +154,7 @@ def test_shards_without_samples_or_captions_are_refused(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=message):
             Shards(str(path))
     faulty = write_tar(tmp_path / "faulty.tar", [*sample("a", caption=" "), *sample("b", caption=None)])
-    with pytest.raises(UserError, match=r"faulty\.tar can be used \(empty caption in 1, no caption in 1\); mend"):
+    with pytest.raises(UserError, match=r"faulty\.tar can be used \(empty caption in 1, no caption in 1\); correct"):
         Shards(str(faulty))
 
 

@@ -79,7 +79,7 @@ def test_another_separator_than_the_one_used_is_named_with_the_likely_one(
 
 def test_a_separator_is_one_sign(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("filepath\ttitle\n")
-    with pytest.raises(UserError, match=r"is '\\\\t', and columns have one sign"):
+    with pytest.raises(UserError, match=r"is '\\\\t'; it must be one character"):
         CsvTable(tmp_path / "t.csv", r"\t")
     assert CsvTable(as_csv(tmp_path, name="one.csv"), None).columns == ["filepath", "title"]
 
@@ -98,7 +98,7 @@ def test_cells_are_texts_as_they_stand(tmp_path: Path) -> None:
         (b"", "t.tsv cannot be read with a comma"),
         (
             b"a\tb\n1\t2\n3\n",
-            r"with a tab between columns \(.*Expected 2 columns, got 1.*; quote cells that hold the sep",
+            r"with a tab between columns \(.*Expected 2 columns, got 1.*; quote cells that contain the sep",
         ),
         (b"a,b\n1,2,and more\n", r"with a comma between columns \(.*Expected 2 columns, got 3.*; quote cells"),
         (b"a\ta\n1\t2\n", "two columns have the same name"),
@@ -126,7 +126,7 @@ def test_the_digest_follows_the_content_and_not_the_place(tmp_path: Path) -> Non
 def test_files_of_other_columns_do_not_make_one_table(tmp_path: Path) -> None:
     as_parquet(tmp_path)
     write_table(pa.table({"url": ["x"]}), tmp_path / "train-00001-of-00002.parquet")
-    with pytest.raises(UserError, match=r"has the columns url, and .* has filepath, title; put them into different"):
+    with pytest.raises(UserError, match=r"has the columns url, but .* has filepath, title; put them into different"):
         open_table(str(tmp_path))
 
 

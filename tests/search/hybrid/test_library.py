@@ -97,7 +97,7 @@ def test_an_image_finds_pages_like_it(library: HybridLibrary, documents: Path) -
     assert library.search(left, 1)[0].document == "red.png" and str(left) == "part of two"
     like = image_query.of_page(library, "blue.png", 1, image_query.box_of("0.5,0,1,1"))
     assert library.search(like, 1)[0].document == "blue.png"
-    with pytest.raises(QueryError, match="the same words cannot look for an image; index the documents with a"):
+    with pytest.raises(QueryError, match="the same words cannot search by an image; index the documents with a"):
         library.others[0].search(asked, 1)
 
 

@@ -169,7 +169,7 @@ def test_a_image_that_a_table_names_may_be_missing(tmp_path: Path) -> None:
 def test_images_that_are_missing_are_told_before_an_evaluation(tmp_path: Path) -> None:
     lines(tmp_path, ASKED, {**ASKED, "image": "gone.png"})
     asked = {"suite": "vqa", "path": tmp_path / "table.jsonl"}
-    with pytest.raises(UserError, match=r"1 images that are asked about are not there \(.*gone\.png\)"):
+    with pytest.raises(UserError, match=r"1 images that questions refer to are missing \(.*gone\.png\)"):
         find_suite(load_evaluation("beit3", **asked))
     assert len(find_suite(load_evaluation("beit3", **asked, limit=1)).questions) == 1
 

@@ -79,7 +79,7 @@ def test_the_same_images_are_held_out_wherever_the_file_is(root: Path) -> None:
         (root.parent / "held-out.json").write_text(content)
         with pytest.raises(UserError, match=rf"held-out\.json {told}"):
             read(root, "val")
-    with pytest.raises(UserError, match=r"below\.json, which is to say what is held out, cannot be written"):
+    with pytest.raises(UserError, match=r"below\.json, the list of held-out images, cannot be written"):
         read_vqav2(root, "val", root.parent / "held-out.json" / "below.json", num_held_out=4)
     with pytest.raises(UserError, match="val2014 has only 12 images, too few to hold out 1000"):
         read_vqav2(root, "train", root / "none.json")
@@ -130,7 +130,9 @@ def test_files_that_do_not_belong_together(root: Path) -> None:
         read(root, "val")
     few = [{**rows[0], "answers": rows[0]["answers"][:2]}, *rows[1:]]
     write(files / "v2_mscoco_val2014_annotations.json", "val2014", annotations=few)
-    with pytest.raises(UserError, match=f"question {rows[0]['question_id']}, has 2 people's answers, with which none"):
+    with pytest.raises(
+        UserError, match=f"question {rows[0]['question_id']}, has 2 people's answers per question, too few"
+    ):
         read(root, "val")
     (files / "v2_mscoco_val2014_annotations.json").unlink()
     with pytest.raises(UserError, match=r"no v2_mscoco_val2014_annotations\.json in"):
@@ -167,7 +169,7 @@ def test_images_that_are_missing(root: Path) -> None:
     for number in (3000, 3001, 3002, 3003):
         (root / "test2015" / f"COCO_test2015_{number:012d}.jpg").unlink()
     asked = {"suite": "vqav2", "path": root, "split": "test"}
-    with pytest.raises(UserError, match=r"4 images that are asked about are not there \(.*003000\.jpg, .*, …\)"):
+    with pytest.raises(UserError, match=r"4 images that questions refer to are missing \(.*003000\.jpg, .*, …\)"):
         find_suite(load_evaluation("beit3", **asked))
     assert len(find_suite(load_evaluation("beit3", **asked, blank_pictures=True)).questions) == 48
     (root / "train2014" / f"COCO_train2014_{1000:012d}.jpg").unlink()
@@ -213,10 +215,13 @@ def test_upstreams_index_files(root: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ({"labels": [2, 0]}, "not as upstream writes it, or not of this answer2label.txt .IndexError"),
+        (
+            {"labels": [2, 0]},
+            "does not have upstream's format, or does not belong to this answer2label.txt .IndexError",
+        ),
         ({"scores": [0.5, 1.0]}, "KeyError: 0.5"),
         ({"scores": [1.0]}, "ValueError"),
-        ({"text_segment": "what?"}, "line 2 is in words, others are not"),
+        ({"text_segment": "what?"}, "line 2 is in words, but the other index files are not"),
         ({"image_path": "val2014/gone.jpg"}, r"1 images .*gone\.jpg"),
         ({"qid": 100}, "100 the first"),
     ],

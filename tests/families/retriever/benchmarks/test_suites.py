@@ -74,7 +74,7 @@ def test_what_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         find_suite(load_evaluation("retriever", suite="vidore-v1", only=["docs"]))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "no-hub"))
-    words = r"docvqa_test_subsampled_beir at e78cd\S+ is not all here .*HF_HUB_OFFLINE is set.*--data-dir DIR"
+    words = r"docvqa_test_subsampled_beir at e78cd\S+ is not complete .*HF_HUB_OFFLINE is set.*--data-dir DIR"
     with pytest.raises(UserError, match=words):
         find_suite(load_evaluation("retriever", suite="vidore-v1", only=["docvqa"]))
 
