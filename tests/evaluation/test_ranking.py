@@ -87,5 +87,5 @@ def test_queries_without_ranking_do_not_count() -> None:
 def test_scores_that_are_no_numbers_are_refused() -> None:
     with pytest.raises(ValueError, match="'a' has a score that is not a number"):
         ranking_metrics({"a": {"x": 1}}, {"a": {"x": float("nan")}})
-    with pytest.raises(ValueError, match="None of the 1 queries"):
+    with pytest.raises(ValueError, match="None of the 1 judged queries"):
         ranking_metrics({"a": {"x": 1}}, {"b": {"x": 1.0}})

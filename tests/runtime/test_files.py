@@ -64,7 +64,7 @@ def test_a_full_disk_is_said_in_a_sentence_and_the_old_file_stays(tmp_path: Path
     result = subprocess.run(
         [sys.executable, "-c", code, target], capture_output=True, text=True, check=True, preexec_fn=shrink
     )
-    assert result.stdout.startswith(f"UserError The disk is full:  {target}")
+    assert result.stdout.startswith(f"UserError The disk is full: {target}")
     assert json.loads(target.read_text()) == {"old": True}
     assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
 

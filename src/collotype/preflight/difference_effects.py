@@ -38,7 +38,7 @@ EFFECTS: tuple[Effect, ...] = (
     Effect(
         keys=("negatives_per_query", "negatives"),
         severity="will differ",
-        why="what a query is told from: 58.8 became 34.0 when the launcher left 3 of 31 negatives, and 0.64 at desk "
+        why="how hard the task is: 58.8 became 34.0 when the launcher left 3 of 31 negatives, and 0.64 at desk "
         "scale 0.38",
         source="colpali issue 124; docs/lessons.md",
     ),

@@ -217,7 +217,7 @@ def parse_recipe(values: dict[str, Any], origin: str) -> Recipe:
     """
     family = values.get("family")
     if not isinstance(family, str) or family not in FAMILIES:
-        raise UserError(f"{origin}: unknown family {family!r}; the families are {', '.join(FAMILIES)}.")
+        raise UserError(f"{origin}, at family: found {family!r}; the families are {', '.join(FAMILIES)}.")
     try:
         return recipe_spec(family).recipe.model_validate(values)
     except ValidationError as error:

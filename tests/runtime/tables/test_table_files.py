@@ -50,10 +50,10 @@ def test_a_subset_is_a_folder_to_stay_in(tmp_path: Path) -> None:
     [
         ((), "contains no .parquet and no pairs.jsonl; set"),
         (("x.arrow",), "its .arrow files were written by `save_to_disk`"),
-        (("test-0.parquet", "val-0.parquet"), "no parquet files of the split 'train'; it has test, val"),
+        (("test-0.parquet", "val-0.parquet"), "no parquet files for the split 'train'; it has test, val"),
         (("test-0.parquet", "other.parquet"), "it has of no split, test"),
-        (("a.jsonl", "b.jsonl"), "holds 2 .jsonl files; set `path` to one of them"),
-        (("a.jsonl", "b.csv"), "holds 2 .csv and .jsonl files; set `path` to one of them"),
+        (("a.jsonl", "b.jsonl"), "contains 2 .jsonl files; set `path` to one of them"),
+        (("a.jsonl", "b.csv"), "contains 2 .csv and .jsonl files; set `path` to one of them"),
     ],
 )
 def test_a_folder_without_the_table_says_what_it_has(there: tuple, words: str, tmp_path: Path) -> None:
