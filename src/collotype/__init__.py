@@ -4,8 +4,9 @@ run = collotype.run("desk-colpali", out="runs/x", overrides={"train.steps": 8})
 model = collotype.load("runs/x/model")
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from collotype.runtime.lazy import lazy
 
 if TYPE_CHECKING:  # what type checkers and the API reference read; at run time `__getattr__` imports on demand
     from collotype.families import load as load
@@ -32,12 +33,7 @@ _PUBLIC = {
     "UserError": "collotype.runtime.errors",
 }
 __all__ = sorted(_PUBLIC)
-
-
-def __getattr__(name: str) -> object:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'collotype' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+__getattr__ = lazy(__name__, _PUBLIC)
 
 
 def __dir__() -> list[str]:

@@ -244,7 +244,7 @@ def test_stopped_it_goes_on(index: Index, tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ingest([tmp_path / "a.pdf"], index, encoder, told=stop)
+        ingest([tmp_path / "a.pdf"], index, encoder, progress=stop)
     written = pages_of(index)["a.pdf"]
     assert len(written) == 64
     encoder.shown.clear()
@@ -260,7 +260,7 @@ import sys, time
 from tests.search.word_encoder import WordEncoder
 from collotype.search.index import Index
 from collotype.search.ingest import ingest
-ingest([sys.argv[1]], Index.open(sys.argv[2]), WordEncoder(), told=lambda what, done, total: time.sleep(0.2))
+ingest([sys.argv[1]], Index.open(sys.argv[2]), WordEncoder(), progress=lambda what, done, total: time.sleep(0.2))
 """
     command = [sys.executable, "-c", code, tmp_path / "a.pdf", index.folder]
     process = subprocess.Popen(command, cwd=Path(__file__).parents[2])

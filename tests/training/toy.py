@@ -53,7 +53,7 @@ class ToyTask:
     batch_norm_group = None
     undecayed = ()
 
-    def beside(self) -> dict[str, str]:
+    def extra_digests(self) -> dict[str, str]:
         return {}
 
     def after_step(self, model: nn.Module) -> None:

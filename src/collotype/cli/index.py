@@ -134,7 +134,7 @@ def add(
         form = form_within(budget, model, frontier, dim=dim, pool_factor=pool_factor, precision=precision)
         dim, pool_factor, precision, untrained = form.dim, form.pool_factor, form.precision, True
     asked = asked_for(to, model, preset, base, dtype, dim)
-    with on_engine(engine, asked, workers) as ray, Stages(quiet=as_json) as options["told"]:
+    with on_engine(engine, asked, workers) as ray, Stages(quiet=as_json) as options["progress"]:
         own, *beside = hybrid_index.members(to, asked, also, precision, pool_factor, untrained, form)
         report = ingest(
             sources, own.index, own.encoder, prune=not keep_gone, ray=ray, attachments=attachments, **options
@@ -196,14 +196,14 @@ def show_all(to: Path, done: "Sequence[tuple[hybrid_index.Member, Report]]", as_
 
 
 def show(report: "Report", index: "Index", found_by: str) -> None:
-    from collotype.search.ingest.sources import told
+    from collotype.search.ingest.sources import counts_in_words
 
     new = f"{plural(report.added, 'page')} indexed, {report.unchanged:,} unchanged, {report.removed:,} removed"
     print(f"{index.folder}: {new}; {plural(len(index), 'page')} by {found_by}.")
     if report.without_words or report.read_by_ocr:
         print(f"{plural(report.read_by_ocr, 'page')} read by OCR, {report.without_words:,} without text.")
     if report.left_out:
-        print(f"left out by kind: {told(report.left_out)}")
+        print(f"left out by kind: {counts_in_words(report.left_out)}")
     for document, names in report.attachments.items():
         more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
         print(f"attached to {document}, not indexed (use --attachments): {', '.join(names[:SHOWN])}{more}")
@@ -256,8 +256,8 @@ def push(
     from collotype.search import qdrant
     from collotype.search.hybrid import parts
 
-    with Stages(quiet=as_json) as told:
-        done = qdrant.push(opened, to, told)
+    with Stages(quiet=as_json) as progress:
+        done = qdrant.push(opened, to, progress)
     if as_json:
         print(json.dumps({"index": str(index), "to": to, **asdict(done)}))
     else:
@@ -282,8 +282,8 @@ def export(
     from collotype.search.index import Index
 
     opened = Index.open(index)
-    with Stages(quiet=as_json) as told:
-        pages = exporting.export(opened, to, folder, told)
+    with Stages(quiet=as_json) as progress:
+        pages = exporting.export(opened, to, folder, progress)
     if as_json:
         print(json.dumps({"index": str(index), "to": to, "folder": str(folder), "pages": pages}))
         return

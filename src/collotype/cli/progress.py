@@ -30,9 +30,9 @@ class Terminal(Callback):
             self.messages.print(f"[bold]{recipe.name}[/bold] into {folder}")
             self.messages.print(plan_table(recipe, plan))
         if not self.quiet:
-            # a log is told what may spoil the number, a person also what is worth knowing
-            told = [found for found in plan["findings"] if self.live or found["severity"] != "note"]
-            print_findings(self.messages, told)
+            # a log is shown what may spoil the number, a person also what is worth knowing
+            shown = [found for found in plan["findings"] if self.live or found["severity"] != "note"]
+            print_findings(self.messages, shown)
 
     def started(self, done: int) -> None:
         if self.live:

@@ -180,13 +180,13 @@ def show(library: "IndexLibrary", hits: "list[Hit]", query: "Query") -> None:
     if not hits:
         print("no page was found")
     for place, hit in enumerate(hits, start=1):
-        print(f"{place}. {hit.document}, page {hit.page_named} · {hit.score:.2f}{told(hit)}")
+        print(f"{place}. {hit.document}, page {hit.page_named} · {hit.score:.2f}{ranks_in_words(hit)}")
         if hit.text:
             print(f"   {hit.text}")
         print(f"   {link(library, hit)}")
 
 
-def told(hit: "Hit") -> str:
+def ranks_in_words(hit: "Hit") -> str:
     """What found it, where several search together."""
     if not hit.found_by or (len(hit.found_by) == 1 and hit.found_by[0].score == hit.score):
         return ""

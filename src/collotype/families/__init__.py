@@ -38,11 +38,11 @@ def task_for(recipe: "Recipe") -> "Task[Any, Any]":
 
 def family_of(source: str | Path) -> str:
     """Of the model in a folder, a file or a repository of the hub: the retriever's, if nothing says another."""
-    from collotype.runtime.hub import place_of
+    from collotype.runtime.hub import locate
     from collotype.runtime.model_folder import DESCRIPTION, require_there
 
     require_there(source)
-    place = place_of(source, (DESCRIPTION,), ("the files",)) if not Path(source).is_file() else None
+    place = locate(source, (DESCRIPTION,), ("the files",)) if not Path(source).is_file() else None
     try:
         said = json.loads((place.folder / DESCRIPTION).read_text()).get("family") if place else None
     except (OSError, ValueError, AttributeError):

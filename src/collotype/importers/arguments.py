@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeVar
 
-from collotype.importers.mapping import MappingLedger, place_of, shown
+from collotype.importers.mapping import MappingLedger, line_of, shown
 from collotype.importers.shell import ShellWord
 from collotype.runtime.errors import UserError
 
@@ -111,7 +111,7 @@ def part_of(word: str, text: str) -> str:
 
 
 def stray(word: str, before: str) -> UserError:
-    where = f"{place_of(word)}{f' after {shown(before)}' if before else ''}"
+    where = f"{line_of(word)}{f' after {shown(before)}' if before else ''}"
     if unknown := getattr(word, "unknown", ()):
         return UserError(
             f"The flags in {shown(word)}{where} are unknown, because the text does not set {shown(unknown[0])}; set it "

@@ -77,9 +77,9 @@ class Launch:
     cut: ShellWord | None = None
     """The flag that begins a line of its own after it."""
 
-    def shared_by(self, told: int | None) -> int:
-        """How many processes share a batch; `told` by the user, where the text does not say."""
-        return (told or self.processes or 1) if self.launcher == "python" else self.processes or told or self.guess
+    def shared_by(self, given: int | None) -> int:
+        """How many processes share a batch; `given` by the user, where the text does not say."""
+        return (given or self.processes or 1) if self.launcher == "python" else self.processes or given or self.guess
 
     @property
     def tail(self) -> str:
@@ -181,8 +181,8 @@ def processes_of(
 ) -> tuple[int | None, str]:
     """How many processes a launcher starts, and why that is not sure."""
     if launcher == "python":
-        told, tasks = environment.get("WORLD_SIZE", ""), slurm.tasks(job) or 1
-        count = int(told) if "RANK" in environment and COUNT.fullmatch(told) else 1
+        world_size, tasks = environment.get("WORLD_SIZE", ""), slurm.tasks(job) or 1
+        count = int(world_size) if "RANK" in environment and COUNT.fullmatch(world_size) else 1
         return count, f"the job has {tasks} tasks, but without srun only one of them starts" if tasks > count else ""
     if launcher == "srun":
         started = slurm.tasks(job)
@@ -260,9 +260,9 @@ def device_named(text: str) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def account_for_launch(ledger: MappingLedger, launch: Launch | None, told: int | None = None) -> None:
+def account_for_launch(ledger: MappingLedger, launch: Launch | None, given: int | None = None) -> None:
     """Notes what becomes of the launcher's flags and of the environment, and what of the launch was assumed."""
-    if launch and launch.assumed and not told:
+    if launch and launch.assumed and not given:
         ledger.assume("processes", launch.assumed)
     for note in launch.notes if launch else ():
         ledger.assume(*note.split(": ", 1))

@@ -36,7 +36,7 @@ class MappingLedger:
         self.carried: dict[str, str] = {}
         self.left: list[LeftOut] = []
         self.assumed: list[str] = []
-        self.told: set[str] = set()
+        self.reported: set[str] = set()
         """Settings of which it is said that a part of them is not known."""
 
     def recipe(self, key: str, value: Any, *names: str) -> None:
@@ -125,7 +125,7 @@ class MappingLedger:
             return default
         if unknown := getattr(value, "unknown", ()):
             raise UserError(
-                f"{name} is {shown(value)}{place_of(value)}, but the text does not set {shown(unknown[0])}; set it "
+                f"{name} is {shown(value)}{line_of(value)}, but the text does not set {shown(unknown[0])}; set it "
                 "above the command."
             )
         try:
@@ -145,10 +145,10 @@ class MappingLedger:
         value = self.given.get(name)
         if value is None:
             return default
-        if (unknown := getattr(value, "unknown", ())) and name not in self.told:
-            self.told.add(name)
+        if (unknown := getattr(value, "unknown", ())) and name not in self.reported:
+            self.reported.add(name)
             kept = f"the text does not set {', '.join(map(shown, unknown))}; it is kept as written"
-            self.assume(f"{name}{place_of(value)}", kept, value)
+            self.assume(f"{name}{line_of(value)}", kept, value)
         if not isinstance(value, str) or not is_one_line(value):
             raise UserError(f"{name} is {shown(value)}; it must be a single line of text.")
         return str(value)
@@ -166,7 +166,7 @@ class MappingLedger:
         return value
 
 
-def place_of(word: Any) -> str:
+def line_of(word: Any) -> str:
     """Where a word of a script stands."""
     line = getattr(word, "line", 0)
     return f" (line {line})" if line else ""

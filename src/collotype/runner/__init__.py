@@ -1,7 +1,8 @@
 """From a recipe to a run directory: check, train, evaluate, report."""
 
-import importlib
 from typing import TYPE_CHECKING
+
+from collotype.runtime.lazy import lazy
 
 if TYPE_CHECKING:  # at run time `__getattr__` imports on demand: a check takes no torch
     from collotype.runner.callbacks import Callback as Callback
@@ -13,18 +14,13 @@ if TYPE_CHECKING:  # at run time `__getattr__` imports on demand: a check takes 
     from collotype.runner.result import Run as Run
 
 _MODULES = {
-    "Callback": "callbacks",
-    "Run": "result",
-    "check": "planning",
-    "is_main_process": "execution",
-    "prepare": "execution",
-    "resolve": "planning",
-    "run": "execution",
+    "Callback": "collotype.runner.callbacks",
+    "Run": "collotype.runner.result",
+    "check": "collotype.runner.planning",
+    "is_main_process": "collotype.runner.execution",
+    "prepare": "collotype.runner.execution",
+    "resolve": "collotype.runner.planning",
+    "run": "collotype.runner.execution",
 }
 __all__ = sorted(_MODULES)
-
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'collotype.runner' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(importlib.import_module(f"collotype.runner.{_MODULES[name]}"), name)
+__getattr__ = lazy(__name__, _MODULES)

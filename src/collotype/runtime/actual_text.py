@@ -40,9 +40,9 @@ def whole_spans(characters: Characters) -> Characters:
             dropped.add(place - 1)
             text[place] = "\n" if ended else " "
     kept = np.array([place for place in range(len(text)) if place not in dropped], int)
-    told = "".join(text[place] for place in kept)
-    whole = Characters(told, characters.boxes[kept], characters.numbers[kept], characters.layer)
-    whole.text = WITHIN.sub(lambda gap: " " if _goes_on(whole, gap.start() - 1, gap.end()) else gap[0], told)
+    kept_text = "".join(text[place] for place in kept)
+    whole = Characters(kept_text, characters.boxes[kept], characters.numbers[kept], characters.layer)
+    whole.text = WITHIN.sub(lambda gap: " " if _goes_on(whole, gap.start() - 1, gap.end()) else gap[0], kept_text)
     return whole
 
 

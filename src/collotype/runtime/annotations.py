@@ -39,7 +39,7 @@ def flatten(leaf: "PdfPage") -> bool:
 def has_no_looks(raw: ModuleType, annotation: ctypes.c_void_p) -> bool:
     """None of the file's; PDFium may make some, without a font where the comment names none."""
     normal = raw.FPDF_ANNOT_APPEARANCEMODE_NORMAL
-    looks = told(lambda *buffer: raw.FPDFAnnot_GetAP(annotation, normal, *buffer))
+    looks = read_utf16(lambda *buffer: raw.FPDFAnnot_GetAP(annotation, normal, *buffer))
     return not looks or ("Tj" in looks and "Tf" not in looks)
 
 
@@ -59,10 +59,10 @@ def write_out(raw: ModuleType, annotation: ctypes.c_void_p) -> None:
 
 
 def value(raw: ModuleType, annotation: ctypes.c_void_p, key: bytes) -> str:
-    return told(lambda *buffer: raw.FPDFAnnot_GetStringValue(annotation, key, *buffer))
+    return read_utf16(lambda *buffer: raw.FPDFAnnot_GetStringValue(annotation, key, *buffer))
 
 
-def told(ask: Callable[..., int]) -> str:
+def read_utf16(ask: Callable[..., int]) -> str:
     """What one of PDFium's functions writes into a buffer that is as large as it says."""
     size = ask(None, 0)
     buffer = ctypes.create_string_buffer(size)

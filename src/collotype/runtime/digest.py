@@ -113,8 +113,8 @@ def seen_of(files: Iterable[Path]) -> list[list[Any]]:
     found = []
     for place in sorted(file.resolve() for file in files):
         with suppress(OSError):
-            told = place.stat()
-            found.append([str(place), told.st_size, told.st_mtime_ns, told.st_ctime_ns, told.st_ino])
+            status = place.stat()
+            found.append([str(place), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino])
     return found
 
 

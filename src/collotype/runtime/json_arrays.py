@@ -90,10 +90,10 @@ class Cursor:
                     return value
             except json.JSONDecodeError as error:
                 # what is cut off reads as an error, which moves or goes when there is more of it
-                told = (error.msg, error.pos - self.at)
-                if self.ended or (told == stuck and "Unterminated" not in error.msg):
+                problem = (error.msg, error.pos - self.at)
+                if self.ended or (problem == stuck and "Unterminated" not in error.msg):
                     raise
-                stuck = told
+                stuck = problem
             self._read_on()
 
     def elements(self) -> Iterator[Any]:

@@ -21,8 +21,8 @@ def may_have_gpu() -> bool:
 
 def cpu_threads() -> int:
     """On how many threads torch computes where nobody has told it another number: on no more than there are cores."""
-    told = [os.environ.get(variable, "").split(",")[0] for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")]
-    return max(1, min([cores(), *(int(number) for number in told if number.isdigit())]))
+    limits = [os.environ.get(variable, "").split(",")[0] for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")]
+    return max(1, min([cores(), *(int(number) for number in limits if number.isdigit())]))
 
 
 def cores() -> int:
@@ -37,8 +37,8 @@ def cores() -> int:
 
 def cpu_units() -> set[str]:
     """What the processor has, as Linux calls it: avx2, amx_bf16, …; nothing where it is not told."""
-    told = Path("/proc/cpuinfo")
-    found = re.search(r"^(?:flags|Features)\s*:(.*)", told.read_text(), re.MULTILINE) if told.is_file() else None
+    cpuinfo = Path("/proc/cpuinfo")
+    found = re.search(r"^(?:flags|Features)\s*:(.*)", cpuinfo.read_text(), re.MULTILINE) if cpuinfo.is_file() else None
     return set(found[1].split()) if found else set()
 
 

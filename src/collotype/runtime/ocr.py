@@ -132,8 +132,8 @@ class Ocr:
 
     def _upside_down(self, pixels: np.ndarray, quads: np.ndarray) -> np.ndarray:
         """How surely each line is upside down, from 1 to -1."""
-        _, told = self._engine.cls_and_rotate([crop(pixels, quad) for quad in quads])
-        return np.array([score if "180" in label else -score for label, score in told.cls_res])
+        _, rotation = self._engine.cls_and_rotate([crop(pixels, quad) for quad in quads])
+        return np.array([score if "180" in label else -score for label, score in rotation.cls_res])
 
     def _better_turned(self, pixels: np.ndarray, quads: np.ndarray) -> np.ndarray:
         """How much more surely each line is read when it is turned round, from 1 to -1."""

@@ -119,8 +119,8 @@ class WeightFile:
         self.stored: dict[str, Stored] = {}
         with safe_open(path, "pt") as opened:
             for name in opened.offset_keys():
-                told = opened.get_slice(name)
-                one = Stored(self, name, tuple(told.get_shape()), DTYPES[told.get_dtype()], start)
+                stored = opened.get_slice(name)
+                one = Stored(self, name, tuple(stored.get_shape()), DTYPES[stored.get_dtype()], start)
                 self.stored[name], start = one, start + nbytes(one)
 
     @cached_property

@@ -37,7 +37,7 @@ class Engine:
     others: Callable[[int, bool], dict[str, str]]
 
 
-def export(index: Index, engine: str, to: Path, told: Callable[[str, int, int], None] = lambda *_: None) -> int:
+def export(index: Index, engine: str, to: Path, progress: Callable[[str, int, int], None] = lambda *_: None) -> int:
     """Writes the files for an engine into a new folder; how many pages there are.
 
     Raises:
@@ -60,7 +60,7 @@ def export(index: Index, engine: str, to: Path, told: Callable[[str, int, int], 
             for done, page in enumerate(pages(view, rows), start=1):
                 for line in found.line(fields(page), page, late):
                     feed.write(json.dumps(line, ensure_ascii=False) + "\n")
-                told("pages", done, len(rows))
+                progress("pages", done, len(rows))
     return len(rows)
 
 
@@ -177,7 +177,7 @@ def elastic_files(dim: int, late: bool) -> dict[str, str]:
     vector = [0.0] * dim
     script = {"source": source, "params": {"query": [vector] if late else vector}}
     query = {"script_score": {"query": {"match_all": {}}, "script": script}}
-    # of equal scores the order is told, so that pages of results follow one another
+    # of equal scores the order is progress, so that pages of results follow one another
     body = {"query": query, "size": 10, "sort": ["_score", "document", "page"], "_source": [*FIELDS]}
     mappings = {"mappings": {"dynamic": "strict", "properties": properties}}
     return {

@@ -349,7 +349,7 @@ class Index:
         plan: Plan | str | None = None,
     ) -> tuple[list[Hit], Explanation]:
         """As `search`, and how they were found."""
-        view, pages, scores, told = self._ranked(
+        view, pages, scores, explanation = self._ranked(
             query, k, group, plan, where=where, documents=documents, languages=languages
         )
         if group:
@@ -358,7 +358,7 @@ class Index:
         return [
             hit(query, page, float(score))
             for page, score in zip(stored_pages(view, pages[:k]), scores[:k], strict=True)
-        ], told
+        ], explanation
 
     def ranked(
         self,
@@ -369,8 +369,8 @@ class Index:
         among: Container[PageKey] | None = None,
     ) -> tuple[list[PageKey], np.ndarray, Explanation]:
         """The document and number of every page that a search for k scores exactly, the best first, and the scores."""
-        view, pages, scores, told = self._ranked(query, k, False, None, documents=documents, among=among)
-        return view.version.catalogue.page_keys(pages), scores, told
+        view, pages, scores, explanation = self._ranked(query, k, False, None, documents=documents, among=among)
+        return view.version.catalogue.page_keys(pages), scores, explanation
 
     def hits(self, query: EncodedQuery, pages: Sequence[PageKey]) -> dict[PageKey, Hit]:
         """These pages, where the index has them, as hits with their score for a query."""

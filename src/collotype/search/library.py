@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collotype.search.index import Index, StoredPage
     from collotype.search.qdrant import QdrantIndex
 
-Told = Callable[[int, int], None]
+Progress = Callable[[int, int], None]
 """Called with how many pages are done, of how many."""
 QUERIES_KEPT = 256
 LISTED_EVERY_S = 5.0
@@ -119,7 +119,7 @@ class IndexLibrary(ABC):
         """
 
     @abstractmethod
-    def add(self, file: Path, name: str, told: Told) -> int:
+    def add(self, file: Path, name: str, progress: Progress) -> int:
         """Indexes a file under this name, in place of what had it; how many pages it has.
 
         Raises:
@@ -227,7 +227,7 @@ class EmbeddedLibrary(IndexLibrary):
     def file(self, document: str) -> Path:
         return self.ledger.file(document)
 
-    def add(self, file: Path, name: str, told: Told) -> int:
+    def add(self, file: Path, name: str, progress: Progress) -> int:
         from collotype.search.ingest import ingest
 
         report = ingest(
@@ -236,7 +236,7 @@ class EmbeddedLibrary(IndexLibrary):
             self.model,
             names=[name],
             prune=False,
-            told=lambda _, done, total: told(done, total),
+            progress=lambda _, done, total: progress(done, total),
             passwords=self.passwords,
         )
         if not report.documents:
@@ -295,7 +295,7 @@ class QdrantLibrary(IndexLibrary):
             )
         return found
 
-    def add(self, file: Path, name: str, told: Told) -> int:
+    def add(self, file: Path, name: str, progress: Progress) -> int:
         raise UserError(f"{self.index.place} is read-only; add {name} to the index it was pushed from.")
 
     def delete(self, document: str) -> None:

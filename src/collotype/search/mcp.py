@@ -147,7 +147,7 @@ def create_server(library: IndexLibrary, files: bool = True) -> "MCPServer":
     tools = Tools(library, files)
     server = MCPServer("collotype", instructions=INSTRUCTIONS, version=collotype.__version__, log_level="WARNING")
 
-    async def told(work: Callable[[], T]) -> T:
+    async def with_tool_errors(work: Callable[[], T]) -> T:
         try:
             return await asyncio.to_thread(work)
         except UserError as error:
@@ -163,7 +163,7 @@ def create_server(library: IndexLibrary, files: bool = True) -> "MCPServer":
         ] = [],  # noqa: B006
     ) -> Found:
         """Finds the pages of the indexed documents that answer a query, and where on them its words are."""
-        return await told(partial(tools.search, query, k, documents, languages))
+        return await with_tool_errors(partial(tools.search, query, k, documents, languages))
 
     @server.tool(title="Look at a page", structured_output=False)
     async def page_image(
@@ -173,7 +173,7 @@ def create_server(library: IndexLibrary, files: bool = True) -> "MCPServer":
         longest_px: Annotated[int, Field(ge=16, le=MOST_PX, description="The longest edge in pixels.")] = 1000,
     ) -> Image:
         """A page as an image."""
-        data = await told(partial(tools.page_image, document, page, query, longest_px))
+        data = await with_tool_errors(partial(tools.page_image, document, page, query, longest_px))
         return Image(data=data, format="jpeg")
 
     @server.tool(title="List the documents", structured_output=True)
@@ -183,7 +183,7 @@ def create_server(library: IndexLibrary, files: bool = True) -> "MCPServer":
         count: Annotated[int, Field(ge=1, le=MOST_LISTED)] = 50,
     ) -> Documents:
         """The indexed documents by name, with how many pages they have, and the languages of the pages."""
-        return await told(partial(tools.documents, containing, start, count))
+        return await with_tool_errors(partial(tools.documents, containing, start, count))
 
     return server
 

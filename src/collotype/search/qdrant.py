@@ -43,7 +43,7 @@ LISTED_AT_ONCE = 1000
 NAMESPACE = uuid.UUID("5b0f4a0e-6c0e-4f3f-9a53-3e0c5d1c9a11")
 TIMEOUT_S = 120
 
-Told = Callable[[str, int, int], None]
+Progress = Callable[[str, int, int], None]
 
 
 def connect(url: str) -> "QdrantClient":
@@ -82,7 +82,7 @@ class Pushed:
 
 
 def push(
-    index: Index, place: str, told: Told = lambda what, done, total: None, client: "QdrantClient | None" = None
+    index: Index, place: str, progress: Progress = lambda what, done, total: None, client: "QdrantClient | None" = None
 ) -> Pushed:
     """Makes a collection what the index is, without encoding anything; a second push sends what has changed.
 
@@ -116,7 +116,7 @@ def push(
                 for row, page in zip(rows, pages, strict=True)
             ]
             client.upsert(address.collection, points, wait=True)
-            told("pages sent", first + len(rows), len(new))
+            progress("pages sent", first + len(rows), len(new))
         if gone := list(set(there) - set(ids)):
             client.delete(address.collection, gone, wait=True)
     return Pushed(len(new), len(ids) - len(new), len(gone))
@@ -306,9 +306,9 @@ class QdrantIndex:
         with answering(self.address.url):
             pages, allowed = (self.client.count(collection, count_filter=one).count for one in (None, kept))
         why = f"of a collection, {candidates(k)} pages by their centroids are compared exactly"
-        told = Explanation(plan="centroids", why=why, pages=pages, allowed=allowed, scanned=allowed)
-        told.rescored = min(allowed, candidates(k))
-        return hits, told
+        explanation = Explanation(plan="centroids", why=why, pages=pages, allowed=allowed, scanned=allowed)
+        explanation.rescored = min(allowed, candidates(k))
+        return hits, explanation
 
     def found(self, query: EncodedQuery, k: int, kept: "models.Filter | None", group: bool) -> list[Hit]:
         from qdrant_client import models

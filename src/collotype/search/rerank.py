@@ -140,8 +140,8 @@ class RerankedLibrary:
         # what it cannot look at comes after what it has looked at, in the order that it had
         rest = [hit for hit, again in pairs if not again]
         seconds = time.perf_counter() - started
-        told = Reranking(first=how, pages=len(head), encoded=encoded, seconds=seconds)
-        return [*ranked, *rest, *tail][:k], told
+        explanation = Reranking(first=how, pages=len(head), encoded=encoded, seconds=seconds)
+        return [*ranked, *rest, *tail][:k], explanation
 
     def judged(self, hit: Hit, again: Hit, rank: int) -> Hit:
         name = self.stage.model.name

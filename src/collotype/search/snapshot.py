@@ -85,7 +85,7 @@ class IndexSnapshot:
         chosen, why = (plan, "asked for") if plan else (chosen, why)
         if chosen.name == "lists" and not self.lists:
             chosen, why = replace(chosen, name="bits"), "token lists were requested, but there are none yet"
-        told = Explanation(
+        explanation = Explanation(
             plan=chosen.name,
             why=why,
             pages=len(catalogue),
@@ -96,16 +96,16 @@ class IndexSnapshot:
             lists_version=self.lists.version if self.lists else None,
         )
         if chosen.name != "exact" and len(places) > chosen.rescored:
-            with timed(told, "candidates"):
-                places = self.candidates(query, allowed, chosen, by_document, told)
-        with timed(told, "exact"):
+            with timed(explanation, "candidates"):
+                places = self.candidates(query, allowed, chosen, by_document, explanation)
+        with timed(explanation, "exact"):
             scores = self.exact((query, places))
-        told.rescored = len(places)
+        explanation.rescored = len(places)
         order = np.lexsort((places, -scores))
-        return places[order], scores[order], told
+        return places[order], scores[order], explanation
 
     def candidates(
-        self, query: np.ndarray, allowed: np.ndarray, plan: Plan, by_document: bool, told: Explanation
+        self, query: np.ndarray, allowed: np.ndarray, plan: Plan, by_document: bool, explanation: Explanation
     ) -> np.ndarray:
         """The pages that sign bits put first, and all newer ones while they are few."""
         newer = self.newer[allowed[self.newer]]
@@ -123,7 +123,7 @@ class IndexSnapshot:
             own, starts = self.newer_signs
             pages = np.concatenate([pages, newer])
             apart = np.concatenate([apart, hamming.distances(packed, own, starts, np.flatnonzero(allowed[self.newer]))])
-        told.scanned = len(pages)
+        explanation.scanned = len(pages)
         order = pages[np.lexsort((pages, apart))]
         if by_document:
             order = order[first_of_each(self.version.catalogue.documents[order], PER_DOCUMENT)]
@@ -182,7 +182,7 @@ class SparseSnapshot(IndexSnapshot):
         """
         if plan:
             raise UserError(f"The plan {plan.name} works with vectors, but this index is sparse; leave the plan out.")
-        told = Explanation(
+        explanation = Explanation(
             plan=inverted.KIND,
             why="sparse pages: only the lists of the query's tokens are read",
             pages=len(self.version.catalogue),
@@ -192,12 +192,12 @@ class SparseSnapshot(IndexSnapshot):
             lists_version=self.signs.version if self.signs else None,
         )
         assert asked.token_ids is not None
-        with timed(told, "lists"):
+        with timed(explanation, "lists"):
             scores = np.where(allowed, self.scores(asked.token_ids, asked.vectors[:, 0]), 0)
         places = np.flatnonzero(scores > 0)
-        told.rescored = len(places)
+        explanation.rescored = len(places)
         order = places[np.lexsort((places, -scores[places]))]
-        return order, scores[order], told
+        return order, scores[order], explanation
 
     def scores(self, tokens: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """float32 [P]."""
@@ -238,7 +238,7 @@ def first_of_each(groups: np.ndarray, count: int) -> np.ndarray:
 
 
 @contextmanager
-def timed(told: Explanation, stage: str) -> Iterator[None]:
+def timed(explanation: Explanation, stage: str) -> Iterator[None]:
     started = time.perf_counter()
     yield
-    told.milliseconds[stage] = (time.perf_counter() - started) * 1000
+    explanation.milliseconds[stage] = (time.perf_counter() - started) * 1000

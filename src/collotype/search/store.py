@@ -90,7 +90,7 @@ class Catalogue:
         return len(self.keys)
 
     @cached_property
-    def place_of(self) -> dict[str, int]:
+    def number_of(self) -> dict[str, int]:
         return {name: place for place, name in enumerate(self.names)}
 
     @cached_property
@@ -118,7 +118,7 @@ class Catalogue:
 
     def of_document(self, name: str) -> np.ndarray:
         """The rows of a document's pages."""
-        return np.flatnonzero(self.documents == self.place_of[name]) if name in self.place_of else np.empty(0, int)
+        return np.flatnonzero(self.documents == self.number_of[name]) if name in self.number_of else np.empty(0, int)
 
 
 class Version:

@@ -130,7 +130,7 @@ class Progress:
         self.faults = BadExampleLog(most_bad, {BadExample(*fault) for fault in self.facts.get("faults", ())})
 
     def resume(self) -> None:
-        engine, checkpoints, beside = self.engine, self.checkpoints, self.engine.task.beside()
+        engine, checkpoints, beside = self.engine, self.checkpoints, self.engine.task.extra_digests()
         self.done, self.facts, self.events = on_main(
             engine.world, lambda: resume_point(checkpoints, self.fingerprint, engine.initial_sha256, beside)
         )
@@ -158,15 +158,20 @@ class Progress:
 
     def gather(self, asked_to_stop: bool, faults: Sequence[BadExample]) -> bool:
         """Adds what every process met in a step; was one of them asked to stop?"""
-        told = gather_objects((asked_to_stop, faults))
-        self.faults.add(fault for _, found in told for fault in found)
-        return any(asked for asked, _ in told)
+        gathered = gather_objects((asked_to_stop, faults))
+        self.faults.add(fault for _, found in gathered for fault in found)
+        return any(asked for asked, _ in gathered)
 
     def save(self, step: int) -> None:
         engine = self.engine
         facts: dict[str, Any] = {"data": self.fingerprint, "initial_sha256": engine.initial_sha256}
         facts |= {"events": self.events, "loss_scale": vars(engine.scale), "micro_batch": self.micro_batch}
-        facts |= {"best": self.best, "faults": self.faults.saved(), "hub": used(), "beside": engine.task.beside()}
+        facts |= {
+            "best": self.best,
+            "faults": self.faults.saved(),
+            "hub": used(),
+            "beside": engine.task.extra_digests(),
+        }
         kept = self.best["step"] if self.best else None
         optimizer, extra = engine.optimizer, engine.extra_state()
         self.checkpoints.save(step, engine.model, optimizer, facts, engine.world, engine.sharded, kept, extra)

@@ -88,6 +88,6 @@ class Task(RecipeFacts[E], Protocol[M, E]):
             steps: the rows of metrics.jsonl.
         """
 
-    def beside(self) -> dict[str, str]:
+    def extra_digests(self) -> dict[str, str]:
         """Digests of what decides the training beside recipe, data and the weights it starts from, by what it is: say,
         a teacher. A run is not resumed with another."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from collotype.families.beit3.answer_vocab import read_answers
 from collotype.families.beit3.checkpoints import native
 from collotype.families.beit3.checkpoints.checkpoint import resampled
-from collotype.families.beit3.checkpoints.places import can_load
+from collotype.families.beit3.checkpoints.locations import can_load
 from collotype.families.beit3.checkpoints.reading import export, read
 from collotype.families.beit3.config import sized
 from collotype.families.beit3.model import Beit3

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from collotype.search.index import Index
 from collotype.search.ingest.worker import image_of
-from collotype.search.library import EmbeddedLibrary, Told
+from collotype.search.library import EmbeddedLibrary, Progress
 from collotype.search.server.app import create_app
 from collotype.search.server.run import listen, serve
 from tests.search.word_encoder import WordEncoder
@@ -18,9 +18,9 @@ from tests.search.word_encoder import WordEncoder
 class SlowLibrary(EmbeddedLibrary):
     seconds = 0.0
 
-    def add(self, file: Path, name: str, told: Told) -> int:
+    def add(self, file: Path, name: str, progress: Progress) -> int:
         time.sleep(self.seconds)
-        return super().add(file, name, told)
+        return super().add(file, name, progress)
 
 
 if __name__ == "__main__":

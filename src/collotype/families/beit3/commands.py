@@ -8,7 +8,7 @@ from typing import Any
 from collotype.evaluation.results import Measured
 from collotype.families.beit3.answer_vocab import read_answers
 from collotype.families.beit3.benchmarks import SUITES, find_suite
-from collotype.families.beit3.checkpoints.places import can_load as recognises_layout
+from collotype.families.beit3.checkpoints.locations import can_load as recognises_layout
 from collotype.families.beit3.checkpoints.reading import LAYOUTS, read
 from collotype.families.beit3.checkpoints.reading import export as write_layout
 from collotype.families.beit3.config import SIZES

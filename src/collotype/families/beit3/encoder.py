@@ -158,11 +158,11 @@ class Beit3Encoder(nn.Module):
         return shares
 
     def before_last(self, patches: Tensor, words: Tensor, keys: Tensor | None) -> Streams:
-        patches, words = patches + self.places("A", patches), words + self.places("B", words)
+        patches, words = patches + self.positions("A", patches), words + self.positions("B", words)
         for block in self.layers[:-1]:
             patches, words = block(patches, words, keys)
         return patches, words
 
-    def places(self, name: str, stream: Tensor) -> Tensor:
+    def positions(self, name: str, stream: Tensor) -> Tensor:
         positions = self.embed_positions.get_parameter(f"{name}.weight")
         return positions[UNUSED_ROWS : UNUSED_ROWS + stream.shape[1]]

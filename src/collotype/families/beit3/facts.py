@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from collotype.families.beit3.answer_vocab import ANSWERS, read_answers
 from collotype.families.beit3.benchmarks import METRICS, QuestionBenchmark, find_suite, suite_needs
-from collotype.families.beit3.checkpoints.places import fetched, needs_of
+from collotype.families.beit3.checkpoints.locations import FILES
 from collotype.families.beit3.config import VQAV2_ANSWERS, Beit3Config, sized
 from collotype.families.beit3.data import open_source
 from collotype.families.beit3.data.annotations import common_answers
@@ -57,7 +57,7 @@ class Beit3Facts(FamilyFacts[Beit3Recipe]):
             return None
         named = self.named_answers()
         answers = self.common_answers() if model.new_head and named is None else named
-        fetched(model.weights)
+        FILES.fetched(model.weights)
         from collotype.families.beit3.checkpoints.reading import read
 
         found = read(
@@ -159,7 +159,7 @@ class Beit3Facts(FamilyFacts[Beit3Recipe]):
         return {} if benchmark.blank else {benchmark.name: benchmark.questions.samples()}
 
     def needs(self) -> dict[str, Callable[[], list[Need]]]:
-        return self.needs_by_use(needs_of, suite_needs, source_needs)
+        return self.needs_by_use(FILES.needs, suite_needs, source_needs)
 
     def require_weights(self) -> None:
         weights = self.recipe.model.weights

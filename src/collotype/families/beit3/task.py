@@ -28,12 +28,12 @@ class QuestionCollate:
     """Examples to a micro-batch; what loader processes need of a task.
 
     Args:
-        places: of an image in the model.
+        positions: of an image in the model.
     """
 
     tokenizer: Beit3Tokenizer
     num_answers: int
-    places: int
+    positions: int
 
     def __call__(self, examples: list[Asked]) -> Batch:
         rows = [self.row(example) for example in examples]
@@ -54,7 +54,7 @@ class QuestionCollate:
         return self.tokenizer(asked) if isinstance(asked, str) else self.tokenizer.framed(asked)
 
     def tokens(self, examples: list[Asked]) -> list[int]:
-        return [self.places + len(self.row(example).ids) for example in examples]
+        return [self.positions + len(self.row(example).ids) for example in examples]
 
 
 class Beit3Task(Beit3Facts, FamilyTask[Beit3Recipe, Beit3]):
@@ -62,7 +62,7 @@ class Beit3Task(Beit3Facts, FamilyTask[Beit3Recipe, Beit3]):
 
     couples_examples = False
     undecayed = ("beit3.vision_embed.cls_token", "beit3.encoder.embed_positions.A.weight")
-    """As published; the places of words are decayed."""
+    """As published; the positions of words are decayed."""
 
     def build(self) -> Beit3:
         self.seed_init("init")

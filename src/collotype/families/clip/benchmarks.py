@@ -72,7 +72,7 @@ class Classification:
         return {"pictures": len(self.labels), "classes": len(self.classes), "sha256": self.fingerprint}
 
     def events(self) -> list[dict[str, Any]]:
-        return told(self.images.faults)
+        return events_of(self.images.faults)
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,10 @@ class CaptionedImages:
         return {"pictures": self.rows, "captions": self.rows, "sha256": self.fingerprint}
 
     def events(self) -> list[dict[str, Any]]:
-        return told(self.source.faults)
+        return events_of(self.source.faults)
 
 
-def told(faults: Sequence[Fault]) -> list[dict[str, Any]]:
+def events_of(faults: Sequence[Fault]) -> list[dict[str, Any]]:
     """What was wrong with the data, as result files and the terminal have it."""
     return [{"kind": fault.cause, "count": fault.count, "note": f"in {fault.place}"} for fault in faults]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from collotype.evaluation.results import Measured
 from collotype.families.clip.benchmarks import SUITES, find_suite
-from collotype.families.clip.checkpoints.places import OPEN_CLIP
+from collotype.families.clip.checkpoints.locations import OPEN_CLIP
 from collotype.families.clip.checkpoints.reading import LAYOUTS, read
 from collotype.families.clip.checkpoints.reading import export as write_layout
 from collotype.families.clip.config import SIZES, Activation

@@ -68,7 +68,7 @@ class VisionConfig:
             )
 
     @property
-    def places(self) -> int:
+    def positions(self) -> int:
         """Tokens of an image: one for the whole, and one for each place or patch."""
         return (self.image_size // self.patch) ** 2 + 1
 

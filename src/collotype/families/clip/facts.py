@@ -15,7 +15,7 @@ from collotype.families.clip.benchmarks import (
     find_suite,
     suite_needs,
 )
-from collotype.families.clip.checkpoints.places import fetched, needs_of
+from collotype.families.clip.checkpoints.locations import FILES
 from collotype.families.clip.config import SIZES, ClipConfig, sized
 from collotype.families.clip.data import open_captions, source_needs
 from collotype.families.clip.data.captions import CaptionDataset, samples_of
@@ -58,7 +58,7 @@ class ClipFacts(FamilyFacts[ClipRecipe]):
         model = self.recipe.model
         if model.weights is None:
             return None
-        fetched(model.weights)
+        FILES.fetched(model.weights)
         from collotype.families.clip.checkpoints.checkpoint import at_size
         from collotype.families.clip.checkpoints.reading import read
 
@@ -160,7 +160,7 @@ class ClipFacts(FamilyFacts[ClipRecipe]):
         return {one.name: samples_of(one.source, one.rows) for one in captioned}
 
     def needs(self) -> dict[str, Callable[[], list[Need]]]:
-        return self.needs_by_use(needs_of, suite_needs, source_needs)
+        return self.needs_by_use(FILES.needs, suite_needs, source_needs)
 
     def require_weights(self) -> None:
         _ = self.contents

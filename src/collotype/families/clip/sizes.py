@@ -19,7 +19,7 @@ def forward_flops(config: ClipConfig) -> float:
     """Of an image and a caption, in convolutions and linear layers, which are most of it; two a multiplication."""
     vision, words = config.vision_cfg, of_captions(config) * TOKENS
     if not vision.is_resnet:
-        return 2 * (words + of_vit(vision, config.embed_dim) * vision.places)
+        return 2 * (words + of_vit(vision, config.embed_dim) * vision.positions)
     # the stem works at half of the side, stage n at a 2^(n + 1)th
     seen = sum(weights * (vision.image_size / 2 ** (stage + 1)) ** 2 for stage, weights, _ in convolutions(vision))
     return float(2 * (words + seen))
@@ -38,12 +38,12 @@ def of_block(width: int, mlp_ratio: float) -> int:
 
 def of_vit(config: VisionConfig, embed_dim: int) -> int:
     width, blocks = config.width, config.stages[0] * of_block(config.width, config.mlp_ratio)
-    return (3 * config.patch**2 + 1 + config.places + 4 + embed_dim) * width + blocks
+    return (3 * config.patch**2 + 1 + config.positions + 4 + embed_dim) * width + blocks
 
 
 def of_resnet(config: VisionConfig, embed_dim: int) -> int:
     wide = 32 * config.width
-    attention = config.places * wide + 3 * (wide + 1) * wide + (wide + 1) * embed_dim
+    attention = config.positions * wide + 3 * (wide + 1) * wide + (wide + 1) * embed_dim
     return attention + sum(weights + 2 * channels for _, weights, channels in convolutions(config))
 
 

@@ -33,7 +33,7 @@ class CaptionCollate:
     """Examples to a micro-batch; what loader processes need of a task."""
 
     tokenizer: ClipTokenizer
-    places: int
+    positions: int
 
     def __call__(self, examples: list[Captioned]) -> Batch:
         rows = [self.tokenizer(example.caption) for example in examples]
@@ -45,7 +45,7 @@ class CaptionCollate:
 
     def tokens(self, examples: list[Captioned]) -> list[int]:
         """Of an image: all are of one size, and captions are short beside it."""
-        return [self.places] * len(examples)
+        return [self.positions] * len(examples)
 
 
 class ClipTask(ClipFacts, FamilyTask[ClipRecipe, Clip]):
@@ -78,7 +78,7 @@ class ClipTask(ClipFacts, FamilyTask[ClipRecipe, Clip]):
 
     @cached_property
     def collate(self) -> CaptionCollate:
-        return CaptionCollate(self.tokenizer, self.config.vision_cfg.places)
+        return CaptionCollate(self.tokenizer, self.config.vision_cfg.positions)
 
     @property
     def tokens(self) -> Callable[[list[Captioned]], list[int]]:

@@ -96,7 +96,7 @@ class VisionTransformer(nn.Module):
         scale = width**-0.5
         self.conv1 = nn.Conv2d(3, width, patch, stride=patch, bias=False)
         self.class_embedding = nn.Parameter(scale * torch.randn(width))
-        self.positional_embedding = nn.Parameter(scale * torch.randn(config.places, width))
+        self.positional_embedding = nn.Parameter(scale * torch.randn(config.positions, width))
         self.ln_pre = nn.LayerNorm(width)
         self.transformer = Transformer(width, config.heads, config.stages[0], config.mlp_ratio, activation)
         self.ln_post = nn.LayerNorm(width)

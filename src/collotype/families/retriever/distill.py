@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint
-from collotype.families.retriever.checkpoints.places import address_of
+from collotype.families.retriever.checkpoints.locations import address_of
 from collotype.families.retriever.checkpoints.reading import read
 from collotype.families.retriever.config import PageModel, RetrieverConfig
 from collotype.families.retriever.model import Retriever

@@ -16,7 +16,7 @@ from collotype.families.retriever.backbones import find_backbone, require_budget
 from collotype.families.retriever.backbones.shapes import Shape, measure, shapes
 from collotype.families.retriever.benchmarks import DRAWN, averaged_names, find_suite, suite_needs
 from collotype.families.retriever.benchmarks.benchmark import sizes_of
-from collotype.families.retriever.checkpoints.places import fetched, needs_of, text_encoder_needs
+from collotype.families.retriever.checkpoints.locations import fetched, needs_of, text_encoder_needs
 from collotype.families.retriever.config import Compact, RetrieverConfig
 from collotype.families.retriever.data import PairDataset, open_source, source_needs
 from collotype.families.retriever.data.pairs import RefPairs

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from collotype.evaluation.results import Measured
 from collotype.families.retriever.checkpoints import native
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint
-from collotype.families.retriever.checkpoints.places import address_of
+from collotype.families.retriever.checkpoints.locations import address_of
 from collotype.families.retriever.checkpoints.weights import canonical
 from collotype.families.retriever.collate import PairCollate
 from collotype.families.retriever.compact import forms as all_forms
@@ -254,7 +254,7 @@ class RetrieverTask(RetrieverFacts, FamilyTask[RetrieverRecipe, Retriever]):
         weights = native.of_base(found.tensors, self.config.dim)
         return native.Base(address_of(str(wanted.weights)), wanted.base, wanted.preset, weights)
 
-    def beside(self) -> dict[str, str]:
+    def extra_digests(self) -> dict[str, str]:
         if self.teacher:
             return {"teacher": self.teacher.sha256}
         return {"table of scores": self.scores.sha256()} if self.scores else {}

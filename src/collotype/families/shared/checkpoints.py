@@ -2,12 +2,13 @@
 what a family's other layouts have in common with it."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import atomic_folder, write_json, write_text
-from collotype.runtime.hub import ModelLocation, Need
+from collotype.runtime.hub import ModelLocation, Need, locate
 from collotype.runtime.model_folder import DESCRIPTION, read_json
 
 if TYPE_CHECKING:  # where a model lies is asked without torch
@@ -74,27 +75,42 @@ def export(layouts: Layouts[M], model: M, layout: str, folder: Path, card: str) 
         write_text(scratch / "README.md", card)
 
 
-FindPlace = Callable[[str | Path], ModelLocation]
-"""Where a model lies: a folder, or a repository of the hub with what is read before weights."""
-FilesOf = Callable[[ModelLocation], list[str]]
-"""Exactly what is read of a repository."""
+@dataclass(frozen=True, kw_only=True)
+class ModelFiles:
+    """Where a family's models are found, and which of their files are read."""
 
+    small: tuple[str, ...]
+    """Read before weights; they tell what a model is."""
+    to_copy: tuple[str, ...]
+    """What a user without a network has to copy, in words."""
+    expected: str
+    """What a source may be, for an error."""
+    needed: Callable[[ModelLocation], list[str]]
+    """Exactly the files that are read of a repository."""
 
-def local(source: str | Path, find: FindPlace, files_of: FilesOf) -> Path:
-    """The file or folder; of a repository of the hub, its folder with exactly what is read of it.
+    def locate(self, source: str | Path) -> ModelLocation:
+        """
+        Raises:
+            UserError: it is neither a folder nor a repository of the hub, or the hub cannot be reached or refuses.
+        """
+        if location := locate(source, self.small, self.to_copy):
+            return location
+        raise UserError(f"There is no folder or file {source}; give {self.expected}.")
 
-    Raises:
-        UserError: there is none, or the hub cannot be reached or refuses.
-    """
-    if Path(source).is_file():
-        return Path(source)
-    place = find(source)
-    return place.fetch(files_of(place))
+    def fetched(self, source: str | Path) -> Path:
+        """The file or folder; of a repository of the hub, its folder with the files that are read.
 
+        Raises:
+            UserError: as of `locate`.
+        """
+        if Path(source).is_file():
+            return Path(source)
+        location = self.locate(source)
+        return location.fetch(self.needed(location))
 
-def needs_of(source: str | Path, find: FindPlace, files_of: FilesOf) -> list[Need]:
-    """What reading it will fetch, if it will."""
-    if Path(source).is_file():
-        return []
-    place = find(source)
-    return place.needs(files_of(place))
+    def needs(self, source: str | Path) -> list[Need]:
+        """What `fetched` will ask of the hub."""
+        if Path(source).is_file():
+            return []
+        location = self.locate(source)
+        return location.needs(self.needed(location))

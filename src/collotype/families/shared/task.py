@@ -24,7 +24,7 @@ class FamilyTask(FamilyFacts[R], Generic[R, M]):
     def after_step(self, model: M) -> None:
         """Nothing beside the optimiser."""
 
-    def beside(self) -> dict[str, str]:
+    def extra_digests(self) -> dict[str, str]:
         return {}
 
 

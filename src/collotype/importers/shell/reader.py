@@ -48,10 +48,10 @@ class ShellCommand:
     @property
     def key(self) -> tuple[object, ...]:
         """What two commands share that are one: the processes of a training are told apart by their rank alone."""
-        told = {
+        assigned = {
             name: value for name, value in self.environment.items() if not name.endswith(("RANK", "VISIBLE_DEVICES"))
         }
-        return (*self.words, *sorted(told.items()), *sorted(self.job.items()))
+        return (*self.words, *sorted(assigned.items()), *sorted(self.job.items()))
 
 
 def commands_of(text: str, folder: Path | None = None) -> list[ShellCommand]:

@@ -8,7 +8,7 @@ The client, huggingface_hub, is imported where it is asked.
 """
 
 from collotype.runtime.hub.commits import commits, used
-from collotype.runtime.hub.models import ModelLocation, place_of
+from collotype.runtime.hub.models import ModelLocation, locate
 from collotype.runtime.hub.names import HubSource, parse, plain
 from collotype.runtime.hub.needs import Need, require_all
 from collotype.runtime.hub.refusals import NotFetchedError, in_bytes
@@ -22,8 +22,8 @@ __all__ = [
     "Snapshot",
     "commits",
     "in_bytes",
+    "locate",
     "parse",
-    "place_of",
     "plain",
     "require_all",
     "snapshot",

@@ -37,19 +37,19 @@ def is_silent() -> bool:
     return is_dry() or is_offline()
 
 
-def place_of(source: HubSource) -> Path:
+def repository_folder(source: HubSource) -> Path:
     """All that the cache has of a repository."""
     return home() / f"{source.kind}s--{source.repository.replace('/', '--')}"
 
 
 def folder_of(source: HubSource) -> Path:
     """The files of a commit."""
-    return place_of(source) / "snapshots" / source.commit
+    return repository_folder(source) / "snapshots" / source.commit
 
 
 def cached_commit(source: HubSource) -> str | None:
     """What a branch, a tag or a short commit was when it was asked for last; none where it never was."""
-    revision, place = source.revision or "main", place_of(source)
+    revision, place = source.revision or "main", repository_folder(source)
     if COMMIT.fullmatch(revision):
         return revision
     if (place / "refs" / revision).is_file():
@@ -62,7 +62,7 @@ def cached_commit(source: HubSource) -> str | None:
 
 def remember(source: HubSource) -> None:
     """Notes what a branch or a tag is now, as the client does; a cache that cannot be written is left alone."""
-    ref = place_of(source) / "refs" / (source.revision or "main")
+    ref = repository_folder(source) / "refs" / (source.revision or "main")
     try:
         if source.revision != source.commit and (not ref.is_file() or ref.read_text().strip() != source.commit):
             ref.parent.mkdir(parents=True, exist_ok=True)
@@ -73,9 +73,9 @@ def remember(source: HubSource) -> None:
 
 def cached_revisions(source: HubSource) -> list[str]:
     """Branches, tags and commits that the cache has something of, in words."""
-    refs = place_of(source) / "refs"
+    refs = repository_folder(source) / "refs"
     named = {str(path.relative_to(refs)): path.read_text().strip() for path in refs.rglob("*") if path.is_file()}
-    commits = [path.name for path in (place_of(source) / "snapshots").glob("*") if path.is_dir()]
+    commits = [path.name for path in (repository_folder(source) / "snapshots").glob("*") if path.is_dir()]
     return [
         *(f"{name} ({commit[:12]})" for name, commit in sorted(named.items()) if commit in commits),
         *(commit[:12] for commit in sorted(commits) if commit not in named.values()),
@@ -90,12 +90,12 @@ def sweep(source: HubSource) -> None:
     from filelock import Timeout
     from huggingface_hub.utils import WeakFileLock
 
-    left = {path: path.stat().st_size for path in place_of(source).glob("blobs/*.incomplete")}
+    left = {path: path.stat().st_size for path in repository_folder(source).glob("blobs/*.incomplete")}
     if not left:
         return
     time.sleep(GROWS_WITHIN_S)
     for path, size in left.items():
-        lock = home() / ".locks" / place_of(source).name / f"{path.name.split('.')[0]}.lock"
+        lock = home() / ".locks" / repository_folder(source).name / f"{path.name.split('.')[0]}.lock"
         lock.parent.mkdir(parents=True, exist_ok=True)
         try:
             with WeakFileLock(lock, timeout=0.1):

@@ -72,7 +72,7 @@ def shards_in(index: Path) -> list[str]:
         raise UserError(f"{index} is not an index of weights ({error!r}); copy the folder again.") from error
 
 
-def place_of(source: str | Path, first: Sequence[str], files: Sequence[str]) -> ModelLocation | None:
+def locate(source: str | Path, first: Sequence[str], files: Sequence[str]) -> ModelLocation | None:
     """Where the model in a folder, or in a repository of the hub, lies; none where the source is neither.
 
     Args:

@@ -52,7 +52,7 @@ class Snapshot:
         Raises:
             UserError: nothing was, and the hub is not to be asked.
         """
-        if cache.is_silent() and not cache.place_of(self.source).is_dir():
+        if cache.is_silent() and not cache.repository_folder(self.source).is_dir():
             raise absent(self.source, self.instead)
         from huggingface_hub import get_cached_repo_tree
         from huggingface_hub.errors import CachedRepoTreeNotFoundError
@@ -95,7 +95,7 @@ class Snapshot:
             raise not_fetched(self.source, self.instead)
         if missing:
             require_room(self.source, self.size(missing))
-            told(self, missing)
+            announce(self, missing)
             self._download(missing)
         return self.folder
 
@@ -218,7 +218,7 @@ def wait_of(error: Exception, wait: float, is_cached: bool) -> float | None:
     return None
 
 
-def told(wanted: Snapshot, names: list[str]) -> None:
+def announce(wanted: Snapshot, names: list[str]) -> None:
     """One line about what is fetched, from one process of a machine."""
     size, source = in_bytes(wanted.size(names)), wanted.source
     if wanted.size(names) > WORTH_TELLING:

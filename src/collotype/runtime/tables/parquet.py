@@ -70,8 +70,8 @@ def open_parquet(path: Path) -> OpenFile:
         UserError: it is missing or no parquet file.
     """
     with whole(path):
-        told = path.stat()
-        return _open(path, told.st_size, told.st_mtime_ns, os.getpid())
+        status = path.stat()
+        return _open(path, status.st_size, status.st_mtime_ns, os.getpid())
 
 
 @lru_cache(maxsize=256)
@@ -142,8 +142,8 @@ def in_small_groups(path: Path) -> OpenFile:
     file = open_parquet(path)
     if largest_group(file) <= GROUP_BYTES:
         return file
-    told = path.stat()
-    name = hashlib.sha256(f"{path.resolve()} {told.st_size} {told.st_mtime_ns}".encode()).hexdigest()[:16]
+    status = path.stat()
+    name = hashlib.sha256(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:16]
     copy = cache_folder() / f"{path.stem}-{name}.parquet"
     if not copy.is_file():
         copy_in_small_groups(path, copy)

@@ -263,13 +263,13 @@ class CsvTable:
             if len(set(self.columns)) < len(self.columns):
                 raise ValueError("two columns have the same name")
         except (OSError, ValueError, pa.ArrowException) as error:
-            problem, told = str(error).split("\n")[0], f" with a {named(sign)} between columns" * bool(sign)
+            problem, separated = str(error).split("\n")[0], f" with a {named(sign)} between columns" * bool(sign)
             mend = (
                 "quote cells that contain the separator, or set another one"
                 if "columns, got" in problem
                 else "correct it"
             )
-            raise UserError(f"{path} cannot be read{told} ({problem}); {mend}.") from error
+            raise UserError(f"{path} cannot be read{separated} ({problem}); {mend}.") from error
 
     def __len__(self) -> int:
         return int(self._table.num_rows)

@@ -129,11 +129,11 @@ class Mapped:
         Raises:
             KeyError: it has none of that name; ValueError: it is of another type.
         """
-        told = self.tensors[name]
-        if told["dtype"] != "F32":
-            raise ValueError(f"{name} is {told['dtype']}")
-        offset = self.start + told["data_offsets"][0]
-        return np.memmap(self.path, np.float32, "r", offset, tuple(told["shape"]))
+        entry = self.tensors[name]
+        if entry["dtype"] != "F32":
+            raise ValueError(f"{name} is {entry['dtype']}")
+        offset = self.start + entry["data_offsets"][0]
+        return np.memmap(self.path, np.float32, "r", offset, tuple(entry["shape"]))
 
 
 def description(model: str) -> dict[str, Any] | None:

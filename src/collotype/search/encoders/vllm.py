@@ -128,11 +128,11 @@ class VllmEncoder:
         finally:
             connection.close()
         if answer.status != 200 or not isinstance(found, dict):
-            raise UserError(f"vLLM at {self.host}:{self.port} refuses {path} ({answer.status}): {told(found)}")
+            raise UserError(f"vLLM at {self.host}:{self.port} refuses {path} ({answer.status}): {error_message(found)}")
         return found
 
 
-def told(answer: Any) -> str:
+def error_message(answer: Any) -> str:
     """The sentence in a refusal."""
     error = answer.get("error", answer) if isinstance(answer, dict) else answer
     return str(error.get("message", error) if isinstance(error, dict) else error)[:300]

@@ -13,7 +13,7 @@ from collotype.search.hybrid import bm25, fusion, parts
 from collotype.search.hybrid.fusion import DEPTH, Ranking, Weights
 from collotype.search.image_query import Query
 from collotype.search.index import SIDE, Index, StoredPage
-from collotype.search.library import EmbeddedLibrary, QueryError, Told
+from collotype.search.library import EmbeddedLibrary, Progress, QueryError
 from collotype.search.pages import Draw, EncodedQuery, Encoder, FoundBy, Hit, PageKey
 from collotype.search.scoring.plan import Explanation
 
@@ -116,12 +116,12 @@ class HybridLibrary(EmbeddedLibrary):
         asked = self.asked(query)
         # what reads words knows the language of a scan; the others are told which pages they are
         among = self.words.index.pages_in(languages) if languages else None
-        rankings, told = self.rankings(query, asked, k, documents, among)
+        rankings, explanations = self.rankings(query, asked, k, documents, among)
         best = fusion.fused(rankings, self.weights)[:k]
         pages = [page for page, _ in best]
         views = [(one, one.index.hits(encoded, pages)) for one, encoded in asked if encoded is not None]
         weights = {one.name: self.weights.weight(one.name) for one in rankings}
-        how = Fusion(method=self.weights.method, weights=weights, parts=told)
+        how = Fusion(method=self.weights.method, weights=weights, parts=explanations)
         ranks = [(one, {page: at for at, page in enumerate(one.pages)}) for one in rankings]
         return [
             merged(seen, score, found_by(page, ranks))
@@ -155,16 +155,16 @@ class HybridLibrary(EmbeddedLibrary):
         documents: Sequence[str] = (),
         among: Container[PageKey] | None = None,
     ) -> tuple[list[Ranking], dict[str, Explanation | None]]:
-        found, told = [], dict[str, Explanation | None]()
+        found, explanations = [], dict[str, Explanation | None]()
         for one, encoded in asked:
-            told[one.model.name] = None
+            explanations[one.model.name] = None
             if encoded is not None:
                 which = {"documents": list(documents) or None, "among": among}
-                pages, scores, told[one.model.name] = one.index.ranked(encoded, k, **which)
+                pages, scores, explanations[one.model.name] = one.index.ranked(encoded, k, **which)
                 found.append(Ranking(one.model.name, pages[:DEPTH], scores[:DEPTH], one.index.sees()))
         # an image has no words
         by_words = [self.words.ranking(query, documents, among)] if isinstance(query, str) else []
-        return [*found, *by_words], told
+        return [*found, *by_words], explanations
 
     def stored(self, page: PageKey) -> StoredPage:
         return self.words.index.page(*page) if self.words.index.sees()(page) else super().stored(page)
@@ -182,15 +182,15 @@ class HybridLibrary(EmbeddedLibrary):
 
     # --- changing it
 
-    def add(self, file: Path, name: str, told: Told) -> int:
-        pages = super().add(file, name, told)
+    def add(self, file: Path, name: str, progress: Progress) -> int:
+        pages = super().add(file, name, progress)
         for one in self.others:
             parts.same_documents(
                 self.index.folder,
                 one.index,
                 one.model,
                 only=[name],
-                told=lambda _, done, total: told(done, total),
+                progress=lambda _, done, total: progress(done, total),
                 passwords=self.passwords,
             )
         self.words.index.find_languages()

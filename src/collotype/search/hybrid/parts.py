@@ -16,7 +16,7 @@ from collotype.runtime.files import write_json
 if TYPE_CHECKING:
     from collotype.search.index import Index
     from collotype.search.ingest import Report
-    from collotype.search.ingest.ingest import Told
+    from collotype.search.ingest.ingest import Progress
     from collotype.search.ingest.on_ray import OnRay
     from collotype.search.pages import Encoder
 
@@ -98,7 +98,7 @@ def same_documents(
     encoder: "Encoder",
     *,
     only: Sequence[str] | None = None,
-    told: "Told" = lambda what, done, total: None,
+    progress: "Progress" = lambda what, done, total: None,
     passwords: Sequence[str] = (),
     workers: int | None = None,
     ray: "OnRay | None" = None,
@@ -112,7 +112,7 @@ def same_documents(
 
     entries = SourceLedger(folder).read()
     files = {name: entries[name].file for name in only or entries if Path(entries[name].file).is_file()}
-    options: dict[str, Any] = {"told": told, "passwords": passwords, "workers": workers, "ray": ray}
+    options: dict[str, Any] = {"progress": progress, "passwords": passwords, "workers": workers, "ray": ray}
     report = ingest([*files.values()], index, encoder, names=[*files], prune=False, **options) if files else Report()
     if only is None:
         report.removed += forget_others(index, entries)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 COMMIT_PAGES, COMMIT_S = 64, 20.0
 """What is encoded is written when there is as much of it, or when it has waited as long."""
 
-Told = Callable[[str, int, int], None]
+Progress = Callable[[str, int, int], None]
 """Called with ("pages", how many are done, of how many as it looks now)."""
 
 
@@ -63,7 +63,7 @@ def ingest(
     limits: Limits = Limits(),  # noqa: B008 - frozen
     workers: int | None = None,
     ray: "OnRay | None" = None,
-    told: Told = lambda what, done, total: None,
+    progress: Progress = lambda what, done, total: None,
     passwords: Sequence[str] = (),
     attachments: bool = False,
 ) -> Report:
@@ -93,7 +93,7 @@ def ingest(
     workers = workers or max(1, (os.cpu_count() or 2) - 1)
     threads = 1 if ray else max(1, (os.cpu_count() or 1) // workers)
     settings = ReadingSettings(limits=limits, looks_at=encoder.looks_at, passwords=tuple(passwords), threads=threads)
-    work = Ingestion(index, encoder, ledger, known, told, Report(left_out=found.left_out))
+    work = Ingestion(index, encoder, ledger, known, progress, Report(left_out=found.left_out))
 
     def read(documents: dict[str, SourceFile], attached_to: dict[str, str]) -> None:
         complete = work.begin(documents, attached_to)
@@ -143,11 +143,11 @@ class Ingestion:
         encoder: Encoder,
         ledger: SourceLedger,
         known: dict[str, Entry],
-        told: Told,
+        progress: Progress,
         report: Report,
     ):
         self.index, self.encoding, self.ledger = index, Encoding(encoder), ledger
-        self.known, self.told, self.report = known, told, report
+        self.known, self.progress, self.report = known, progress, report
         self.documents, self.attached_to = dict[str, SourceFile](), dict[str, str]()
         self.reading = dict[str, Reading]()
         self.to_encode: list[Page] = []
@@ -300,4 +300,4 @@ class Ingestion:
         self.done += pages
         opened = self.read + len([one for one in self.reading.values() if one.digest is None])
         guess = self.seen * len(self.documents) / opened if opened else 0
-        self.told("pages", self.done, max(round(guess), self.seen, self.done))
+        self.progress("pages", self.done, max(round(guess), self.seen, self.done))

@@ -218,8 +218,8 @@ def read(tasks: pa.Table, settings: Mapping[str, Any]) -> Iterator[pa.Table]:
     asked = {task.document: task for task in map(task_of, tasks["task"].to_pylist())}
     files = {name: task.source for name, task in asked.items()}
     known = {name: task.known for name, task in asked.items() if task.known}
-    told = ReadingSettings(**{**settings, "limits": Limits(**settings["limits"])})
-    for event in read_all(files, known, lambda document: asked[document].digests, told, workers=1):
+    reading = ReadingSettings(**{**settings, "limits": Limits(**settings["limits"])})
+    for event in read_all(files, known, lambda document: asked[document].digests, reading, workers=1):
         yield packed([event])
 
 

@@ -55,8 +55,8 @@ def find_files(places: Iterable[str | Path]) -> FoundFiles:
             files = [SourceFile(file, path) for file in _below(path, others)]
             if not files:
                 raise UserError(
-                    f"There is no PDF and no image in {place}{told(others, ', but ')}; name a folder that contains "
-                    f"some ({named_kinds()})."
+                    f"There is no PDF and no image in {place}{counts_in_words(others, ', but ')}; name a folder "
+                    f"that contains some ({named_kinds()})."
                 )
             left_out.update(others)
         elif path.is_file():
@@ -72,7 +72,7 @@ def find_files(places: Iterable[str | Path]) -> FoundFiles:
     return FoundFiles(list(found.values()), dict(left_out.most_common()))
 
 
-def told(left_out: Mapping[str, int], before: str = "") -> str:
+def counts_in_words(left_out: Mapping[str, int], before: str = "") -> str:
     """Nothing where nothing was left out."""
     said = ", ".join(f"{count:,} {kind}" for kind, count in left_out.items())
     return f"{before}{said}{to_install(left_out)}" if said else ""

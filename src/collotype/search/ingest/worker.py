@@ -221,8 +221,8 @@ def main(descriptor: str) -> None:
     # Ctrl-C is the parent's to hear
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     to_parent = Connection(int(descriptor))
-    told = json.loads(to_parent.recv_bytes())
-    worker = Worker(to_parent, ReadingSettings(**{**told, "limits": Limits(**told["limits"])}))
+    settings = json.loads(to_parent.recv_bytes())
+    worker = Worker(to_parent, ReadingSettings(**{**settings, "limits": Limits(**settings["limits"])}))
     pdf.load_library()
     pdf.passwords[:] = worker.settings.passwords
     limit_memory(worker.limits.memory_bytes)

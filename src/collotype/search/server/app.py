@@ -58,7 +58,7 @@ def create_app(library: IndexLibrary, folder: Path | None, settings: ServerSetti
     app.state.service = service
     app.exception_handler(RefusedError)(refused)
     app.exception_handler(QueryError)(nothing_asked)
-    app.exception_handler(UserError)(told)
+    app.exception_handler(UserError)(user_error_response)
     app.exception_handler(RequestValidationError)(misspelled)
     app.exception_handler(HTTPException)(unknown)
     app.include_router(api)
@@ -78,7 +78,7 @@ async def nothing_asked(request: Request, error: QueryError) -> Response:
     return JSONResponse({"error": str(error)}, 422)
 
 
-async def told(request: Request, error: UserError) -> Response:
+async def user_error_response(request: Request, error: UserError) -> Response:
     """What the owner of the index can mend, such as a full disk: the log has it."""
     LOG.error("%s", error)
     return JSONResponse({"error": "The server failed to do this; see its log."}, 503)

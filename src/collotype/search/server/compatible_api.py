@@ -131,7 +131,7 @@ class DoorProblem(BaseModel):
 WRONG = {400: "The request is invalid, or the model does not support it", 404: "No such model"}
 router = APIRouter(
     route_class=DoorRoute,
-    responses={status: {"model": DoorProblem, "description": told} for status, told in WRONG.items()},
+    responses={status: {"model": DoorProblem, "description": description} for status, description in WRONG.items()},
 )
 
 

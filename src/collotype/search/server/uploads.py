@@ -21,7 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import PARTIAL, room_to_write, sweep_partial, sync
 from collotype.search.ingest.kinds import FIRST_BYTES, KINDS, named_kinds, readable
-from collotype.search.library import IndexLibrary, Told
+from collotype.search.library import IndexLibrary, Progress
 from collotype.search.server.metrics import Metrics
 from collotype.search.server.middleware import RefusedError
 
@@ -167,12 +167,12 @@ class Intake:
         return None
 
     def index(self, name: str, source: Path) -> None:
-        def told(done: int, total: int) -> None:
+        def progress(done: int, total: int) -> None:
             self.running = Upload(name, "indexing", done, total)
 
         problem = ""
         try:
-            self.metrics.pages.inc(self.replaced(name, source, told))
+            self.metrics.pages.inc(self.replaced(name, source, progress))
         except UserError as error:
             problem = str(error).replace(str(self.kept / name), name)
         except Exception:
@@ -182,7 +182,7 @@ class Intake:
         if problem:
             self.fail(name, problem)
 
-    def replaced(self, name: str, source: Path, told: Told) -> int:
+    def replaced(self, name: str, source: Path, progress: Progress) -> int:
         """Indexes a file in place of what had its name; where that fails, what was there comes back."""
         file, before, link = (self.kept / one for one in (name, f".{name}.before{PARTIAL}", f".{name}{PARTIAL}"))
         if file.exists():
@@ -190,11 +190,11 @@ class Intake:
         os.link(source, link)
         link.replace(file)
         try:
-            return self.library.add(file, name, told)
+            return self.library.add(file, name, progress)
         except Exception:
             if before.exists():
                 before.replace(file)
-                self.library.add(file, name, told)
+                self.library.add(file, name, progress)
             else:
                 self.delete(name, file)
             raise

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from collotype.families.beit3.checkpoints import native, published
 from collotype.families.beit3.checkpoints.checkpoint import Beit3Checkpoint
-from collotype.families.beit3.checkpoints.places import can_load, fetched
+from collotype.families.beit3.checkpoints.locations import FILES, can_load
 from collotype.families.shared import checkpoints as shared
 from collotype.runtime.errors import UserError
 
@@ -33,7 +33,7 @@ def read(
     """
     if new_head and not answers:
         raise UserError("A new head needs a list of answers; give one with data.answers.")
-    path = fetched(source)
+    path = FILES.fetched(source)
     if path.is_dir() and shared.is_native(path):
         if tokenizer is not None:
             raise UserError(f"{source} has its own vocabulary; leave tokenizer out.")

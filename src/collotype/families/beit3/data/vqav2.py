@@ -147,8 +147,10 @@ def question_of(value: Any) -> str:
 
 
 def unlike(file: Path | None, row: Any, error: Exception) -> UserError:
-    told = f"{type(error).__name__}: {error}"
-    return UserError(f"{file} has {str(row)[:60]!r}, which is not in VQAv2's format ({told}); download the file again.")
+    problem = f"{type(error).__name__}: {error}"
+    return UserError(
+        f"{file} has {str(row)[:60]!r}, which is not in VQAv2's format ({problem}); download the file again."
+    )
 
 
 def find(root: Path, name: str) -> Path:

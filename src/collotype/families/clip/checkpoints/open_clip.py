@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from collotype.families.clip.checkpoints.checkpoint import ClipCheckpoint, plain, require_vocabulary
-from collotype.families.clip.checkpoints.places import OPEN_CLIP, PICKLE, SAFETENSORS
+from collotype.families.clip.checkpoints.locations import OPEN_CLIP, PICKLE, SAFETENSORS
 from collotype.families.clip.config import (
     LOGIT_SCALE,
     ClipConfig,

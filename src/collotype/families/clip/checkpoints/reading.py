@@ -5,7 +5,7 @@ from pathlib import Path
 
 from collotype.families.clip.checkpoints import native, open_clip, state_dict
 from collotype.families.clip.checkpoints.checkpoint import ClipCheckpoint
-from collotype.families.clip.checkpoints.places import OPEN_CLIP, fetched, place_in
+from collotype.families.clip.checkpoints.locations import FILES, OPEN_CLIP
 from collotype.families.clip.config import ACTIVATIONS, Activation
 from collotype.families.shared import checkpoints as shared
 from collotype.runtime.errors import UserError
@@ -26,13 +26,13 @@ def read(source: str | Path, activation: Activation | None = None) -> ClipCheckp
     path = Path(source)
     if path.is_file():
         return state_dict.read(path, activation)
-    folder = fetched(source)
+    folder = FILES.fetched(source)
     if shared.is_native(folder):
         found = native.read(folder)
     elif open_clip.can_load(folder):
         found = open_clip.read(folder)
     else:
-        there = ", ".join(place_in(source).names()[:5]) or "nothing"
+        there = ", ".join(FILES.locate(source).names()[:5]) or "nothing"
         raise UserError(
             f"{folder} contains no CLIP in a known layout (it contains {there}); give a folder with collotype.json or "
             f"{OPEN_CLIP}, or a training checkpoint's .pt file."

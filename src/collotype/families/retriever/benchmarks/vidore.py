@@ -42,7 +42,7 @@ def vidore_benchmarks(choice: RetrieverEvaluate) -> list[RetrievalBenchmark]:
     found: list[RetrievalBenchmark] = []
     for dataset in choice.only or suite["datasets"]:
         facts = suite["datasets"][dataset]
-        layout, folder = place_of(facts, choice)
+        layout, folder = find_folder(facts, choice)
         languages = facts.get("languages") or suite["languages"]
         sizes = {what: facts[what] for what in ("queries", "pages")} if choice.counting == "mteb" else {}
         common = {
@@ -65,7 +65,7 @@ def require_known(choice: RetrieverEvaluate) -> None:
             raise UserError(f"{choice.suite} has no dataset {name!r}; it has {', '.join(datasets)}.")
 
 
-def place_of(facts: Mapping[str, Any], choice: RetrieverEvaluate) -> tuple[str, Path]:
+def find_folder(facts: Mapping[str, Any], choice: RetrieverEvaluate) -> tuple[str, Path]:
     """The layout and the folder of a dataset: below `choice.data_dir` if there is one, else fetched from the hub."""
     layouts = preferred(facts, choice.counting)
     if choice.data_dir is None:

@@ -1,1 +1,1 @@
-"""Retrievers in folders and repositories: where they lie (`places`), and what they hold (`reading`)."""
+"""Retrievers in folders and repositories: where they are (`locations`), and what they hold (`reading`)."""

@@ -13,8 +13,8 @@ from typing import Any
 
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint
 from collotype.families.retriever.checkpoints.colpali_engine import PROJECTION, name_in_engine
+from collotype.families.retriever.checkpoints.locations import ADAPTER_CONFIG, ADAPTER_STEM
 from collotype.families.retriever.checkpoints.merging import merged, parts_of
-from collotype.families.retriever.checkpoints.places import ADAPTER_CONFIG, ADAPTER_STEM
 from collotype.families.retriever.checkpoints.processors import differences, visual_budget
 from collotype.families.retriever.checkpoints.weights import name_in_file
 from collotype.families.retriever.lora_targets import PROJECTION as PROJECTION_MODULE
@@ -75,8 +75,8 @@ def read(folder: Path, base: RetrieverCheckpoint) -> RetrieverCheckpoint:
     if PROJECTION in whole:
         config = replace(config, dim=whole.shapes[PROJECTION][0])
     tokenizer = read_tokenizer(folder) if (folder / "tokenizer.json").is_file() else base.tokenizer
-    told = (*base.events, *differences(folder, base.config.backbone_config))
-    base = RetrieverCheckpoint(config, tokenizer, base.tensors | whole, base.origin, told)
+    events = (*base.events, *differences(folder, base.config.backbone_config))
+    base = RetrieverCheckpoint(config, tokenizer, base.tensors | whole, base.origin, events)
     return merged(base, values, parts, origin)
 
 

@@ -74,7 +74,7 @@ def merged(
     for layer, module in layers.items():
         if not isinstance(adapted := model.get_submodule(module), ADAPTED):
             raise UserError(f"{origin} adapts {layer}, a {type(adapted).__name__}, which is not supported.")
-    with told_by_peft(origin):
+    with peft_errors(origin):
         tuners = adapted_by_peft(model, peft_config(settings, parts, modules, origin), parts, modules, origin)
     touched = {}
     for layer, module in layers.items():
@@ -85,7 +85,7 @@ def merged(
 
 
 @contextmanager
-def told_by_peft(origin: str) -> Iterator[None]:
+def peft_errors(origin: str) -> Iterator[None]:
     """Turns peft's errors into a UserError."""
     try:
         yield
@@ -102,7 +102,7 @@ def merged_parameter(tuner: "BaseTunerLayer", name: str, origin: str) -> Tensor:
     """A parameter of an adapted layer, merged in float32; the layer is afterwards as it was."""
     before, layer = base_of(tuner), tuner.get_base_layer()
     try:
-        with told_by_peft(origin), torch.no_grad():
+        with peft_errors(origin), torch.no_grad():
             for key, value in before.items():
                 layer.get_parameter(key).data = value.to(torch.float32, copy=True)
             tuner.merge()

@@ -101,8 +101,8 @@ def differences(
     found = {name: budget for name, values in said.items() if (budget := budget_of(values))}
     events = types_differ(folder, tensors or {})
     if len(set(found.values())) > 1:
-        told = " and ".join(f"{tokens} by {name}" for name, tokens in found.items())
-        note = f"{folder}: the visual tokens per page are {told}; the first is used, as in transformers"
+        budgets = " and ".join(f"{tokens} by {name}" for name, tokens in found.items())
+        note = f"{folder}: the visual tokens per page are {budgets}; the first is used, as in transformers"
         events = (*events, {"kind": "files differ", "count": len(found), "note": note})
     return events
 

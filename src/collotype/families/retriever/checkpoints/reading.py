@@ -12,7 +12,7 @@ from collotype.families.retriever.checkpoints import (
     transformers_native,
 )
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint
-from collotype.families.retriever.checkpoints.places import MODULES, base_stated, fetched
+from collotype.families.retriever.checkpoints.locations import MODULES, base_stated, fetched
 from collotype.families.retriever.checkpoints.processors import quiet
 from collotype.families.retriever.checkpoints.verify import verify
 from collotype.families.retriever.config import RetrieverConfig
@@ -41,7 +41,7 @@ def read(
             a preset that is not known, or another than the folder says.
     """
     named, found_in = find_preset(preset) if preset else None, fetched(source, base)
-    found = read_places(found_in, named, to_train)
+    found = read_locations(found_in, named, to_train)
     said = found.config.preset.name
     if named and not to_train and said != named.name:
         raise UserError(f"{source} was trained with the preset {said}, not {named.name}; leave the preset out.")
@@ -49,16 +49,16 @@ def read(
     return found
 
 
-def read_places(found_in: Sequence[ModelLocation], named: Preset | None, to_train: bool) -> RetrieverCheckpoint:
+def read_locations(found_in: Sequence[ModelLocation], named: Preset | None, to_train: bool) -> RetrieverCheckpoint:
     """What lies in the first of them, on what lies in the others, if it is an adapter."""
     place, *bases = found_in
     folder = place.folder
     if bases and is_native(folder):
         preset = find_preset((base_stated(folder) or {})["preset"])
-        return native.read(folder, read_places(bases, preset, to_train=True))
+        return native.read(folder, read_locations(bases, preset, to_train=True))
     if bases:
         trained_with = named or PRESETS.get(TRAINED_WITH.get(place.name, ""))
-        return adapter.read(folder, read_places(bases, trained_with, to_train=True))
+        return adapter.read(folder, read_locations(bases, trained_with, to_train=True))
     if is_native(folder):
         return native.read(folder)
     if (folder / MODULES).is_file():

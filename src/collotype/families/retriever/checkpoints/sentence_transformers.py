@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from collotype.families.retriever.backbones import BACKBONES
 from collotype.families.retriever.checkpoints import transformers_native as native
 from collotype.families.retriever.checkpoints.checkpoint import RetrieverCheckpoint, read_backbone, with_attention
-from collotype.families.retriever.checkpoints.places import MODULES, PRESET, modules_of
+from collotype.families.retriever.checkpoints.locations import MODULES, PRESET, modules_of
 from collotype.families.retriever.checkpoints.processors import (
     describe_tokenizer,
     differences,
@@ -79,14 +79,14 @@ def read(folder: Path, named: Preset | None, name: str = "") -> RetrieverCheckpo
                 f"{modules['Pooling']} has the pooling {stated!r}; supported are {', '.join(POOLING.values())}."
             )
     preset = named or PRESETS.get(TRAINED_WITH.get(name, ""))
-    told = differences(folder, backbone_config, tensors)
+    events = differences(folder, backbone_config, tensors)
     if (folder / PRESET).is_file():
         written = read_preset(folder / PRESET)
         preset = written.within(visual_budget(folder))
         if preset != written:
             note = f"{folder}: the visual tokens of a page are {preset.max_visual_tokens} by its processor's file, "
             note += f"which is taken, and {written.max_visual_tokens} by {PRESET}"
-            told = (*told, {"kind": "files differ", "count": 2, "note": note})
+            events = (*events, {"kind": "files differ", "count": 2, "note": note})
     elif preset:
         preset = preset.within(visual_budget(folder))
     else:
@@ -99,7 +99,7 @@ def read(folder: Path, named: Preset | None, name: str = "") -> RetrieverCheckpo
         require_whole_pages(modules["MultiVectorMask"], preset, tokenizer)
     dim = len(tensors[PROJECTION]) if "Dense" in modules else None
     config = RetrieverConfig(row.name, backbone_config, "late" if late else "single", dim, preset, pooling or "mean")
-    return RetrieverCheckpoint(config, tokenizer, tensors, str(folder), told)
+    return RetrieverCheckpoint(config, tokenizer, tensors, str(folder), events)
 
 
 def read_preset(file: Path) -> Preset:

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from collotype.families.retriever.backbones.text import MAX_TOKENS
-from collotype.families.retriever.checkpoints.places import text_encoder_files, text_encoder_location
+from collotype.families.retriever.checkpoints.locations import text_encoder_files, text_encoder_location
 from collotype.runtime.errors import UserError
 from collotype.runtime.model_folder import name_some, read_json, read_tokenizer
 from collotype.runtime.tensor_files import read_tensors

@@ -67,7 +67,7 @@ class ScoreTable:
         if missing:
             row, page = missing[0]
             raise UserError(
-                f"{self.path} has no score for the query {pairs.queries[row]!r} and the page {told(page)}, which "
+                f"{self.path} has no score for the query {pairs.queries[row]!r} and the page {page_name(page)}, which "
                 f"{pairs.where(row)} trains on ({len(missing):,} such pairs); add it, or remove the pair."
             )
 
@@ -84,5 +84,5 @@ def name_of(page: PageRef) -> Hashable:
     return tuple(os.path.abspath(value) if isinstance(value, Path) else value for value in fields.values())
 
 
-def told(page: PageRef) -> str:
+def page_name(page: PageRef) -> str:
     return " ".join(f"{name} {value}" for name, value in page.written(Path()).items())

@@ -9,7 +9,7 @@ from collotype.families.shared.checkpoints import is_native
 from collotype.runtime import hub
 from collotype.runtime.errors import UserError
 from collotype.runtime.hub import Need
-from collotype.runtime.hub.models import ModelLocation, below, place_of
+from collotype.runtime.hub.models import ModelLocation, below, locate
 from collotype.runtime.model_folder import DESCRIPTION, read_json, require_there
 
 ADAPTER_CONFIG, ADAPTER_STEM = "adapter_config.json", "adapter_model"
@@ -31,20 +31,20 @@ MODULE_FILES = ("config.json", "model.safetensors")
 
 
 def fetched(source: str | Path, base: str | None = None) -> list[ModelLocation]:
-    """As `places`, with all that is read of them."""
-    found = places(source, base)
+    """As `locations`, with all that is read of them."""
+    found = locations(source, base)
     for place in found:
         place.fetch(files_of(place))
     return found
 
 
-def places(source: str | Path, base: str | None = None) -> list[ModelLocation]:
+def locations(source: str | Path, base: str | None = None) -> list[ModelLocation]:
     """Where the model lies, and, of an adapter, its base: what tells what they are is there, and no weights yet.
 
     Raises:
         UserError: there is none, or it is in no layout we know.
     """
-    place = place_of(source, SMALL, ("the *.json", "the *.safetensors"))
+    place = locate(source, SMALL, ("the *.json", "the *.safetensors"))
     if place is None:
         raise UserError(f"There is no folder {source}; give a model's folder, or a hub repository (org/name).")
     folder = place.folder
@@ -56,7 +56,7 @@ def places(source: str | Path, base: str | None = None) -> list[ModelLocation]:
             raise UserError(
                 f"The adapter in {folder} needs the base {where}, which was not found; give its path with --base."
             )
-        return [place, *places(where)]
+        return [place, *locations(where)]
     if is_native(folder) and (stated := base_stated(folder)):
         where = base or stated["source"]
         if not Path(where).is_dir() and not hub.parse(where, "model"):
@@ -64,7 +64,7 @@ def places(source: str | Path, base: str | None = None) -> list[ModelLocation]:
                 f"The model in {folder} is an adapter of {where}, which was not found; give its path with --base, "
                 "or run `collotype convert` where it was trained."
             )
-        return [place, *places(where, None if base else stated["base"])]
+        return [place, *locations(where, None if base else stated["base"])]
     if not is_native(folder) and not any((folder / name).is_file() for name in (MODULES, "config.json")):
         there = ", ".join(place.names()[:5]) or "nothing"
         raise UserError(
@@ -76,13 +76,13 @@ def places(source: str | Path, base: str | None = None) -> list[ModelLocation]:
 
 def address_of(source: str | Path) -> str:
     """By which a model is found again, from wherever: its folder, or its repository at a commit."""
-    place = places(source)[0]
+    place = locations(source)[0]
     return str(place.folder.resolve()) if place.found is None else f"{place.name}@{place.found.source.commit}"
 
 
 def needs_of(source: str | Path, base: str | None = None) -> list[Need]:
     """What `read` will fetch, if it will."""
-    return [need for place in places(source, base) for need in place.needs(files_of(place))]
+    return [need for place in locations(source, base) for need in place.needs(files_of(place))]
 
 
 def files_of(place: ModelLocation) -> list[str]:
@@ -123,7 +123,7 @@ def text_encoder_location(source: str | Path) -> ModelLocation:
         UserError: there is none.
     """
     require_there(source)
-    location = place_of(source, ("config.json",), ("config.json", "model.safetensors", "tokenizer.json"))
+    location = locate(source, ("config.json",), ("config.json", "model.safetensors", "tokenizer.json"))
     if location is None:
         raise UserError(f"There is no folder {source}; give a text encoder's folder, or a hub repository (org/name).")
     return location
