@@ -11,15 +11,15 @@ from collotype.cli.options import Base, CacheFolder, DataDir, DataPath, Dtype, J
 Dims = Annotated[str | None, typer.Option(help="Dimensions, separated by commas [default: those it was trained for].")]
 Factors = Annotated[str, typer.Option(help="Pooling factors (how many vectors become one), separated by commas.")]
 Methods = Annotated[str, typer.Option(help="Pooling methods (fast, hierarchical), separated by commas.")]
-Forms = Annotated[str, typer.Option(help="How a page's numbers are kept (fp16, int8, bits), separated by commas.")]
+Forms = Annotated[str, typer.Option(help="Storage of page vectors (fp16, int8, bits), separated by commas.")]
 Students = Annotated[
-    list[str], typer.Option(metavar="MODEL", help="A student that reads queries in its place; repeatable.")
+    list[str], typer.Option(metavar="MODEL", help="A student that encodes the queries instead; repeatable.")
 ]
 ResultsFile = Annotated[
     Path | None, typer.Option("--out", metavar="FILE", help="Also write the results as JSON, for `index --budget`.")
 ]
 Plot = Annotated[
-    Path | None, typer.Option("--plot", metavar="FILE", help="Also draw quality over bytes a page, as SVG.")
+    Path | None, typer.Option("--plot", metavar="FILE", help="Also plot quality against bytes per page, as SVG.")
 ]
 
 
@@ -41,9 +41,9 @@ def compress(
     dtype: Dtype = None,
     as_json: Json = False,
 ) -> None:
-    """Measure what smaller pages and queries save and cost.
+    """Measure the savings and the cost of smaller pages and queries.
 
-    Reports bytes a page, CPU time a query and quality of every combination of dimensions, pooling, storage and student.
+    Reports bytes per page, CPU time per query and quality for each combination of dimension, pooling, storage and student.
     """
     from rich.console import Console
 

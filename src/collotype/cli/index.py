@@ -63,11 +63,15 @@ Precision = Annotated[
 ]
 Budget = Annotated[
     str | None,
-    typer.Option(metavar="SIZE", help="For a new index: the best form measured with so many bytes a page (20KB)."),
+    typer.Option(
+        metavar="SIZE", help="For a new index: the best measured form within this many bytes per page (20KB)."
+    ),
 ]
 Frontier = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="What compress --out wrote, for --budget [default: MODEL/frontier.json]."),
+    typer.Option(
+        metavar="FILE", help="For --budget: the file that compress --out wrote [default: MODEL/frontier.json]."
+    ),
 ]
 KeepGone = Annotated[bool, typer.Option("--keep-gone", help="Keep documents whose file no longer exists.")]
 Workers = Annotated[

@@ -39,13 +39,14 @@ Dtype = Annotated[
     ),
 ]
 Dim = Annotated[
-    int | None, typer.Option("--dim", min=1, help="Cut vectors to their first numbers, as the model was trained for.")
+    int | None,
+    typer.Option("--dim", min=1, help="Keep only the first N numbers of each vector, if the model supports it."),
 ]
 PoolFactor = Annotated[
     int | None, typer.Option("--pool-factor", help="How many page vectors are pooled into one [default: 1].")
 ]
 Untrained = Annotated[
-    bool, typer.Option("--untrained", help="Take a --dim or --pool-factor that the model was not trained for.")
+    bool, typer.Option("--untrained", help="Allow a --dim or --pool-factor that the model was not trained for.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Run directory [default: runs/NAME].")]
 Set = Annotated[
@@ -80,7 +81,7 @@ IndexPlace = Annotated[
 ]
 Queries = Annotated[
     str | None,
-    typer.Option("--queries", metavar="MODEL", help="A student of the index's model that reads the queries instead."),
+    typer.Option("--queries", metavar="MODEL", help="Encode the queries with this student of the index's model."),
 ]
 Rerank = Annotated[
     str | None,

@@ -8,12 +8,12 @@ import typer
 
 
 def submit(
-    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="The folder that `evaluate` got as --out.")],
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="The --out folder of `evaluate`.")],
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Clone of the results repository, or a new folder.")],
 ) -> None:
-    """Write an evaluation as mteb's results repository takes it.
+    """Write evaluation results in the format of mteb's results repository.
 
-    The files are for a pull request there.
+    Open a pull request there with the files.
     """
     from collotype.evaluation.submission import submit as write_submission
 
