@@ -1,4 +1,4 @@
-"""Many runs instead of one: what a recipe's study varies, or only the seed; each run in a folder of its own."""
+"""Many runs of a recipe: the variants of its study, or only several seeds; each run in its own folder."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -36,21 +36,21 @@ def run_study(
     own folder below `out`: VARIANT/seed-N.
 
     Args:
-        recipe: as of `run`.
-        seeds: how many; None takes the study's.
-        out: the folder of all runs; `runs/NAME` if none, and `runs/NAME-seeds` without a study.
-        overrides: as of `run`.
-        smoke: as of `run`; a study has no smoke form.
-        resume: finished runs are kept and not run again.
-        listener: as of `run`.
-        settings: others of `run`, passed on to every run.
+        recipe: as in `run`.
+        seeds: the number of seeds; None: as in the study.
+        out: the folder of all runs; None: `runs/NAME`, or `runs/NAME-seeds` without a study.
+        overrides: as in `run`.
+        smoke: as in `run`; a study has no smoke form.
+        resume: keep finished runs and do not run them again.
+        listener: as in `run`.
+        settings: other arguments of `run`, for every run.
 
     Returns:
-        the folder, with `study.json`, `table.md` and `report.html`, which grow with each variant; and what `study.json`
-        holds.
+        The folder, with `study.json`, `table.md` and `report.html`, which grow with each variant; and the content of
+        `study.json`.
 
     Raises:
-        UserError: as of `runner.run`; of all variants before the first of them runs.
+        UserError: as in `run`; all variants are checked before the first one runs.
 
     Examples:
         Two seeds of one step each:
@@ -93,7 +93,7 @@ def with_seeds(recipe: Recipe, variant: str, count: int) -> dict[str, Recipe]:
 def run_or_read(
     recipe: Recipe, folder: Path, resume: bool, listener: Callback | None, settings: Mapping[str, Any]
 ) -> Run:
-    """The run, or what is there of it already if that is finished."""
+    """Runs it, or reads a finished run."""
     if resume and (folder / "record.json").is_file():
         require_same_science(folder, resolve(folder, None), recipe)
         return Run(folder, read_record(folder))

@@ -43,7 +43,8 @@ def compress(
 ) -> None:
     """Measure the savings and the cost of smaller pages and queries.
 
-    Reports bytes per page, CPU time per query and quality for each combination of dimension, pooling, storage and student.
+    Reports bytes per page, CPU time per query and quality for each combination of dimension, pooling, storage and
+    student.
     """
     from rich.console import Console
 

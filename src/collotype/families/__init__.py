@@ -1,4 +1,4 @@
-"""The model families behind one door: what is done with a model, whichever family it is of."""
+"""What can be done with a model of any family: load, evaluate, export."""
 
 import inspect
 import json
@@ -37,7 +37,7 @@ def task_for(recipe: "Recipe") -> "Task[Any, Any]":
 
 
 def family_of(source: str | Path) -> str:
-    """Of the model in a folder, a file or a repository of the hub: the retriever's, if nothing says another."""
+    """The family of the model in a folder, a file or a hub repository: retriever, unless its files say otherwise."""
     from collotype.runtime.hub import locate
     from collotype.runtime.model_folder import DESCRIPTION, require_there
 
@@ -60,7 +60,7 @@ def family_of(source: str | Path) -> str:
 
 
 def options_for(source: str | Path, options: dict[str, Any]) -> dict[str, Any]:
-    """Those options of loading that are given.
+    """The loading options that are given.
 
     Raises:
         UserError: one that the model's family does not have.
@@ -74,21 +74,20 @@ def options_for(source: str | Path, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def load(source: str | Path, **options: Any) -> Any:
-    """The model in a folder, or in a repository of the hub, ready to use, on the CPU.
+    """Loads the model in a folder or hub repository, ready to use on the CPU.
 
     Args:
-        source: our own folder, or one in a layout of other libraries.
-        options: what the model's family wants to know where the folder does not say; of a retriever `preset` and
-            `base`. `dtype` is the type of the weights and of what is computed: fp32 (also without it), bf16, fp16, or
-            auto, which keeps half precision as it lies in the file where this machine's GPU, or else its CPU, has units
-            for it, and is fp32 elsewhere.
+        source: a folder written by Collotype or in another library's layout, or a hub name.
+        options: what the folder does not say and the model's family needs; for a retriever `preset` and `base`.
+            `dtype` is the type of weights and computation: fp32 (the default), bf16, fp16, or auto, which keeps the
+            file's half precision if this machine's GPU, or else its CPU, supports it, and is fp32 otherwise.
 
     Returns:
-        the family's model: a retriever has `encode_queries`, `encode_pages` and `score`; a CLIP `encode_images` and
-        `encode_texts`; a BEiT-3 `answers`.
+        The family's model: a retriever has `encode_queries`, `encode_pages` and `score`; a CLIP has `encode_images` and
+        `encode_texts`; a BEiT-3 has `answers`.
 
     Raises:
-        UserError: there is none, it is of no family that is known, weights are missing or left over.
+        UserError: there is no model, its family is unknown, or weights are missing or unexpected.
 
     Examples:
         A trained page retriever; each query and page becomes one float32 tensor [num_vectors, dim]:
@@ -139,19 +138,18 @@ def evaluate(
     precision: str = "fp32",
     **options: Any,
 ) -> "dict[str, list[Measured]]":
-    """The models in these folders, measured on a suite; a launcher's processes share the work.
+    """Evaluates models on a suite; the processes of a launcher share the work.
 
     Args:
-        choice: of the models' family.
-        cache: a folder that keeps what may be used again; None keeps nothing.
-        batch_tokens: tokens of a forward pass, padding included; None takes the default.
-        out: a folder for what an evaluation makes beside its numbers, and for what it keeps until it is done; below it
-            one for each model, if there are several.
-        precision: of the models' matrix products, as of a recipe's `train.precision`; scores are float32 in any.
-        options: as of `load`, for all of the models.
+        choice: the suite, of the models' family.
+        cache: a folder for cached embeddings; None: no cache.
+        batch_tokens: tokens per forward pass, including padding; None: the default.
+        out: a folder for other output and for intermediate results; each of several models has its own folder below it.
+        precision: of the models' matrix products, as in a recipe's `train.precision`; scores are always float32.
+        options: as in `load`, for all models.
 
     Returns:
-        by model as it was named; the same on every process.
+        The results by model name; the same on every process.
 
     Raises:
         UserError: no such model or suite.

@@ -59,19 +59,19 @@ def run(
 
     Args:
         recipe: a built-in name, a file, a run directory, or a Recipe.
-        out: the run directory; `runs/NAME` if none.
+        out: the run directory; None: `runs/NAME`.
         overrides: {"train.steps": 8, …}.
-        resume: go on from the last whole checkpoint in `out`, if there is one.
-        overwrite: delete the run that is in `out` first.
-        listener: is told what happens while the run goes.
-        track: dashboards that are told the metrics, too (tensorboard, wandb, trackio).
+        resume: continue from the last complete checkpoint in `out`, if there is one.
+        overwrite: delete an existing run in `out` first.
+        listener: its methods are called as the run proceeds.
+        track: also log the metrics to these trackers (tensorboard, wandb, trackio).
         smoke: run the recipe's smoke form: tiny random weights, a few local rows.
 
     Returns:
-        the finished run; on every process of a launcher.
+        The finished run, on every process of a launcher.
 
     Raises:
-        UserError: whatever the user can fix, in a sentence; what was written before is kept.
+        UserError: an error that the user can fix; everything written before it is kept.
 
     Examples:
         Two steps instead of 1,100, without evaluation:

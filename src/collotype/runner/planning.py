@@ -79,21 +79,21 @@ def check(
     measure: bool = False,
     online: bool = False,
 ) -> tuple[Recipe, Plan]:
-    """The resolved recipe and its plan; nothing is trained or written, no network is asked, and weights are not read.
+    """The resolved recipe and its plan. Nothing is trained or written, nothing is downloaded, and no weights are read.
 
-    What cannot be known without data or weights that are not here is missing in the plan, named in its `unknown` with
-    the reason, and a finding.
+    Values that need data or weights that are not on this machine are missing in the plan. Its `unknown` lists them with
+    the reason, and each is a finding.
 
     Args:
         origin: what the recipe was imported from.
-        against: the published result to hold it against; None: the one that the recipe expects, or, of an imported one,
-            the nearest.
-        card: plan for this GPU (V100, T4, A100-40GB, …) instead of the device that is here.
-        measure: calibrate time and memory by a measured micro-batch, for which data and weights are read.
-        online: ask the hub what a run will fetch, and whether it will be given; small files that tell it are fetched.
+        against: the published result to compare with; None: the one that the recipe expects, or the nearest one of an
+            imported recipe.
+        card: plan for this GPU (V100, T4, A100-40GB, …) instead of this machine's device.
+        measure: run one micro-batch to measure time and memory; this reads data and weights.
+        online: ask the hub what a run will download and whether access is granted; this downloads small files.
 
     Raises:
-        UserError: the recipe is impossible whatever the machine has; no such card or published result.
+        UserError: the recipe is impossible on any machine; no such GPU or published result.
     """
     recipe, world = resolve(recipe, overrides, smoke), World.from_environment()
     settings = origin.settings if origin else {}
@@ -174,7 +174,7 @@ def measured_step(recipe: Recipe, world: World) -> dict[str, Any]:
 
 
 class PartialFacts:
-    """Facts, and why those are not known that nobody can tell here."""
+    """Facts that can be known on this machine, and the reasons why others cannot."""
 
     def __init__(self) -> None:
         self.unknown: dict[str, str] = {}
@@ -207,7 +207,7 @@ def granted(needs_of: Callable[[], list[Need]]) -> list[Need]:
 
 
 def asked_of_hub(wanted: Mapping[str, Callable[[], list[Need]]], known: PartialFacts) -> HubFacts:
-    """For a plan: what a run fetches; what the hub refuses joins what is not here."""
+    """What a run will download; what the hub refuses is added to the unknown facts."""
     parts = [known.ask(name, functools.partial(granted, needs_of)) or [] for name, needs_of in wanted.items()]
     needs = [need for part in parts for need in part]
     known.ask("room", functools.partial(require_room_for, needs))
@@ -215,7 +215,7 @@ def asked_of_hub(wanted: Mapping[str, Callable[[], list[Need]]], known: PartialF
 
 
 def folder_facts(folder: Path) -> dict[str, Any]:
-    """What is in the folder that a run would take, and how much room there is."""
+    """What the run's folder contains, and how much disk space is free."""
     is_run = (folder / "recipe.yaml").is_file()
     holds = "a finished run" if (folder / "record.json").is_file() else "a run that has not ended"
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
@@ -224,7 +224,7 @@ def folder_facts(folder: Path) -> dict[str, Any]:
 
 
 def resolve(recipe: str | Path | Recipe, overrides: Mapping[str, Any] | None, smoke: bool = False) -> Recipe:
-    """The recipe with overrides, and with numbers in the places of published results it names."""
+    """The recipe with overrides, and with the numbers of the published results that it names."""
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, overrides, smoke)
     elif overrides or smoke:
