@@ -180,10 +180,10 @@ def load_recipe(name_or_file: str | Path, overrides: Mapping[str, Any] | None = 
     Args:
         name_or_file: a built-in name, a file, or a run directory.
         overrides: values by dotted key, {"train.steps": 8}.
-        smoke: take its smoke form, before the overrides.
+        smoke: use its smoke form, before the overrides.
 
     Returns:
-        the checked, immutable recipe, of the kind that its family has.
+        The checked, immutable recipe, of its family's class.
 
     Raises:
         UserError: no such recipe, an unknown key (with the nearest known one), a wrong type, an impossible value.

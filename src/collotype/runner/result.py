@@ -1,4 +1,4 @@
-"""What a run comes to."""
+"""The result of a run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from collotype.report.verdict import Verdict
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder, and what its `record.json` says.
+    """A finished run: its folder, and the content of its `record.json`.
 
     Examples:
         >>> import collotype
@@ -37,14 +37,14 @@ class Run:
 
     @property
     def verdict(self) -> Verdict | None:
-        """What was expected beside what came out; none where a recipe expects nothing."""
+        """Each expectation with the measured value; None if the recipe expects nothing."""
         return self.record["verdict"]
 
     @property
     def reproduced(self) -> bool:
-        """Nothing that was expected was missed."""
+        """Whether every expectation was met."""
         return self.verdict is None or self.verdict["reproduced"]
 
     def model(self) -> Any:
-        """The trained model, as of `load`."""
+        """The trained model, as `load` returns it."""
         return load(self.folder / "model")

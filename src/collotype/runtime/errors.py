@@ -1,8 +1,8 @@
-"""The exceptions a user is meant to read."""
+"""Exceptions with messages for the user."""
 
 
 class UserError(Exception):
-    """Something the user can fix: the message says the cause, the value seen and the next step. Exit status 2.
+    """An error that the user can fix. The message gives the cause, the value seen and the next step. Exit status 2.
 
     Examples:
         >>> import collotype
@@ -15,11 +15,11 @@ class UserError(Exception):
 
 
 class InterruptedRunError(UserError):
-    """The user or the machine asked the run to stop; what was done is kept."""
+    """The user or the machine stopped the run; the work so far is kept."""
 
 
 class PeerError(UserError):
-    """Another process of the run failed; it tells the user itself."""
+    """Another process of the run failed and reports the error itself."""
 
 
 def first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The index: pages in, hits with their places out."""
+"""The index of page vectors: add, update and delete pages, and search."""
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from copy import deepcopy
@@ -27,7 +27,7 @@ from collotype.search.store import OLD_VERSIONS_KEPT, WRITING, Catalogue, Store
 
 SIDE = "side"
 NEWER_AT_LEAST, NEWER_PART = 300, 0.1
-"""The side files are made again when they miss this many pages, and this part of all."""
+"""The sidecar files are rebuilt when they lack this many pages, and this fraction of all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class Document:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredPage(PageFacts):
-    """A page as the index has it."""
+    """A page as the index stores it."""
 
     encoded: EncodedPage
     word_boxes: np.ndarray
@@ -48,8 +48,8 @@ class StoredPage(PageFacts):
 class Index:
     """Pages of documents with their vectors, in a folder. Any number of processes and threads may read and write it.
 
-    Vectors come from an `Encoder` (`collotype.search.encoders`), and documents are read by
-    `collotype.search.ingest.ingest`; here both are written by hand.
+    Usually an `Encoder` (`collotype.search.encoders`) makes the vectors, and `collotype.search.ingest.ingest` reads the
+    documents; the example writes both by hand.
 
     Examples:
         >>> import numpy as np
@@ -81,7 +81,7 @@ class Index:
 
     @classmethod
     def create(cls, path: str | Path, **described: Any) -> "Index":
-        """A new, empty index in a folder that is not there yet, or empty.
+        """Creates an empty index in a folder that does not exist or is empty.
 
         Args:
             described: the fields of `Manifest`: encoder_name, identity, dim, interaction ("late", "single" or
@@ -101,13 +101,13 @@ class Index:
 
     @classmethod
     def open(cls, path: str | Path, encoder: Encoder | None = None) -> "Index":
-        """The index in a folder.
+        """Opens the index in a folder.
 
         Args:
-            encoder: whose vectors it must have.
+            encoder: the encoder that must have made its vectors.
 
         Raises:
-            UserError: there is none, it has another format, or it was made by another encoder.
+            UserError: there is no index, it has another format, or it was made by another encoder.
         """
         folder = Path(path)
         index = cls(folder, manifest.read(folder))
@@ -142,14 +142,14 @@ class Index:
         ]
 
     def pages_of(self, document: str) -> dict[int, str]:
-        """The digest of each of a document's pages, by number; none where it is not in the index."""
+        """The digest of each of a document's pages, by number; empty if it is not in the index."""
         catalogue = self.view().version.catalogue
         rows = catalogue.of_document(document)
         digests = catalogue.digests.take(rows).to_pylist()
         return dict(sorted(zip(catalogue.numbers[rows].tolist(), digests, strict=True)))
 
     def page(self, document: str, number: int) -> StoredPage:
-        """One page with all the index has of it.
+        """One page with everything that is stored of it.
 
         Raises:
             UserError: it is not in the index.
@@ -162,7 +162,7 @@ class Index:
         return stored_pages(view, np.array(rows))[0]
 
     def languages(self) -> dict[str, int]:
-        """How many pages are in which language (ISO 639 codes), the most common first; of those that are known."""
+        """Number of pages per language (ISO 639 code), the most common first; pages of unknown language are not counted."""
         return spoken.counted(self.view().languages)
 
     def pages_in(self, languages: Sequence[str]) -> set[PageKey]:
@@ -176,20 +176,20 @@ class Index:
     # --- changing it
 
     def add(self, pages: Sequence[tuple[Page, EncodedPage]]) -> None:
-        """Adds pages in one commit, each in place of the one with its document and number.
+        """Adds pages in one commit; a page replaces the one with the same document and number.
 
-        When it returns, they are found by every reader, and outlast a kill.
+        When it returns, every reader finds them, and they survive a kill.
 
         Raises:
-            UserError: a page is given twice, or its vectors are not such as the index has.
+            UserError: a page is given twice, or its vectors do not match the index.
         """
         if pages:
             self._write(pages, None)
 
     def update(self, document: str, changed: Sequence[tuple[Page, EncodedPage]], numbers: Sequence[int]) -> None:
-        """Makes the document's pages those of `numbers`, of which `changed` are written, in one commit.
+        """Writes the `changed` pages of a document and deletes all that are not in `numbers`, in one commit.
 
-        A reader sees the document as it was or as it is now. With all pages as `changed`, a document is replaced.
+        A reader sees the document before or after it. With all pages as `changed`, the document is replaced.
         """
         kept = set(numbers)
         if strange := [page.id for page, _ in changed if page.document != document or page.number not in kept]:
@@ -200,7 +200,7 @@ class Index:
         """Deletes a document.
 
         Returns:
-            how many pages it had.
+            The number of its pages.
         """
         return self._write([], lambda catalogue: catalogue.of_document(document))
 
