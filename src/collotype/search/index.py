@@ -162,7 +162,7 @@ class Index:
         return stored_pages(view, np.array(rows))[0]
 
     def languages(self) -> dict[str, int]:
-        """Number of pages per language (ISO 639 code), the most common first; pages of unknown language are not counted."""
+        """Number of pages per language (ISO 639 code), the most common first, without pages of unknown language."""
         return spoken.counted(self.view().languages)
 
     def pages_in(self, languages: Sequence[str]) -> set[PageKey]:
@@ -278,7 +278,7 @@ class Index:
             bm25.build(self.folder / SIDE, self.view().version)
 
     def find_languages(self) -> None:
-        """Makes the side file of the pages' languages; where it is not made, those of newer pages are not known.
+        """Builds the sidecar file of the pages' languages; without it, those of newer pages are unknown.
 
         Raises:
             UserError: py3langid is not installed.
@@ -287,7 +287,7 @@ class Index:
             spoken.build(self.folder / SIDE, self.view().version)
 
     def optimize(self, keep_versions: timedelta = OLD_VERSIONS_KEPT) -> None:
-        """Makes the side files of all pages and large files out of small ones; worth it after much was added."""
+        """Rebuilds the sidecar files and merges small files; useful after many additions."""
         self._store.compact(keep_versions)
         self._make_side_files(with_lists=True)
 
@@ -316,18 +316,18 @@ class Index:
         group: bool = False,
         plan: Plan | str | None = None,
     ) -> list[Hit]:
-        """The k best pages, the best first; of equal scores in no particular order that changes.
+        """The k best pages, best first; pages of equal score keep the same order.
 
         Args:
-            where: metadata that a page must have, a value or a list of which one is enough; the key `document` is a
-                pattern of the document's name: {"document": "reports/*.pdf", "year": 2024}.
-            documents: names, of which a page's document must be one.
-            languages: ISO 639 codes, of which a page's language must be one.
-            group: of each document its best page only.
-            plan: "exact", "bits" or "lists" in place of the one that suits the size.
+            where: metadata that a page must have: a value, or a list of allowed values; `document` is a pattern for the
+                document's name: {"document": "reports/*.pdf", "year": 2024}.
+            documents: search only in the documents of these names.
+            languages: search only pages in these languages (ISO 639 codes).
+            group: only the best page of each document.
+            plan: "exact", "bits" or "lists"; None: chosen by the size.
 
         Returns:
-            hits with document, page, exact MaxSim score, and for each word of the query its best place on the page.
+            Hits with document, page, exact MaxSim score, and the best region on the page for each word of the query.
 
         Raises:
             UserError: the query's vectors are not such as the index has, `where` names what pages do not have, or no
@@ -348,7 +348,7 @@ class Index:
         group: bool = False,
         plan: Plan | str | None = None,
     ) -> tuple[list[Hit], Explanation]:
-        """As `search`, and how they were found."""
+        """As `search`, with an explanation of how the pages were found."""
         view, pages, scores, explanation = self._ranked(
             query, k, group, plan, where=where, documents=documents, languages=languages
         )
