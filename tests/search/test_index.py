@@ -375,7 +375,7 @@ def test_another_format_a_damaged_file_a_lost_table(index: Index) -> None:
         ("{", "is damaged"),
         ("[]", "is damaged"),
         (json.dumps({"format": 1}), "has no 'encoder_name'"),
-        (json.dumps(whole | {"dim": 99}), "has no column vectors as this version"),
+        (json.dumps(whole | {"dim": 99}), "lacks the column vectors that this version"),
     ):
         path.write_text(text)
         with pytest.raises(UserError, match=message):

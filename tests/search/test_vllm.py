@@ -107,5 +107,5 @@ def test_addresses_that_lead_nowhere_are_told(vllm: Callable[..., str]) -> None:
     for wrong in ("vllm://", "vllm://host", "vllm://host/", "vllm://ho st/x", "vllm://h:123456/x"):
         with pytest.raises(UserError, match="is not the address of a model; write vllm://HOST"):
             open_encoder(wrong)
-    with pytest.raises(UserError, match="leave them out"):
+    with pytest.raises(UserError, match="leave those options out"):
         open_encoder("vllm://host/x", preset="colpali-paper")

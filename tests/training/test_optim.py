@@ -11,7 +11,7 @@ from torch import nn
 from collotype.recipe import load_recipe
 from collotype.runtime.errors import UserError
 from collotype.training.optim import make_optimizer, paged_adamw_8bit
-from collotype.training.settings import learning_rate
+from collotype.training.schedule import learning_rate
 
 
 def rates(name: str, warmup: float, steps: int = 10) -> list[float]:

@@ -10,7 +10,8 @@ from collotype.recipe import Recipe
 from collotype.recipe.expect import Expect
 from collotype.report.plan import Hardware, Plan
 from collotype.runtime.errors import UserError
-from collotype.training.settings import learning_rate, require_whole_groups
+from collotype.training.schedule import learning_rate
+from collotype.training.settings import require_whole_groups
 
 
 class UnknownKeyError(LookupError):

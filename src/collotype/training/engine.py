@@ -31,7 +31,8 @@ from collotype.training.micro_batch import largest_that_fits
 from collotype.training.optim import make_optimizer
 from collotype.training.precision import LossScale, Precision, resolve_precision
 from collotype.training.sampler import GlobalBatchSampler, RankMicroBatchSampler
-from collotype.training.settings import EMA, learning_rate
+from collotype.training.schedule import learning_rate
+from collotype.training.settings import EMA
 from collotype.training.sharding import checkpoint_activations, shard, whole_model
 from collotype.training.task import Batch, Loss, Outputs, Task
 

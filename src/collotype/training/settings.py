@@ -1,28 +1,13 @@
-"""What a recipe's settings of training come to, told without torch."""
+"""Precision and BatchNorm groups as a recipe's settings resolve to; without torch."""
 
-import math
-
-from collotype.recipe import Recipe
 from collotype.runtime.errors import UserError
 
 EMA = "ema"
-"""What is measured and saved of the moving averages ends in it."""
-
-
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """The learning rate of step `step` (from 1): linear warm-up, then linear or cosine decay, or constant."""
-    peak, schedule, warmup = recipe.train.optimizer.lr, recipe.train.schedule, recipe.warmup_steps
-    if step <= warmup:
-        return peak * step / warmup
-    progress = (step - 1 - warmup) / max(1, recipe.train.steps - warmup)
-    if schedule.name == "constant":
-        return peak
-    left = 1 - progress if schedule.name == "linear" else 0.5 * (1 + math.cos(math.pi * progress))
-    return schedule.final_lr + (peak - schedule.final_lr) * left
+"""The suffix of evaluations and files of the moving averages."""
 
 
 def named_precision(name: str, kind: str, bf16: bool) -> str:
-    """What `auto` is: bf16 on a GPU that has it, fp16 on one that has not, fp32 on the CPU."""
+    """Resolves `auto`: bf16 on a GPU that supports it, fp16 on another GPU, fp32 on the CPU."""
     return name if name != "auto" else "fp32" if kind != "cuda" else "bf16" if bf16 else "fp16"
 
 

@@ -84,7 +84,7 @@ def test_what_is_exported_is_read_again_exactly(tmp_path: Path) -> None:
 
 
 def test_what_the_published_layout_cannot_say_is_not_exported(tmp_path: Path) -> None:
-    for model, said in ((make(), "17 words; train with that"), (with_pieces(layers=2), "has 2 layers, 32 wide")):
+    for model, said in ((make(), "17 words; train with beit3.spm"), (with_pieces(layers=2), "has 2 layers, 32 wide")):
         with pytest.raises(UserError, match=said):
             export(model, "beit3", tmp_path / "out", "card")
     with pytest.raises(UserError, match="Unknown layout 'gguf'; this model can be exported to beit3"):
@@ -123,7 +123,7 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
         (tmp_path / "beit3.pth").write_bytes(content)
         with pytest.raises(UserError, match=re.escape("beit3.pth")):
             read(tmp_path / "beit3.pth")
-    with pytest.raises(UserError, match=r"contains no BEiT-3 .* is not among its 1 tensors"):
+    with pytest.raises(UserError, match=r"contains no BEiT-3: .* is not among its 1 tensors"):
         read(save_published(tmp_path, {"head.3.weight": torch.zeros(2, 3)}))
     with pytest.raises(UserError, match="no folder or file"):
         read(tmp_path / "nowhere")
@@ -131,7 +131,7 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="contains no BEiT-3 in a known layout"):
         read(tmp_path / "empty")
     (tmp_path / "empty" / "collotype.json").write_text(json.dumps({"family": "clip"}))
-    with pytest.raises(UserError, match="holds a clip model, not a beit3 model"):
+    with pytest.raises(UserError, match="contains a clip model, not a beit3 model"):
         read(tmp_path / "empty")
     save_published(tmp_path, state)
     (tmp_path / "second.pth").write_bytes(b"")
@@ -291,7 +291,7 @@ def test_a_list_of_answers_is_checked_line_by_line(tmp_path: Path) -> None:
     for text, said in (
         ("\n".join(lines[1:]), "line 1 has the answer 'no' with the label 1"),
         (lines[0] + "\nno\n", "line 2 is 'no'; it must be like"),
-        (lines[0] + "\n" + lines[0].replace("0", "1"), "2 answers, 1 different"),
+        (lines[0] + "\n" + lines[0].replace("0", "1"), "2 answers, but only 1 different"),
         ("", "0 answers"),
     ):
         file.write_text(text)

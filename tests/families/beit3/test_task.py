@@ -260,7 +260,7 @@ def test_a_run_is_not_measured_by_what_nobody_answered(tmp_path: Path) -> None:
     changes = overrides(
         root, pretrained(tmp_path / "w"), evaluate=[{"suite": "vqav2", "path": str(root), "split": "test"}]
     )
-    with pytest.raises(UserError, match="The answers to vqav2/test are not public, so a run cannot be measured by it"):
+    with pytest.raises(UserError, match="The answers to vqav2/test are not public, so a run cannot be evaluated on it"):
         collotype.run("desk-vqa", out=tmp_path / "run", overrides=changes)
     assert load_evaluation("beit3", suite=f"vqav2:{root}").own_name == "val"
 

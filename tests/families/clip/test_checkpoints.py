@@ -68,7 +68,7 @@ def test_words_of_a_desk_come_back_with_the_model(tmp_path: Path) -> None:
     found = read(tmp_path / "model").model()
     assert_same(found, model)
     assert torch.equal(found.encode_texts(["red apple"]), model.encode_texts(["red apple"]))
-    with pytest.raises(UserError, match="CLIP's vocabulary, and this model has one of 6 words"):
+    with pytest.raises(UserError, match="CLIP's vocabulary, but this model has its own of 6 words"):
         export(model, "open_clip", tmp_path / "out", "card")
     assert not (tmp_path / "out").exists()
 
@@ -264,7 +264,7 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="contains no CLIP in a known layout"):
         read(tmp_path / "folder")
     (tmp_path / "folder" / "collotype.json").write_text(json.dumps({"family": "retriever"}))
-    with pytest.raises(UserError, match="holds a retriever model, not a clip model"):
+    with pytest.raises(UserError, match="contains a retriever model, not a clip model"):
         read(tmp_path / "folder")
 
 

@@ -216,7 +216,7 @@ def test_half_precision_leaves_the_scores_alone(tmp_path: Path) -> None:
         ({"model": {"size": "tiny-rn"}}, "activation is missing"),
         ({"model.size": "RN51"}, "Unknown CLIP size 'RN51'"),
         ({"model.size": "tiny-vit"}, "a ViT has no BatchNorm"),
-        ({"train.micro_batch_tokens": 6}, "the model has BatchNorm over 4 examples"),
+        ({"train.micro_batch_tokens": 6}, "the model has BatchNorm over groups of 4 examples"),
         ({"negatives": {"scope": "global", "processes": 4}}, "use the scope `process`"),
         ({"negatives": {"scope": "process", "processes": 3}}, "a divisor of train.batch = 16"),
         ({"train.shard": "fsdp"}, "a single number and cannot be sharded"),

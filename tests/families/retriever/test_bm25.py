@@ -74,7 +74,7 @@ def test_a_text_column_is_searched(tmp_path: Path) -> None:
 def test_without_ocr_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rapidocr", None)
     write_table(tmp_path / "set.parquet", {"query": ["red"], "image": [png("red")]})
-    with pytest.raises(UserError, match=r"needs rapidocr; install the extra with pip install 'collotype\[ocr\]'"):
+    with pytest.raises(UserError, match=r"needs rapidocr; install it with pip install 'collotype\[ocr\]'"):
         evaluate(Bm25(), [read_qa("qa/set", tmp_path / "set.parquet")])
 
 

@@ -112,5 +112,5 @@ def test_a_student_of_another_model_is_refused(tmp_path: Path) -> None:
     native.write(task_for(load_recipe("desk-colpali")).build(), tmp_path / "model")
     student = task_for(load_recipe("desk-distill", {"distill.teacher": str(tmp_path / "model")})).build()
     other = task_for(load_recipe("desk-colpali", {"train.seed": 1})).build()
-    with pytest.raises(UserError, match=r"The student s learned from another model"):
+    with pytest.raises(UserError, match=r"The student s was distilled from another model"):
         compress(other, [], [], students=[("s", student)])

@@ -118,7 +118,7 @@ def test_scores_that_are_no_numbers_name_query_and_page(folder: Path) -> None:
     model = task_for(load_recipe("desk-colpali")).build()
     with torch.no_grad():
         model.custom_text_proj.bias.fill_(float("nan"))
-    with pytest.raises(UserError, match=r"the score of the query '.* and .*' and page 0 is not a number"):
+    with pytest.raises(UserError, match=r"the score of the query '.* and .*' and page 0 is not finite"):
         retrieve(VectorSearch(model), [read_qa("qa/set", folder)])
 
 

@@ -121,7 +121,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="contains no retriever in a known layout"):
         collotype.load(tmp_path)
     (tmp_path / "collotype.json").write_text(json.dumps({"family": "poet"}))
-    with pytest.raises(UserError, match="holds a poet model, not a retriever model"):
+    with pytest.raises(UserError, match="contains a poet model, not a retriever model"):
         collotype.load(tmp_path)
 
 

@@ -74,7 +74,7 @@ def test_a_split_of_the_hubs_layout_is_read_in_order(shards: Path) -> None:
         "query 102",
     ]
     assert len(pairs(shards, limit=5)) == 5
-    with pytest.raises(UserError, match=r"no parquet files of the split 'validation'; it has test, train"):
+    with pytest.raises(UserError, match=r"no parquet files for the split 'validation'; it has test, train"):
         pairs(shards, split="validation")
 
 
@@ -272,9 +272,9 @@ def test_a_image_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
     [
         ("{", "line 2 is not valid JSON"),
         ("[]", "line 2 is not an object"),
-        ('{"query": "q", "image": 3}', "line 2: 3 names no page"),
-        ('{"query": "q", "image": {"document": "deck.pdf"}}', "line 2: .* names no page"),
-        ('{"query": "q", "image": "gone.png"}', "line 2 names .*gone.png, which is not there"),
+        ('{"query": "q", "image": 3}', "line 2: 3 is not a page"),
+        ('{"query": "q", "image": {"document": "deck.pdf"}}', "line 2: .* is not a page"),
+        ('{"query": "q", "image": "gone.png"}', "line 2 names .*gone.png, which does not exist"),
         ('{"query": "q", "image": null}', "line 2 names no page"),
         ('{"query": 7, "image": "a.png"}', "line 2: the query is 7, not a text"),
     ],

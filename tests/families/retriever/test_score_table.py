@@ -121,7 +121,7 @@ def test_a_run_records_its_table_and_goes_on_with_no_other(place: Path) -> None:
     [
         (
             lambda rows: rows[1:],
-            r"no score of the query 'page 0' and the page path .*0\.png, which .* \(1 such pairs",
+            r"no score for the query 'page 0' and the page path .*0\.png, which .* \(1 such pairs",
         ),
         (
             lambda rows: [*rows, {**rows[0], "score": 1.0}],

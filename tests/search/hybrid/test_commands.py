@@ -62,7 +62,7 @@ def test_one_command_indexes_and_one_searches(model: Path, tmp_path: Path) -> No
     # the type is of those that have one: the retriever here, the second stage there
     assert json.loads(run("search", library, "sloop mast", "--dtype", "bf16", "--json"))["hits"]
     words = library / "also" / "1"
-    assert "and reader-english has none" in refused("search", words, "sloop", "--dtype", "bf16")
+    assert "but reader-english has none" in refused("search", words, "sloop", "--dtype", "bf16")
     reranked = ["--rerank", model, "--rerank-first", 2, "--dtype", "bf16", "--json"]
     assert len(json.loads(run("search", words, "red apple", *reranked))["hits"]) == 3
 

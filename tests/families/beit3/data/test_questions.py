@@ -69,7 +69,7 @@ def test_answers_in_another_spelling_are_lost_as_published_or_merged(tmp_path: P
     assert merged.fingerprint() != published.fingerprint()
     with pytest.raises(UserError, match="None of the 4 questions of made has an answer"):
         QuestionDataset(questions, ("cat",), transform, seed=0)
-    with pytest.raises(UserError, match="2 answers, 1 different"):
+    with pytest.raises(UserError, match="2 answers, but only 1 different"):
         Targets(questions.answers, ("cat", "cat"))
 
 

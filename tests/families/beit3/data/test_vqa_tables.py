@@ -140,7 +140,7 @@ def test_parquet_maps_and_structs_of_counts(tmp_path: Path) -> None:
         ({"answers": [True]}, "not a text, a list of them, or {answer: count}"),
         ({"answers": "[red"}, "not a text, a list"),
         ({"answers": {"red": "many"}}, "not a text, a list"),
-        ({"id": 10**30}, "question id 10+, which is too large"),
+        ({"id": 10**30}, "question id 10+, which does not fit 63 bits"),
     ],
 )
 def test_rows_that_cannot_be_used_are_named(tmp_path: Path, row: dict, told: str) -> None:

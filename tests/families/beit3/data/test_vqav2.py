@@ -123,7 +123,7 @@ def test_files_that_do_not_belong_together(root: Path) -> None:
     with pytest.raises(UserError, match="belongs to train2014, not val2014"):
         read(root, "val")
     write(files / "v2_mscoco_val2014_annotations.json", "val2014", annotations=rows[:-3])
-    with pytest.raises(UserError, match="annotates 45 of the 48 questions"):
+    with pytest.raises(UserError, match="covers 45 of the 48 questions"):
         read(root, "val")
     write(files / "v2_mscoco_val2014_annotations.json", "val2014", annotations=[{"question_id": 1}])
     with pytest.raises(UserError, match="KeyError: 'multiple_choice_answer'"):

@@ -120,7 +120,7 @@ def test_labels_that_mean_no_class_are_listed(tmp_path: Path) -> None:
     path = labelled_shard(tmp_path / "0.tar", "dog", "3", "cow", "cat", "cow")
     with pytest.raises(UserError, match=r"2 labels that are none of the 2 classes \('cat', 'dog', …\): '3', 'cow'"):
         ShardImages.open(str(path), ["cat", "dog"])
-    with pytest.raises(UserError, match=r"no classnames\.txt beside"):
+    with pytest.raises(UserError, match=r"no classnames\.txt next to"):
         ShardImages.open(str(path))
 
 
