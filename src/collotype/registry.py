@@ -1,4 +1,4 @@
-"""The model families: a name and an import path each, and nothing of them is imported before it is used.
+"""The list of model families with an import path each; a family is imported when it is used.
 
 A family is a package. Three of its modules are asked for by name: `recipe` (its `SPEC`, a `RecipeSpec`) and `facts`
 (its `SPEC`, what makes a `RecipeFacts` of a recipe), both without torch; and `commands` (its `SPEC`, a `FamilySpec`:

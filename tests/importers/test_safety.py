@@ -54,7 +54,7 @@ WITHOUT_END = "expand to more than 20000 values or 40 levels"
         ("&a [*a]", WITHOUT_END),
         ("[" * 60 + "]" * 60, WITHOUT_END),
         ("{a: " * 3000 + "1" + "}" * 3000, "nested without end"),
-        ("0x" + "f" * 999, "is no int (too large)"),
+        ("0x" + "f" * 999, "is not a valid int (too large)"),
         ("1\n  max_length: 2", "the key 'max_length' occurs twice"),
     ],
 )

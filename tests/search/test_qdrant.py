@@ -131,7 +131,7 @@ def test_what_cannot_be_pushed_or_searched_is_a_sentence(tmp_path: Path, client:
     client.create_collection("foreign", vectors_config={})
     with pytest.raises(UserError, match="was not pushed by Collotype"):
         QdrantIndex("qdrant://localhost/foreign", client)
-    with pytest.raises(UserError, match=r"http://127.0.0.1:9 does not"):
+    with pytest.raises(UserError, match=r"http://127.0.0.1:9 failed"):
         push(index, "qdrant://127.0.0.1:9/pages")
 
 

@@ -1,4 +1,4 @@
-"""The command line: one module a command, no logic of its own.
+"""The command line: one module per command, without logic of its own.
 
 Exit status: 0 done, 2 the user can fix it, 3 done but not reproduced, 1 our bug.
 """

@@ -1,4 +1,4 @@
-"""`collotype index --budget`: the best form that was measured and fits."""
+"""`collotype index --budget`: the best measured form of an index that fits the budget."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What a person sees before a run: the plan in a few lines, and what to change, the gravest first."""
+"""The output before a run: the plan in a few lines, and the findings, most serious first."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""`collotype index --also`: the indexes that one command brings up to date."""
+"""`collotype index --also`: the indexes that one command updates together."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

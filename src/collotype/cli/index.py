@@ -1,5 +1,4 @@
-"""`collotype index`: a group whose own arguments are sources; `collotype index ./check` indexes what has a command's
-name."""
+"""`collotype index`: a group whose own arguments are sources; write `./check` to index a folder called check."""
 
 import json
 from collections.abc import Callable, Sequence

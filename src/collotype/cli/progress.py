@@ -1,4 +1,4 @@
-"""What a person sees of a run: progress while it goes (in a terminal only), tables at its end."""
+"""The output of a run: progress in a terminal, tables at the end."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a person sees of any command: bars while it goes (in a terminal only), tables at its end."""
+"""Terminal output of all commands: progress bars, tables."""
 
 import time
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""Metrics, and the files their results are kept in."""
+"""Metrics and result files."""

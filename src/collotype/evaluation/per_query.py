@@ -1,4 +1,4 @@
-"""What each query scored, and how far a result, or a difference of two, would move with other queries like them."""
+"""Metrics of each query, and bootstrap intervals of a result or of a difference of two."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""What the leaderboard's results repository takes: mteb's description of a model, and the files of a submission."""
+"""Submissions to mteb's results repository: the model's description and the result files."""
 
 import json
 import re

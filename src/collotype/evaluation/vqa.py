@@ -1,4 +1,4 @@
-"""Visual question answering: the official accuracy, and the score that BEiT-3 is trained and reported with.
+"""Visual question answering: the official accuracy, and the score that BEiT-3's training prints.
 
 The official accuracy is that of GT-Vision-Lab/VQA (`vqaEval.py` at c4e6a0e, the version for Python 3): an answer is
 brought to a normal form, and is as right as the number of people who gave it. The normal form is reproduced with its

@@ -1,4 +1,4 @@
-"""A command's arguments as argparse would take them, without the program that defines them."""
+"""Parses a command's arguments as argparse would, without the program that defines them."""
 
 import difflib
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The training configs of colpali-engine: what the names in them mean.
+"""colpali-engine's training configs as recipes.
 
 (colpali_engine/trainer/colmodel_training.py and contrastive_trainer.py of 0.3.18, scripts/configs of its repository.)
 """

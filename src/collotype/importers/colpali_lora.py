@@ -1,4 +1,4 @@
-"""peft's LoraConfig: what of it there is here, and what is told because there is not. (peft 0.21.)"""
+"""peft's LoraConfig: which settings are supported, and notes on the others. (peft 0.21.)"""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What colpali-engine's names mean: its classes, its generations, its losses, and the data its functions load."""
+"""The meaning of colpali-engine's names: classes, generations, losses, and data loaders."""
 
 import re
 from collections.abc import Mapping

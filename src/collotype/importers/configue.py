@@ -1,4 +1,4 @@
-"""The YAML dialect of configue 5 as plain data: what it would import or call stays a name.
+"""The YAML dialect of configue 5 as plain data; what it would import or call stays a name.
 
 `():` a callable's dotted name beside its arguments · `!ext a.b.C` that name alone · `!path p` a path from the file's
 folder · `!import[:sub.path] f.yaml` another file of the folder · `!cfg sub.path` a place in the same file ·
@@ -142,7 +142,7 @@ class File:
                 return SCALARS.construct_yaml_float(node)
         except (ValueError, KeyError, OverflowError) as error:
             raise self.refuse(
-                node, f"{shown(node.value)!r} is not a {kind} ({shown(str(error))}); correct it"
+                node, f"{shown(node.value)!r} is not a valid {kind} ({shown(str(error))}); correct it"
             ) from None
         if kind in ("str", "timestamp", "value", "merge"):
             return text

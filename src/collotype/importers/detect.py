@@ -1,4 +1,4 @@
-"""What another tool's file or command is, and the recipe of it."""
+"""Detects the tool of a file or command, and imports it as a recipe."""
 
 import re
 from dataclasses import replace

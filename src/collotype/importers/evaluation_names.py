@@ -1,4 +1,4 @@
-"""What other tools' names of models, benchmarks and tasks mean, where a command only evaluates."""
+"""The meaning of other tools' names of models, benchmarks and tasks in evaluation commands."""
 
 import re
 from dataclasses import dataclass

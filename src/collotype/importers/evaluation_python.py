@@ -1,4 +1,4 @@
-"""What Python asks of mteb, in a program or within a script, read by its grammar alone."""
+"""Calls of mteb in Python code, found by parsing; nothing is run."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""What the settings of tools that only evaluate mean. (vidore-benchmark 4 and 5, mteb 1.x and 2.26, lmms-eval 0.4.)"""
+"""The settings of evaluation tools. (vidore-benchmark 4 and 5, mteb 1.x and 2.26, lmms-eval 0.4.)"""
 
 from collections.abc import Callable
 from typing import Any

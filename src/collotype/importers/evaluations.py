@@ -1,5 +1,4 @@
-"""Commands that only evaluate, as evaluations: vidore-benchmark, mteb (its command and its Python form), lmms-eval,
-CLIP_benchmark. Nothing is run: Python is read by its grammar alone."""
+"""Evaluation commands: vidore-benchmark, mteb (command line and Python), lmms-eval, CLIP_benchmark. Nothing is run."""
 
 import re
 from collections.abc import Iterator

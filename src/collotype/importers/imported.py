@@ -1,4 +1,4 @@
-"""What comes of another tool's config file or command line."""
+"""The result of an import."""
 
 from dataclasses import dataclass, field
 from typing import Any

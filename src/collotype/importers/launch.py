@@ -1,4 +1,4 @@
-"""Who starts a training program, on how many processes and GPUs."""
+"""The launcher of a training program, and its processes and GPUs."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

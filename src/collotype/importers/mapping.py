@@ -1,4 +1,4 @@
-"""Where the settings of another tool go: into the recipe, beside it, or onto the list of what is left out."""
+"""Maps the settings of another tool to the recipe, to notes, or to the list of what was left out."""
 
 import json
 import math

@@ -1,4 +1,5 @@
-"""What an open_clip command trains on: tables, shards and their weights, augmentation. (data.py, transform.py.)"""
+"""The training data of an open_clip command: tables, shards and their weights, augmentation. (data.py,
+transform.py.)"""
 
 import ast
 import math

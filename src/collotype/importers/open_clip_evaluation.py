@@ -1,4 +1,4 @@
-"""open_clip's command without --train-data: it evaluates and ends."""
+"""open_clip's command without --train-data, which only evaluates."""
 
 from collotype.importers.arguments import parse_arguments
 from collotype.importers.imported import Imported

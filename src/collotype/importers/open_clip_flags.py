@@ -1,4 +1,4 @@
-"""The flags of open_clip: how many words each takes, and why some have no counterpart. (params.py of 4.2.0.dev0.)"""
+"""The flags of open_clip: how many words each takes, and why some are not supported. (params.py of 4.2.0.dev0.)"""
 
 from collotype.importers.arguments import Takes, by_flag
 

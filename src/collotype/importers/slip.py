@@ -1,4 +1,4 @@
-"""SLIP's `main.py`, and what was made of it (LaCLIP), as a CLIP's recipe.
+"""SLIP's `main.py` and its derivative LaCLIP as a CLIP recipe.
 
 (main.py, losses.py and utils.py of facebookresearch/SLIP.)
 """

@@ -1,4 +1,4 @@
-"""What stands in a recipe beside an evaluation, and lists of words."""
+"""Recipe sections for commands that only evaluate, and lists of words."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What another tool does where a recipe has nothing to state: the closed list of what `Origin.settings` may hold."""
+"""What another tool does where a recipe has no key for it: the closed list of keys of `Origin.settings`."""
 
 from typing import Literal, TypedDict
 

@@ -1,1 +1,1 @@
-"""Our models in other people's tools."""
+"""Collotype's models and indexes in other tools."""

@@ -1,4 +1,4 @@
-"""What frameworks of retrieval are given: an index opened once, and a hit as a text with what is known of it."""
+"""What LangChain and LlamaIndex share: an index opened once, and hits as texts with metadata."""
 
 from collections.abc import Sequence
 from dataclasses import asdict

@@ -1,1 +1,1 @@
-"""Losses and scores: tensors in, tensors out; nothing here knows of the rest of the project."""
+"""Losses and scores: tensors in, tensors out, independent of the rest of the project."""

@@ -1,4 +1,4 @@
-"""What a student learns of a teacher: its query vectors, or its scores.
+"""Distillation losses: a student learns its teacher's query vectors or scores.
 
 Shapes: B queries and as many pages, T vectors of D dimensions a query. The teacher's side has no gradient.
 """

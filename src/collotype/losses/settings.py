@@ -1,4 +1,4 @@
-"""What a contrastive loss is made of, as data; `contrastive.py` computes it."""
+"""The settings of a contrastive loss; `contrastive.py` computes it."""
 
 from dataclasses import dataclass
 from typing import Literal

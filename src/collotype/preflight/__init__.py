@@ -1,1 +1,1 @@
-"""What a run will do, and what would make its number differ: resolved before it starts."""
+"""Before a run: its plan, and what would make its number differ."""

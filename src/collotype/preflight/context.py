@@ -1,4 +1,4 @@
-"""What a rule looks at."""
+"""The input of a rule."""
 
 from dataclasses import dataclass
 from typing import Any

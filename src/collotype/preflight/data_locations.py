@@ -1,4 +1,4 @@
-"""Where training and evaluation find their data: the same file under two names is one place."""
+"""Where training and evaluation data is, so that the same file under two names is recognised."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence

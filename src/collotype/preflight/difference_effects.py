@@ -1,4 +1,4 @@
-"""What a difference in a key of two runs is likely to do to their numbers, the gravest first.
+"""The likely effect of a difference in each key between two runs, most serious first.
 
 `collotype compare` orders by it. Every line has its source; what has none here is shown as unknown.
 """

@@ -1,4 +1,4 @@
-"""What a run will need of memory, disk and time, from the number of its parameters and what a pass costs."""
+"""Estimates memory, disk and time of a run from the number of parameters and the cost of a pass."""
 
 from collotype.recipe import Recipe
 from collotype.report.plan import Plan

@@ -1,4 +1,4 @@
-"""What makes a run's number differ from the published one, found before the run."""
+"""Findings: what makes a run's number differ from the published one."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args

@@ -1,4 +1,4 @@
-"""What a device can do, of the one that is here or of one that is named."""
+"""The capabilities of this machine's device or of a named GPU."""
 
 import re
 import sys

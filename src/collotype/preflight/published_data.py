@@ -1,4 +1,4 @@
-"""How large data sets are where they are published: what a copy is held against.
+"""The published sizes of datasets, to compare a copy with.
 
 Sources: the data sets' cards; ViDoRe v1 as mteb 2.26.24 counts it, duplicate pages merged.
 """

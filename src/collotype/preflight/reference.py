@@ -1,4 +1,4 @@
-"""The published run that a recipe is held against, and what of its circumstances the recipe shares."""
+"""The published run to compare a recipe with, and the settings that they share."""
 
 import math
 from collections.abc import Mapping

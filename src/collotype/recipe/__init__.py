@@ -1,4 +1,4 @@
-"""What to run: the typed schema, the built-in recipes, loading and overriding."""
+"""Recipes: the typed schema, the built-in recipes, loading and overriding."""
 
 from collotype.recipe.load import builtin_names, load_recipe, parse_recipe, recipe_text
 from collotype.recipe.schema import Recipe

@@ -1,4 +1,4 @@
-"""What a recipe says of its training data."""
+"""The recipe's section on training data."""
 
 import difflib
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What a recipe measures."""
+"""The recipe's section on evaluation."""
 
 import re
 from pathlib import Path

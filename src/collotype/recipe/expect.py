@@ -1,4 +1,4 @@
-"""What a recipe expects: numbers, or the published result that they are taken from."""
+"""The recipe's expectations: values, or the published result that they come from."""
 
 from typing import Annotated, Any
 

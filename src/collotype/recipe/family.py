@@ -1,4 +1,4 @@
-"""What a family says of its recipes, found by its name."""
+"""The recipe classes of each family, by name."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

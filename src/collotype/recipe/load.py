@@ -1,4 +1,4 @@
-"""From a name or a file, with overrides, to a Recipe; and back to YAML."""
+"""Loads a recipe by name or file, with overrides, and writes it as YAML."""
 
 import copy
 import difflib

@@ -1,5 +1,4 @@
-"""The recipe's schema: the keys that every family has, their types, units and defaults; its sections are in modules of
-their own.
+"""The recipe's schema: the keys of every family, with types, units and defaults.
 
 A recipe states the science: nothing here depends on the number of processes. Keys the recipe does not know are errors
 that name the nearest known one.

@@ -1,4 +1,4 @@
-"""A part of a recipe, and the numbers that its keys take."""
+"""The base class of a recipe's sections, and the types of its numbers."""
 
 import difflib
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""A study: one thing varied, over several seeds."""
+"""The recipe's section on studies: one setting varied, over several seeds."""
 
 import re
 from typing import Annotated, Any

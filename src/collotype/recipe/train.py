@@ -1,4 +1,4 @@
-"""How a recipe trains: the batch, its negatives, the optimiser, the schedule."""
+"""The recipe's section on training: batch, negatives, optimiser, schedule."""
 
 from typing import Annotated, Literal
 

@@ -1,1 +1,1 @@
-"""What a run leaves behind: its record, the verdict, the page to read."""
+"""The output of a run: record, verdict, report."""

@@ -1,4 +1,4 @@
-"""Model cards: what a run's record knows of a model, as Markdown."""
+"""Model cards in Markdown, from the record of the run."""
 
 import json
 from collections.abc import Mapping

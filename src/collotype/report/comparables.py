@@ -1,4 +1,4 @@
-"""What can be laid beside each other: a finished run, a run over several seeds, a published result."""
+"""What can be compared: a finished run, a run over several seeds, a published result."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Two runs, or a run and a published result: what differs, most likely cause first, and what came out."""
+"""Compares two runs, or a run with a published result: results, and differences by likely effect."""
 
 import math
 from collections.abc import Sequence

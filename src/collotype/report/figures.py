@@ -1,4 +1,4 @@
-"""Which plots a page has, with their captions."""
+"""The plots of a report, with their captions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter

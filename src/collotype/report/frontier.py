@@ -1,4 +1,4 @@
-"""The plot of `collotype compress`: quality over bytes a page."""
+"""The plot of `collotype compress`: quality against bytes per page."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where a model looked: an image lit by its patches' weights."""
+"""Highlights an image by the weights of its patches."""
 
 from collections.abc import Sequence
 

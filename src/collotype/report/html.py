@@ -1,4 +1,4 @@
-"""`report.html`: one page, one file, readable offline."""
+"""Writes `report.html`: one file, readable offline."""
 
 import base64
 from itertools import chain

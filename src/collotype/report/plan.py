@@ -1,4 +1,4 @@
-"""A plan in words, for the terminal and the report."""
+"""The type of a plan, and its text for terminal and report."""
 
 from typing import Any, Required, TypedDict
 

@@ -1,4 +1,4 @@
-"""Plots as SVG text, with axes, units and no outside fonts."""
+"""Plots as SVG, with axes and units, without external fonts."""
 
 import io
 import re

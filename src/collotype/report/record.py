@@ -1,4 +1,4 @@
-"""`record.json`: what ran, on what, with which outcome. Two records can be compared."""
+"""Writes and reads `record.json`: what ran, on what, with which result."""
 
 import json
 import platform

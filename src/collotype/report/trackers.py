@@ -1,4 +1,4 @@
-"""A run's metrics in other people's dashboards, through their own clients."""
+"""Logs a run's metrics to other trackers, through their own clients."""
 
 import importlib
 import uuid

@@ -1,4 +1,4 @@
-"""Measured against expected: reproduced or not, and by how much."""
+"""Compares measured with expected values: reproduced or not, and by how much."""
 
 from typing import Any, TypedDict, cast
 

@@ -1,4 +1,4 @@
-"""What is told of a run while it goes: to callbacks, trackers and the curve of evaluations."""
+"""Events of a run: callbacks, trackers, and the curve of evaluations."""
 
 from collections.abc import Sequence
 from dataclasses import replace

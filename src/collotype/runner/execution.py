@@ -1,4 +1,4 @@
-"""One run: check, train, evaluate, report."""
+"""Runs a recipe: check, train, evaluate, write the record and report."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""A recipe resolved, planned for the hardware at hand, and compared with what was published; nothing is written."""
+"""Resolves a recipe, plans it for this hardware, and compares it with published runs; writes nothing."""
 
 import functools
 import shutil

@@ -1,4 +1,4 @@
-"""The run directory: which one it is, whether it may be written, and what a run writes into it."""
+"""The run directory: choosing it, checking it, and its files."""
 
 import json
 from pathlib import Path

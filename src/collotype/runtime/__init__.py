@@ -1,1 +1,1 @@
-"""Where a run happens: processes, device, seeds, files, the terminal."""
+"""The environment of a run: processes, device, seeds, files, terminal."""

@@ -1,4 +1,4 @@
-"""Glyphs whose text the file itself spells out (ActualText), as browsers and office programs write Indic and Thai.
+"""Text that a PDF states for its glyphs (ActualText), as browsers and office programs write Indic and Thai.
 
 PDFium gives such a text the place of the span's first glyph alone, so that what follows seems to stand apart; and gives
 it again for each later glyph of the span that it meets after another one's.

@@ -1,5 +1,4 @@
-"""What is typed over a PDF's page: fields, comments and stamps become a part of the page in memory, so that they are
-drawn and read as the rest of it is."""
+"""PDF fields, comments and stamps, made part of the page in memory so that they are drawn and read."""
 
 import ctypes
 import re

@@ -1,4 +1,4 @@
-"""Rectangles (left, top, right, bottom), and what of one others cover."""
+"""Rectangles (left, top, right, bottom) and their overlap."""
 
 from collections.abc import Sequence
 

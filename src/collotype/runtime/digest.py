@@ -1,4 +1,4 @@
-"""What tells one set of weights from another."""
+"""Digests of weights."""
 
 import hashlib
 import json

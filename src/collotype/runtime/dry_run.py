@@ -1,4 +1,4 @@
-"""Looking without touching: for a plan, which needs shapes and sizes, and neither weights nor a network."""
+"""Dry mode for plans: shapes and sizes without weights or network."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

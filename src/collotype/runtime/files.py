@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written beside their place, synced, then renamed."""
+"""Writes files completely or not at all: to a temporary file, synced, then renamed."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""Images: from a cell of a table to upright pixels, or a sentence that says which one cannot be read."""
+"""Reads images upright from table cells and files, with an error that names the bad one."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""The language that a text is in, by its letters and words: py3langid's model of 139 languages, in one file."""
+"""Detects the language of a text: py3langid's model of 139 languages, in one file."""
 
 from functools import cache
 from typing import TYPE_CHECKING

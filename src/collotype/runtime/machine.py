@@ -1,4 +1,4 @@
-"""What this machine has, told without torch."""
+"""The hardware of this machine, without torch."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""A model's folder, but for its weights (`tensor_files.py`): what is known without torch."""
+"""A model's folder apart from its weights (`tensor_files.py`), without torch."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Text off images: rapidocr with the models that come in its package.
+"""OCR: rapidocr with the models in its package.
 
 Lines are looked for in tiles of a smaller image, read in the image itself, and put in the order of the direction
 that most of them run in, so that a large drawing and a page scanned sideways are read as any other.

@@ -1,4 +1,4 @@
-"""Lines of text as they lie on an image: found in tiles and joined, the direction they run in, their order.
+"""OCR lines of an image: found in tiles, joined, with direction and order.
 
 A line is its four corners [4, 2] in pixels; as it is detected, from the top left one clockwise, then so that the first
 edge runs as the line is read.

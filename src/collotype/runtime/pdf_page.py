@@ -1,4 +1,4 @@
-"""What a PDF's page is beside its words: its own label, its images, characters that are none, files attached."""
+"""A PDF page apart from its text: label, images, invalid characters, attached files."""
 
 import ctypes
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The group of processes a run consists of. Every collective is a no-op without a group."""
+"""The process group of a run; every collective is a no-op without a group."""
 
 import gc
 import os

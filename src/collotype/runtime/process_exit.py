@@ -1,4 +1,4 @@
-"""How a process that was one of several ends."""
+"""Ends a process that is one of several."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""The words of a page as a reader says them, where PDFium's order is only that in which a file was written.
+"""Puts the words of a page in reading order; PDFium's order is only that of the file.
 
 Three kinds of text need it: right-to-left scripts, whose letters come from left to right out of most producers; marks
 that are placed by themselves; and Chinese and Japanese whose characters stand apart: in columns, or letter-spaced.

@@ -1,4 +1,4 @@
-"""Random numbers as functions of named integers, so that who computes them and when does not matter."""
+"""Random numbers as functions of named integers, independent of who computes them and when."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""Models without weights: on torch's device `meta`, and without drawing what is not there."""
+"""Models without weights: on torch's device `meta`, without random initialisation."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

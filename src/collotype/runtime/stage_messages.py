@@ -1,4 +1,4 @@
-"""What a command is at, where that takes longer than a person waits without a word."""
+"""Messages on stages that take long."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""What a page's text layer says, read once for everything: its characters, and the words that they make.
+"""The text layer of a PDF page: its characters, and the words that they form.
 
 Boxes here are (left, bottom, right, top) in points of the page; `runtime/pdf.py` puts words on the page's image.
 """

@@ -1,4 +1,4 @@
-"""Texts that are compared, and many in little memory."""
+"""Text helpers: normalisation, plurals, and many texts in little memory."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""Threads that compute: how many torch uses, and several threads' work done as one."""
+"""Compute threads: the number that torch uses, and combining the work of several threads."""
 
 import threading
 from collections import deque

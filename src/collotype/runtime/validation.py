@@ -1,4 +1,4 @@
-"""Dataclasses of what people and files say: typed, checked, and refused by name."""
+"""Dataclasses from user input: typed, checked, with the bad field named."""
 
 from collections.abc import Mapping
 from dataclasses import fields

@@ -1,4 +1,4 @@
-"""Weights that cannot be right: a published checkpoint may have every name and shape, and still a layer of zeros."""
+"""Finds damaged weights: values that are not finite, constant matrices."""
 
 import re
 from collections.abc import Mapping

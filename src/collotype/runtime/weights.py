@@ -1,5 +1,4 @@
-"""Weights in safetensors files by name, read when they are asked for: mapped where they are kept as they lie, else
-piece by piece, so that nothing beside the result is ever held."""
+"""Weights of safetensors files by name: memory-mapped if unchanged, otherwise converted piece by piece."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The place that a launcher gave this process among those of a run."""
+"""The rank and world size that the launcher gave this process."""
 
 import os
 from dataclasses import dataclass

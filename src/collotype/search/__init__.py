@@ -1,1 +1,1 @@
-"""Pages in, hits with the place on the page out."""
+"""Search in pages: an index, encoders, and hits with the matching regions."""

@@ -1,4 +1,4 @@
-"""What an index's shortcuts cost: each plan, int8 and token pooling beside exact scoring, on the index's own pages."""
+"""Measures the cost of approximate search: each plan, int8 and token pooling against exact scoring."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""An encoder of words on a retriever's suites, beside models and BM25."""
+"""Evaluates text encoders on a retriever's suites, to compare with models and BM25."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""An index for engines that are not here: schema, feed and a query, from the table as it is, without encoding again.
+"""Exports an index for other engines: schema, feed and a sample query, without encoding again.
 
 Vespa and Elasticsearch take JSON lines, Milvus one JSON object an entity. Vectors are written as they are stored, as
 float32 of what int8 stands for. A page without vectors is written to none of them: nothing could find it.

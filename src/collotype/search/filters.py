@@ -1,4 +1,4 @@
-"""Which pages a search may find: documents by name, metadata by equality."""
+"""Filters the pages of a search: documents by name, metadata by value."""
 
 import json
 from collections.abc import Mapping, Sequence

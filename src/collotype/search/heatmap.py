@@ -1,4 +1,4 @@
-"""A page's image with the places lit where a query's words were found."""
+"""Highlights the regions of a page image that match the query."""
 
 import math
 from collections.abc import Sequence

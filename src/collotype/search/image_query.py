@@ -1,4 +1,4 @@
-"""Images in a query's place: a file, or a part of a page, to find pages like it."""
+"""Search by an image: a file, or a region of a page."""
 
 import hashlib
 import math

@@ -1,4 +1,4 @@
-"""Judged queries: what is asked, and the pages that answer it.
+"""Judged queries: each with the pages that answer it.
 
 A line is a query, and after it, each behind a tab, pages as hits name them: `report.pdf#page=7`. A document without a
 page stands for all of its pages. A line without a tab is a query that nobody has judged.

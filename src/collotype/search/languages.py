@@ -1,4 +1,4 @@
-"""The language of each page, found from the words that an index has of it.
+"""The language of each page, detected from its words.
 
 A side file keeps what was found, because it follows from the table: an index of any age gets one from the next
 `collotype index`, which neither reads nor encodes its files again.

@@ -1,4 +1,4 @@
-"""What a person searches in: an index, the encoder that made it, and the files its pages come from."""
+"""A library: an index with its encoder and the files of its pages."""
 
 import time
 from abc import ABC, abstractmethod

@@ -1,4 +1,4 @@
-"""`index.json`: what an index was made by, and how it keeps vectors."""
+"""`index.json`: the encoder of an index, and how it stores vectors."""
 
 import json
 from dataclasses import asdict, dataclass, fields

@@ -1,4 +1,4 @@
-"""Where on a page each word of a query was found, and the text that stands there."""
+"""Where on a page each word of a query matches, and the text around it."""
 
 from collections.abc import Sequence
 

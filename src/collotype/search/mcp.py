@@ -1,4 +1,4 @@
-"""An index as tools of an assistant that speaks the Model Context Protocol: search, page image, document list."""
+"""An MCP server: search, page image and document list as tools of an assistant."""
 
 import asyncio
 from collections.abc import Callable

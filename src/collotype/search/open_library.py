@@ -1,4 +1,4 @@
-"""What a place holds, opened for searching: an index, several of the same pages, or a collection on Qdrant."""
+"""Opens an index for search: in a folder, a hybrid, or a collection on Qdrant."""
 
 from collections.abc import Sequence
 from pathlib import Path

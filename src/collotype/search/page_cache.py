@@ -1,4 +1,4 @@
-"""Pages kept in memory, those asked for last: a small index is read once, a large one where it is searched."""
+"""A memory cache of the most recently used pages."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""What search passes around: a page as it comes in, what an encoder makes of it and of a query, a hit.
+"""The types of search: pages, encoded pages and queries, hits.
 
 Boxes are (left, top, right, bottom) as parts of the page's width and height, from the top left corner.
 """

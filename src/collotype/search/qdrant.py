@@ -1,4 +1,4 @@
-"""The same index on a Qdrant cluster: `push` sends it there as it is, `QdrantIndex` searches it with the same hits.
+"""An index on a Qdrant cluster: `push` copies it, `QdrantIndex` searches it with the same hits.
 
 A page is a point with two multi-vectors: `pages`, all its vectors in fp16, and `centroids`, at most 64 by k-means. Both
 are scanned (m = 0): a graph over MaxSim, which is not a metric, loses the right page in a third of queries. The scan of

@@ -1,4 +1,4 @@
-"""How well an index answers judged queries: each of its parts, what they find together, and a second stage."""
+"""Retrieval quality on judged queries: of each part of an index, of the fusion, and of a second stage."""
 
 import time
 from collections.abc import Callable, Sequence

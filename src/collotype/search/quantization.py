@@ -1,4 +1,4 @@
-"""How vectors and boxes are kept: fp16 or int8 with a scale a page, sign bits, places as 65,535ths of the page."""
+"""Storage of vectors and boxes: fp16 or int8 with a scale per page, sign bits, boxes in 65,535ths of the page."""
 
 from typing import Literal
 

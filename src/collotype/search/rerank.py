@@ -1,4 +1,4 @@
-"""A second stage: the first pages of a cheaper search, put in order by a retriever that the index was not made by.
+"""A second stage: another retriever reranks the first pages.
 
 The pages are encoded when they are first among those of a query, and kept: an index of their own, in the cache, which
 grows by what is asked.

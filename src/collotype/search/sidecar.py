@@ -1,4 +1,4 @@
-"""Side files: what a scan reads in place of the table, memory-mapped, and can be made again from it at any time.
+"""Sidecar files: memory-mapped data that can be rebuilt from the table at any time.
 
 Each is a folder that appears whole, named after the version of the table it was made from. It names its pages by key,
 so a page that was deleted or written again since is not found in it, and one that is newer is known to be missing.

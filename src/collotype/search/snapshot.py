@@ -1,4 +1,4 @@
-"""One version of an index, ready to be searched: the table's rows, and the side files that go with them."""
+"""One version of an index for searching: the table's rows with their sidecar files."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""The store of record: a Lance table of pages, one row each.
+"""The store of an index: a Lance table with a row per page.
 
 A row's `key` is a random number given when it is written, so a page that is written again has another one: what is
 derived from a row (side files, what a reader holds) names the key, and cannot be taken for what replaced it.

@@ -1,4 +1,4 @@
-"""Where an index lies that is in no folder: `qdrant://host:port/collection`."""
+"""Addresses of indexes that are not in a folder: `qdrant://host:port/collection`."""
 
 import re
 from typing import NamedTuple

@@ -1,1 +1,1 @@
-"""How steps are taken: the loop, the negatives, the order, the optimiser, what is needed to go on."""
+"""Training: loop, engine, gradient cache, sampler, optimiser, checkpoints."""

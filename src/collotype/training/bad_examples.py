@@ -1,4 +1,4 @@
-"""Examples that cannot be read: counted, replaced, and bounded by the recipe's limit."""
+"""Examples that cannot be read: counted, replaced, and limited by the recipe."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Batch statistics that do not depend on the hardware.
+"""BatchNorm statistics that do not depend on the hardware.
 
 BatchNorm makes an example's output depend on those it is computed with, so how a batch is cut changes the science. A
 recipe names the group whose examples share their statistics; micro-batches are whole groups, or the group is the whole

@@ -1,4 +1,4 @@
-"""One optimiser step: a recipe's model, its optimiser, and how they take one. It knows tasks, not pages or captions.
+"""One optimiser step: forward, loss, backward, update. It knows tasks, not pages or captions.
 
 A step on a global batch of B examples over W processes: each process takes B/W of them, cut in micro-batches of m; the
 loss is computed on the outputs of all B; gradients are summed over processes once. The same numbers come out whatever W

@@ -1,4 +1,4 @@
-"""What a family says of one recipe before anything is computed: asked for a plan, and told without torch."""
+"""What a family knows of a recipe before anything is computed, for a plan; without torch."""
 
 import functools
 from collections.abc import Callable, Collection, Hashable, Sequence

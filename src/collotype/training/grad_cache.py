@@ -1,4 +1,4 @@
-"""The whole batch's loss from parts that were computed apart: over micro-batches and over processes.
+"""The loss and gradient of the whole batch from micro-batches and processes (gather and gradient cache).
 
 The loss is computed once on the outputs of the whole batch, on every process alike; a process then takes the slice of
 the gradient that belongs to its own examples. So the negatives of a query are those of the batch, however it was cut

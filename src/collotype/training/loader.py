@@ -1,4 +1,4 @@
-"""From keys to micro-batches of tensors, in this process or in loader processes beside it."""
+"""Loads micro-batches by key, in this process or in loader processes."""
 
 import itertools
 from collections.abc import Iterator, Sequence

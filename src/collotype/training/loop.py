@@ -1,4 +1,4 @@
-"""The training loop: steps in order, what is written of each, and what a stopped run goes on from."""
+"""The training loop: steps, metrics, evaluations, checkpoints, resuming."""
 
 import functools
 import hashlib

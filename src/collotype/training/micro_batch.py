@@ -1,4 +1,4 @@
-"""`train.micro_batch: auto`: the most examples of one forward and backward pass that fit into memory."""
+"""`train.micro_batch: auto`: the largest micro-batch that fits into memory."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Optimiser and learning-rate schedule from the recipe."""
+"""Makes the optimiser of a recipe."""
 
 from collections.abc import Collection, Sequence
 from typing import Any

@@ -1,5 +1,4 @@
-"""Are samples that are measured among those that are trained on? Known by their texts and, where these are equal, by
-their images."""
+"""Finds evaluation samples that are trained on, by their texts and, if these are equal, by their images."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which numbers a model computes in, and how half precision is kept from losing small gradients."""
+"""Precision of training: autocast, and the loss scale of fp16."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext

@@ -1,4 +1,4 @@
-"""How long a step takes and what it needs, from one micro-batch through the engine's own path."""
+"""Measures time and memory of a step, from one micro-batch through the engine."""
 
 import time
 from typing import Any

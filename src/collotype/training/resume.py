@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent, and going on from the last whole one.
+"""Checkpoints, written completely or not at all, and resuming from the last one.
 
 torch.distributed.checkpoint takes a second to import, which a command that writes none should not pay.
 """

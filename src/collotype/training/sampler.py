@@ -1,4 +1,4 @@
-"""Which examples a step sees: a function of (seed, epoch, step) alone."""
+"""Selects the examples of a step: a function of (seed, epoch, step) alone."""
 
 from bisect import bisect_right
 from collections import deque

@@ -1,4 +1,4 @@
-"""Models larger than one device's memory: weights divided among processes, activations computed twice.
+"""Models larger than one device's memory: sharded weights, recomputed activations.
 
 torch's modules for that take half a second to import, which a run that does not shard should not pay.
 """

@@ -1,4 +1,4 @@
-"""The seam between the engine and the families: the engine knows of tasks only."""
+"""The interface between engine and families: the engine knows only tasks."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field

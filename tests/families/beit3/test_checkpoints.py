@@ -84,7 +84,10 @@ def test_what_is_exported_is_read_again_exactly(tmp_path: Path) -> None:
 
 
 def test_what_the_published_layout_cannot_say_is_not_exported(tmp_path: Path) -> None:
-    for model, said in ((make(), "17 words; train with beit3.spm"), (with_pieces(layers=2), "has 2 layers, 32 wide")):
+    for model, said in (
+        (make(), "17 words; train with beit3.spm"),
+        (with_pieces(layers=2), "has 2 layers of width 32"),
+    ):
         with pytest.raises(UserError, match=said):
             export(model, "beit3", tmp_path / "out", "card")
     with pytest.raises(UserError, match="Unknown layout 'gguf'; this model can be exported to beit3"):
@@ -135,7 +138,7 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
         read(tmp_path / "empty")
     save_published(tmp_path, state)
     (tmp_path / "second.pth").write_bytes(b"")
-    with pytest.raises(UserError, match=r"holds 2 checkpoints \(beit3.pth, second.pth\); give the path of one"):
+    with pytest.raises(UserError, match=r"contains 2 checkpoints \(beit3.pth, second.pth\); give the path of one"):
         read(tmp_path)
 
 

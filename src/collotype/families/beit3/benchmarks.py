@@ -1,4 +1,4 @@
-"""What a BEiT-3 is evaluated on: questions about images."""
+"""The evaluation suites of BEiT-3: questions about images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

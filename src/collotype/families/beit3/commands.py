@@ -1,4 +1,4 @@
-"""What a BEiT-3 does for the commands."""
+"""BEiT-3's implementation of the commands."""
 
 import zipfile
 from hashlib import sha256

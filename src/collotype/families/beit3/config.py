@@ -1,4 +1,4 @@
-"""What a BEiT-3 for visual question answering is: typed and checked, and the named sizes."""
+"""The configuration of a BEiT-3 for visual question answering, typed and checked, and the named sizes."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

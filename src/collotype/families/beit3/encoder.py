@@ -1,4 +1,4 @@
-"""BEiT-3's encoder: attention is shared by patches and words, all other weights are one set for each.
+"""BEiT-3's encoder: patches and words share the attention; each has its own set of all other weights.
 
 Patches and words travel as two tensors, so no module has to be told where one ends: they meet in the attention only.
 

@@ -1,4 +1,4 @@
-"""Answers measured: the official accuracy beside what is scored without looking, and some to look at."""
+"""Evaluates answers: the official accuracy, baselines without images, and illustrated examples."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a plan asks of a BEiT-3's recipe; told without torch, but for weights that are in files."""
+"""What a plan needs to know of a BEiT-3 recipe, without torch (except for weights in local files)."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A model's answers to questions: shared by processes, resumable, each image decoded once."""
+"""A model's answers to questions: distributed over processes, resumable, each image decoded once."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""How many weights a BEiT-3 has and what a pass costs, by its configuration: `Beit3` itself, without torch."""
+"""Number of weights and cost of a forward pass by configuration, without building the model or importing torch."""
 
 from collotype.families.beit3.config import Beit3Config
 

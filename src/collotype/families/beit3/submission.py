@@ -1,4 +1,4 @@
-"""Answers to a set of questions: kept while they are computed, written for EvalAI, and checked.
+"""Answers to a set of questions: stored while they are computed, written for EvalAI, and checked.
 
 A submission is what BEiT-3 writes and EvalAI takes: one JSON list of {"question_id": int, "answer": str}, indented by
 2; here in the order of the question file, whatever the number of processes.

@@ -1,4 +1,4 @@
-"""BEiT-3's answers to the engine's questions."""
+"""BEiT-3's task: what the engine trains and evaluates."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Images to what BEiT-3 takes: bytes [3, S, S], which the model scales itself."""
+"""Image transforms of BEiT-3: to bytes [3, S, S], which the model scales itself."""
 
 import math
 import random

@@ -1,4 +1,4 @@
-"""What a CLIP is evaluated on: images of classes, images with their captions."""
+"""The evaluation suites of CLIP: images with classes, images with captions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

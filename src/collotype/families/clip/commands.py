@@ -1,4 +1,4 @@
-"""What a CLIP does for the commands."""
+"""CLIP's implementation of the commands."""
 
 from pathlib import Path
 from typing import Any

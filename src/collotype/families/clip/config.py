@@ -1,4 +1,4 @@
-"""What a CLIP is: open_clip's JSON fields, typed and checked, and the named sizes."""
+"""The configuration of a CLIP: open_clip's JSON fields, typed and checked, and the named sizes."""
 
 import math
 from collections.abc import Mapping

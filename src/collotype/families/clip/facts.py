@@ -1,4 +1,4 @@
-"""What a plan asks of a CLIP's recipe; told without torch, but for weights that are in files."""
+"""What a plan needs to know of a CLIP recipe, without torch (except for weights in local files)."""
 
 import re
 from collections.abc import Callable

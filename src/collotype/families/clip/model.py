@@ -1,4 +1,4 @@
-"""CLIP: two towers that put images and captions into one space.
+"""The CLIP model: an image tower and a text tower with a common embedding space.
 
 Shapes: B images or captions, T tokens, S side of an image in pixels, D embedding.
 """

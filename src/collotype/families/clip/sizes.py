@@ -1,4 +1,4 @@
-"""How many weights a CLIP has and what a pass costs, by its configuration: `Clip` itself, without torch."""
+"""Number of weights and cost of a forward pass by configuration, without building the model or importing torch."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""CLIP's answers to the engine's questions."""
+"""CLIP's task: what the engine trains and evaluates."""
 
 import math
 from collections.abc import Callable, Sequence

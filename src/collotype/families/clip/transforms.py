@@ -1,4 +1,4 @@
-"""Images to what an image tower takes, as OpenCLIP's transforms make it, without torchvision.
+"""Image transforms of CLIP, equal to OpenCLIP's, without torchvision.
 
 Pixels travel as bytes [3, height, width]: the model scales them on its own device with `normalised`. Only random
 erasing fills with noise that bytes cannot hold; a transform that erases gives float32, scaled already.

@@ -1,1 +1,1 @@
-"""Page retrievers: late interaction (ColPali and its kin) and single vectors (BiPali and its kin)."""
+"""Page retrievers: late interaction (ColPali and similar) and single vectors (BiPali and similar)."""

@@ -1,4 +1,4 @@
-"""How what is to be encoded is cut into batches that waste little padding."""
+"""Cuts pages and queries into batches with little padding."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar

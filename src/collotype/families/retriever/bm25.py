@@ -1,4 +1,4 @@
-"""BM25 over the pages' text: the baseline beside every retriever that looks at pages.
+"""BM25 over the text of pages: a baseline for retrievers of page images.
 
 The text is the source's own (a PDF's text layer, a text column), or what OCR reads on the image.
 """

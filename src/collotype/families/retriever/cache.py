@@ -1,4 +1,4 @@
-"""Embeddings and page texts on disk, known by what they were made of: a changed weight or page makes them anew."""
+"""Embeddings and page texts on disk, keyed by digests of the weights and pages that they were made from."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Training pairs to a micro-batch of tensors."""
+"""Collates training pairs into a micro-batch of tensors."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""What a page retriever does for the commands."""
+"""The retriever's implementation of the commands."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace

@@ -1,5 +1,5 @@
-"""What smaller pages and queries cost in quality: each suite encoded once, its pages cut, pooled and stored in several
-ways, and searched by the queries of the model and of its students."""
+"""Measures the quality of smaller pages and queries: pages cut, pooled and stored in several ways, and searched by
+the model and its students."""
 
 import time
 from collections.abc import Sequence

@@ -1,5 +1,5 @@
-"""A teacher: a trained retriever that a student learns from, and that encodes the pages of one that reads queries
-only."""
+"""A teacher: a trained retriever that a student is distilled from, and that encodes the pages of a query-only
+student."""
 
 from collections.abc import Callable, Mapping
 from functools import cached_property

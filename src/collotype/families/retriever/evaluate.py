@@ -1,4 +1,4 @@
-"""Retrieval on benchmarks: encode, score all pairs, rank, measure; and a few queries to look at."""
+"""Evaluates retrieval: encode, score all pairs, rank, measure, and illustrate a few queries."""
 
 import time
 from collections.abc import Mapping, Sequence

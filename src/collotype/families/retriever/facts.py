@@ -1,5 +1,5 @@
-"""What a plan asks of a retriever's recipe; told without torch, but for weights that are in files, a teacher's too, and
-for the shape of a backbone that `shapes.json` does not have."""
+"""What a plan needs to know of a retriever recipe, without torch (except for local weights, a local teacher, and
+backbones that `shapes.json` lacks)."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""An inverted index of pages: for each word of the vocabulary the pages that have it, with its weight there."""
+"""An inverted index of sparse pages: for each token of the vocabulary, its pages with their weights."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Which layers LoRA adapts, by their names."""
+"""Selects the layers that LoRA adapts, by name."""
 
 import re
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Hard negatives by the retriever's own score.
+"""Mines hard negatives by the retriever's own scores.
 
 For every query the best-scored pages that are not its own, without those that score so near its own that they are
 likely right, too: "positive-aware" mining, TopK-PercPos (`max_score_ratio`) and TopK-MarginPos (`margin`) of

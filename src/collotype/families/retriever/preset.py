@@ -1,4 +1,4 @@
-"""Presets: the texts and the attention a checkpoint was trained with. They travel with the model.
+"""Presets: the prompts and the attention that a checkpoint was trained with. They are stored with the model.
 
 The strings of colpali-engine changed between its versions without a word, and a checkpoint is only itself with its own.
 """

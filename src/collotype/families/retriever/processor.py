@@ -1,4 +1,4 @@
-"""Queries and page images to tensors, as the preset says and the backbone looks."""
+"""Turns queries and page images into tensors, by preset and backbone."""
 
 from collections.abc import Sequence
 from pathlib import Path

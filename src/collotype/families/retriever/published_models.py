@@ -1,4 +1,4 @@
-"""Open retrievers of 2026 by name: what they are, and what of them was verified here."""
+"""Open retrievers of 2026 by name, with what was verified of each."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""A query's text as token ids, in its preset's frame: without torch, so what no model reads needs none."""
+"""Tokenizes a query in its preset's prompt, without torch."""
 
 import json
 from bisect import bisect_right

@@ -1,4 +1,4 @@
-"""Do a model's scores depend on the batch, its padding, the precision or the attention kernel?
+"""Measures whether a model's scores depend on batch, padding, precision or attention kernel.
 
 Pages and queries of a suite are encoded under each setting, and their scores compared with those of one at a time in
 the same precision; in bf16 (weights and all) these themselves with those in float32.

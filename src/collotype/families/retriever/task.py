@@ -1,4 +1,4 @@
-"""The retriever's answers to the engine's questions."""
+"""The retriever's task: what the engine trains and evaluates."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property

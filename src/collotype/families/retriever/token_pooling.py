@@ -1,4 +1,4 @@
-"""Token pooling: fewer vectors a page, each standing for a cluster of vectors that resemble one another.
+"""Token pooling: fewer vectors per page, one for each cluster of similar vectors.
 
 Both methods cut a Ward tree into at most K = max(T // factor, 1) clusters of a page's T unit vectors of D dimensions.
 

@@ -1,4 +1,4 @@
-"""The vocabularies of small models, made of the words of their training queries; a checkpoint brings its own."""
+"""Word vocabularies of small models, made from their training queries; checkpoints bring their own tokenizer."""
 
 import re
 from collections import Counter

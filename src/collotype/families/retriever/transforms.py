@@ -1,4 +1,4 @@
-"""Page images to what a vision tower takes: as bytes, which the model scales on its own device.
+"""Image transforms of pages: to bytes, which the model scales on its own device.
 
 A layout decides the size of a page, its number of visual tokens, and where on the page each of them looks.
 """

@@ -1,1 +1,1 @@
-"""What the families share, once; each of them imports from here, and this imports none of them."""
+"""Code that the families share; it imports none of them."""

@@ -1,5 +1,5 @@
-"""Model folders as all families keep them: our own layout (`collotype.json`, `model.safetensors`, the vocabulary), and
-what a family's other layouts have in common with it."""
+"""What the families' checkpoints have in common: our own layout (`collotype.json`, `model.safetensors`, the
+vocabulary), finding files, exporting."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the families' facts of a recipe have in common."""
+"""The base class of the families' facts."""
 
 from collections.abc import Callable
 from functools import partial

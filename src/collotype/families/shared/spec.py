@@ -1,4 +1,4 @@
-"""What a family is to the command line and the runner: `SPEC` of its module `commands`."""
+"""The interface of a family to the command line and the runner: `SPEC` in its module `commands`."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Suites by name, as all families look them up."""
+"""Looks up evaluation suites by name."""
 
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar

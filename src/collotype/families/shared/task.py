@@ -1,4 +1,4 @@
-"""What the families' tasks have in common: answers to the engine that most of them give alike."""
+"""The base class of the families' tasks."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Generic, TypeVar

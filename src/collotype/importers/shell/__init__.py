@@ -1,4 +1,4 @@
-"""A shell script's commands with the words that bash would give them, read and never run.
+"""The commands of a shell script with the words that bash would give them; parsed, never run.
 
 The grammar is tree-sitter's (`tree_sitter_bash`); what the words mean is decided here: `reader` goes through the
 statements, `expansion` makes words of nodes. What only a run knows (`$(nproc)`, a variable that the text does not set)

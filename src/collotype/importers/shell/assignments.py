@@ -1,4 +1,4 @@
-"""What a script's statements set."""
+"""The variables that a script's statements set."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""`[ … ]`, `[[ … ]]`: true, false, or known to a run alone."""
+"""`[ … ]`, `[[ … ]]`: true, false, or unknown until the script runs."""
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase

@@ -1,4 +1,4 @@
-"""Words of the grammar's nodes: quotes, variables, arrays, defaults, `$((…))`, braces."""
+"""Expands words: quotes, variables, arrays, defaults, `$((…))`, braces."""
 
 import re
 from collections.abc import Callable, Iterator

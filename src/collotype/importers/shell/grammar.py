@@ -1,4 +1,4 @@
-"""A script's tree, by tree-sitter's grammar of bash."""
+"""Parses a script with tree-sitter's grammar of bash."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Pieces of words: what quotes and backslashes leave of them, and what is cut off."""
+"""Pieces of words: removing quotes and backslashes, splitting."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Goes through a script's statements as bash would, without running one, and notes the commands it would start."""
+"""Walks through a script's statements as bash would, without running any, and collects the commands."""
 
 import re
 from dataclasses import dataclass, field, replace

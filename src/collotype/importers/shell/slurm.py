@@ -1,4 +1,4 @@
-"""What Slurm's directives say of a job: `#SBATCH` lines, and the options of `sbatch`, `salloc` and `srun`."""
+"""Slurm's settings of a job: `#SBATCH` lines, and the options of `sbatch`, `salloc` and `srun`."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""Files that a script reads as a part of itself (`source env.sh`, `. ./env.sh`), where they lie beside it."""
+"""Files that a script sources (`source env.sh`, `. ./env.sh`), if they are next to it."""
 
 import re
 from pathlib import Path, PurePosixPath

@@ -1,4 +1,4 @@
-"""The rules: a module for each subject, found by being here.
+"""The rules, a module per subject; all modules here are imported.
 
 A rule is a function from a context to what it sees there; what all of its findings share stands in its decoration:
 

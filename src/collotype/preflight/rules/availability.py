@@ -1,4 +1,4 @@
-"""What is not here, and so cannot be known."""
+"""Rules on data and weights that are not on this machine."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What is trained on."""
+"""Rules on the training data."""
 
 import math
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""How the result is measured."""
+"""Rules on the evaluation."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the device cannot do, or has no room for."""
+"""Rules on what the device does not support, or has no memory for."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What is minimised."""
+"""Rules on the loss."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Among whose pages or captions a query finds its negatives."""
+"""Rules on the negatives of a query."""
 
 from collections.abc import Iterator
 

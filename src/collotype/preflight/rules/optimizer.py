@@ -1,4 +1,4 @@
-"""What takes the steps."""
+"""Rules on the optimiser."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Which numbers a run computes in, and what the hardware makes of that."""
+"""Rules on the precision of training."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""How queries and pages become tokens."""
+"""Rules on prompts and visual budgets."""
 
 from collections.abc import Iterator
 

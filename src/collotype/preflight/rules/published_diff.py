@@ -1,4 +1,4 @@
-"""Wherever the recipe or its plan differs from what is known of the published run: one comparison of all keys.
+"""The rule that compares all keys with the published run.
 
 What a difference is likely to do is said once, in `preflight/difference_effects.py`, for this and for `collotype
 compare`.

@@ -1,4 +1,4 @@
-"""What a rule is."""
+"""The type of a rule, and its registration."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How long a run is, and how its learning rate moves."""
+"""Rules on the length of a run and its learning rate."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""How a published tool measures, where that is not how others do."""
+"""Rules on how published tools score."""
 
 from collections.abc import Iterator
 

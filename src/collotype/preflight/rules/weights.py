@@ -1,4 +1,4 @@
-"""What training, or an evaluation, starts from."""
+"""Rules on the initial weights."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Published results as data: NAME.yaml beside this file."""
+"""Published results as data: NAME.yaml in this folder."""
 
 import difflib
 import json

@@ -1,4 +1,4 @@
-"""`expect: published:NAME` in a recipe: the numbers in the name's place."""
+"""Resolves `expect: published:NAME` in a recipe to its values."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Repositories of the Hugging Face hub: names with revisions in, folders of one commit with the wanted files out.
+"""Repositories of the Hugging Face hub: resolves names and revisions to a folder with the needed files.
 
     source = parse("vidore/colpali-v1.3@v1.0", "model")
     found = snapshot(source, "copy it into a folder and give that")

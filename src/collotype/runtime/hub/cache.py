@@ -1,5 +1,4 @@
-"""The hub's cache on this machine, as its client lays it out; looked into without the client, which takes half a second
-to import."""
+"""The hub's local cache, read without its client, which takes half a second to import."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Which commits names of the hub stand for: asked once in a command, and kept in what it writes."""
+"""The commits that hub names resolve to: asked once per command, and recorded."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Where a model lies: in a folder, or in a repository of the hub, of which only files are fetched that are read."""
+"""Finds a model in a folder or hub repository, and downloads only the files that are read."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence

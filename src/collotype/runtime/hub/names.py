@@ -1,4 +1,4 @@
-"""What people write for a repository of the hub, to what it is."""
+"""Parses the names and addresses of hub repositories."""
 
 import os
 import re

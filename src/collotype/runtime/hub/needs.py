@@ -1,4 +1,4 @@
-"""What a run will have to fetch, known before it fetches any of it."""
+"""The downloads that a run needs, known in advance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

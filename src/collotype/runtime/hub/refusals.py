@@ -1,4 +1,4 @@
-"""What the hub, its client and the disk say, to what the user can do about it."""
+"""Turns errors of the hub, its client and the disk into messages with a fix."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""A repository's files at one commit: which there are, and those that are wanted, fetched into the hub's cache."""
+"""A repository at one commit: its file list, and downloading files into the cache."""
 
 import glob
 import os

@@ -1,5 +1,5 @@
-"""Where the samples of shards are. Headers and texts are read once, by several processes; each shard's index is kept in
-the cache folder until the shard changes."""
+"""An index of the samples in shards. Headers and texts are read once, by several processes, and cached until the
+shard changes."""
 
 import json
 import multiprocessing

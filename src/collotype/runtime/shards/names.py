@@ -1,4 +1,4 @@
-"""What a recipe says of shards, to shard names: paths, or addresses such as `s3://bucket/train-0000.tar`."""
+"""Resolves the shards of a recipe: paths, patterns, or addresses such as `s3://bucket/train-0000.tar`."""
 
 import re
 from collections.abc import Iterable, Sequence

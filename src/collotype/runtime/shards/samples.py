@@ -1,4 +1,4 @@
-"""Which members of a tar make a sample, grouped as webdataset and OpenCLIP do, and what is wrong with the others."""
+"""Groups the files of a tar into samples, as webdataset and OpenCLIP do, and counts the bad ones."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Tables of texts and images, from files, folders and the hub: the one place that reads them."""
+"""Tables of texts and images, from files, folders and the hub."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Cells on which a measurement hangs: checked, with file, row, column and value, never cast."""
+"""Cells checked for type, with file, row, column and value in the error; never cast."""
 
 import math
 import re

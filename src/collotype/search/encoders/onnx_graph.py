@@ -1,4 +1,4 @@
-"""Computations in the format of ONNX, written without its package, which nothing else here would need.
+"""Writes ONNX graphs without the onnx package.
 
 A model is a message of Protocol Buffers (github.com/onnx/onnx/blob/main/onnx/onnx.proto); fields are written by number.
 """

@@ -1,4 +1,4 @@
-"""Any model of the retriever family, which looks at images of pages."""
+"""Encodes page images with any model of the retriever family."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The reader: late interaction over a page's words, without looking at the page.
+"""The reader: late interaction over a page's words, without the image.
 
 A word is two vectors side by side: that of a language model, which knows the words around it and what it means, and one
 of the word's spelling and that of its two neighbours, which knows names, numbers and languages that the model never

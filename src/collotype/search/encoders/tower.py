@@ -1,4 +1,4 @@
-"""BERT (arXiv 1810.04805) over a few short texts, in NumPy, on weights that may be mapped.
+"""BERT (arXiv 1810.04805) for short queries, in NumPy, on memory-mapped weights.
 
 Texts are computed one after the other: without padding there is nothing to compute in vain and nothing to mask.
 """

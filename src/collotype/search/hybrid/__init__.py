@@ -1,1 +1,1 @@
-"""Several ways of finding the same pages as one search: encoders, each with an index of its own, and BM25."""
+"""Hybrid search: several encoders, each with its own index, and BM25."""

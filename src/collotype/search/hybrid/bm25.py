@@ -1,4 +1,4 @@
-"""BM25 over the words that an index has of its pages: counts of terms by page, made from the table.
+"""BM25 over the words of an index: term counts per page, made from the table.
 
 The scores are those of bm25s' method "lucene" (arXiv 2407.03618), of pages on which the words of headings stand several
 times. Counts are kept in place of scores, because a score

@@ -1,4 +1,4 @@
-"""The weights of a hybrid's parts, from queries whose answers are known."""
+"""Fits the weights of a hybrid index on judged queries."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Several rankings of the same pages as one: by scores on one scale, or by reciprocal ranks.
+"""Fuses several rankings of the same pages: by calibrated scores, or by reciprocal ranks.
 
 A page that one of them cannot see (one without words, say) is in the middle of that one's ranking: it neither gains nor
 loses by it. One that it sees and does not name among its best gets nothing of it.

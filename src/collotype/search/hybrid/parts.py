@@ -1,4 +1,4 @@
-"""What a hybrid index has beside its own: indexes of other encoders, over the same documents, in folders within it.
+"""The parts of a hybrid index: indexes of other encoders over the same documents, in subfolders.
 
 `library/` is the index that it would be alone, `library/also/1` one that could be searched alone, and `hybrid.json`
 names them. So the parts together have the bytes that they have apart, and each is brought up to date by itself.

@@ -1,4 +1,4 @@
-"""Files to pages to an index: what changed since the last time, and nothing that a broken file can stop."""
+"""Ingestion: updates an index from files, robust against damaged ones."""
 
 from collotype.search.ingest.ingest import Report, ingest
 from collotype.search.ingest.limits import Limits, ReadingSettings

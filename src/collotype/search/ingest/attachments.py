@@ -1,4 +1,4 @@
-"""Files attached to PDFs, as documents of their own: taken out into the index's folder, called PARENT/NAME."""
+"""Files attached to PDFs, extracted into the index's folder as documents named PARENT/NAME."""
 
 import itertools
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Pages as they were read, made into what an index takes: the step that runs here or on a cluster."""
+"""Encodes pages for the index; this step runs here or on a cluster."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

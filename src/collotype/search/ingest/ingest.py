@@ -1,4 +1,4 @@
-"""Sources into an index: new and changed pages are encoded, those that are gone are deleted."""
+"""Updates an index from sources: encodes new and changed pages, deletes those that no longer exist."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Which files are indexed, by their ending: one list for the command line and the server."""
+"""The file extensions that can be indexed, for command line and server."""
 
 import importlib.util
 from collections.abc import Iterable

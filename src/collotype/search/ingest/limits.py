@@ -1,4 +1,4 @@
-"""What a file may cost before it is left out, and what else a worker is told."""
+"""Limits on files, and the settings of a worker."""
 
 from dataclasses import dataclass
 from typing import Literal

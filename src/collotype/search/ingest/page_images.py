@@ -1,4 +1,4 @@
-"""Pages as images: small to be encoded and shown, large enough to be read."""
+"""Page images: small for encoding and display, large for OCR."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Worker processes, as their parent sees them."""
+"""Worker processes, from their parent's side."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Files read by worker processes: pages come out in the order of their document, documents side by side.
+"""Reads files in worker processes; the pages of a document arrive in order, documents in parallel.
 
 A worker that dies, or runs out of time, costs the page it was at; another one goes on with the next.
 """

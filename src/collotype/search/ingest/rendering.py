@@ -1,4 +1,4 @@
-"""Images of pages, drawn by a worker process: a file that crashes it leaves its caller standing."""
+"""Renders page images in a worker process, so that a bad file cannot crash the caller."""
 
 import threading
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which files are indexed, what their documents are called, and what is known of them since the last time."""
+"""The files to index, the names of their documents, and the ledger of what was indexed."""
 
 import hashlib
 import itertools

@@ -1,4 +1,4 @@
-"""Whether a page's text layer is believed, or its image is read."""
+"""Decides whether to use a page's text layer or OCR."""
 
 from collections.abc import Sequence
 from pathlib import Path

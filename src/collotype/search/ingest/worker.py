@@ -1,4 +1,4 @@
-"""What reads files that nobody has vouched for: a process of its own, which a crash or a limit ends alone.
+"""Reads untrusted files in a separate process, which a crash or a limit ends alone.
 
 `python -m collotype.search.ingest.worker DESCRIPTOR` takes JSON objects from that socket, first its settings, then
 files to read, pages to draw and attached files to write, and answers with JSON objects, one a page; after one with

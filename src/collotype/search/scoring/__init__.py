@@ -1,4 +1,4 @@
-"""Which pages of an index answer a query: all of them exactly, or candidates first (sign bits, token lists)."""
+"""Scoring pages: all of them exactly, or candidates first (sign bits, token lists)."""
 
 from collections.abc import Iterator
 

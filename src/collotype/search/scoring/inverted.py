@@ -1,5 +1,4 @@
-"""The lists of an index of sparse pages, memory-mapped: for each token of the vocabulary the pages that have it, and
-its weight there."""
+"""The inverted lists of sparse pages, memory-mapped: for each token, its pages with their weights."""
 
 from dataclasses import dataclass
 from functools import partial

@@ -1,4 +1,4 @@
-"""Token lists: centres of all vectors, and for each the pages that have a vector nearest to it. 2 KB a page.
+"""Token lists (IVF): centroids of all vectors, and for each the pages with a vector nearest to it. 2 KB a page.
 
 A page is as near to a query's vector as the nearest centre it is listed under; of the lists of far centres it is only
 known that they are farther than those looked at. That is enough to name a few thousand pages, whose sign bits decide on

@@ -1,4 +1,4 @@
-"""How a query is answered, by how much there is to look at; and what was done, for who asks."""
+"""Chooses the search plan by the number of vectors, and explains what was done."""
 
 from dataclasses import dataclass, field
 from typing import Literal

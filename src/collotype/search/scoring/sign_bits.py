@@ -1,4 +1,4 @@
-"""The sign bits of all pages in one memory-mapped matrix: the side file of the scan."""
+"""The sign bits of all pages in one memory-mapped matrix: a sidecar file."""
 
 from pathlib import Path
 

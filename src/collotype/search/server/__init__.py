@@ -1,1 +1,1 @@
-"""Search over HTTP: the API, what it refuses, uploads, and the web page in `page/`."""
+"""Search over HTTP: the API, its middleware, uploads, and the web page in `page/`."""

@@ -1,4 +1,4 @@
-"""The API's addresses. `/api/openapi.json` has them with their types."""
+"""The endpoints of the API; `/api/openapi.json` lists them with their types."""
 
 import mimetypes
 import time

@@ -1,4 +1,4 @@
-"""The application: the API and the web page behind the guard."""
+"""The application: the API and the web page behind the middleware."""
 
 import asyncio
 import logging

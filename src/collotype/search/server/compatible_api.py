@@ -1,4 +1,5 @@
-"""Doors that other tools know: OpenAI's `/v1/embeddings`, vLLM's `/pooling`, `/rerank` and `/score`, TEI's `/rerank`.
+"""Endpoints of other tools' APIs: OpenAI's `/v1/embeddings`, vLLM's `/pooling`, `/rerank` and `/score`, TEI's
+`/rerank`.
 
 They compute with the encoder that made the index, and answer mistakes in OpenAI's form, as vLLM does.
 """

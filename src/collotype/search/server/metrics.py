@@ -1,4 +1,4 @@
-"""What Prometheus is told, in a registry of the app's own."""
+"""Prometheus metrics, in the app's own registry."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""What comes before every request: whose name it is sent to, how often, with which key, how large, how long.
+"""Checks before every request: host, rate, key, origin, size, time.
 
 Plain ASGI, so that bodies are counted while they stream in and nothing is buffered.
 """

@@ -1,4 +1,4 @@
-"""The server as a process: its socket, its way to stop."""
+"""Runs the server: its socket, its shutdown."""
 
 import errno
 import ipaddress

@@ -1,4 +1,4 @@
-"""What the API answers with; its OpenAPI schema follows from these."""
+"""The response types of the API."""
 
 from typing import Literal
 

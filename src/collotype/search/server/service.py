@@ -1,4 +1,4 @@
-"""What the API's answers are made of."""
+"""What the API's endpoints do."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""What a server allows."""
+"""The server's settings."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Uploads: received, kept, indexed one after the other by a thread.
+"""Uploads: received, stored, and indexed one after the other by a thread.
 
 A file streams into `incoming/` under a passing name; whole and synced it gets its own, which is when the client is
 told that it has been taken. It is linked into `documents/`, indexed from there, and leaves `incoming/` last: a kill at

@@ -1,1 +1,1 @@
-"""BEiT-3s in folders and files: where they lie (`places`), and what they hold (`reading`)."""
+"""BEiT-3 checkpoints: which files are read (`locations`), and reading them (`reading`)."""

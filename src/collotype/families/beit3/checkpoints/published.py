@@ -1,4 +1,4 @@
-"""BEiT-3's own layout: a `.pth` file {"model": weights}, and beside it `beit3.spm` and the list of answers.
+"""BEiT-3's own layout: a `.pth` file {"model": weights}, with `beit3.spm` and the list of answers next to it.
 
 Such a file says neither its number of heads nor its limit of words, which its size does, nor anything of its training.
 """

@@ -1,4 +1,4 @@
-"""BEiT-3s in folders and files, ours and the published ones; read strictly, whichever it is."""
+"""Reads a BEiT-3 in any supported layout, strictly."""
 
 from collections.abc import Sequence
 from functools import partial

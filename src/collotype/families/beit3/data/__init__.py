@@ -1,4 +1,4 @@
-"""What BEiT-3 is asked: images, questions about them, and what people answered."""
+"""BEiT-3's data: images, questions about them, and people's answers."""
 
 from collections import Counter
 from pathlib import Path

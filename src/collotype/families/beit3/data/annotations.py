@@ -1,4 +1,4 @@
-"""What people answered, packed; the vocabulary made of it; what of it a model is trained towards."""
+"""People's answers in packed arrays, the answer vocabulary, and the training targets."""
 
 from array import array
 from collections import Counter

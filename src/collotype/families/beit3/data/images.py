@@ -1,4 +1,4 @@
-"""The images that are asked about, by number: files of a folder, cells of a table."""
+"""The images of questions, by number: files of a folder, or cells of a table."""
 
 import os
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Questions about images, packed: some 75 bytes a question of VQAv2 beside its words, whatever is kept of it."""
+"""Questions about images in packed arrays, about 75 bytes each in addition to their words."""
 
 import random
 from array import array

@@ -1,1 +1,1 @@
-"""CLIPs in folders and files: where they lie (`places`), and what they hold (`reading`)."""
+"""CLIP checkpoints: which files are read (`locations`), and reading them (`reading`)."""

@@ -1,4 +1,4 @@
-"""What a folder or a checkpoint holds, in our terms, and the model made of it."""
+"""The content of a checkpoint under our names, and the model made from it."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""CLIPs in folders and files, in every layout they are published in; read strictly, whichever it is."""
+"""Reads a CLIP in any supported layout, strictly."""
 
 from functools import partial
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What CLIP trains on, images with captions, and what it classifies, images with labels."""
+"""CLIP's data: images with captions for training, images with labels for classification."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The classes of a labelled set: their names, and which of them a label means."""
+"""The classes of a labelled dataset: their names, and the class of each label."""
 
 import re
 from collections.abc import Hashable, Iterable, Sequence

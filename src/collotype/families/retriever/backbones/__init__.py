@@ -1,4 +1,4 @@
-"""Vision–language backbones, one row each."""
+"""Vision–language backbones, a spec each."""
 
 from collotype.families.retriever.backbones import (
     gemma3,

@@ -1,4 +1,4 @@
-"""Patch embeddings of transformers' models, computed as the matrix product that they are."""
+"""Patch embeddings of transformers' models, computed as a matrix product."""
 
 from torch import Tensor, nn
 from torch.nn import functional

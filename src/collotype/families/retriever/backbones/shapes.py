@@ -1,4 +1,4 @@
-"""How large a named size of a backbone is: `shapes.json`, so that a plan need not import transformers and build it.
+"""The shapes of a backbone's named sizes (`shapes.json`), so that a plan need not import transformers.
 
 python -m collotype.families.retriever.backbones.shapes        writes the file anew
 """

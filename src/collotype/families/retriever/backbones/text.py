@@ -1,4 +1,4 @@
-"""A text encoder that reads queries only: the tower of a student, whose pages another model encodes."""
+"""A text encoder for queries only: a distilled student, whose teacher encodes the pages."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any

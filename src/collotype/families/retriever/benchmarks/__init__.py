@@ -1,4 +1,4 @@
-"""What a retriever is evaluated on, suite by suite."""
+"""The evaluation suites of retrievers."""
 
 from collections.abc import Callable
 from pathlib import Path

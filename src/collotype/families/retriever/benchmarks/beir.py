@@ -1,4 +1,4 @@
-"""The layout of ViDoRe v2, v3 and mteb's copies: corpus, queries and judgements in tables of their own.
+"""The layout of ViDoRe v2, v3 and mteb's copies: separate tables of corpus, queries and judgements.
 
 BEIR's own files are read, too: `corpus.jsonl`, `queries.jsonl`, `qrels/SPLIT.tsv`.
 """

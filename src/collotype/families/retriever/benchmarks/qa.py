@@ -1,4 +1,4 @@
-"""The layout of ViDoRe v1: rows of a query (none for a distractor page) and the page that answers it."""
+"""The layout of ViDoRe v1: rows of a query (None for a distractor page) and the page that answers it."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

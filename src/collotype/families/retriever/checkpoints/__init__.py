@@ -1,1 +1,1 @@
-"""Retrievers in folders and repositories: where they are (`locations`), and what they hold (`reading`)."""
+"""Retriever checkpoints: which files are read (`locations`), and reading them (`reading`)."""

@@ -1,4 +1,4 @@
-"""What a published folder holds, in our terms, and the model made of it."""
+"""The content of a published folder under our names, and the model made from it."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence

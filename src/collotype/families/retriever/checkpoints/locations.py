@@ -1,5 +1,4 @@
-"""Where a retriever lies, in which layout, and what of it is read; told without torch, but for what is in the hub's
-cache."""
+"""Where a retriever is, in which layout, and which files are read; mostly without torch."""
 
 import json
 from pathlib import Path

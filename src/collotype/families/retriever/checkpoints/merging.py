@@ -1,4 +1,4 @@
-"""peft's adapters merged by peft itself: what it computes of DoRA, patterns and tokens is what our weights become.
+"""Merges peft adapters into their base, by peft itself.
 
 The tensors' names say which layers are adapted, in the names of the model that was trained; only they are translated.
 """

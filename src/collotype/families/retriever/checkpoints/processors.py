@@ -1,4 +1,4 @@
-"""transformers' tokenizers and image processors that do what ours do, and what their files tell."""
+"""transformers' tokenizers and image processors that do the same as ours, and what their files say."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

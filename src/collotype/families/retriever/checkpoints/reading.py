@@ -1,4 +1,4 @@
-"""Retrievers in folders, in every layout they are published in; read strictly, whichever it is."""
+"""Reads a retriever in any supported layout, strictly."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What was written, read again: its vectors have to be the model's."""
+"""Checks an exported model: it is read back, and its vectors must be equal."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a retriever trains on: (query, page) pairs."""
+"""The retriever's training data: (query, page) pairs."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""`source: pdf-outline`: weak labels that PDFs bring along: a bookmark's title or a caption, and the page it is of."""
+"""`source: pdf-outline`: weak labels from PDFs: the title of a bookmark or a caption, with its page."""
 
 import hashlib
 import re

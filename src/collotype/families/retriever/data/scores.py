@@ -1,5 +1,4 @@
-"""A teacher's scores from a table, where it is not asked itself: a row has a query, a page as tables name it, and a
-score."""
+"""A teacher's scores from a table: query, page (named as in other tables) and score."""
 
 import hashlib
 import math
