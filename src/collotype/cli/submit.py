@@ -11,7 +11,7 @@ def submit(
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="The --out folder of `evaluate`.")],
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Clone of the results repository, or a new folder.")],
 ) -> None:
-    """Write evaluation results in the format of mteb's results repository.
+    """Write results for mteb's results repository.
 
     Open a pull request there with the files.
     """
