@@ -54,12 +54,16 @@ def compress(
     from collotype.recipe.load import load_evaluation
     from collotype.report.frontier import frontier
     from collotype.runtime.files import cache_folder, write_json, write_text
+    from collotype.search.encoders import open_encoder
 
     ways = whole_numbers(factors, "--factors"), methods.split(",")
+    # as a search reads them, which is without torch
+    as_search = None if dtype else lambda name, model: open_encoder(name).encode_queries
     forms: dict[str, Any] = {
         "dims": whole_numbers(dims, "--dims") if dims else [],
         "stored": stored.split(","),
         "students": student,
+        "encode_of": as_search,
     }
     choice = load_evaluation("retriever", suite=suite or commands.SPEC.default_suite, path=path, data_dir=data_dir)
     assert isinstance(choice, RetrieverEvaluate)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -52,7 +53,13 @@ def test_every_form_is_measured_and_an_index_takes_the_best_that_fits(tmp_path: 
     student = task_for(load_recipe("desk-distill", changes)).build()
     benchmark = read_qa("qa/sheets", sheets_as_qa(tmp_path / "set", 12))
     forms = {"dims": [64], "stored": ["fp16", "int8", "bits"], "students": [("runs/small/model", student)]}
-    rows = compress(model, [benchmark], [Pooling(factor=3, method="fast")], **forms)
+    timed: list[str] = []
+
+    def encode_of(name: str, _: object) -> Callable[[Sequence[str]], object]:
+        return lambda queries: timed.append(name) or student.encode_queries(queries)
+
+    rows = compress(model, [benchmark], [Pooling(factor=3, method="fast")], **forms, encode_of=encode_of)
+    assert set(timed) == {"runs/small/model"}, "as a search reads them"
     assert len({(one.queries, one.dim, one.factor, one.stored) for one in rows}) == len(rows) == 2 * 2 * 2 * 3
     sizes = {(one.dim, one.factor, one.stored): one.bytes_per_page for one in rows}
     assert sizes[128, 1, "fp16"] == 42 * 256 and sizes[64, 3, "int8"] == 14 * 64 and sizes[64, 3, "bits"] == 14 * 8

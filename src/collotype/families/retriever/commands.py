@@ -18,6 +18,7 @@ from collotype.families.retriever.card import write_card
 from collotype.families.retriever.checkpoints.reading import ADAPTER, LAYOUTS, read, require_layout
 from collotype.families.retriever.checkpoints.reading import export as write_layout
 from collotype.families.retriever.compact import STORED, Stored
+from collotype.families.retriever.compress import Encode
 from collotype.families.retriever.compress import compress as compress_pages
 from collotype.families.retriever.config import require_dim
 from collotype.families.retriever.data import open_source
@@ -162,12 +163,14 @@ def compress(
     dims: Sequence[int] = (),
     stored: Sequence[Stored] = STORED,
     students: Sequence[str] = (),
+    encode_of: Callable[[str, Retriever], Encode] | None = None,
 ) -> list[dict[str, Any]]:
     """Size and quality of the page vectors of the model in `source` in every form: `Compressed` as dicts.
 
     Args:
         dims: beside those that the model was trained for.
         students: models that read the queries in its place.
+        encode_of: what encodes the queries of a student where they are timed; None: the model.
 
     Raises:
         UserError: no such model, suite, method or way of storing, a factor below 1, a dim that vectors do not have, a
@@ -180,7 +183,8 @@ def compress(
     require_dim(max(dims, default=None), model.width, str(source))
     readers = [(name, load(name, dtype=dtype).to(model.device)) for name in students]
     all_dims = [*dims, *(model.config.compact.dims if model.config.compact else ())]
-    return [asdict(row) for row in compress_pages(model, benchmarks, poolings, Cache(cache), all_dims, stored, readers)]
+    rows = compress_pages(model, benchmarks, poolings, Cache(cache), all_dims, stored, readers, encode_of)
+    return [asdict(row) for row in rows]
 
 
 SPEC = FamilySpec(

@@ -2,7 +2,7 @@
 the model and its students."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from statistics import median
@@ -16,6 +16,7 @@ from collotype.families.retriever.token_pooling import Pooling
 from collotype.runtime.errors import UserError
 
 WARM_UP, TIMED_QUERIES = 3, 30
+Encode = Callable[[Sequence[str]], object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,7 @@ def compress(
     dims: Sequence[int] = (),
     stored: Sequence[Stored] = ("fp16",),
     students: Sequence[tuple[str, Retriever]] = (),
+    encode_of: Callable[[str, Retriever], Encode] | None = None,
 ) -> list[Compressed]:
     """By dataset: the whole model first, then every other form.
 
@@ -63,6 +65,7 @@ def compress(
         cache: keeps the embeddings; without one each form encodes the pages again.
         dims: beside all of a vector's.
         students: who read queries in the model's place, by name.
+        encode_of: what encodes the queries of a student where they are timed; None: the model.
 
     Raises:
         UserError: the model has a single vector a page and is to be pooled; a student is another model's.
@@ -73,7 +76,8 @@ def compress(
     for name, reader in (("", model), *students):
         # one search for all forms of a reader: each would take a digest of every weight
         search.read_queries_by(reader)
-        cpu_ms = query_cpu_ms(reader, texts)
+        short = [text for text in texts if not reader.processor.is_too_long(text)]
+        cpu_ms = query_cpu_ms(encode_of(name, reader) if name and encode_of else reader.encode_queries, short)
         for dim, pooling, kept in product(forms(model.width, dims), (None, *poolings), stored or ("fp16",)):
             search.dim, search.pooling, search.stored, search.vectors_per_page = dim, pooling, kept, []
             for one in evaluate(search, benchmarks, device=model.device):
@@ -133,11 +137,11 @@ def bytes_per_vector(stored: Stored, dim: int) -> int:
     return {"fp16": 2 * dim, "int8": dim, "bits": -(-dim // 64) * 8}[stored]
 
 
-def query_cpu_ms(model: Retriever, texts: Sequence[str]) -> float:
-    spent = []
+def query_cpu_ms(encode: Encode, texts: Sequence[str]) -> float:
+    spent = [0.0] if not texts else []
     for text in texts[: WARM_UP + TIMED_QUERIES]:
         started = time.process_time()
-        model.encode_queries([text], cut=True)
+        encode([text])
         spent.append((time.process_time() - started) * 1000)
     return round(median(spent[WARM_UP:] or spent), 3)
 
