@@ -1,6 +1,6 @@
 """The types of search: pages, encoded pages and queries, hits.
 
-Boxes are (left, top, right, bottom) as parts of the page's width and height, from the top left corner.
+Boxes are (left, top, right, bottom) as fractions of the page's width and height, from the top left corner.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,40 +17,40 @@ Box = tuple[float, float, float, float]
 PageKey = tuple[str, int]
 """A page by its document and number."""
 Interaction = Literal["late", "single", "sparse"]
-"""How a query meets a page: vectors of both by MaxSim, one vector of each, or the weights of a vocabulary's tokens."""
+"""How a query is compared with a page: MaxSim of their vectors, one vector each, or weights of vocabulary tokens."""
 Draw = Callable[[Path, int, int], "Image.Image"]
-"""A page of a file, its longest edge so many pixels: `Drawer.draw`."""
+"""Renders a page of a file, with the longest edge in pixels: `Drawer.draw`."""
 WordsFrom = Literal["text layer", "ocr", "both", ""]
-"""Where a page's words come from; nothing where it has none, or the index is older than this."""
+"""The source of a page's words; empty if it has none, or if the index is older than this field."""
 
 
 @dataclass(frozen=True)
 class Word:
-    """A word of a page's text layer, or of what OCR read."""
+    """A word of a page's text layer or of OCR."""
 
     text: str
     box: Box
     characters: Sequence[Box] = ()
-    """Their boxes, where they do not lie evenly from left to right; needed to encode a page, and not stored."""
+    """Their boxes, if they are not evenly spaced from left to right; used to encode a page, not stored."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PageFacts:
-    """A page of a document, without its looks."""
+    """A page of a document, without its image."""
 
     document: str
-    """The file's path below the folder it was indexed from, as the user knows it."""
+    """The file's path below the folder it was indexed from."""
     number: int
     """Counted from 1; an image is a document of one page."""
     digest: str
-    """Of what is on the page: an unchanged page is not encoded again."""
+    """Digest of the page's content; an unchanged page is not encoded again."""
     size: tuple[int, int]
     """Of its image, in pixels."""
     words: Sequence[Word] = ()
     """In reading order: those of the text layer, then those of OCR."""
     words_from: WordsFrom = ""
     label: str = ""
-    """What the document itself calls the page ("iv", "A-3"), if that is not its number."""
+    """The page label in the document ("iv", "A-3"), if it is not the number."""
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -60,30 +60,30 @@ class PageFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Page(PageFacts):
-    """As it comes in, before it is encoded."""
+    """A page before it is encoded."""
 
     image: Callable[[], "Image.Image"]
 
 
 def no_image() -> "Image.Image":
-    raise LookupError("A page of words alone has no image.")
+    raise LookupError("A page given as words has no image.")
 
 
 @dataclass(frozen=True)
 class EncodedPage:
-    """Vectors float32 [n, D] of unit length, and where on the page they were read: float32 [b, 4], NaN for nowhere."""
+    """Vectors float32 [n, D] of unit length, and their boxes on the page: float32 [b, 4], NaN for none."""
 
     vectors: "np.ndarray"
     boxes: "np.ndarray"
     vector_of: "np.ndarray | None" = None
-    """Which vector each box is of, int [b], where one has several; without it, each has one."""
+    """The vector of each box, int [b], if a vector has several; None: each has one."""
     token_ids: "np.ndarray | None" = None
-    """Of a sparse page, whose vectors are weights [n, 1]: the tokens of the vocabulary that they are of, int32 [n]."""
+    """For a sparse page, whose vectors are weights [n, 1]: their vocabulary tokens, int32 [n]."""
 
 
 @dataclass(frozen=True)
 class EncodedQuery:
-    """Vectors float32 [m, D], and for each the query's word it belongs to (its index in `words`, -1 for none)."""
+    """Vectors float32 [m, D], and the query's word of each (its index in `words`, -1 for none)."""
 
     vectors: "np.ndarray"
     words: tuple[str, ...]
@@ -92,15 +92,15 @@ class EncodedQuery:
     """As in EncodedPage."""
 
     def similarities(self, page: EncodedPage) -> "np.ndarray":
-        """The dot product of each of its vectors with the vector of each of a page's boxes, float32 [m, b]; of sparse
-        ones only weights of the same token have any."""
+        """The dot product of each query vector with the vector of each of the page's boxes, float32 [m, b]; for sparse
+        pages, 0 for different tokens."""
         found: np.ndarray = (page.vectors @ self.vectors.T).T
         if self.token_ids is not None:
             found *= self.token_ids[:, None] == page.token_ids
         return found if page.vector_of is None else found[:, page.vector_of]
 
     def score(self, page: EncodedPage) -> float:
-        """MaxSim, or the dot product of sparse ones; 0 of a page that has no vectors."""
+        """MaxSim, or the dot product of sparse vectors; 0 for a page without vectors."""
         if not len(page.vectors):
             return 0.0
         found = self.vectors @ page.vectors.T if self.token_ids is None else self.similarities(page)
@@ -108,12 +108,12 @@ class EncodedQuery:
 
 
 class Encoder(Protocol):
-    """A retriever as search sees it."""
+    """What search needs of a retriever."""
 
     name: str
-    """What made a hit, said in every result: "MiniLM over the text layer", "runs/desk-colpali/model"."""
+    """Shown in every result: "MiniLM over the text layer", "runs/desk-colpali/model"."""
     identity: str
-    """Digest of all that decides a vector: an index belongs to one."""
+    """Digest of everything that determines a vector; an index belongs to one identity."""
     dim: int
 
     @property
@@ -121,38 +121,38 @@ class Encoder(Protocol):
 
     @property
     def looks_at(self) -> Literal["picture", "words"]:
-        """Which of a page it reads; the words of a page without a text layer are read off its image before."""
+        """The part of a page that it encodes; for words, a page without a text layer goes through OCR first."""
         ...
 
     def encode_pages(self, pages: Sequence[Page]) -> list[EncodedPage]: ...
 
     def encode_queries(self, queries: Sequence[str]) -> list[EncodedQuery]: ...
 
-    # one that can look for images has `encode_images(images) -> list[EncodedQuery]` as well
+    # an encoder that can search by images also has `encode_images(images) -> list[EncodedQuery]`
 
 
 @dataclass(frozen=True, kw_only=True)
 class MatchRegion:
-    """Where on a page one of a query's words was found best."""
+    """The region of a page that matches one of the query's words best."""
 
     word: str
     box: Box
     score: float
     """Its dot product."""
     by: str = ""
-    """What found it there, where several search together."""
+    """The encoder that found it, if several search together."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoundBy:
-    """One of those that found a page."""
+    """An encoder that found a page."""
 
     name: str
-    """As of `Encoder`, or "BM25"."""
+    """As in `Encoder`, or "BM25"."""
     rank: int
-    """The page's place in what it found, from 1."""
+    """The page's rank in its results, from 1."""
     score: float
-    """In its own measure."""
+    """On its own scale."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,11 +162,11 @@ class Hit:
     document: str
     page: int
     score: float
-    """Exact MaxSim (of sparse ones the dot product), float32, whatever found the page; where several search together,
-    `hybrid.fusion` of them."""
+    """Exact MaxSim (the dot product for sparse pages), float32, under every plan; if several encoders search together,
+    their fused score (`hybrid.fusion`)."""
     places: tuple[MatchRegion, ...]
     text: str
-    """What stands around the best place, if the page has text."""
+    """The text around the best match, if the page has text."""
     metadata: dict[str, Any]
     label: str = ""
     """As in PageFacts."""

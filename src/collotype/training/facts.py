@@ -11,7 +11,7 @@ from collotype.runtime.hub import Need
 from collotype.training.overlap import Samples, overlap
 
 E = TypeVar("E", bound=Evaluate, contravariant=True)
-"""What a family's recipe says of an evaluation."""
+"""A family's `evaluate` section."""
 
 
 class MapDataset(Protocol):
@@ -21,33 +21,33 @@ class MapDataset(Protocol):
         """Example `row`, augmented (if at all) as a function of (row, epoch).
 
         Raises:
-            BadExampleError: this one cannot be read; another may stand for it.
+            BadExampleError: it cannot be read; another may replace it.
         """
 
     def identities(self, row: int) -> tuple[Hashable, ...]:
-        """What must not stand twice in a batch if batches are to be distinct: say, the row's query and its page."""
+        """What must not occur twice in a batch with `data.distinct`: for example the row's query and its page."""
 
     @property
     def left_out(self) -> int:
-        """Examples that are known to be unusable, and are not among the rows."""
+        """The number of examples that are known to be unusable and are not among the rows."""
 
     @property
     def regions(self) -> Sequence[range]:
-        """The rows of each shard, where it takes time to go from one to another; else none."""
+        """The rows of each shard, if changing shards takes time; else empty."""
 
     def fingerprint(self) -> str:
-        """A digest of everything that decides what the examples are."""
+        """A digest of everything that determines the examples."""
 
 
 class RecipeFacts(Protocol[E]):
-    """What a plan and `collotype check` ask of one recipe. A family's task has all of it, too."""
+    """What a plan and `collotype check` need to know of a recipe; a family's task provides it too."""
 
     @property
     def batch_norm_group(self) -> int | None:
         """Examples that share the statistics of BatchNorm; None: the model has none."""
 
     def metrics(self) -> Collection[str]:
-        """The names of what its evaluations measure."""
+        """The names of the metrics of its evaluations."""
 
     def negatives_per_query(self) -> int: ...
 
@@ -55,44 +55,44 @@ class RecipeFacts(Protocol[E]):
         """Sizes and fingerprints of the training data."""
 
     def facts_of(self, choice: E) -> dict[str, Any]:
-        """Those of a suite's datasets, by "SUITE/DATASET"."""
+        """Sizes and fingerprints of a suite's datasets, by "SUITE/DATASET"."""
 
     def samples(self, choice: E | None = None) -> dict[str, Samples]:
-        """Of the training data, or of a suite's datasets by "SUITE/DATASET", what can be compared to find what is in
-        both; none of data that is drawn on demand."""
+        """Samples of the training data, or of a suite's datasets by "SUITE/DATASET", to find the overlap of the two;
+        none for data that is drawn on demand."""
 
     def needs(self) -> dict[str, Callable[[], list[Need]]]:
-        """What will be fetched of the hub, by what it is for (`weights`, `evaluate.0`, …, `data.train`): listed, and
-        refused where it is, before any of it is fetched."""
+        """The downloads from the hub by use (`weights`, `evaluate.0`, …, `data.train`): listed, and refused if
+        necessary, before any download."""
 
     def require_possible(self) -> None:
         """
         Raises:
-            UserError: the recipe cannot be run here whatever its data and weights are.
+            UserError: the recipe cannot run on this machine, whatever its data and weights.
         """
 
     def require_weights(self) -> None:
         """
         Raises:
-            UserError: what training starts from cannot be read.
+            UserError: the initial weights cannot be read.
         """
 
     def use_published_config(self, size: str | None = None) -> None:
-        """Takes the published shape that the name of the weights stands for in the place of weights that are not here,
-        for `describe` and the facts of the data; nothing else can be asked of the task then.
+        """Uses the published shape for the name of weights that are not on this machine, for `describe` and the facts
+        of the data; the task can do nothing else then.
 
         Args:
-            size: that the weights are said to be of, by an imported command.
+            size: the size of the weights according to an imported command.
 
         Raises:
-            UserError: the name stands for no shape we know.
+            UserError: no shape is known for the name.
         """
 
     def framing(self) -> dict[str, Any]:
-        """What is known of the model without its weights: say, the texts around what it reads."""
+        """What is known of the model without its weights, such as its prompts."""
 
     def describe(self) -> dict[str, Any]:
-        """Facts of the model for the plan and the record; no weights are made."""
+        """Facts of the model for the plan and the record, without creating weights."""
 
 
 def needs_by_use(
@@ -101,7 +101,7 @@ def needs_by_use(
     of_suite: Callable[[Any], list[Need]],
     of_source: Callable[[Any], list[Need]],
 ) -> dict[str, Callable[[], list[Need]]]:
-    """A task's `needs`, of what its family knows about weights, a suite and a source."""
+    """A task's `needs`, from functions for weights, a suite and a source."""
     found = {"weights": weights} if weights else {}
     found |= {f"evaluate.{number}": functools.partial(of_suite, one) for number, one in enumerate(recipe.evaluate)}
     return found | {"data.train": lambda: [need for source in recipe.data.train for need in of_source(source)]}
@@ -116,8 +116,8 @@ def data_facts(task: RecipeFacts[Any], choices: Sequence[Evaluate]) -> dict[str,
 
 
 def overlaps(task: RecipeFacts[Any], choices: Sequence[Evaluate]) -> dict[str, dict[str, int]]:
-    """The plan's `overlap`: which datasets hold samples that are trained on, and how many of how many; nothing if none
-    does."""
+    """The plan's `overlap`: the datasets with samples that are trained on, and how many of how many; empty if there are
+    none."""
     trained = [*task.samples().values()]
     measured = (
         {name: samples for choice in choices for name, samples in task.samples(choice).items()} if trained else {}
