@@ -64,9 +64,16 @@ def test_scores_are_not_rounded_where_the_model_computes_in_half(score: Callable
     queries, query_mask = ragged(3, 4, seed=1, dim=32)
     pages, page_mask = ragged(3, 5, seed=2, dim=32)
     asked = (queries.float(), pages.float(), query_mask, page_mask)
-    wanted = score(*asked)
+    wanted = score(queries, pages, query_mask, page_mask).float()
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(score(*asked), wanted)
+        torch.testing.assert_close(score(*asked), wanted, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("score", [maxsim, smooth_maxsim])
+def test_without_masks_every_vector_counts(score: Callable) -> None:
+    queries, pages = ragged(2, 3, seed=1)[0], ragged(3, 4, seed=2)[0]
+    whole = score(queries, pages, torch.ones(2, 3, dtype=torch.bool), torch.ones(3, 4, dtype=torch.bool))
+    assert torch.equal(score(queries, pages), whole)
 
 
 @pytest.mark.parametrize("block_elements", [1, 2**24])
@@ -77,6 +84,8 @@ def test_the_smooth_maximum_follows_its_definition(block_elements: int, monkeypa
     q, p = queries.clone().requires_grad_(), pages.clone().requires_grad_()
     scores = smooth_maxsim(q, p, query_mask, page_mask, tau=0.3)
     scores.sum().backward()
-    one = sum(0.3 * torch.logsumexp(pages[1][page_mask[1]] @ v / 0.3, dim=0) for v in queries[2][query_mask[2]])
-    assert scores[2, 1].item() == pytest.approx(one.item(), abs=1e-12)
+    assert not query_mask.all()
+    for row, (query, there) in enumerate(zip(queries, query_mask, strict=True)):
+        one = sum(0.3 * torch.logsumexp(pages[1][page_mask[1]] @ v / 0.3, dim=0) for v in query[there])
+        assert scores[row, 1].item() == pytest.approx(one.item(), abs=1e-12)
     assert not q.grad[~query_mask].any() and not p.grad[~page_mask].any() and p.grad[page_mask].any()
