@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from collotype.cli.options import IndexPlace, PasswordFile, Rerank, RerankFirst, read_passwords
+from collotype.cli.options import AllowHost, IndexPlace, PasswordFile, Rerank, RerankFirst, read_passwords
 from collotype.cli.serve import check_open
 
 
@@ -21,9 +21,7 @@ def mcp(
             envvar="COLLOTYPE_API_KEY", help="With --http: the API key that clients must send; prefer the variable."
         ),
     ] = None,
-    allow_host: Annotated[
-        list[str], typer.Option(metavar="NAME", help="A host name that clients use for this server; repeatable.")
-    ] = [],  # noqa: B006
+    allow_host: AllowHost = [],  # noqa: B006 - typer makes a fresh list
     rerank: Rerank = None,
     rerank_first: RerankFirst = None,
     password_file: PasswordFile = None,

@@ -79,6 +79,9 @@ IndexFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The index.")]
 IndexPlace = Annotated[
     str, typer.Argument(metavar="INDEX", help="An index's folder, or qdrant://HOST:PORT/COLLECTION.")
 ]
+AllowHost = Annotated[
+    list[str], typer.Option(metavar="NAME", help="A host name that clients use for this server; repeatable.")
+]
 Queries = Annotated[
     str | None,
     typer.Option("--queries", metavar="MODEL", help="Encode the queries with this student of the index's model."),

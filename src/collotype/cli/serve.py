@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from collotype.cli.options import Dtype, IndexPlace, PasswordFile, Queries, Rerank, RerankFirst, read_passwords
+from collotype.cli.options import (
+    AllowHost,
+    Dtype,
+    IndexPlace,
+    PasswordFile,
+    Queries,
+    Rerank,
+    RerankFirst,
+    read_passwords,
+)
 from collotype.runtime.errors import UserError
 
 
@@ -24,9 +33,7 @@ def serve(
     rerank: Rerank = None,
     rerank_first: RerankFirst = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Refuse uploads and deletes.")] = False,
-    allow_host: Annotated[
-        list[str], typer.Option(metavar="NAME", help="A host name that clients use for this server; repeatable.")
-    ] = [],  # noqa: B006
+    allow_host: AllowHost = [],  # noqa: B006 - typer makes a fresh list
     rate: Annotated[float, typer.Option(min=0.1, help="Requests per second allowed for each client.")] = 100.0,
     password_file: PasswordFile = None,
     dtype: Dtype = None,
