@@ -64,10 +64,11 @@ def test_epochs_and_seeds_differ() -> None:
 def test_processes_and_micro_batches_share_out_the_batch(processes: int, micro_batches: int) -> None:
     order = order_of(50, 16)
     size = 16 // processes // micro_batches
-    cuts = [
-        list(RankMicroBatchSampler(order, rank, processes, size, first_step=2, last_step=3))
-        for rank in range(processes)
+    samplers = [
+        RankMicroBatchSampler(order, rank, processes, size, first_step=2, last_step=3) for rank in range(processes)
     ]
+    cuts = [list(sampler) for sampler in samplers]
+    assert {len(sampler) for sampler in samplers} == {len(cut) for cut in cuts} == {2 * micro_batches}
     for index, step in enumerate((2, 3)):
         pieces = [piece for cut in cuts for piece in cut[index * micro_batches : (index + 1) * micro_batches]]
         assert [key for piece in pieces for key in piece] == order.batch(step)
