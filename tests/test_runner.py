@@ -109,7 +109,7 @@ def test_another_micro_batch_may_go_on_with_a_run(tmp_path: Path) -> None:
 
 
 def test_a_run_that_another_process_writes_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collotype.runner.execution.WAIT_FOR_LOADERS_S", 0.2)
+    monkeypatch.setattr("collotype.runner.run_dir.WAIT_FOR_LOADERS_S", 0.2)
     with dir_lock(tmp_path / "run", ""), pytest.raises(UserError, match="was the launcher started twice"):
         collotype.run("desk-colpali", out=tmp_path / "run", overrides=SMALL)
     assert list((tmp_path / "run").iterdir()) == []

@@ -23,13 +23,10 @@ from collotype.report.verdict import judge
 from collotype.runner.callbacks import Callback, hooks_for, measure
 from collotype.runner.planning import plan_of, resolve, with_findings
 from collotype.runner.result import Run
-from collotype.runner.run_dir import choose_folder, kept_commits, open_folder
+from collotype.runner.run_dir import choose_folder, kept_commits, take_folder
 from collotype.runtime.device import peak_memory, pick_device
 from collotype.runtime.errors import InterruptedRunError, UserError
-from collotype.runtime.files import (
-    JsonLines,
-    dir_lock,
-)
+from collotype.runtime.files import JsonLines
 from collotype.runtime.hub import commits, require_all, used
 from collotype.runtime.process import gather_objects, on_main, process_group
 from collotype.runtime.world import World
@@ -40,9 +37,6 @@ from collotype.training.optim import require_optimizer
 from collotype.training.precision import resolve_precision
 from collotype.training.settings import EMA
 from collotype.training.task import Task
-
-WAIT_FOR_LOADERS_S = 7
-"""How long the loader processes of a killed run may go on holding its folder."""
 
 
 def run(
@@ -146,20 +140,6 @@ def prepare(recipe: Recipe, world: World, device: torch.device) -> Prepared:
     if shared := overlaps(task, recipe.evaluate):
         plan["overlap"] = shared
     return Prepared(task, with_findings(recipe, plan, reference_of(recipe)), data)
-
-
-def take_folder(hold: ExitStack, folder: Path, recipe: Recipe, world: World, resume: bool, overwrite: bool) -> None:
-    """Locks the run directory until `hold` ends, and makes it this run's.
-
-    Raises:
-        UserError: another process writes there, or something else is in it.
-    """
-    busy = (
-        f"Another process is writing the run in {folder}: was the launcher started twice? Wait for it, stop it, or "
-        "choose another folder with --out."
-    )
-    on_main(world, lambda: hold.enter_context(dir_lock(folder, busy, WAIT_FOR_LOADERS_S)))
-    on_main(world, lambda: open_folder(folder, recipe, resume, overwrite))
 
 
 def timing(started: float, trained: float, device: torch.device) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The run directory: choosing it, checking it, and its files."""
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
 from collotype.preflight.difference_effects import CUTS_THE_WORK
@@ -10,6 +11,7 @@ from collotype.runner.planning import resolve
 from collotype.runtime.errors import UserError
 from collotype.runtime.files import (
     PARTIAL,
+    dir_lock,
     remove,
     room_to_write,
     sweep_partial,
@@ -17,6 +19,8 @@ from collotype.runtime.files import (
     write_text,
 )
 from collotype.runtime.hub import used
+from collotype.runtime.process import on_main
+from collotype.runtime.world import World
 from collotype.training.settings import EMA
 
 
@@ -35,6 +39,9 @@ def choose_folder(recipe: str | Path | Recipe, out: str | Path | None, resume: b
     folder = Path(recipe)
     return folder if (folder / "recipe.yaml").is_file() else None
 
+
+WAIT_FOR_LOADERS_S = 7
+"""How long the loader processes of a killed run may go on holding its folder."""
 
 NOT_SCIENCE = {"name", *CUTS_THE_WORK}
 """What may differ between a run and its continuation: what it is called, and how the work is cut and kept."""
@@ -73,6 +80,20 @@ def kept_commits(folder: Path) -> dict[str, str]:
         return dict(json.loads(file.read_text())) if file.is_file() else {}
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{file} is damaged ({error}); restart the run with --overwrite.") from error
+
+
+def take_folder(hold: ExitStack, folder: Path, recipe: Recipe, world: World, resume: bool, overwrite: bool) -> None:
+    """Locks the run directory until `hold` ends, and makes it this run's.
+
+    Raises:
+        UserError: another process writes there, or something else is in it.
+    """
+    busy = (
+        f"Another process is writing the run in {folder}: was the launcher started twice? Wait for it, stop it, or "
+        "choose another folder with --out."
+    )
+    on_main(world, lambda: hold.enter_context(dir_lock(folder, busy, WAIT_FOR_LOADERS_S)))
+    on_main(world, lambda: open_folder(folder, recipe, resume, overwrite))
 
 
 def open_folder(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> None:
