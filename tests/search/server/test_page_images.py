@@ -50,7 +50,7 @@ def test_an_image_is_pasted_or_dropped_and_pages_like_it_found(visit: Callable[.
     expect(page.get_by_role("status")).to_contain_text("like an image")
     page.evaluate(GIVE, ["drop", "#ask", picture("red")])
     expect(page.locator(".card").first).to_contain_text("red.png")
-    page.get_by_role("button", name="Ask in words again").click()
+    page.get_by_role("button", name="Search in words again").click()
     expect(page.get_by_role("heading", name="Say what is on the page")).to_be_visible()
     page.get_by_role("searchbox", name="Search the pages").fill("sloop white")
     best = page.locator(".card").first

@@ -207,7 +207,7 @@ async function upload(files) {
   if (!state.about || state.about.read_only) return toast("This server is read-only.");
   for (const file of files) {
     const kind = file.name.slice(file.name.lastIndexOf(".")).toLowerCase();
-    if (!state.about.kinds.includes(kind)) { toast(`${file.name} is no PDF or image.`); continue; }
+    if (!state.about.kinds.includes(kind)) { toast(`${file.name} is not a PDF or image.`); continue; }
     if (file.size > state.about.upload_bytes) { toast(`${file.name} is larger than ${Math.floor(state.about.upload_bytes / 2 ** 20)} MiB.`); continue; }
     try {
       await ask(documentAddress(file.name), { method: "PUT", body: file });
@@ -241,7 +241,7 @@ addEventListener("paste", (event) => {
   if (!file) return;
   event.preventDefault();
   if (state.about?.images) lookFor({ file });
-  else toast("What made this index looks at words, and cannot look for an image.");
+  else toast("This index was made from words, so it cannot be searched by an image.");
 });
 
 // A file, or a page of the index by its name and number and the part of it.
