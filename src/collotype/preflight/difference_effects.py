@@ -96,7 +96,7 @@ EFFECTS: tuple[Effect, ...] = (
     Effect(
         keys=("model.activation",),
         severity="may differ",
-        why="weights of one read as the other lose 0.4 to 0.6 points; nobody measured what it does to a training",
+        why="weights of one read as the other lose 0.4 to 0.6 points; the effect on training is unknown",
         source="open_clip docs/openclip_results.csv",
     ),
     Effect(
@@ -134,7 +134,7 @@ EFFECTS: tuple[Effect, ...] = (
     Effect(
         keys=("train.optimizer.name",),
         severity="may differ",
-        why="8-bit states round what a step is divided by; nobody measured what that does",
+        why="8-bit states round the denominator of a step; the effect is unknown",
         source="colpali issue 84",
     ),
     Effect(
@@ -162,7 +162,7 @@ EFFECTS: tuple[Effect, ...] = (
     Effect(
         keys=("train.seed", "model.init_seed", "initial_sha256"),
         severity="may differ",
-        why="another draw of weights and order: within the spread over seeds",
+        why="other initial weights and order: within the spread over seeds",
     ),
     Effect(
         keys=(
@@ -178,7 +178,7 @@ EFFECTS: tuple[Effect, ...] = (
     Effect(
         keys=("device", "machine", "system", "python", "packages", "threads"),
         severity="note",
-        why="another order of sums: rounding alone, which a long run can blow up to the spread over seeds",
+        why="another order of sums: only rounding, which a long run can amplify to the spread over seeds",
         source="docs/invariance.md",
     ),
     Effect(

@@ -26,16 +26,16 @@ def not_here(context: CheckContext) -> Iterator[Evidence]:
                 name=what,
                 seen=reason,
                 reference=wanted,
-                why="What depends on it is left open in this plan.",
-                fix="none needed, a run fetches it; `check --online` says how much that is",
+                why="The values that depend on it are missing in this plan.",
+                fix="none needed: a run downloads it; `check --online` shows the size",
             )
             continue
         yield Evidence(
             name=what,
             seen=reason,
             reference=wanted,
-            why="What depends on it is left open in this plan, and a run stops there."
+            why="The values that depend on it are missing in this plan, and a run would stop there."
             if kind != "evaluate"
-            else "A run opens what it is measured on before it trains, and stops there.",
+            else "A run opens its evaluation data before it trains, and would stop there.",
             fix="as said; the rest of the plan holds",
         )

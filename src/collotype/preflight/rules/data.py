@@ -30,10 +30,10 @@ def rows_differ(context: CheckContext) -> Iterator[Evidence]:
                 severity=grave if name == "train" or not less else "will differ",
                 seen=f"{name}: {there:,} {what}",
                 reference=f"{published:,}",
-                why="Copies lose what vanished from the web, and a split, a filter or a limit takes the rest."
+                why="Copies lack images that vanished from the web, and a split, a filter or a limit removes more."
                 if name == "train"
-                else "A measure over other queries or pages is another measure.",
-                fix="complete the copy, or expect a number of this one; limits are `limit`, `split` and `only`",
+                else "A metric over other queries or pages is a different metric.",
+                fix="complete the copy, or expect another number; `limit`, `split` and `only` restrict the data",
             )
 
 
@@ -84,7 +84,7 @@ def no_augmentation(context: CheckContext) -> Iterator[Evidence]:
             reference="crops from 0.4 on, as clip-rn50-cc3m has"
             + " (the published run had these)"
             * (context.of_reference("data.augmentation.scale") == augmentation.scale),
-            why="A few million images seen thirty times almost unchanged are learned by heart.",
+            why="A few million images seen thirty times almost unchanged are memorised.",
             fix="--set data.augmentation.scale=[0.4,1.0]",
         )
 
@@ -176,7 +176,7 @@ def few_shards(context: CheckContext) -> Iterator[Evidence]:
     yield Evidence(
         seen=seen,
         reference="ten or more shards a loader, or as many for each",
-        why="Each loader reads as many samples as the mean, whatever its shards hold.",
+        why="Each loader reads the mean number of samples, whatever its shards contain.",
         effect=effect,
         fix=f"{REPAIRED}: every example is seen once an epoch with any number of loaders",
     )

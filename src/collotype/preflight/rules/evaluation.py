@@ -101,6 +101,6 @@ def one_seed(context: CheckContext) -> Iterator[Evidence]:
             yield Evidence(
                 seen=f"{expected.metric} of {expected.dataset} within ± {expected.tolerance:g}, one seed",
                 reference=f"two runs of it differ by {noise:g}",
-                why="One run may miss the value, or meet it, by chance.",
+                why="A single run may miss or meet the value by chance.",
                 fix="collotype run … --seeds 5, whose mean is judged",
             )

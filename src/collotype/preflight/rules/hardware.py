@@ -24,8 +24,8 @@ def reentrant_checkpointing(context: CheckContext) -> Iterator[Evidence]:
         yield Evidence(
             seen="gradient checkpointing, reentrant, over frozen embeddings",
             reference="use_reentrant=False",
-            why="A block none of whose inputs needs a gradient gets none: its adapter does not learn, with a warning "
-            "only.",
+            why="A block without an input that needs a gradient gets no gradient, so its adapter does not learn; only "
+            "a warning says so.",
             fix=f"{REPAIRED}: recomputation is not reentrant",
         )
 
@@ -62,6 +62,6 @@ def too_little_disk(context: CheckContext) -> Iterator[Evidence]:
         yield Evidence(
             seen=f"{needs / 1024:.1f} GiB for checkpoints and models",
             reference=f"{has / 1024:.1f} GiB free",
-            why="A full disk stops a run at a checkpoint; what was written before is kept.",
+            why="A full disk stops a run at a checkpoint; everything written before is kept.",
             fix="--set train.keep_checkpoints=1, or --out on another disk",
         )

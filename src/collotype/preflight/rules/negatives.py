@@ -32,7 +32,7 @@ def negatives_of_a_block(context: CheckContext) -> Iterator[Evidence]:
         yield Evidence(
             seen=f"negatives.scope process, {blocks} blocks: {context.plan['negatives_per_query']} negatives per query",
             reference=f"{context.recipe.train.batch - 1}: the rest of the whole batch",
-            why="The recipe asks for what per-device negatives on several processes did to other people's runs.",
+            why="This recipe reproduces the effect of per-device negatives on several processes.",
             fix="--set negatives.scope=global --set negatives.processes=1",
         )
 
@@ -41,7 +41,7 @@ def negatives_of_a_block(context: CheckContext) -> Iterator[Evidence]:
 def no_negatives(context: CheckContext) -> Iterator[Evidence]:
     if context.recipe.family in ("retriever", "clip") and context.plan["negatives_per_query"] == 0:
         yield Evidence(
-            seen=f"train.batch {context.recipe.train.batch}: nothing to tell a query's page from",
+            seen=f"train.batch {context.recipe.train.batch}: no other page to compare a query's page with",
             reference="two or more examples in a block",
             why="A contrastive loss over one example is constant: nothing is learned.",
             fix="--set train.batch=32",

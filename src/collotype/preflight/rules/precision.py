@@ -70,7 +70,7 @@ def precision_by_default(context: CheckContext) -> Iterator[Evidence]:
         yield Evidence(
             seen="no --precision",
             reference="--precision amp, the default when the README's curves were made",
-            why="The default changed from fp16 AMP to bf16 AMP without a word, so the same command trains differently.",
+            why="The default silently changed from fp16 AMP to bf16 AMP, so the same command trains differently.",
             fix=f"the recipe names it: train.precision {context.recipe.train.precision}",
         )
 
@@ -95,6 +95,6 @@ def half_precision_weights(context: CheckContext) -> Iterator[Evidence]:
         yield Evidence(
             seen=f"trained weights kept in {kept}",
             reference="fp32",
-            why="Steps smaller than half of a weight's last bit are lost.",
+            why="Updates smaller than half of a weight's last bit are lost.",
             fix=f"{REPAIRED}: trained weights are fp32",
         )

@@ -36,7 +36,7 @@ def long_warmup(context: CheckContext) -> Iterator[Evidence]:
         reference="1,000 to 2,000 steps for CC3M" + (" (the published run had as many as this one)" * published)
         if clip
         else "2.5 % of the run in ColPali's paper",
-        why="Until the warm-up ends the learning rate is below its peak; of a short run that eats a large part.",
+        why="Until the warm-up ends the learning rate is below its peak, which is a large part of a short run.",
         fix=f"--set train.schedule.warmup_steps={steps} --set train.schedule.warmup_fraction=0",
     )
 
@@ -59,8 +59,8 @@ def best_before_last(context: CheckContext) -> Iterator[Evidence]:
         yield Evidence(
             seen=f"{epochs:.0f} epochs over {examples:,} images, of which the last is measured",
             reference="the best of evaluations during training, said to be that",
-            why="A few million images are learned by heart: SLIP's author has the best results on CC3M well before "
-            "the end of 40 epochs.",
+            why="A few million images are memorised: SLIP's author has the best results on CC3M well before the end of "
+            "40 epochs.",
             fix="--set train.keep_best=true, with evaluate.every_steps of an epoch",
         )
 
@@ -72,6 +72,6 @@ def less_than_an_epoch(context: CheckContext) -> Iterator[Evidence]:
         yield Evidence(
             seen=f"{context.plan['steps']:,} steps are {epochs:.2f} epochs",
             reference="one epoch or more",
-            why="The rest of the data is never trained on.",
+            why="The other examples are never trained on.",
             fix=f"--set train.steps={-(-context.plan['examples'] // context.recipe.train.batch)}",
         )

@@ -88,7 +88,7 @@ def repeated_queries(context: CheckContext) -> Iterator[Evidence]:
             if merged
             else "of queries of the same text the last one's page alone is right",
             reference="the counting of the table that is compared with",
-            why="Published tables are counted in one way or the other, and names do not tell which.",
+            why="Published tables use one protocol or the other, and their names do not say which.",
             effect="DocVQA has 451 queries merged, of 500",
             fix=f"--counting {'vidore-benchmark' if merged else 'mteb'} counts the other way",
         )
@@ -127,8 +127,8 @@ def unknown_model(context: CheckContext) -> Iterator[Evidence]:
         yield Evidence(
             seen=str(context.upstream.get("unknown_model")),
             reference="a retriever, a CLIP or a BEiT-3",
-            why="It cannot be evaluated here; how the tool counts can be said all the same.",
-            fix="evaluate it with its own tool, and mind what stands above",
+            why="It cannot be evaluated here, but these findings on its tool apply.",
+            fix="evaluate it with its own tool, and consider the findings above",
         )
 
 

@@ -36,7 +36,7 @@ def unpinned_base(context: CheckContext) -> Iterator[Evidence]:
     yield Evidence(
         seen=f"{named.repository}, whatever its main branch is on the day of the run",
         reference="the commit that the published run began with, which nobody published",
-        why="Who may write to a repository may change it under its name, and the number with it.",
+        why="The owner of a repository can change its content under the same name, and the number with it.",
         fix=f"the run keeps the commit it has had; to run it again --set model.weights={named.repository}@COMMIT",
     )
 
@@ -90,7 +90,7 @@ def stale_checkpoint(context: CheckContext) -> Iterator[Evidence]:
             reference="the weights that are named",
             why="Any checkpoint-N.pth that lies in the output folder replaces the weights of the command line, in an "
             "evaluation, too.",
-            fix=f"{REPAIRED}: nothing is loaded but what is named",
+            fix=f"{REPAIRED}: only the named weights are loaded",
         )
 
 
@@ -114,6 +114,6 @@ def folder_in_use(context: CheckContext) -> Iterator[Evidence]:
         yield Evidence(
             seen=f"{folder['path']} holds {folder['holds']}",
             reference="an empty folder",
-            why="A run refuses to mix with another one's checkpoints.",
+            why="A run refuses to use the checkpoints of another run.",
             fix="--resume continues it, --overwrite deletes it, --out chooses another folder",
         )
