@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collotype.runtime.errors import UserError
+from collotype.runtime.texts import nfc
 from collotype.runtime.threads import Together
 from collotype.search.image_query import ImageQuery, Query
 from collotype.search.pages import Draw, EncodedQuery, Encoder, FoundBy, Hit, PageKey
@@ -55,6 +56,7 @@ class IndexLibrary(ABC):
         self.place = str(getattr(index, "place", "") or index.folder.absolute())
         self.together = Together(encoder.encode_queries)
         self.encoded = lru_cache(QUERIES_KEPT)(self.encode)
+        self._named: tuple[list[IndexedDocument], dict[str, IndexedDocument]] = [], {}
 
     def encode(self, query: Query) -> EncodedQuery:
         """
@@ -109,7 +111,16 @@ class IndexLibrary(ABC):
         return stored
 
     @abstractmethod
-    def documents(self) -> list[IndexedDocument]: ...
+    def documents(self) -> list[IndexedDocument]:
+        """The same list for as long as nothing has changed; it is not to be changed."""
+
+    def by_name(self) -> Mapping[str, IndexedDocument]:
+        """The documents by their names in NFC."""
+        listed, found = self._named
+        if (now := self.documents()) is not listed:
+            found = {nfc(document.name): document for document in now}
+            self._named = now, found
+        return found
 
     @abstractmethod
     def file(self, document: str) -> Path:
@@ -180,6 +191,7 @@ class EmbeddedLibrary(IndexLibrary):
 
         super().__init__(index, encoder, draw)
         self.ledger = SourceLedger(index.folder)
+        self._listed: tuple[tuple[Any, Any], list[IndexedDocument]] | None = None
         self.passwords: Sequence[str] = ()
 
     @classmethod
@@ -218,11 +230,18 @@ class EmbeddedLibrary(IndexLibrary):
         return cls(Index.open(folder, encoder), encoder, draw)
 
     def documents(self) -> list[IndexedDocument]:
-        files = {name: Path(entry.file) for name, entry in self.ledger.read().items()}
-        return [
-            IndexedDocument(name=document.name, pages=document.pages, file=files.get(document.name))
-            for document in self.index.documents()
-        ]
+        # both are replaced where something has changed
+        now = self.index.view(), self.ledger.entries()
+        if self._listed is None or any(one is not other for one, other in zip(now, self._listed[0], strict=True)):
+            files = {name: Path(entry.file) for name, entry in now[1].items()}
+            self._listed = (
+                now,
+                [
+                    IndexedDocument(name=document.name, pages=document.pages, file=files.get(document.name))
+                    for document in self.index.documents()
+                ],
+            )
+        return self._listed[1]
 
     def file(self, document: str) -> Path:
         return self.ledger.file(document)

@@ -119,10 +119,10 @@ class Tools:
         return Documents(documents=shown, in_all=len(found), languages=self.library.languages())
 
     def named(self, name: str) -> str:
-        known = {nfc(one.name): one.name for one in self.library.documents()}
-        if nfc(name) not in known:
+        found = self.library.by_name().get(nfc(name))
+        if found is None:
             raise UserError(f"There is no document {name[:200]!r}; the tool list_documents lists their names.")
-        return known[nfc(name)]
+        return found.name
 
     def without_path(self, sentence: str, name: str) -> str:
         try:

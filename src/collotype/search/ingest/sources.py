@@ -166,9 +166,13 @@ class SourceLedger:
         model = self._newest().model
         return model and as_made(model)
 
+    def entries(self) -> Mapping[str, Entry]:
+        """As `read`, the same for as long as the file is; it is not to be changed."""
+        return self._newest().documents
+
     def read(self) -> dict[str, Entry]:
         """Entries by document; a damaged file has none, and then every file is read again, and no page encoded."""
-        return dict(self._newest().documents)
+        return dict(self.entries())
 
     def update(self, changed: Mapping[str, Entry | None], model: Mapping[str, Any] | None = None) -> None:
         """Sets entries, removes those that are None; other processes may do so at the same time."""
@@ -183,7 +187,7 @@ class SourceLedger:
         Raises:
             UserError: it is not known, or not there any more.
         """
-        entry = self._newest().documents.get(document)
+        entry = self.entries().get(document)
         if entry is None:
             raise UserError(f"The index has no file for the document {document!r}; index it again.")
         if not Path(entry.file).is_file():

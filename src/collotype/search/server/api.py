@@ -188,7 +188,7 @@ async def documents(server: Server) -> schemas.Documents:
 async def upload(server: Server, name: str, request: Request) -> schemas.DocumentResponse:
     """Takes a PDF or image, the request's body, and indexes it when those before it are done."""
     name = safe_name(name)
-    known = (await server.compute(writable(server).indexed)).get(name)
+    known = (await server.compute(writable(server).library.by_name)).get(name)
     if known and not server.intake.keeps(known.file):
         sentence = f"A document {name} was indexed from another folder; delete it first, or rename this one."
         raise RefusedError(409, "name", sentence)

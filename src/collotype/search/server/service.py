@@ -93,16 +93,12 @@ class Service:
         for pool in (self.answering, self.drawing):
             pool.shutdown(cancel_futures=True)
 
-    def indexed(self) -> dict[str, IndexedDocument]:
-        """By name in NFC."""
-        return {nfc(document.name): document for document in self.library.documents()}
-
     def find(self, name: str) -> IndexedDocument:
         """
         Raises:
             RefusedError: the index has no such document.
         """
-        if found := self.indexed().get(nfc(name)):
+        if found := self.library.by_name().get(nfc(name)):
             return found
         raise missing("There is no such document in the index; GET /api/documents lists all.")
 
@@ -133,7 +129,7 @@ class Service:
         Raises:
             RefusedError: the index has no such document, or none in the folder.
         """
-        known = self.indexed() if documents or folder else {}
+        known = self.library.by_name() if documents or folder else {}
         if unknown := [name for name in documents if nfc(name) not in known]:
             raise missing(f"There is no document {unknown[0][:200]!r} in the index; GET /api/documents lists all.")
         inside = f"{nfc(folder).rstrip('/')}/" if folder else ""
@@ -172,7 +168,7 @@ class Service:
         return hashlib.sha256(f"{state.st_mtime_ns} {state.st_size}".encode()).hexdigest()[:12]
 
     def documents(self) -> schemas.Documents:
-        known, uploads = self.indexed(), self.intake.uploads()
+        known, uploads = self.library.by_name(), self.intake.uploads()
         rows = {
             name: schemas.DocumentResponse(
                 name=name, state="indexed", pages=document.pages, uploaded=self.intake.keeps(document.file)
@@ -210,7 +206,7 @@ class Service:
             raise missing(str(error).replace(str(file), name)) from error
 
     def delete(self, name: str) -> None:
-        known = self.indexed().get(nfc(name))
+        known = self.library.by_name().get(nfc(name))
         if not self.intake.forget(nfc(name)) and known is None:
             raise missing("There is no such document; GET /api/documents lists all.")
         if known:
