@@ -79,7 +79,7 @@ def answers(sets: dict[str, list[fitting.Example]], usual: fusion.Weights) -> di
         }
         ways["reciprocal ranks"] = [quality.ordered(one, replace(usual, method=fusion.BY_RANKS)) for one in of]
         ways["calibrated"] = [quality.ordered(one, usual) for one in of]
-        ways["fitted, held out"] = fitting.held_out(of)
+        ways["fitted, held out"] = fitting.held_out(of, usual)
         found[name] = {
             way: float(np.mean([judgments.ndcg(one.query, pages, {}) for one, pages in zip(of, ranked, strict=True)]))
             for way, ranked in ways.items()

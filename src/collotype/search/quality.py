@@ -61,8 +61,8 @@ def measure(library: IndexLibrary, queries: Sequence[JudgedQuery]) -> Judged:
     together = [quality(one.method, [ordered(example, one) for example in examples]) for one in unfitted]
     if len(asked) < fitting.FEWEST:
         return Judged(queries=len(asked), ways=(*ways, *together))
-    fitted = quality(f"{fusion.CALIBRATED}, fitted, on held-out queries", fitting.held_out(examples))
-    weights = [*(replace(one, fitted_on=len(asked)) for one in unfitted), fitting.fit(examples)]
+    fitted = quality(f"{fusion.CALIBRATED}, fitted, on held-out queries", fitting.held_out(examples, hybrid.usual))
+    weights = [*(replace(one, fitted_on=len(asked)) for one in unfitted), fitting.fit(examples, hybrid.usual)]
     # of equal ones the first
     best = max(range(3), key=lambda place: [*together, fitted][place].ndcg_at_5)
     return Judged(queries=len(asked), ways=(*ways, *together, fitted), weights=weights[best])

@@ -1,5 +1,6 @@
 """Several rankings as one."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,16 @@ def test_a_part_that_is_sure_decides_and_one_that_knows_little_says_little() -> 
     assert order([words, unsure], BY_SCORES)[0] == PAGES[0]
 
 
+def test_a_part_whose_best_page_is_no_better_than_chance_says_little() -> None:
+    chance = np.sort(np.random.default_rng(3).normal(size=300))[::-1]
+    noise = Ranking("pictures", PAGES, chance, lambda page: True)
+    # what it knows, it knows no better than by three deviations
+    words = ranking("words", [PAGES[9], *PAGES[:9]], [3.1, *np.linspace(0.9, -0.9, 9)])
+    assert order([noise, words], BY_SCORES)[0] == PAGES[9]
+    sure = replace(noise, scores=np.concatenate([[9.0], chance[1:]]))
+    assert order([sure, words], BY_SCORES)[0] == PAGES[0]
+
+
 def test_a_page_that_one_cannot_see_is_judged_as_one_in_its_middle() -> None:
     words = ranking("words", PAGES[:9], unseen=(PAGES[20],))
     pictures = ranking("pictures", [PAGES[20], PAGES[21], PAGES[8]])
@@ -63,20 +74,36 @@ def test_a_part_that_found_nothing_takes_no_part() -> None:
         assert order([one, none], Weights(method=method)) == PAGES[:4]
 
 
-def test_weights_are_found_that_trust_who_is_right() -> None:
+def judged(count: int) -> list[fitting.Example]:
+    """Queries whose right page one part has first, and another anywhere."""
     random, examples = np.random.default_rng(0), []
-    for number in range(20):
+    for number in range(count):
         right = PAGES[int(random.integers(len(PAGES)))]
         others = [page for page in PAGES if page != right]
         good = [right, *(others[place] for place in random.permutation(29)[:9])]
         noise = [PAGES[place] for place in random.permutation(30)[:10]]
         query = JudgedQuery(f"q{number}", frozenset([right]))
         examples.append(fitting.Example(query, [ranking("good", good), ranking("noise", noise)]))
-    found = fitting.fit(examples)
+    return examples
+
+
+def test_weights_are_found_that_trust_who_is_right() -> None:
+    examples = judged(20)
+    found = fitting.fit(examples, BY_SCORES)
     assert found.method == fusion.CALIBRATED and found.fitted_on == 20
     assert found.weight("good") > found.weight("noise")
-    firsts = [ranked[0] for ranked in fitting.held_out(examples)]
+    firsts = [ranked[0] for ranked in fitting.held_out(examples, BY_SCORES)]
     assert all(page in example.query.right for page, example in zip(firsts, examples, strict=True))
+
+
+def test_few_queries_move_the_usual_weights_little() -> None:
+    usual = Weights(of={"noise": 4.0})
+    few, many = (fitting.fit(judged(count), usual).weight("noise") for count in (2, 60))
+    assert many < few < 0.8, "four fifths of the usual weights"
+    # what is right whatever the weights are says nothing of them
+    same = [fitting.Example(one.query, [one.rankings[0], replace(one.rankings[0], name="noise")]) for one in judged(9)]
+    assert fitting.fit(same, usual).weight("noise") == pytest.approx(0.8)
+    assert fitting.fit([], usual) == usual
 
 
 def test_weights_are_kept_and_a_damaged_file_is_told(tmp_path: Path) -> None:

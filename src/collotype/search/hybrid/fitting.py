@@ -13,7 +13,9 @@ FEWEST = 10
 """Judged queries that weights are fitted on."""
 FOLDS = 5
 STEPS = 10
-"""Weights are tenths that add up to one."""
+"""Weights that are tried are tenths that add up to one."""
+SAMPLES = 50
+"""Of the queries, drawn with replacement."""
 CUTOFF = 5
 
 
@@ -36,23 +38,29 @@ class Example:
         return np.stack(columns, axis=1), np.array([self.query.answered_by(page) for page in pages], bool)
 
 
-def fit(examples: Sequence[Example]) -> Weights:
-    """The weights of calibrated scores that have the best nDCG@5; of equal ones those that are most alike.
+def fit(examples: Sequence[Example], usual: Weights) -> Weights:
+    """The weights of calibrated scores that have the best nDCG@5, as far as the queries can tell.
 
-    All of them are tried: there are few parts, and nDCG is what a person sees.
+    All of them are tried: there are few parts, and nDCG is what a person sees. On few queries the best are so by
+    chance: what is taken is their mean over samples of the queries (bagging, Breiman 1996), drawn towards the usual
+    weights, which count as FEWEST queries more.
     """
     names = sorted({one.name for example in examples for one in example.rankings})
     # a query whose right pages nobody found says nothing about weights
     prepared = [found for example in examples if (found := example.features(names))[1].any()]
     if not prepared:
-        return Weights()
-    tried = sorted(compositions(len(names), STEPS), key=lambda weights: max(weights) - min(weights))
-    means = [
-        np.mean([ndcg(scores @ np.array(weights, float), right) for scores, right in prepared]) for weights in tried
-    ]
-    best = tried[int(np.argmax(np.round(means, 6)))]
-    weights = {name: share / STEPS for name, share in zip(names, best, strict=True)}
-    return Weights(method=CALIBRATED, of=weights, fitted_on=len(prepared))
+        return usual
+    prior = np.array([usual.weight(name) for name in names])
+    prior /= prior.sum()
+    tried = np.array(list(compositions(len(names), STEPS)), float) / STEPS
+    # of equal ones the first is taken
+    tried = tried[np.argsort(np.abs(tried - prior).sum(axis=1), kind="stable")]
+    found = np.array([[ndcg(scores @ weights, right) for weights in tried] for scores, right in prepared])
+    drawn = np.random.default_rng(0).multinomial(len(found), np.full(len(found), 1 / len(found)), size=SAMPLES)
+    best = tried[np.round(drawn @ found, 6).argmax(axis=1)].mean(axis=0)
+    weights = (len(found) * best + FEWEST * prior) / (len(found) + FEWEST)
+    of = dict(zip(names, np.round(weights, 4).tolist(), strict=True))
+    return Weights(method=CALIBRATED, of=of, fitted_on=len(found))
 
 
 def compositions(parts: int, total: int) -> Iterator[tuple[int, ...]]:
@@ -71,12 +79,12 @@ def ndcg(scores: np.ndarray, right: np.ndarray) -> float:
     return float(discount[: len(first)] @ first / discount[: min(CUTOFF, int(right.sum()))].sum())
 
 
-def held_out(examples: Sequence[Example]) -> list[list[PageKey]]:
+def held_out(examples: Sequence[Example], usual: Weights) -> list[list[PageKey]]:
     """What each query finds under weights that were fitted without it."""
     fold_of = np.random.default_rng(0).permutation(len(examples)) % min(FOLDS, len(examples))
     found: list[list[PageKey]] = [[] for _ in examples]
     for fold in range(fold_of.max() + 1):
-        weights = fit([example for example, of in zip(examples, fold_of, strict=True) if of != fold])
+        weights = fit([example for example, of in zip(examples, fold_of, strict=True) if of != fold], usual)
         for place in np.flatnonzero(fold_of == fold).tolist():
             found[place] = [page for page, _ in fused(examples[place].rankings, weights)]
     return found

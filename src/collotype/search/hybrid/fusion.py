@@ -5,6 +5,7 @@ loses by it. One that it sees and does not name among its best gets nothing of i
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -33,7 +34,7 @@ class Ranking:
     pages: Sequence[PageKey]
     """The best first, DEPTH at most."""
     scores: np.ndarray
-    """Theirs; there may be more, of pages that it does not name and knows to be as bad as that."""
+    """Theirs; there may be more, of all pages that it has compared."""
     sees: Callable[[PageKey], bool]
     """Is there anything of this page that it could find?"""
     deviation: float | None = None
@@ -95,7 +96,8 @@ def by_scores(ranking: Ranking, pages: Sequence[PageKey]) -> np.ndarray:
     """How unlike chance each score is: the square of its standard deviations above the mean, float [len(pages)].
 
     What knows nothing gives its best page as many deviations as chance does, two or three; what knows a page gives it
-    five, and squares tell these apart: they are what a normal density's logarithm makes of them.
+    five, and squares tell these apart: they are what a normal density's logarithm makes of them. The whole ranking
+    counts by how likely it is that chance gives no page as good as its best.
     """
     scores = np.asarray(ranking.scores, float)
     deviation = ranking.deviation or scores.std()
@@ -103,7 +105,14 @@ def by_scores(ranking: Ranking, pages: Sequence[PageKey]) -> np.ndarray:
     score_of = dict(zip(ranking.pages, standard.tolist(), strict=False))
     lowest = float(standard.min())
     found = np.array([score_of.get(page, lowest if ranking.sees(page) else 0.0) for page in pages])
-    return np.where(found > 0, found**2, BELOW * found)
+    certainty = 1.0 if ranking.deviation else beyond_chance(standard)
+    return certainty * np.where(found > 0, found**2, BELOW * found)
+
+
+def beyond_chance(standard: np.ndarray) -> float:
+    """The probability that the best of as many normal numbers is less than the best of these."""
+    above = math.erfc(float(standard.max()) / math.sqrt(2)) / 2
+    return math.exp(-len(standard) * above)
 
 
 def read(folder: Path) -> Weights | None:

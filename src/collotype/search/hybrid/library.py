@@ -161,7 +161,7 @@ class HybridLibrary(EmbeddedLibrary):
             if encoded is not None:
                 which = {"documents": list(documents) or None, "among": among}
                 pages, scores, explanations[one.model.name] = one.index.ranked(encoded, k, **which)
-                found.append(Ranking(one.model.name, pages[:DEPTH], scores[:DEPTH], one.index.sees()))
+                found.append(Ranking(one.model.name, pages[:DEPTH], scores, one.index.sees()))
         # an image has no words
         by_words = [self.words.ranking(query, documents, among)] if isinstance(query, str) else []
         return [*found, *by_words], explanations
