@@ -22,6 +22,8 @@ RANK_OFFSET = 60
 """Of reciprocal ranks (Cormack et al. 2009): how little the first places are set apart."""
 BELOW = 0.01
 """What a deviation below the mean counts: enough to keep the order of pages that nothing speaks for."""
+LEAST = 0.1
+"""What a ranking counts whose best page is no better than chance: it may be the right one all the same."""
 FILE = "fusion.json"
 BY_RANKS, CALIBRATED = METHODS = ("reciprocal ranks", "calibrated scores")
 
@@ -105,7 +107,7 @@ def by_scores(ranking: Ranking, pages: Sequence[PageKey]) -> np.ndarray:
     score_of = dict(zip(ranking.pages, standard.tolist(), strict=False))
     lowest = float(standard.min())
     found = np.array([score_of.get(page, lowest if ranking.sees(page) else 0.0) for page in pages])
-    certainty = 1.0 if ranking.deviation else beyond_chance(standard)
+    certainty = 1.0 if ranking.deviation else max(LEAST, beyond_chance(standard))
     return certainty * np.where(found > 0, found**2, BELOW * found)
 
 
