@@ -55,12 +55,13 @@ def fit(examples: Sequence[Example], usual: Weights) -> Weights:
     tried = np.array(list(compositions(len(names), STEPS)), float) / STEPS
     # of equal ones the first is taken
     tried = tried[np.argsort(np.abs(tried - prior).sum(axis=1), kind="stable")]
-    found = np.array([[ndcg(scores @ weights, right) for weights in tried] for scores, right in prepared])
-    drawn = np.random.default_rng(0).multinomial(len(found), np.full(len(found), 1 / len(found)), size=SAMPLES)
-    best = tried[np.round(drawn @ found, 6).argmax(axis=1)].mean(axis=0)
-    weights = (len(found) * best + FEWEST * prior) / (len(found) + FEWEST)
+    quality = np.array([[ndcg(scores @ weights, right) for weights in tried] for scores, right in prepared])
+    count = len(prepared)
+    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=SAMPLES)
+    best = tried[np.round(drawn @ quality, 6).argmax(axis=1)].mean(axis=0)
+    weights = (count * best + FEWEST * prior) / (count + FEWEST)
     of = dict(zip(names, np.round(weights, 4).tolist(), strict=True))
-    return Weights(method=CALIBRATED, of=of, fitted_on=len(found))
+    return Weights(method=CALIBRATED, of=of, fitted_on=count)
 
 
 def compositions(parts: int, total: int) -> Iterator[tuple[int, ...]]:
