@@ -122,7 +122,7 @@ def test_a_broken_pdf_says_so(visit: Callable[..., Page]) -> None:
     page.evaluate(DROP, ["broken.pdf", base64.b64encode(b"%PDF-1.4 nothing").decode()])
     expect(page.locator("#documents li", has_text="broken.pdf").locator(".bad")).to_contain_text("was not indexed")
     page.evaluate(DROP, ["letter.txt", ""])
-    expect(page.get_by_role("alert").first).to_contain_text("no PDF or image")
+    expect(page.get_by_role("alert").first).to_contain_text("not a PDF or image")
 
 
 @pytest.mark.parametrize("path", ["", "?q=spring+mast"])
