@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from collotype.importers import Imported, import_foreign
@@ -163,8 +163,11 @@ def fuzz(inputs: int, seed: int, folder: Path) -> Counter[str]:
         AssertionError: one did what it must not; any other exception of the import is one of ours.
     """
     draw = random.Random(seed)
-    commands_of("")  # what reads scripts is imported once, before anything is watched
+    commands_of("")  # our own modules are imported once, before anything is watched
     texts = {file: file.read_text() for file in SEEDS}
+    for text in texts.values():
+        with suppress(UserError):
+            import_foreign(text)
     for file, text in texts.items():
         target = folder / file.relative_to(HERE)
         target.parent.mkdir(parents=True, exist_ok=True)
