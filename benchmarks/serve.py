@@ -190,11 +190,13 @@ class Server:
     """A server as a process of its own, that writes down which files it opens."""
 
     def __init__(self, place: Path, *command: str, **environment: str):
-        (place / "watch").mkdir(exist_ok=True)
+        for name in ("watch", "scratch"):
+            (place / name).mkdir(exist_ok=True)
         (place / "watch" / "sitecustomize.py").write_text(WATCHED)
         self.opened = place / f"opened-{command[0]}"
         paths = f"{place / 'watch'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-        known = {**os.environ, "PYTHONPATH": paths, "OPENED": str(self.opened), **environment}
+        known = {**os.environ, "PYTHONPATH": paths, "OPENED": str(self.opened), "TMPDIR": str(place / "scratch")}
+        known |= environment
         words = [sys.executable, "-m", "collotype", command[0], str(place / "index"), "--port", "0", *command[1:]]
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=known)
         self.address = self.process.stdout.readline().split(" at ")[1].split()[0].removesuffix("mcp").rstrip("/")
@@ -208,8 +210,8 @@ class Server:
 
     def outside(self, place: Path) -> set[str]:
         """Files of a person that it opened: none of the index, of the documents, of Python or the system's own."""
-        python = (Path(collotype.__file__).parent, Path(sys.prefix), Path(sys.base_prefix))
-        own = (place / "index", SLIDES, place / "watch", *python)
+        python = [Path(one).resolve() for one in (Path(collotype.__file__).parent, sys.prefix, sys.base_prefix)]
+        own = (place / "index", SLIDES, place / "watch", place / "scratch", *python)
         system = ("/proc/", "/sys/", "/dev/", "/usr/", "/etc/", "/lib", "pipe:", str(Path.home() / ".cache"))
         starts = (*map(str, own), *system)
         return {file for file in self.opened.read_text().splitlines() if not file.startswith(starts)}
