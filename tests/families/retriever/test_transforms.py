@@ -47,7 +47,7 @@ def test_the_visual_budget_is_kept_and_the_size_is_transformers(width: int, heig
 
     layout = Dynamic(14, 2, 2, budget)
     if max(width, height) > 200 * min(width, height):
-        with pytest.raises(UserError, match="too long for its width"):
+        with pytest.raises(UserError, match="more than 200 times as long as wide"):
             layout.grid((width, height))
         return
     expected = smart_resize(height, width, 28, 4 * 28 * 28, budget * 28 * 28)

@@ -196,7 +196,7 @@ class Dynamic(VisualLayout):
         width, height = size
         if max(size) > 200 * min(size):
             raise UserError(
-                f"A page of {width} x {height} pixels is more than 200 times as long as wide, which is not supported."
+                f"A page of {width} x {height} pixels is more than 200 times as long as wide; cut it into parts."
             )
         unit, least, most = self.token_px, self.min_tokens * self.token_px**2, self.max_tokens * self.token_px**2
         fitted = [round(side / unit) * unit for side in size]

@@ -103,8 +103,8 @@ def not_found(source: HubSource) -> str:
 
 def wrong_token() -> str:
     named = next((name for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN") if os.environ.get(name)), None)
-    where = f"The token in {named}" if named else "The token that `hf auth login` has left"
-    mend = f"correct or unset {named}" if named else "log in anew with it"
+    where = f"the token in {named}" if named else "the token that `hf auth login` saved"
+    mend = f"correct or unset {named}" if named else "log in with it again"
     return f"The hub does not accept {where} (revoked, or not copied completely); {mend}, and try again."
 
 
