@@ -1,6 +1,6 @@
 """Contrastive losses on queries and pages: one composition of score, objective, explicit negatives and filtering.
 
-Every loss of colpali-engine is a point of this space (`named.py`). s_ij is the score of query i and page j, page i
+Every loss of colpali-engine is a point of this space (`registry.py`). s_ij is the score of query i and page j, page i
 answers query i, T is the temperature, sp(x) = log(1 + e^x). Shapes: B queries and as many pages, T_q and T_p vectors
 each (padded), N explicit negatives a query, D dimensions. A single vector is a multi-vector of length one.
 """

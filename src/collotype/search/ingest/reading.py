@@ -12,7 +12,7 @@ from pathlib import Path
 from collotype.runtime.pdf import Word
 from collotype.search.ingest.limits import ReadingSettings
 from collotype.search.ingest.process import GONE, WorkerProcess
-from collotype.search.ingest.sources import READING, Entry, SourceFile, digest_of
+from collotype.search.ingest.sources import Entry, SourceFile, digest_of
 from collotype.search.pages import WordsFrom
 
 TOO_LARGE, UNREADABLE, GIVEN_UP = "too large", "cannot be read", "given up"
@@ -177,7 +177,7 @@ class Room:
             self.put(Lost(document, 0, UNREADABLE, error.strerror or str(error)))
             return None, False
         known = self.known.get(document)
-        if known and known.digest == digest and known.reading == READING:
+        if known and known.is_unchanged(digest):
             return digest, True
         return digest if reader.read(document, path) else None, False
 

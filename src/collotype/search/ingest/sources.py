@@ -123,6 +123,10 @@ class Entry:
     attached_to: str = ""
     """The document that it is attached to, which it goes with."""
 
+    def is_unchanged(self, digest: str) -> bool:
+        """Whether a file of that digest was indexed as it would be read now."""
+        return self.digest == digest and self.reading == READING
+
 
 @dataclass(frozen=True)
 class _Read:
