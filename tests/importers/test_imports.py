@@ -332,7 +332,7 @@ def test_steps_are_counted_as_open_clip_counts_them() -> None:
     [
         ("ls -l && rm -rf /", "cannot be imported. Supported are colpali-engine's configs"),
         ("python train.py --lr 3", "cannot be imported; it starts train.py"),
-        ("no-such-file.yaml", "cannot be imported"),
+        ("no-such-file.yaml", "There is no file no-such-file.yaml"),
         ("python train_colbert.py scripts/configs/qwen2/train.py", "without a .yaml config"),
         ("python train_colbert.py missing.yaml", "config missing.yaml was not found; run this in"),
         ("python run_beit3_finetuning.py --task nlvr2", "--task is nlvr2; only BEiT-3's vqav2"),

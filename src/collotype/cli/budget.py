@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, Literal
 
-from collotype.runtime.errors import UserError
+from collotype.runtime.errors import UserError, reason
 
 FRONTIER = "frontier.json"
 """What `collotype compress --out` wrote, in the model's folder."""
@@ -47,7 +47,7 @@ def form_within(budget: str, model: str | None, file: Path | None, **given: obje
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"--budget chooses among the forms that `collotype compress` measured, but {file} cannot be read "
-            f"({error!r}); run `collotype compress MODEL --out MODEL/{FRONTIER}`, or name its file with --frontier."
+            f"({reason(error)}); run `collotype compress MODEL --out MODEL/{FRONTIER}`, or name its file with --frontier."
         ) from error
 
 

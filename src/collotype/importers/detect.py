@@ -103,6 +103,8 @@ def read_command(path: Path | None, text: str, processes: int | None, examples: 
     known = without_evaluations([launch for launch in launches if tool_of(launch)])
     if len(known) > 1:
         raise UserError(several(known))
+    if not known and path is None and len(text.split()) == 1 and ("/" in text or Path(text).suffix):
+        raise UserError(f"There is no file {shown(text)}; check the path.")
     if not known:
         raise UserError(f"{shown(str(path or text))!r} cannot be imported{others(commands)}. Supported are {KNOWN}.")
     launch = known[0]

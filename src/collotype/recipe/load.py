@@ -69,6 +69,8 @@ def find_recipe(name_or_file: str) -> Path:
         return path / "recipe.yaml"
     if path.is_file():
         return path
+    if path.is_dir():
+        raise UserError(f"The folder {path} contains no recipe.yaml; give a recipe file or a run directory.")
     near = difflib.get_close_matches(name_or_file, builtin_names(), n=1)
     hint = f"did you mean {near[0]!r}? Otherwise " if near else ""
     known = ", ".join(builtin_names())

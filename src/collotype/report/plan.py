@@ -77,7 +77,8 @@ def in_words(recipe: Values, plan: Plan) -> dict[str, str]:
         recipe, plan: as a record has them.
     """
     train, lines = recipe["train"], {}
-    lines["model"] = plan.get("architecture", f"{UNKNOWN} ({recipe['model']['weights']})")
+    source = recipe["model"]["weights"] or (recipe.get("distill") or {}).get("teacher")
+    lines["model"] = plan.get("architecture", f"{UNKNOWN} ({source})")
     if "parameters" in plan:
         trained = plan["trainable_parameters"]
         part = "all" if trained == plan["parameters"] else f"{trained:,}"

@@ -10,7 +10,7 @@ from typing import Any, TypedDict, cast
 from collotype.evaluation.results import Results
 from collotype.report.plan import Plan
 from collotype.report.verdict import Verdict
-from collotype.runtime.errors import UserError
+from collotype.runtime.errors import UserError, reason
 from collotype.runtime.files import write_json
 
 PACKAGES = (
@@ -83,7 +83,7 @@ def read_record(folder: Path) -> Record:
         record: Any = {key: read[key] for key in KEYS}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{folder} has no readable record.json ({error!r}), which a run writes when it finishes; finish the run "
+            f"{folder} has no readable record.json ({reason(error)}), which a run writes when it finishes; finish the run "
             "with --resume, or give the folder of a finished one."
         ) from error
     return cast(Record, record)

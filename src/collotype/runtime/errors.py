@@ -22,5 +22,10 @@ class PeerError(UserError):
     """Another process of the run failed and reports the error itself."""
 
 
+def reason(error: Exception) -> str:
+    """Why something could not be read: the system's words, or the error with its type."""
+    return (isinstance(error, OSError) and error.strerror) or repr(error)
+
+
 def first_line(error: Exception) -> str:
     return str(error).split("\n")[0].split(". ")[0]

@@ -29,7 +29,8 @@ def require_there(source: str | Path) -> None:
         home = "; ~ works only in a shell, write the full path" if text.startswith("~") else ""
         what = "file" if path.suffix in WEIGHTS else "folder or file"
         above = next(above for above in path.absolute().parents if above.exists())
-        raise UserError(f"There is no {what} {source} (but there is {above}){home}; check the path.")
+        there = f" (but there is {above})" if above != Path(above.anchor) else ""
+        raise UserError(f"There is no {what} {source}{there}{home}; check the path.")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -119,6 +119,9 @@ def test_a_student_of_pretrained_weights_is_trained_and_searched_without_torch(t
         ({"hidden_act": "relu"}, "has hidden_act = 'relu'"),
         ({"position_embedding_type": "relative_key"}, "has position_embedding_type = 'relative_key'"),
         ({"num_hidden_layers": 3}, "do not fit its config.json .missing: encoder.layer.2"),
+        ({"hidden_size": 64}, "of another shape: embeddings.LayerNorm.bias"),
+        ({"num_attention_heads": 5}, "config.json cannot be used .The hidden size .32. is not a multiple"),
+        ({"hidden_size": "32"}, "config.json cannot be used .Validation error for field 'hidden_size'"),
     ],
 )
 def test_other_encoders_are_refused_by_name(changes: dict, message: str, tmp_path: Path) -> None:
@@ -126,3 +129,9 @@ def test_other_encoders_are_refused_by_name(changes: dict, message: str, tmp_pat
     file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
     with pytest.raises(UserError, match=message):
         text_encoder.read(str(tmp_path), words("<unk>", "red"))
+
+
+def test_a_tokenizer_of_another_encoder_is_refused(tmp_path: Path) -> None:
+    pieces([*PIECES, "pear"]).save(str(written("bert", tmp_path) / "tokenizer.json"))
+    with pytest.raises(UserError, match="has a token 6, but the weights have only 6 tokens; copy both from the same"):
+        text_encoder.read(str(tmp_path), words("<unk>", "pear"))

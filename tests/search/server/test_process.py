@@ -73,6 +73,25 @@ def test_a_stop_finishes_the_document_that_is_being_indexed(folder: Path) -> Non
     assert "one.pdf" in {document.name for document in Index.open(folder).documents()}
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"GET /api/search?q=",
+        b"GET /api/health HTTP/1.1\r\nhost: 127.0.0.1\r\nx: ",
+        b"PUT /api/documents/one.pdf HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n\r\n1\r\n%\r\n0\r\nx: ",
+    ],
+)
+def test_headers_without_end_are_refused(folder: Path, start: bytes) -> None:
+    with running(folder) as (process, client):
+        with socket.create_connection((client.base_url.host, client.base_url.port), timeout=10) as connection:
+            connection.sendall(start)
+            with pytest.raises(OSError):
+                for _ in range(1000):
+                    connection.sendall(b"a" * 65_536)
+        # what is long and a body is no header
+        assert client.put("/api/documents/two.pdf", content=NEW + b"%" * 2_000_000).status_code == 202
+
+
 def test_small_answers_are_sent_at_once() -> None:
     """Otherwise the second half of an answer waits 40 ms for the client's word that it has the first."""
 

@@ -6,15 +6,19 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from collotype.runtime.errors import UserError
 
 if TYPE_CHECKING:
+    import asyncio
+
     from starlette.types import ASGIApp
 
 CONNECTIONS = 500
 """Beyond them a request is answered with 503 at once."""
+HEAD_BYTES = 65_536
+"""Limit of a request's first line and headers, or of trailers: h11's, which httptools lacks."""
 GRACE_S = 30
 """How long running requests may take after the first Ctrl-C or SIGTERM."""
 
@@ -83,6 +87,7 @@ def serve(app: "ASGIApp", listening: socket.socket, ready: Callable[[str], None]
 
     config = uvicorn.Config(
         app,
+        http=protocol(),
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -92,6 +97,34 @@ def serve(app: "ASGIApp", listening: socket.socket, ready: Callable[[str], None]
         timeout_keep_alive=15,
     )
     Server(config).run([listening])
+
+
+def protocol() -> "type[asyncio.Protocol] | Literal['h11']":
+    """What reads requests, within HEAD_BYTES: httptools where it is installed."""
+    try:
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+    except ImportError:
+        return "h11"
+
+    class LimitedProtocol(HttpToolsProtocol):
+        pending = 0
+        """Bytes since the last that completed the headers or belonged to a body."""
+
+        def data_received(self, data: bytes) -> None:
+            self.pending += len(data)
+            super().data_received(data)
+            if self.pending > HEAD_BYTES and not self.transport.is_closing():
+                self.send_400_response(f"The request has more than {HEAD_BYTES} bytes of headers.")
+
+        def on_headers_complete(self) -> None:
+            self.pending = 0
+            super().on_headers_complete()
+
+        def on_body(self, body: bytes) -> None:
+            self.pending = 0
+            super().on_body(body)
+
+    return LimitedProtocol
 
 
 def address_of(listening: socket.socket) -> str:

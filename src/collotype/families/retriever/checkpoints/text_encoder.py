@@ -42,6 +42,13 @@ KEY_RULES = (
 NOT_OF_THE_TOWER = re.compile(r"^(cls|lm_head|vocab_\w+|classifier|pre_classifier|pooler|qa_outputs)\.|position_ids$")
 """Heads, and a buffer of old versions."""
 WORDS, POSITIONS, TYPES = (f"embeddings.{name}_embeddings.weight" for name in ("word", "position", "token_type"))
+SIZES = {
+    "vocab_size": WORDS,
+    "max_position_embeddings": POSITIONS,
+    "type_vocab_size": TYPES,
+    "intermediate_size": "encoder.layer.0.intermediate.dense.bias",
+}
+"""Sizes by the weights that have them."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,10 @@ def full_config(folder: Path) -> dict[str, Any]:
             f"{folder / 'config.json'} describes a {kind!r} model, and a text tower starts from one of "
             f"{', '.join(MODEL_TYPES)}; give such an encoder in model.weights, or model.size for random weights."
         )
-    config = CONFIG_MAPPING[kind].from_dict(said)
+    try:
+        config = CONFIG_MAPPING[kind].from_dict(said)
+    except Exception as error:  # of several libraries that check its fields
+        raise unusable(folder, error) from error
     values = {**config.to_dict(), **{name: getattr(config, name) for name in config.attribute_map}}
     # older configurations say how positions are embedded
     for name, expected in (("hidden_act", "gelu"), ("position_embedding_type", "absolute")):
@@ -116,11 +126,17 @@ def full_config(folder: Path) -> dict[str, Any]:
     return values
 
 
+def unusable(folder: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{folder / 'config.json'} cannot be used ({' '.join(str(error).split())}); copy the folder again."
+    )
+
+
 def bert_weights(folder: Path, values: Mapping[str, Any]) -> dict[str, Tensor]:
     """All weights of its embeddings and layers by BERT's names, in float32.
 
     Raises:
-        UserError: some are missing or left over, or not finite.
+        UserError: some are missing, left over, of another shape or not finite.
     """
     from transformers import BertConfig, BertModel
 
@@ -135,13 +151,18 @@ def bert_weights(folder: Path, values: Mapping[str, Any]) -> dict[str, Tensor]:
     if values["model_type"] == "distilbert":
         found[TYPES] = torch.zeros(1, width)
     shape = {name: values[name] for name in ("hidden_size", "num_hidden_layers", "num_attention_heads")}
-    with torch.device("meta"):
-        expected = BertModel(BertConfig(**shape), add_pooling_layer=False).state_dict().keys()
-    missing, left = sorted(expected - found.keys()), sorted(found.keys() - expected)
-    if missing or left:
+    shape |= {name: len(found[key]) for name, key in SIZES.items() if key in found}
+    try:
+        with torch.device("meta"):
+            expected = BertModel(BertConfig(**shape), add_pooling_layer=False).state_dict()
+    except ValueError as error:
+        raise unusable(folder, error) from error
+    missing, left = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+    other = sorted(name for name in expected.keys() & found.keys() if expected[name].shape != found[name].shape)
+    if missing or left or other:
         raise UserError(
             f"The weights in {folder} do not fit its config.json (missing: {name_some(missing)}; left over: "
-            f"{name_some(left)}); copy the folder again."
+            f"{name_some(left)}; of another shape: {name_some(other)}); copy the folder again."
         )
     if broken := [name for name, tensor in found.items() if not tensor.is_meta and not tensor.isfinite().all()]:
         raise UserError(f"{folder} has weights that are not finite ({name_some(broken)}); copy the folder again.")
@@ -151,7 +172,11 @@ def bert_weights(folder: Path, values: Mapping[str, Any]) -> dict[str, Tensor]:
 def transferred(words: Tensor, own: Tokenizer, other: Tokenizer) -> tuple[Tensor, dict[str, Any]]:
     """A table of words [V', H] for another tokenizer's tokens, from an encoder's own, [V, H]; and how many of them are
     one piece, several, or nothing that it has (a special token, a blank), which get the mean of the table. On
-    the device `meta` it has its shape only."""
+    the device `meta` it has its shape only.
+
+    Raises:
+        UserError: the encoder's tokenizer has tokens that its table lacks.
+    """
     count = max(other.get_vocab().values()) + 1
     kind = "words start from the pieces of another vocabulary"
     if words.is_meta:
@@ -164,6 +189,11 @@ def transferred(words: Tensor, own: Tokenizer, other: Tokenizer) -> tuple[Tensor
     lengths = torch.tensor([*map(len, pieces)])
     flat = torch.tensor([piece for row in pieces for piece in row], dtype=torch.long)
     if len(flat):
+        if (last := int(flat.max())) >= len(words):
+            raise UserError(
+                f"The text encoder's tokenizer.json has a token {last}, but the weights have only {len(words):,} "
+                "tokens; copy both from the same model."
+            )
         offsets = lengths.cumsum(0) - lengths
         means = torch.nn.functional.embedding_bag(flat, words, offsets, mode="mean")
         there = lengths > 0
