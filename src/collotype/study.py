@@ -63,9 +63,8 @@ def run_study(
     """
     base, world = resolve(recipe, overrides, smoke), World.from_environment()
     if base.study and smoke:
-        raise UserError(
-            f"{base.name.removesuffix('-smoke')} is a study and has no smoke form; shorten it: --set train.steps=8 --seeds 1."
-        )
+        name = base.name.removesuffix("-smoke")
+        raise UserError(f"{name} is a study and has no smoke form; shorten it: --set train.steps=8 --seeds 1.")
     folder = Path(out or Path("runs") / (base.name if base.study else f"{base.name}-seeds"))
     variants, count = variants_of(base), seeds or (base.study.seeds if base.study else 1)
     changes = base.study.changes if base.study else {}

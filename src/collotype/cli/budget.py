@@ -47,7 +47,8 @@ def form_within(budget: str, model: str | None, file: Path | None, **given: obje
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"--budget chooses among the forms that `collotype compress` measured, but {file} cannot be read "
-            f"({reason(error)}); run `collotype compress MODEL --out MODEL/{FRONTIER}`, or name its file with --frontier."
+            f"({reason(error)}); run `collotype compress MODEL --out MODEL/{FRONTIER}`, or name its file with "
+            "--frontier."
         ) from error
 
 

@@ -83,7 +83,7 @@ def read_record(folder: Path) -> Record:
         record: Any = {key: read[key] for key in KEYS}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{folder} has no readable record.json ({reason(error)}), which a run writes when it finishes; finish the run "
-            "with --resume, or give the folder of a finished one."
+            f"{folder} has no readable record.json ({reason(error)}), which a run writes when it finishes; finish the "
+            "run with --resume, or give the folder of a finished one."
         ) from error
     return cast(Record, record)

@@ -107,7 +107,7 @@ class Ocr:
         quads = directed(
             quads[covered(core(sides), known) < SAME],
             lambda quads: self._upside_down(pixels, quads),
-            lambda quads: self._better_turned(pixels, quads),
+            lambda quads: self._better_turned(pixels, quads, until),
         )
         # one by one: lines of a batch would be made as long as the longest
         found = (self._read(pixels, quads[row]) for row in reading_order(quads) if time.monotonic() <= until)
@@ -135,14 +135,16 @@ class Ocr:
         _, rotation = self._engine.cls_and_rotate([crop(pixels, quad) for quad in quads])
         return np.array([score if "180" in label else -score for label, score in rotation.cls_res])
 
-    def _better_turned(self, pixels: np.ndarray, quads: np.ndarray) -> np.ndarray:
-        """How much more surely each line is read when it is turned round, from 1 to -1."""
+    def _better_turned(self, pixels: np.ndarray, quads: np.ndarray, until: float) -> np.ndarray:
+        """How much more surely each line is read when it is turned round, from 1 to -1; 0 when the time is up."""
 
         def score(quad: np.ndarray) -> float:
             found: float = self._engine.recognize_txt([narrowed(crop(pixels, quad))]).scores[0]
             return found
 
-        return np.array([score(np.roll(quad, 2, axis=0)) - score(quad) for quad in quads])
+        return np.array(
+            [score(np.roll(quad, 2, axis=0)) - score(quad) if time.monotonic() <= until else 0.0 for quad in quads]
+        )
 
     def _read(self, pixels: np.ndarray, quad: np.ndarray) -> OcrLine | None:
         cut = crop(pixels, quad)

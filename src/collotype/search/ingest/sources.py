@@ -62,7 +62,8 @@ def find_files(places: Iterable[str | Path]) -> FoundFiles:
         elif path.is_file():
             if not readable(path):
                 raise UserError(
-                    f"{place} is neither a PDF nor an image ({named_kinds()}); leave it out{to_install([ending(path)])}."
+                    f"{place} is neither a PDF nor an image ({named_kinds()}); leave it "
+                    f"out{to_install([ending(path)])}."
                 )
             files = [SourceFile(path, path.parent)]
         else:
