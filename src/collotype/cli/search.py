@@ -180,7 +180,7 @@ def show(library: "IndexLibrary", hits: "list[Hit]", query: "Query") -> None:
     if not hits:
         print("no page was found")
     for place, hit in enumerate(hits, start=1):
-        print(f"{place}. {hit.document}, page {hit.page_named} · {hit.score:.2f}{ranks_in_words(hit)}")
+        print(f"{place}. {hit.document}, page {hit.page_named} · {hit.score:z.2f}{ranks_in_words(hit)}")
         if hit.text:
             print(f"   {hit.text}")
         print(f"   {link(library, hit)}")

@@ -3,6 +3,7 @@
 import mimetypes
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -90,14 +91,21 @@ Folder = Annotated[
 Crop = Annotated[str, Query(max_length=100, description="Only this region: left,top,right,bottom, each from 0 to 1.")]
 
 
+@dataclass(frozen=True)
 class Filter:
     """Which pages may be found."""
 
-    def __init__(self, document: Only = [], folder: Folder = "", language: Language = []):  # noqa: B006
-        self.document, self.folder, self.language = document, folder, language
+    document: list[str]
+    folder: str
+    language: list[str]
 
 
-Among = Annotated[Filter, Depends()]
+async def filter_of(document: Only = [], folder: Folder = "", language: Language = []) -> Filter:  # noqa: B006
+    """Async as `server_of` is."""
+    return Filter(document, folder, language)
+
+
+Among = Annotated[Filter, Depends(filter_of)]
 api = APIRouter(prefix="/api")
 
 
