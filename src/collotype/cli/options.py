@@ -123,8 +123,10 @@ def documents_named(index: object, given: Iterable[str], known: Iterable[str]) -
     Raises:
         UserError: there is no such document.
     """
+    from collotype.runtime.model_folder import name_some
+
     by_name = {nfc(name): name for name in known}
     for name in given:
         if nfc(name) not in by_name:
-            raise UserError(f"{index} has no document {name!r}; it has {', '.join(sorted(by_name)[:5]) or 'none'}.")
+            raise UserError(f"{index} has no document {name!r}; it has {name_some(sorted(by_name))}.")
     return [by_name[nfc(name)] for name in given]
