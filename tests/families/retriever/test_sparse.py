@@ -60,7 +60,7 @@ def test_it_is_trained_saved_and_loaded_like_any_other(model: Retriever, tmp_pat
 
 
 def test_the_loss_adds_the_regulariser() -> None:
-    task, without = (task_for(load_recipe("desk-sparse", change)) for change in ({}, {"loss.flops": None}))
+    task, without = (task_for(load_recipe("desk-sparse", {"loss.flops": weight})) for weight in (3e-3, None))
     batch = task.collate([task.datasets()[0].example(row, 0) for row in range(4)])
     outputs = task.outputs(task.build(), batch)
     added = task.loss(outputs).value - without.loss(outputs).value
