@@ -103,7 +103,7 @@ class EncodedQuery:
         """MaxSim, or the dot product of sparse vectors; 0 for a page without vectors."""
         if not len(page.vectors):
             return 0.0
-        found = self.vectors @ page.vectors.T if self.token_ids is None else self.similarities(page)
+        found = (page.vectors @ self.vectors.T).T if self.token_ids is None else self.similarities(page)
         return float(found.max(axis=1).sum())
 
 

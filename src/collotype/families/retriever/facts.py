@@ -16,7 +16,7 @@ from collotype.families.retriever.backbones import find_backbone, require_budget
 from collotype.families.retriever.backbones.shapes import Shape, measure, shapes
 from collotype.families.retriever.benchmarks import DRAWN, averaged_names, find_suite, suite_needs
 from collotype.families.retriever.benchmarks.benchmark import sizes_of
-from collotype.families.retriever.checkpoints.locations import fetched, needs_of, text_encoder_needs
+from collotype.families.retriever.checkpoints.locations import TEXT_ENCODER, fetched, needs_of
 from collotype.families.retriever.config import Compact, RetrieverConfig
 from collotype.families.retriever.data import PairDataset, open_source, source_needs
 from collotype.families.retriever.data.pairs import RefPairs
@@ -234,7 +234,7 @@ class RetrieverFacts(FamilyFacts[RetrieverRecipe]):
         return {one.name: one.samples() for one in self.benchmarks(choice) if choice.suite not in DRAWN}
 
     def needs(self) -> dict[str, Callable[[], list[Need]]]:
-        of_weights = partial(needs_of, base=self.recipe.model.base) if self.sees else text_encoder_needs
+        of_weights = partial(needs_of, base=self.recipe.model.base) if self.sees else TEXT_ENCODER.needs
         found = self.needs_by_use(of_weights, suite_needs, source_needs)
         if (taught := self.recipe.distill) is None or taught.teacher is None:
             return found

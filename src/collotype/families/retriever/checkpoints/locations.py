@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from collotype.families.shared.checkpoints import is_native
+from collotype.families.shared.checkpoints import ModelFiles, is_native
 from collotype.runtime import hub
 from collotype.runtime.errors import UserError
 from collotype.runtime.hub import Need
@@ -115,28 +115,18 @@ def read_kind(folder: Path) -> None:
     read_backbone(values.get("vlm_config", values), folder / "config.json")
 
 
-def text_encoder_location(source: str | Path) -> ModelLocation:
-    """Where a text encoder lies; its configuration is there.
-
-    Raises:
-        UserError: there is none.
-    """
-    require_there(source)
-    location = locate(source, ("config.json",), ("config.json", "model.safetensors", "tokenizer.json"))
-    if location is None:
-        raise UserError(f"There is no folder {source}; give a text encoder's folder, or a hub repository (org/name).")
-    return location
-
-
 def text_encoder_files(location: ModelLocation) -> list[str]:
     """As `files_of`."""
     return [*location.weights("model"), "tokenizer.json"] if location.found else []
 
 
-def text_encoder_needs(source: str | Path) -> list[Need]:
-    """As `needs_of`."""
-    location = text_encoder_location(source)
-    return location.needs(text_encoder_files(location))
+TEXT_ENCODER = ModelFiles(
+    small=("config.json",),
+    to_copy=("config.json", "model.safetensors", "tokenizer.json"),
+    expected="a text encoder's folder, or a hub repository (org/name)",
+    needed=text_encoder_files,
+)
+"""What a student's text tower starts from."""
 
 
 def is_adapter(folder: Path) -> bool:

@@ -16,9 +16,9 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from collotype.families.retriever.backbones.text import MAX_TOKENS
-from collotype.families.retriever.checkpoints.locations import text_encoder_files, text_encoder_location
+from collotype.families.retriever.checkpoints.locations import TEXT_ENCODER
 from collotype.runtime.errors import UserError
-from collotype.runtime.model_folder import name_some, read_json, read_tokenizer
+from collotype.runtime.model_folder import name_some, read_json, read_tokenizer, require_there
 from collotype.runtime.tensor_files import read_tensors
 
 ROBERTA = ("roberta", "xlm-roberta", "camembert")
@@ -69,8 +69,9 @@ def read(source: str, tokenizer: Tokenizer) -> TextEncoder:
     Raises:
         UserError: it is not there, is an encoder of another arithmetic, or its weights are missing or left over.
     """
-    location = text_encoder_location(source)
-    folder = location.fetch(text_encoder_files(location))
+    require_there(source)
+    location = TEXT_ENCODER.locate(source)
+    folder = location.fetch(TEXT_ENCODER.needed(location))
     values = full_config(folder)
     weights = bert_weights(folder, values)
     own = read_tokenizer(folder)
@@ -83,14 +84,11 @@ def read(source: str, tokenizer: Tokenizer) -> TextEncoder:
         "hidden_size": values["hidden_size"],
         "num_hidden_layers": values["num_hidden_layers"],
         "num_attention_heads": values["num_attention_heads"],
-        "intermediate_size": weights["encoder.layer.0.intermediate.dense.bias"].numel(),
         "hidden_dropout_prob": 0.0,
         "attention_probs_dropout_prob": 0.0,
         "layer_norm_eps": values.get("layer_norm_eps", 1e-12),
-        "max_position_embeddings": len(weights[POSITIONS]),
-        "type_vocab_size": len(weights[TYPES]),
-        "vocab_size": len(weights[WORDS]),
         "pad_token_id": None,
+        **{name: len(weights[key]) for name, key in SIZES.items()},
     }
     return TextEncoder({"text_config": text_config}, weights, ({**event, "weights": source},))
 
